@@ -1,0 +1,88 @@
+# The project's verbs. `make run` and `make test` need nothing but Python 3.10 to 3.13 and make.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PORT ?= 4141
+DATA := $(or $(GENRE_PIPELINE_DATA),data)
+
+export DO_NOT_TRACK := 1
+export KEDRO_DISABLE_TELEMETRY := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# --- set-up ---------------------------------------------------------------------------------------------------------
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "Python 3.10 to 3.13 is needed; '$(PYTHON)' is another. Choose one: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+		{ rm -rf $(VENV); echo "Cannot make a virtual environment. On Debian or Ubuntu: apt install python3-venv"; exit 1; }
+
+$(VENV)/.installed: pyproject.toml $(wildcard constraints-*.txt) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		-c constraints-$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt -e .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		-c constraints-$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt -e ".[dev]"
+	@touch $@
+
+.PHONY: setup
+setup: $(VENV)/.installed-test ## Make .venv with everything for developing
+
+# --- using ----------------------------------------------------------------------------------------------------------
+
+.PHONY: run
+run: $(VENV)/.installed ## Demo dataset, all models, leaderboard and report (sets up what is missing)
+	@$(BIN)/kedro run --pipelines train_all
+	@$(BIN)/kedro leaderboard
+
+.PHONY: viz
+viz: $(VENV)/.installed ## Show the pipeline in the browser (PORT=4141)
+	$(BIN)/kedro viz run --port $(PORT)
+
+.PHONY: mlflow
+mlflow: $(VENV)/.installed ## Compare runs in the browser (http://127.0.0.1:5000)
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/kedro mlflow ui
+
+# --- checking -------------------------------------------------------------------------------------------------------
+
+.PHONY: test
+test: $(VENV)/.installed-test ## Run the whole test suite (sets up what is missing)
+	$(BIN)/pytest --cov --cov-report=term
+
+.PHONY: lint
+lint: $(VENV)/.installed-test ## Check style and import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+.PHONY: types
+types: $(VENV)/.installed-test ## Check types
+	$(BIN)/mypy
+
+.PHONY: format
+format: $(VENV)/.installed-test ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: check
+check: lint types test ## Everything that continuous integration checks
+
+.PHONY: bench
+bench: $(VENV)/.installed ## Measure the feature engine against plain librosa
+	$(BIN)/python benchmarks/bench_features.py
+
+# --- cleaning -------------------------------------------------------------------------------------------------------
+
+.PHONY: clean
+clean: ## Remove results (not music that was not made here) and caches
+	rm -rf $(addprefix $(DATA)/,01_raw/demo 02_intermediate 03_primary 04_feature 05_model_input 06_models 07_model_output 08_reporting mlflow)
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .viz build dist

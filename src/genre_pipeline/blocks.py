@@ -1,0 +1,84 @@
+"""Parameter blocks: frozen, typed views of the YAML, checked before any work starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from genre_pipeline.errors import ConfigError
+from genre_pipeline.registry import suggestion
+
+
+class Block(BaseModel):
+    """Base of every parameter block: immutable, and unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants", protected_namespaces=())
+
+    def dump(self) -> dict[str, Any]:
+        """Return plain JSON types, for fingerprints, checkpoints and MLflow parameters."""
+        return self.model_dump(mode="json")
+
+
+B = TypeVar("B", bound=Block)
+
+
+def parse_block(block_type: type[B], values: object, *, key: str) -> B:
+    """Check raw parameter values and freeze them.
+
+    Args:
+        block_type: The block's class.
+        values: What the YAML holds: a mapping.
+        key: The parameters' dotted path, for messages: ``"models.net1.training"``.
+
+    Returns:
+        The frozen block.
+
+    Raises:
+        ConfigError: If a value is missing, unknown, of the wrong type or out of range. Every fault is listed, with
+            its key, the value given and what is allowed.
+
+    Example:
+        >>> class Fade(Block):
+        ...     fade_s: float
+        >>> parse_block(Fade, {"fade": 1}, key="demo")
+        Traceback (most recent call last):
+        ...
+        genre_pipeline.errors.ConfigError: 2 bad parameters:
+          demo.fade_s: is missing (Field required).
+          demo.fade: is not a parameter. Did you mean 'fade_s'? Known: fade_s.
+    """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{key}: expected a mapping of parameters, got {_shown(values)}.")
+    try:
+        return block_type.model_validate(dict(values))
+    except ValidationError as error:
+        faults = [_fault(block_type, key, dict(fault)) for fault in error.errors()]
+        head = "1 bad parameter" if len(faults) == 1 else f"{len(faults)} bad parameters"
+        raise ConfigError("\n  ".join([f"{head}:", *faults])) from None
+
+
+def _shown(value: object, limit: int = 80) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def _fault(block_type: type[Block], key: str, fault: dict[str, Any]) -> str:
+    location = ".".join([key, *(str(part) for part in fault["loc"])])
+    if fault["type"] == "missing":
+        return f"{location}: is missing ({fault['msg']})."
+    if fault["type"] == "extra_forbidden":
+        owner = _owner(block_type, fault["loc"])
+        return f"{location}: is not a parameter. {suggestion(str(fault['loc'][-1]), owner.model_fields)}"
+    return f"{location}: got {_shown(fault['input'])}. {fault['msg']}."
+
+
+def _owner(block_type: type[Block], location: tuple[int | str, ...]) -> type[BaseModel]:
+    """Return the (nested) block class that holds the last part of a location."""
+    owner: type[BaseModel] = block_type
+    for part in location[:-1]:
+        field = owner.model_fields.get(str(part))
+        if field is not None and isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            owner = field.annotation
+    return owner

@@ -1,0 +1,21 @@
+"""Catalog entries of our own."""
+
+from genre_pipeline.catalog.checkpoints_dataset import CheckpointsDataset
+from genre_pipeline.catalog.feature_store_dataset import FeatureStoreDataset
+from genre_pipeline.catalog.whole_file_datasets import (
+    CSVDataset,
+    JSONDataset,
+    ParquetDataset,
+    PlotlyDataset,
+    TextDataset,
+)
+
+__all__ = [
+    "CSVDataset",
+    "CheckpointsDataset",
+    "FeatureStoreDataset",
+    "JSONDataset",
+    "ParquetDataset",
+    "PlotlyDataset",
+    "TextDataset",
+]

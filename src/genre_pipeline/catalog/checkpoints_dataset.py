@@ -1,0 +1,38 @@
+"""Catalog entry of the checkpoints of a cell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from genre_pipeline.catalog.pointer_dataset import PointerDataset
+from genre_pipeline.errors import CheckpointError
+from genre_pipeline.training import Checkpoint
+
+
+class CheckpointsDataset(PointerDataset[list[Checkpoint]]):
+    """Points to the :class:`~genre_pipeline.training.Checkpoint` of each repeat of a cell.
+
+    ```yaml
+    "{dataset}.{protocol}.{feature}.{model}.checkpoints":
+      type: genre_pipeline.catalog.CheckpointsDataset
+      filepath: ${data:}/06_models/{dataset}/{protocol}/{feature}/{model}/checkpoints.json
+    ```
+    """
+
+    def _point(self, content: list[Checkpoint]) -> list[dict[str, Any]]:
+        return [
+            {"folder": str(each.folder), "fingerprint": each.fingerprint, "reused": each.reused} for each in content
+        ]
+
+    def _open(self, pointer: Any) -> list[Checkpoint]:
+        return [self._open_one(each) for each in pointer]
+
+    def _open_one(self, pointer: dict[str, Any]) -> Checkpoint:
+        checkpoint = Checkpoint.open(Path(pointer["folder"]), reused=pointer["reused"])
+        if checkpoint.fingerprint != pointer["fingerprint"]:
+            raise CheckpointError(
+                f"The checkpoint {checkpoint.folder} has changed since {self._filepath} was written. Run the pipeline "
+                "'train_<model>' of its model again."
+            )
+        return checkpoint

@@ -1,0 +1,33 @@
+"""Catalog entry of a feature store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from genre_pipeline.catalog.pointer_dataset import PointerDataset
+from genre_pipeline.errors import StoreError
+from genre_pipeline.features.store import FeatureStore
+
+
+class FeatureStoreDataset(PointerDataset[FeatureStore]):
+    """Points to a :class:`~genre_pipeline.features.store.FeatureStore` on disk.
+
+    ```yaml
+    "{dataset}.{feature}.features":
+      type: genre_pipeline.catalog.FeatureStoreDataset
+      filepath: ${data:}/04_feature/{dataset}/{feature}.json
+    ```
+    """
+
+    def _point(self, content: FeatureStore) -> dict[str, str]:
+        return {"folder": str(content.folder), "fingerprint": content.fingerprint}
+
+    def _open(self, pointer: Any) -> FeatureStore:
+        store = FeatureStore.open(Path(pointer["folder"]))
+        if store.fingerprint != pointer["fingerprint"]:
+            raise StoreError(
+                f"The feature store {store.folder} has changed since {self._filepath} was written. Run the pipeline "
+                "'features' again."
+            )
+        return store

@@ -1,0 +1,93 @@
+"""The usual catalog entries, written so that a file is either whole or not there.
+
+Kedro's entries write into the final file: a full disk or a kill leaves half of one under its name. These write beside
+it and rename, and are otherwise what their names say in :mod:`kedro_datasets`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from kedro.io import AbstractVersionedDataset, DatasetError
+from kedro_datasets.json import JSONDataset as KedroJSONDataset
+from kedro_datasets.pandas import CSVDataset as KedroCSVDataset
+from kedro_datasets.pandas import ParquetDataset as KedroParquetDataset
+from kedro_datasets.plotly import JSONDataset as KedroPlotlyDataset
+from kedro_datasets.text import TextDataset as KedroTextDataset
+
+from genre_pipeline.storage import atomic_file
+
+if TYPE_CHECKING:
+    _Base = AbstractVersionedDataset[Any, Any]
+else:
+    _Base = object
+
+
+class WholeFileMixin(_Base):
+    """Gives an entry of a local file an atomic ``save``, and a ``load`` that names the file it cannot read.
+
+    Put it before the entry's class: the entry's own ``save`` then writes to a temporary file in the same folder, which
+    takes the final name in one step.
+    """
+
+    _temporary: PurePosixPath | None = None
+
+    def save(self, data: Any) -> None:
+        """Write the file, whole or not at all.
+
+        Args:
+            data: What the entry holds.
+
+        Raises:
+            StorageError: If the disk is full, or the folder is read-only (inside Kedro's ``DatasetError``).
+        """
+        # Kedro wraps each class's save with logging and version checks; the inner one would look for a version that
+        # has no file yet.
+        write = getattr(super().save, "__wrapped__")  # type: ignore[safe-super]  # noqa: B009
+        with atomic_file(Path(self._get_save_path())) as temporary:
+            self._temporary = PurePosixPath(temporary)
+            try:
+                write(self, data)
+            finally:
+                self._temporary = None
+
+    def load(self) -> Any:
+        """Read the file.
+
+        Raises:
+            DatasetError: If it cannot be read; the message names the file, which Kedro's shortens.
+        """
+        read = getattr(super().load, "__wrapped__")  # type: ignore[safe-super]  # noqa: B009
+        path = self._get_load_path()
+        try:
+            return read(self)
+        except FileNotFoundError:
+            raise
+        except (OSError, ValueError) as error:
+            raise DatasetError(
+                f"{path} cannot be read ({error}). Delete it, and run the stage that writes it again."
+            ) from error
+
+    def _get_save_path(self) -> PurePosixPath:
+        return self._temporary or super()._get_save_path()
+
+
+class ParquetDataset(WholeFileMixin, KedroParquetDataset):
+    """A table as Parquet."""
+
+
+class CSVDataset(WholeFileMixin, KedroCSVDataset):
+    """A table as CSV."""
+
+
+class JSONDataset(WholeFileMixin, KedroJSONDataset):
+    """Plain types as JSON."""
+
+
+class PlotlyDataset(WholeFileMixin, KedroPlotlyDataset):
+    """A Plotly figure as JSON."""
+
+
+class TextDataset(WholeFileMixin, KedroTextDataset):
+    """A text."""

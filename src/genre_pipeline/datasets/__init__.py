@@ -1,0 +1,11 @@
+"""Music datasets: where their clips are, what is known of them, and what is wrong with them."""
+
+from genre_pipeline.datasets.base import (
+    DATASETS,
+    TRACK_COLUMNS,
+    Clip,
+    DatasetBlock,
+    DatasetSpec,
+)
+
+__all__ = ["DATASETS", "TRACK_COLUMNS", "Clip", "DatasetBlock", "DatasetSpec"]

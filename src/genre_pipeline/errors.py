@@ -1,0 +1,58 @@
+"""The exceptions of the project: one tree, so that one ``except`` catches whatever the project itself reports.
+
+Every message says what was expected, what was given (which file, which key) and what to do.
+"""
+
+from __future__ import annotations
+
+
+class GenrePipelineError(Exception):
+    """Base of all errors that the project raises on purpose."""
+
+
+class ConfigError(GenrePipelineError):
+    """A parameter is missing, misspelt, out of range or does not fit another one."""
+
+
+class UnknownNameError(ConfigError):
+    """A name (dataset, feature, model, protocol...) is not registered."""
+
+
+class AudioError(GenrePipelineError):
+    """An audio file or waveform cannot be used."""
+
+
+class DatasetError(GenrePipelineError):
+    """A music dataset is missing, empty, or is not what its loader expects."""
+
+
+class SplitError(GenrePipelineError):
+    """Tracks cannot be split as the protocol promises."""
+
+
+class FeatureError(GenrePipelineError):
+    """A feature cannot be computed from the audio it was given."""
+
+
+class StoreError(GenrePipelineError):
+    """A feature store is corrupted, incomplete, or was written for another feature."""
+
+
+class CheckpointError(GenrePipelineError):
+    """A trained model on disk is corrupted, incomplete, or is not the one asked for."""
+
+
+class TrainingError(GenrePipelineError):
+    """Training cannot start or cannot go on (for example a loss that is not finite)."""
+
+
+class EvaluationError(GenrePipelineError):
+    """Predictions cannot be scored."""
+
+
+class TrackingError(GenrePipelineError):
+    """The MLflow server does not answer or refuses what is logged."""
+
+
+class StorageError(GenrePipelineError):
+    """A result cannot be written: the disk is full, or the folder is read-only."""

@@ -1,0 +1,466 @@
+"""The result of a cell, and the leaderboard that sets cells side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from typing import Any, TypedDict
+
+import numpy as np
+import pandas as pd
+
+from genre_pipeline.cells import Cell
+from genre_pipeline.errors import EvaluationError
+
+
+class CellName(TypedDict):
+    """The four parts of a cell's name."""
+
+    dataset: str
+    protocol: str
+    feature: str
+    model: str
+
+
+class SplitCounts(TypedDict):
+    """How many tracks or segments each split holds (the mean over repeats, where repeats differ)."""
+
+    train: float
+    validation: float
+    test: float
+
+
+class SummaryRow(TypedDict):
+    """A metric over all repeats; shares between 0 and 1, intervals null or NaN where there is none."""
+
+    split: str
+    unit: str
+    metric: str
+    mean: float
+    sd: float | None
+    ci_low: float | None
+    ci_high: float | None
+    min: float
+    max: float
+    n_repeats: int
+    interval: str
+
+
+class RepeatRow(TypedDict):
+    """A metric of one repeat, over ``n`` tracks or segments."""
+
+    repeat: int
+    split: str
+    unit: str
+    metric: str
+    value: float
+    n: int
+
+
+class EpochRow(TypedDict):
+    """One epoch of one repeat: losses in nats, accuracies between 0 and 1, null where there is nothing to score."""
+
+    repeat: int
+    epoch: int
+    train_loss: float | None
+    train_accuracy: float | None
+    validation_loss: float | None
+    validation_accuracy: float | None
+    learning_rate: float | None
+
+
+class Cost(TypedDict):
+    """Wall-clock seconds, summed over repeats."""
+
+    training_s: float
+    inference_s: float
+
+
+class CellResult(TypedDict):
+    """Everything that the comparison needs of one cell, in plain JSON types.
+
+    Attributes:
+        cell: Dataset, protocol, feature and model.
+        genres: The genres, in the order of the confusion matrices.
+        design: How repeats differ: ``kfold`` (folds), ``resampled`` (independent splits) or ``seeds`` (one split).
+        leaky: Whether pieces of one track, recording or artist stood on both sides, or the test split chose the model.
+        split_hash: Fingerprint of the split.
+        feature_hash: Fingerprint of the feature.
+        dataset_note: What part of the dataset was used, empty for all of it.
+        n_repeats: Number of folds, resampled splits or seeds.
+        n_parameters: Trainable parameters of a network, or none for an estimator.
+        n_tracks: Tracks in each split.
+        n_segments: Segments in each split.
+        segment_duration_s: Length of a segment, in seconds.
+        summary: Metrics over repeats.
+        repeats: Metrics of each repeat.
+        history: Metrics of each epoch.
+        confusion: For the units ``segment`` and ``track``, counts on the test split summed over repeats: rows are
+            true genres, columns predicted ones.
+        leaks: Tracks, recordings (``audio``), artists and albums found on both sides of a split.
+        cost: Training and inference time.
+        precision: Number format of training, for example ``float32``.
+        reference: The model's paper, in one line.
+        selection: Which epoch was scored: ``best validation`` or ``last``.
+        seed: Seed of the first repeat.
+    """
+
+    cell: CellName
+    genres: list[str]
+    design: str
+    leaky: bool
+    split_hash: str
+    feature_hash: str
+    dataset_note: str
+    n_repeats: int
+    n_parameters: int | None
+    n_tracks: SplitCounts
+    n_segments: SplitCounts
+    segment_duration_s: float
+    summary: list[SummaryRow]
+    repeats: list[RepeatRow]
+    history: list[EpochRow]
+    confusion: dict[str, list[list[int]]]
+    leaks: dict[str, int]
+    cost: Cost
+    precision: str
+    reference: str
+    selection: str
+    seed: int
+
+
+# Every column of the leaderboard with its pandas type, in order. Shares are between 0 and 1, times in seconds.
+LEADERBOARD_COLUMNS: Mapping[str, str] = {
+    "dataset": "string",
+    "protocol": "string",
+    "feature": "string",
+    "model": "string",
+    "leaky": "bool",
+    "statistic": "string",
+    "n_repeats": "int64",
+    "track_accuracy_mean": "float64",
+    "track_accuracy_sd": "float64",
+    "track_accuracy_ci_low": "float64",
+    "track_accuracy_ci_high": "float64",
+    "track_accuracy_interval": "string",
+    "track_balanced_accuracy_mean": "float64",
+    "track_macro_f1_mean": "float64",
+    "segment_accuracy_mean": "float64",
+    "chance_largest_class": "float64",
+    "chance_uniform": "float64",
+    "n_genres": "int64",
+    "n_parameters": "Int64",
+    "training_s": "float64",
+    "inference_s": "float64",
+    "selection": "string",
+    "dataset_note": "string",
+    "split_hash": "string",
+    "feature_hash": "string",
+}
+
+_REPEAT_WORDS = {
+    "kfold": ("fold", "folds"),
+    "resampled": ("split", "resampled splits"),
+    "seeds": ("seed", "seeds"),
+}
+# Wide enough that no name is folded; the table itself is about 100 columns wide [?].
+_TERMINAL_WIDTH = 200
+_MISSING = "-"
+LEAKY_NOTE = "Inflated: tracks, recordings or artists on both sides, or a choice by test score."
+
+
+def cell_of(result: CellResult) -> Cell:
+    """Return the cell that a result belongs to."""
+    return Cell(**result["cell"])
+
+
+def number(value: float | None) -> float:
+    """Read a number that JSON may hold as null.
+
+    Example:
+        >>> number(0.5), number(None)
+        (0.5, nan)
+    """
+    return math.nan if value is None else float(value)
+
+
+def summary_row(result: CellResult, *, unit: str, metric: str, split: str = "test") -> SummaryRow:
+    """Find a metric in a result's summary.
+
+    Args:
+        result: The cell's result.
+        unit: ``segment`` or ``track``.
+        metric: For example ``accuracy``.
+        split: ``train``, ``validation`` or ``test``.
+
+    Returns:
+        The metric's mean, spread and interval over repeats.
+
+    Raises:
+        EvaluationError: If the summary does not hold it.
+    """
+    for row in result["summary"]:
+        if (row["split"], row["unit"], row["metric"]) == (split, unit, metric):
+            return row
+    raise EvaluationError(
+        f"{cell_of(result).name}: expected the metric '{metric}' of the {split} split at {unit} unit in the summary, "
+        "which does not hold it. Evaluate the cell again."
+    )
+
+
+def statistic(result: CellResult) -> str:
+    """Say over what a result's numbers are averaged.
+
+    Raises:
+        EvaluationError: If the design is unknown.
+
+    Example:
+        >>> statistic({"design": "kfold", "n_repeats": 5})
+        'mean of 5 folds'
+    """
+    design, n_repeats = result["design"], result["n_repeats"]
+    if design not in _REPEAT_WORDS:
+        raise EvaluationError(f"Unknown design '{design}': expected one of {', '.join(_REPEAT_WORDS)}.")
+    one, many = _REPEAT_WORDS[design]
+    return f"one {one}" if n_repeats == 1 else f"mean of {n_repeats} {many}"
+
+
+def confusion_counts(result: CellResult, unit: str) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return a confusion matrix of the test split.
+
+    Args:
+        result: The cell's result.
+        unit: ``segment`` or ``track``.
+
+    Returns:
+        Counts, shape ``(n_genres, n_genres)``; rows are true genres.
+
+    Raises:
+        EvaluationError: If there is none at that unit, or its shape is not the genres'.
+    """
+    name, n_genres = cell_of(result).name, len(result["genres"])
+    if unit not in result["confusion"]:
+        known = ", ".join(sorted(result["confusion"])) or "none"
+        raise EvaluationError(f"{name}: no confusion matrix at unit '{unit}'. There are: {known}.")
+    counts = np.asarray(result["confusion"][unit], dtype=np.int64)
+    if counts.shape != (n_genres, n_genres):
+        raise EvaluationError(
+            f"{name}: expected a {unit} confusion matrix of {n_genres} x {n_genres} (the genres), got the shape "
+            f"{counts.shape}. Evaluate the cell again."
+        )
+    return counts
+
+
+def chance_levels(result: CellResult) -> tuple[float, float]:
+    """Return the accuracies of two classifiers that do not listen.
+
+    Returns:
+        The share of the largest genre among the test tracks (always answering that genre), and one over the number
+        of genres (answering at random).
+
+    Raises:
+        EvaluationError: If no test track was scored.
+    """
+    per_genre = confusion_counts(result, "track").sum(axis=1)
+    if not per_genre.sum():
+        raise EvaluationError(f"{cell_of(result).name}: the confusion matrix holds no test track.")
+    return float(per_genre.max() / per_genre.sum()), 1.0 / len(per_genre)
+
+
+def leaderboard(results: Sequence[CellResult]) -> pd.DataFrame:
+    """Set cells side by side.
+
+    Args:
+        results: One result a cell.
+
+    Returns:
+        One row a cell with the columns :data:`LEADERBOARD_COLUMNS`, sorted by dataset, protocol, then falling track
+        accuracy. All metrics are of the test split.
+
+    Raises:
+        EvaluationError: If there is no result, a cell comes twice, or a metric is missing.
+    """
+    if not results:
+        raise EvaluationError("There is no result to compare: expected at least one evaluated cell. Run `evaluate`.")
+    names = [cell_of(result).name for result in results]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise EvaluationError(f"Expected one result a cell, got several of {', '.join(twice)}.")
+    rows = pd.DataFrame([_row(result) for result in results], columns=list(LEADERBOARD_COLUMNS))
+    order = ["dataset", "protocol", "track_accuracy_mean", "model", "feature"]
+    rows = rows.sort_values(order, ascending=[True, True, False, True, True], ignore_index=True)
+    return rows.astype(dict(LEADERBOARD_COLUMNS))
+
+
+def by_setting(results: Sequence[CellResult]) -> dict[tuple[str, str], list[CellResult]]:
+    """Group results whose numbers may be set side by side.
+
+    Returns:
+        Dataset and protocol, in alphabetical order, to their results in the leaderboard's order.
+
+    Raises:
+        EvaluationError: As :func:`leaderboard`.
+    """
+    by_name = {cell_of(result): result for result in results}
+    groups: dict[tuple[str, str], list[CellResult]] = {}
+    for row in leaderboard(results).itertuples():
+        cell = Cell(str(row.dataset), str(row.protocol), str(row.feature), str(row.model))
+        groups.setdefault((cell.dataset, cell.protocol), []).append(by_name[cell])
+    return groups
+
+
+def percent(share: float, missing: str = _MISSING) -> str:
+    """Show a share between 0 and 1 as a percentage with one decimal, without the sign.
+
+    Example:
+        >>> percent(0.8276), percent(float("nan"))
+        ('82.8', '-')
+    """
+    return missing if math.isnan(share) else f"{100 * share:.1f}"
+
+
+def mean_and_sd(mean: float, sd: float) -> str:
+    """Show a mean and its standard deviation over repeats in percent, the mean alone where there is one repeat.
+
+    Example:
+        >>> mean_and_sd(0.75, 0.032), mean_and_sd(0.75, float("nan"))
+        ('75.0 ± 3.2', '75.0')
+    """
+    return percent(mean) if math.isnan(sd) else f"{percent(mean)} ± {percent(sd)}"
+
+
+def interval(low: float, high: float, missing: str = _MISSING) -> str:
+    """Show an interval of shares in percent.
+
+    Example:
+        >>> interval(0.78, 0.883)
+        '78.0 to 88.3'
+    """
+    return missing if math.isnan(low) or math.isnan(high) else f"{percent(low)} to {percent(high)}"
+
+
+def duration(seconds: float) -> str:
+    """Show a duration for people, with a precision of about one percent.
+
+    Example:
+        >>> duration(0.42), duration(75.2), duration(750), duration(9000)
+        ('0.4 s', '75 s', '12.5 min', '2.5 h')
+    """
+    if seconds < 120:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def count(value: Any, missing: str = _MISSING) -> str:
+    """Show a count with thousands separated, a mean over repeats with one decimal.
+
+    Example:
+        >>> count(1234567), count(44.5), count(None)
+        ('1,234,567', '44.5', '-')
+    """
+    if value is None or pd.isna(value):
+        return missing
+    return f"{int(value):,}" if float(value).is_integer() else f"{value:,.1f}"
+
+
+def common(values: pd.Series[Any]) -> str:
+    """Join the distinct values of a column, in their order.
+
+    Example:
+        >>> common(pd.Series(["5 folds", "5 folds", "one fold"]))
+        '5 folds, one fold'
+    """
+    return ", ".join(dict.fromkeys(str(value) for value in values))
+
+
+def format_leaderboard(frame: pd.DataFrame) -> str:
+    """Show a leaderboard in a terminal, one block a dataset and protocol, about 100 columns wide.
+
+    Names are never cut or folded: long ones make it wider.
+
+    Args:
+        frame: What :func:`leaderboard` returned.
+
+    Returns:
+        Plain text, with a final newline.
+    """
+    from rich.console import Console
+
+    text = StringIO()
+    console = Console(file=text, width=_TERMINAL_WIDTH, color_system=None, force_terminal=False, legacy_windows=False)
+    for (dataset, protocol), rows in frame.groupby(["dataset", "protocol"], sort=True):
+        console.print(_heading(str(dataset), str(protocol), rows), markup=False, highlight=False)
+        console.print(_terminal_table(rows), highlight=False)
+        console.print()
+    notes = ["Test split, in %; accuracy, balanced accuracy and macro-F1 of tracks, then accuracy of segments."]
+    if frame["leaky"].any():
+        notes.append(f"! LEAKY. {LEAKY_NOTE}")
+    console.print("\n".join(notes), markup=False, highlight=False)
+    return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
+
+
+def shown_numbers(row: Mapping[Any, Any]) -> list[str]:
+    """Format the numbers of a leaderboard's row, as the terminal and the Markdown report show them.
+
+    Args:
+        row: A row of :func:`leaderboard`, by column.
+
+    Returns:
+        Track accuracy, its interval, balanced accuracy, macro-F1, segment accuracy, parameters and training time.
+    """
+    return [
+        mean_and_sd(row["track_accuracy_mean"], row["track_accuracy_sd"]),
+        interval(row["track_accuracy_ci_low"], row["track_accuracy_ci_high"]),
+        percent(row["track_balanced_accuracy_mean"]),
+        percent(row["track_macro_f1_mean"]),
+        percent(row["segment_accuracy_mean"]),
+        count(row["n_parameters"]),
+        duration(row["training_s"]),
+    ]
+
+
+def _row(result: CellResult) -> dict[str, Any]:
+    accuracy = summary_row(result, unit="track", metric="accuracy")
+    largest, uniform = chance_levels(result)
+    return {
+        **result["cell"],
+        "leaky": result["leaky"],
+        "statistic": statistic(result),
+        "n_repeats": result["n_repeats"],
+        **{f"track_accuracy_{key}": number(accuracy[key]) for key in ("mean", "sd", "ci_low", "ci_high")},
+        "track_accuracy_interval": accuracy["interval"],
+        "track_balanced_accuracy_mean": number(summary_row(result, unit="track", metric="balanced_accuracy")["mean"]),
+        "track_macro_f1_mean": number(summary_row(result, unit="track", metric="macro_f1")["mean"]),
+        "segment_accuracy_mean": number(summary_row(result, unit="segment", metric="accuracy")["mean"]),
+        "chance_largest_class": largest,
+        "chance_uniform": uniform,
+        "n_genres": len(result["genres"]),
+        "n_parameters": result["n_parameters"],
+        **result["cost"],
+        **{key: result[key] for key in ("selection", "dataset_note", "split_hash", "feature_hash")},
+    }
+
+
+def _heading(dataset: str, protocol: str, rows: pd.DataFrame) -> str:
+    n_genres = common(rows["n_genres"])
+    chance = common(rows["chance_largest_class"].map(percent))
+    return f"{dataset} · {protocol}: {common(rows['statistic'])}; {n_genres} genres, largest class {chance} %"
+
+
+def _terminal_table(rows: pd.DataFrame) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), collapse_padding=True)
+    for name in ("model", "feature"):
+        table.add_column(name, no_wrap=True)
+    for name in ("accuracy", "interval", "bal.", "F1", "seg.", "params", "training"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows.to_dict("records"):
+        table.add_row(
+            f"{row['model']} !" if row["leaky"] else row["model"],
+            row["feature"],
+            *shown_numbers(row),
+        )
+    return table

@@ -1,0 +1,177 @@
+"""How sure a number is: mean, standard deviation and confidence interval over the repeats of a protocol."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from genre_pipeline.errors import EvaluationError
+from genre_pipeline.registry import suggestion
+
+Design = Literal["kfold", "resampled", "seeds"]
+
+CORRECTED_T = "corrected resampled t"
+PLAIN_T = "t"
+WILSON = "wilson"
+NO_INTERVAL = "none"
+
+_DESIGNS = {"kfold": CORRECTED_T, "resampled": CORRECTED_T, "seeds": PLAIN_T}
+_COLUMNS = ["repeat", "split", "unit", "metric", "value", "n"]
+# Where the values of a metric end; a metric that is not here has no ends.
+_BOUNDS = {
+    "accuracy": (0.0, 1.0),
+    "balanced_accuracy": (0.0, 1.0),
+    "macro_f1": (0.0, 1.0),
+    "log_loss": (0.0, math.inf),
+}
+
+
+def summarise(
+    scores: pd.DataFrame,
+    *,
+    design: Design,
+    n_train_tracks: float,
+    n_test_tracks: float,
+    confidence: float = 0.95,
+) -> pd.DataFrame:
+    """Summarise scores over repeats.
+
+    Repeats of a ``kfold`` or ``resampled`` design share training tracks, so that their plain variance is too small. The
+    corrected resampled t interval is mean +- t(n - 1) * sd * sqrt(1 / n + n_test / n_train): Nadeau and Bengio,
+    "Inference for the Generalization Error", Machine Learning 52, 2003; for k-fold see Bouckaert and Frank, PAKDD 2004.
+    Repeats of a ``seeds`` design get the plain t interval, mean +- t(n - 1) * sd / sqrt(n): it covers what the training
+    seed changes, and not what another choice of test tracks would.
+
+    An accuracy is never shown as surer than the number of tested tracks allows: where the Wilson score interval of the
+    mean (Wilson, JASA 22, 1927) is wider, it takes the t interval's place. It counts the test tracks of all repeats,
+    or of one where repeats are seeds that test the same tracks. Segments of one track are not independent, so that it
+    counts tracks for segments too. A single repeat has the Wilson interval for its accuracy, and none for the other
+    metrics.
+
+    Args:
+        scores: One row per number: ``repeat``, ``split``, ``unit``, ``metric``, ``value``, ``n``, as
+            :func:`~genre_pipeline.evaluation.metrics.score` gives.
+        design: How the repeats relate.
+        n_train_tracks: Training tracks of a repeat; the mean where repeats differ.
+        n_test_tracks: Test tracks of a repeat; the mean where repeats differ.
+        confidence: Coverage of the interval, between 0 and 1.
+
+    Returns:
+        One row per ``split``, ``unit`` and ``metric``, sorted by them, with ``mean``, ``sd`` (of the sample, NaN for a
+        single repeat), ``ci_low`` and ``ci_high`` (NaN where there is no interval; within the metric's bounds),
+        ``min``, ``max``, ``n_repeats`` and ``interval``, the method's name.
+
+    Raises:
+        EvaluationError: If the scores are empty, lack columns or are not finite, a metric has two values for one
+            repeat, or an argument is out of range.
+
+    Example:
+        >>> scores = pd.DataFrame({"repeat": [0, 1], "split": "test", "unit": "track", "metric": "accuracy",
+        ...                        "value": [0.75, 0.85], "n": 20})
+        >>> row = summarise(scores, design="seeds", n_train_tracks=80, n_test_tracks=20).iloc[0]
+        >>> print(f"{row['mean']:.2f}, {row['ci_low']:.2f} to {row['ci_high']:.2f}: {row['interval']}")
+        0.80, 0.16 to 1.00: t
+    """
+    _check(scores, design, n_train_tracks, n_test_tracks, confidence)
+    groups = scores.groupby(["split", "unit", "metric"], observed=True)
+    summary = groups["value"].agg(mean="mean", sd="std", min="min", max="max", n_repeats="count").reset_index()
+    single = (summary["n_repeats"] == 1).to_numpy()
+
+    extra = n_test_tracks / n_train_tracks if _DESIGNS[design] == CORRECTED_T else 0.0
+    half_width = _t_half_width(summary, extra, confidence)
+    summary["ci_low"], summary["ci_high"] = summary["mean"] - half_width, summary["mean"] + half_width
+    summary["interval"] = np.where(single, NO_INTERVAL, _DESIGNS[design])
+    _widen_accuracies(summary, _tested_tracks(scores, design), confidence)
+    for metric, (lowest, highest) in _BOUNDS.items():
+        rows = summary["metric"] == metric
+        summary.loc[rows, ["ci_low", "ci_high"]] = summary.loc[rows, ["ci_low", "ci_high"]].clip(lowest, highest)
+    order = ["split", "unit", "metric", "mean", "sd", "ci_low", "ci_high", "min", "max", "n_repeats", "interval"]
+    return summary[order].astype({"n_repeats": "int64", "interval": "string"})
+
+
+def wilson_interval(proportion: float, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the score interval of a binomial proportion (Wilson, JASA 22, 1927).
+
+    Args:
+        proportion: The proportion observed, between 0 and 1.
+        n: Number of independent trials.
+        confidence: Coverage of the interval.
+
+    Returns:
+        Lower and upper bound, within 0 and 1.
+
+    Example:
+        >>> low, high = wilson_interval(0.5, 10)
+        >>> round(low, 4), round(high, 4)
+        (0.2366, 0.7634)
+    """
+    from scipy.special import ndtri
+
+    z = float(ndtri(0.5 + confidence / 2.0))
+    shrink = 1.0 + z**2 / n
+    centre = (proportion + z**2 / (2.0 * n)) / shrink
+    half_width = z / shrink * math.sqrt(proportion * (1.0 - proportion) / n + z**2 / (4.0 * n**2))
+    return max(0.0, centre - half_width), min(1.0, centre + half_width)
+
+
+def _tested_tracks(scores: pd.DataFrame, design: Design) -> dict[str, int]:
+    """Return the number of tracks that an accuracy rests on, by split."""
+    tracks = scores[(scores["unit"] == "track") & (scores["metric"] == "accuracy")].groupby("split", observed=True)["n"]
+    return {str(split): int(n) for split, n in (tracks.min() if design == "seeds" else tracks.sum()).items()}
+
+
+def _widen_accuracies(summary: pd.DataFrame, n_tracks: dict[str, int], confidence: float) -> None:
+    """Put the Wilson interval in the place of an accuracy's t interval where that is narrower or not there."""
+    for row in summary.index[summary["metric"] == "accuracy"]:
+        split, accuracy = str(summary["split"][row]), float(summary["mean"][row])
+        if split not in n_tracks:
+            raise EvaluationError(
+                f"The scores of the split '{split}' have no accuracy of the unit 'track', whose number of tracks an "
+                "interval needs. Score segments and tracks together."
+            )
+        low, high = wilson_interval(accuracy, n_tracks[split], confidence=confidence)
+        if not float(summary["ci_high"][row]) - float(summary["ci_low"][row]) >= high - low:
+            summary.loc[row, ["ci_low", "ci_high"]] = low, high
+            summary.loc[row, "interval"] = WILSON
+
+
+def _t_half_width(summary: pd.DataFrame, extra_variance: float, confidence: float) -> pd.Series[float]:
+    """Return half the t interval's width; NaN for a single repeat, which has no standard deviation."""
+    from scipy.special import stdtrit
+
+    n_repeats = summary["n_repeats"].astype(np.float64)
+    quantile = stdtrit((n_repeats - 1.0).clip(lower=1.0).to_numpy(), 0.5 + confidence / 2.0)
+    half_width: pd.Series[float] = summary["sd"] * np.sqrt(1.0 / n_repeats + extra_variance) * quantile
+    return half_width
+
+
+def _check(scores: pd.DataFrame, design: str, n_train_tracks: float, n_test_tracks: float, confidence: float) -> None:
+    if design not in _DESIGNS:
+        raise EvaluationError(f"Unknown design of repeats '{design}'. {suggestion(design, _DESIGNS)}")
+    if n_train_tracks <= 0 or n_test_tracks <= 0:
+        raise EvaluationError(
+            f"Expected numbers of training and test tracks above 0, got {n_train_tracks} and {n_test_tracks}."
+        )
+    if not 0.0 < confidence < 1.0:
+        raise EvaluationError(f"Expected a confidence between 0 and 1, got {confidence}.")
+    missing = [column for column in _COLUMNS if column not in scores.columns]
+    if missing:
+        raise EvaluationError(f"The scores lack the columns {', '.join(missing)}; expected {', '.join(_COLUMNS)}.")
+    if scores.empty:
+        raise EvaluationError("The scores are empty: there is nothing to summarise. Score predictions first.")
+    if not np.isfinite(scores["value"].to_numpy(dtype=np.float64)).all():
+        bad = scores[~np.isfinite(scores["value"])].iloc[0]
+        raise EvaluationError(
+            f"The {bad['metric']} of repeat {bad['repeat']} ({bad['split']}, {bad['unit']}) is not finite: "
+            f"{bad['value']}. Evaluate again."
+        )
+    doubled = scores[scores.duplicated(["repeat", "split", "unit", "metric"])]
+    if len(doubled):
+        bad = doubled.iloc[0]
+        raise EvaluationError(
+            f"The {bad['metric']} of repeat {bad['repeat']} ({bad['split']}, {bad['unit']}) is there twice; expected "
+            "one value. Summarise one cell at a time."
+        )

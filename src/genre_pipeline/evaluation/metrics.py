@@ -1,0 +1,208 @@
+"""Numbers from predictions: per repeat, per split, for segments and for whole tracks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from genre_pipeline.errors import EvaluationError
+from genre_pipeline.registry import suggestion
+
+Unit = Literal["segment", "track"]
+
+# The smallest probability that counts in the log loss: float32 softmax underflows to zero. [D] float32 epsilon
+_MIN_PROBABILITY = float(np.finfo(np.float32).eps)
+# [?] Probabilities stored as float16 miss a sum of one by less than this.
+_SUM_TOLERANCE = 5e-3
+_KEYS = ["repeat", "split", "track_id", "genre"]
+
+
+def aggregate_to_tracks(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Average the segments' probabilities of each track.
+
+    The mean has the same largest element as the sum that net1 and net2 take.
+
+    Args:
+        predictions: One row per repeat and segment: ``repeat``, ``split``, ``track_id``, ``genre`` (the true one) and
+            a probability column ``p_<genre>`` per genre.
+
+    Returns:
+        One row per repeat, split and track, sorted by them, with the same columns but ``segment_id``.
+
+    Raises:
+        EvaluationError: If columns are missing, or a track has two true genres.
+
+    Example:
+        >>> segments = pd.DataFrame({"repeat": 0, "split": "test", "track_id": "a", "segment_id": ["a#000", "a#001"],
+        ...                          "genre": "jazz", "p_jazz": [0.5, 1.0], "p_rock": [0.5, 0.0]})
+        >>> aggregate_to_tracks(segments)[["track_id", "p_jazz", "p_rock"]].to_dict("list")
+        {'track_id': ['a'], 'p_jazz': [0.75], 'p_rock': [0.25]}
+    """
+    _check_columns(predictions, _KEYS)
+    probabilities = [column for column in predictions.columns if column.startswith("p_")]
+    if not probabilities:
+        raise EvaluationError("The predictions have no probability column: expected one 'p_<genre>' per genre.")
+    means = predictions.astype(dict.fromkeys(probabilities, np.float64)).groupby(_KEYS, as_index=False, observed=True)
+    tracks = means[probabilities].mean()
+    doubled = tracks["track_id"][tracks.duplicated(["repeat", "split", "track_id"])]
+    if len(doubled):
+        raise EvaluationError(
+            f"The predictions give the track '{doubled.iloc[0]}' two true genres in one split; expected one. "
+            "Evaluate again from the split table."
+        )
+    return tracks
+
+
+def score(predictions: pd.DataFrame, *, genres: Sequence[str]) -> pd.DataFrame:
+    """Score predictions for segments and for tracks.
+
+    The metrics: ``accuracy``; ``balanced_accuracy``, the mean recall of the genres that are among the targets;
+    ``macro_f1``, the mean F1 of all ``genres``, zero for one that is neither there nor predicted; ``log_loss``, the
+    mean negative natural logarithm of the true genre's probability, which counts as at least the float32 epsilon.
+    scikit-learn computes them.
+
+    Args:
+        predictions: See :func:`aggregate_to_tracks`.
+        genres: The genres that the model tells apart, at least two.
+
+    Returns:
+        One row per number, sorted by ``repeat``, ``split``, ``unit`` (``segment`` or ``track``) and ``metric``, with
+        ``value`` and ``n``, the number of units that it was computed from.
+
+    Raises:
+        EvaluationError: If the predictions are empty, lack columns, have probabilities that are not finite, not within
+            0 and 1 or do not sum to one, or name a genre that is not among ``genres``.
+
+    Example:
+        >>> segments = pd.DataFrame({"repeat": 0, "split": "test", "track_id": ["a", "b"], "genre": ["jazz", "rock"],
+        ...                          "segment_id": ["a#000", "b#000"], "p_jazz": [0.9, 0.6], "p_rock": [0.1, 0.4]})
+        >>> scores = score(segments, genres=["jazz", "rock"])
+        >>> scores[(scores["unit"] == "track") & (scores["metric"] == "accuracy")]["value"].tolist()
+        [0.5]
+    """
+    checked = _checked(predictions, genres)
+    rows = [
+        (repeat, split, unit, metric, function(group["genre"].to_numpy(dtype=str), _probabilities(group, genres)), n)
+        for unit, table in (("segment", checked), ("track", aggregate_to_tracks(checked)))
+        for (repeat, split), group in table.groupby(["repeat", "split"], observed=True)
+        for n in [len(group)]
+        for metric, function in _metrics(genres).items()
+    ]
+    scores = pd.DataFrame(rows, columns=["repeat", "split", "unit", "metric", "value", "n"])
+    scores = scores.astype({"repeat": "int64", "split": "string", "unit": "string", "metric": "string", "n": "int64"})
+    return scores.sort_values(["repeat", "split", "unit", "metric"], ignore_index=True)
+
+
+def confusion(predictions: pd.DataFrame, *, genres: Sequence[str], unit: Unit) -> NDArray[np.int64]:
+    """Count what was taken for what in the test split, over all repeats.
+
+    Args:
+        predictions: See :func:`aggregate_to_tracks`.
+        genres: The genres, in the order of rows and columns.
+        unit: What is counted.
+
+    Returns:
+        Counts, shape ``(n_genres, n_genres)``: rows are the true genres, columns the predicted ones.
+
+    Raises:
+        EvaluationError: If the predictions are not valid, see :func:`score`, or have no test split.
+
+    Example:
+        >>> segments = pd.DataFrame({"repeat": 0, "split": "test", "track_id": ["a", "b"], "genre": ["jazz", "rock"],
+        ...                          "segment_id": ["a#000", "b#000"], "p_jazz": [0.9, 0.6], "p_rock": [0.1, 0.4]})
+        >>> confusion(segments, genres=["jazz", "rock"], unit="track").tolist()
+        [[1, 0], [1, 0]]
+    """
+    from sklearn.metrics import confusion_matrix
+
+    checked = _checked(predictions, genres)
+    test = checked[checked["split"] == "test"]
+    if test.empty:
+        found = ", ".join(sorted(set(checked["split"])))
+        raise EvaluationError(f"The predictions have no 'test' split to count, only: {found}. Predict the test tracks.")
+    rows = test if unit == "segment" else aggregate_to_tracks(test)
+    predicted = np.asarray(genres)[_probabilities(rows, genres).argmax(axis=1)]
+    matrix: NDArray[np.int64] = confusion_matrix(rows["genre"].to_numpy(dtype=str), predicted, labels=list(genres))
+    return matrix
+
+
+def _metrics(genres: Sequence[str]) -> dict[str, Callable[[NDArray[np.str_], NDArray[np.float64]], float]]:
+    """Return each metric as a function of targets and probabilities, in the order of ``genres``."""
+    from sklearn.metrics import accuracy_score, f1_score, log_loss, recall_score
+
+    names = np.asarray(genres)
+
+    def accuracy(targets: NDArray[np.str_], probabilities: NDArray[np.float64]) -> float:
+        return float(accuracy_score(targets, names[probabilities.argmax(axis=1)]))
+
+    def balanced_accuracy(targets: NDArray[np.str_], probabilities: NDArray[np.float64]) -> float:
+        # balanced_accuracy_score gives the same number, but warns of predicted genres without targets.
+        predicted = names[probabilities.argmax(axis=1)]
+        return float(recall_score(targets, predicted, labels=np.unique(targets), average="macro"))
+
+    def macro_f1(targets: NDArray[np.str_], probabilities: NDArray[np.float64]) -> float:
+        predicted = names[probabilities.argmax(axis=1)]
+        return float(f1_score(targets, predicted, labels=names, average="macro", zero_division=0.0))
+
+    def clipped_log_loss(targets: NDArray[np.str_], probabilities: NDArray[np.float64]) -> float:
+        order = np.argsort(names)
+        clipped = np.maximum(probabilities[:, order], _MIN_PROBABILITY)
+        return float(log_loss(targets, clipped / clipped.sum(axis=1, keepdims=True), labels=names[order]))
+
+    return {
+        "accuracy": accuracy,
+        "balanced_accuracy": balanced_accuracy,
+        "log_loss": clipped_log_loss,
+        "macro_f1": macro_f1,
+    }
+
+
+def _checked(predictions: pd.DataFrame, genres: Sequence[str]) -> pd.DataFrame:
+    """Return the predictions' needed columns, valid."""
+    if len(set(genres)) != len(genres) or len(genres) < 2:
+        raise EvaluationError(f"Expected two or more different genres to score, got: {', '.join(genres) or 'none'}.")
+    columns = [*_KEYS, *(f"p_{genre}" for genre in genres)]
+    _check_columns(predictions, columns)
+    if predictions.empty:
+        raise EvaluationError("The predictions are empty: there is nothing to score. Predict first.")
+    for genre in predictions["genre"].unique():
+        if genre not in genres:
+            raise EvaluationError(
+                f"The predictions have the true genre '{genre}', which the model does not know. "
+                f"{suggestion(str(genre), genres)}"
+            )
+    _check_probabilities(predictions, _probabilities(predictions, genres))
+    return predictions[columns]
+
+
+def _check_columns(predictions: pd.DataFrame, columns: Sequence[str]) -> None:
+    missing = [column for column in columns if column not in predictions.columns]
+    if missing:
+        found = ", ".join(map(str, predictions.columns))
+        raise EvaluationError(
+            f"The predictions lack the columns {', '.join(missing)}; they have {found}. They were made by something "
+            "else, or for other genres: predict again."
+        )
+
+
+def _check_probabilities(predictions: pd.DataFrame, probabilities: NDArray[np.float64]) -> None:
+    faults = {
+        "are not finite": ~np.isfinite(probabilities).all(axis=1),
+        "are not between 0 and 1": ((probabilities < 0.0) | (probabilities > 1.0 + _SUM_TOLERANCE)).any(axis=1),
+        "do not sum to one": np.abs(probabilities.sum(axis=1) - 1.0) > _SUM_TOLERANCE,
+    }
+    for fault, rows in faults.items():
+        if rows.any():
+            first = predictions.iloc[int(np.flatnonzero(rows)[0])]
+            raise EvaluationError(
+                f"The probabilities of {int(rows.sum())} predictions {fault}; the first is of the track "
+                f"'{first['track_id']}' in repeat {first['repeat']}. Did the training diverge? See its log."
+            )
+
+
+def _probabilities(predictions: pd.DataFrame, genres: Sequence[str]) -> NDArray[np.float64]:
+    return predictions[[f"p_{genre}" for genre in genres]].to_numpy(dtype=np.float64)

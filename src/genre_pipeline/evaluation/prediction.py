@@ -1,0 +1,243 @@
+"""Predictions: of a cell's segments for scoring, and of any audio file with a trained model."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from genre_pipeline.audio.io import read_waveform
+from genre_pipeline.blocks import parse_block
+from genre_pipeline.errors import AudioError, CheckpointError, ConfigError, FeatureError, GenrePipelineError
+from genre_pipeline.features import FEATURES, FeatureBlock, FeatureSpec
+from genre_pipeline.fingerprints import fingerprint
+from genre_pipeline.storage import atomic_file, write_json
+from genre_pipeline.training import Checkpoint, Predictor
+from genre_pipeline.training.cell_data import CellData
+
+# Raised whenever the same model and segments would give other predictions.
+_VERSION = 1
+_SIDES = ("validation", "test")
+
+
+class Predictions(NamedTuple):
+    """The predictions of one repeat.
+
+    Attributes:
+        table: ``repeat, split, track_id, segment_id, genre, p_<genre>...``, one row a segment.
+        inference_s: Time that the model took, in seconds, when it was asked.
+        reused: Whether they were there already.
+    """
+
+    table: pd.DataFrame
+    inference_s: float
+    reused: bool
+
+
+def predict_repeat(checkpoint: Checkpoint, data: CellData, repeat: int, *, cache: Path) -> Predictions:
+    """Predict the validation and test segments of a repeat, or read what was predicted before.
+
+    Args:
+        checkpoint: The repeat's trained model.
+        data: The cell's segments.
+        repeat: The repeat.
+        cache: Parquet file of the repeat's predictions; a JSON file beside it says what they were made from.
+
+    Returns:
+        The predictions.
+
+    Raises:
+        StorageError: If the predictions cannot be written.
+    """
+    identity = fingerprint(
+        "predictions", _VERSION, model=checkpoint.fingerprint, data=data.fingerprint(repeat, *_SIDES)
+    )
+    known = _read(cache, identity)
+    if known is not None:
+        return known
+    predictor = checkpoint.predictor()
+    inference_s = 0.0
+    sides = []
+    for side in _SIDES:
+        features = data.segment_set(repeat, side).features
+        started_s = time.perf_counter()
+        probabilities = predictor.predict_probabilities(features)
+        inference_s += time.perf_counter() - started_s
+        rows = data.rows(repeat, side)[["track_id", "segment_id", "genre"]]
+        rows.insert(0, "repeat", repeat)
+        rows.insert(1, "split", side)
+        sides.append(rows.join(pd.DataFrame(probabilities, columns=[f"p_{genre}" for genre in data.genres])))
+    predictions = Predictions(pd.concat(sides, ignore_index=True), inference_s, reused=False)
+    _write(predictions, cache, identity)
+    return predictions
+
+
+def predict_cell(checkpoints: Sequence[Checkpoint], data: CellData, *, folder: Path) -> tuple[pd.DataFrame, float]:
+    """Predict the validation and test segments of all repeats of a cell.
+
+    Args:
+        checkpoints: The trained model of each repeat, in the order of the repeats.
+        data: The cell's segments.
+        folder: Folder of the cell, where predictions are kept beside the checkpoints.
+
+    Returns:
+        The predictions of all repeats, and the seconds that the models took, summed over repeats.
+
+    Raises:
+        StorageError: If the predictions cannot be written.
+    """
+    repeats = [
+        predict_repeat(checkpoint, data, repeat, cache=folder / f"repeat_{repeat:02d}.predictions.parquet")
+        for repeat, checkpoint in zip(data.repeats, checkpoints, strict=True)
+    ]
+    table = pd.concat([each.table for each in repeats], ignore_index=True)
+    return table, sum(each.inference_s for each in repeats)
+
+
+def _read(path: Path, identity: str) -> Predictions | None:
+    """Read predictions, if they are those of this identity and still as they were written."""
+    try:
+        content = path.read_bytes()
+        note = json.loads(path.with_suffix(".json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    if not isinstance(note, dict) or note.get("fingerprint") != identity or note.get("sha256") != _sha256(content):
+        return None
+    return Predictions(pd.read_parquet(io.BytesIO(content)), float(note["inference_s"]), reused=True)
+
+
+def _write(predictions: Predictions, path: Path, identity: str) -> None:
+    """Write the predictions, then the note that vouches for them: without it they do not count."""
+    buffer = io.BytesIO()
+    predictions.table.to_parquet(buffer, index=False)
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(buffer.getvalue())
+    note = {
+        "fingerprint": identity,
+        "sha256": _sha256(buffer.getvalue()),
+        "inference_s": predictions.inference_s,
+    }
+    write_json(path.with_suffix(".json"), note)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@dataclass(frozen=True)
+class GenrePredictor:
+    """Classifies audio files with a trained model: the same front-end, the same segments, their mean probability.
+
+    Attributes:
+        genres: The genres, in the order of the probabilities.
+        feature: The front-end's parameters.
+        spec: The front-end.
+        predictor: The trained model.
+    """
+
+    genres: tuple[str, ...]
+    feature: FeatureBlock
+    spec: FeatureSpec
+    predictor: Predictor
+
+    @classmethod
+    def open(cls, folder: Path) -> GenrePredictor:
+        """Open a checkpoint.
+
+        Args:
+            folder: The checkpoint's folder.
+
+        Raises:
+            CheckpointError: If the checkpoint is missing, damaged, or of a feature that this version does not know.
+        """
+        checkpoint = Checkpoint.open(folder)
+        values = checkpoint.card.feature
+        kind = str(values.get("kind"))
+        if kind not in FEATURES:
+            raise CheckpointError(
+                f"The checkpoint {folder} needs the feature kind '{kind}', which this version does not have."
+            )
+        spec = FEATURES[kind]
+        try:
+            block = parse_block(spec.block, values, key="feature")
+        except ConfigError as error:
+            raise CheckpointError(
+                f"The checkpoint {folder} needs a feature that this version does not have. Train it again. {error}"
+            ) from error
+        return cls(checkpoint.card.genres, block, spec, checkpoint.predictor())
+
+    def segment_probabilities(self, path: Path) -> NDArray[np.float64]:
+        """Classify the segments of one audio file.
+
+        Args:
+            path: The audio file.
+
+        Returns:
+            Probabilities, shape ``(n_segments, n_genres)``.
+
+        Raises:
+            AudioError: If the file cannot be read, or is shorter than one segment.
+            FeatureError: If the feature cannot be computed from it.
+        """
+        waveform = read_waveform(path, sample_rate=self.feature.sample_rate)
+        frames = self.spec.extract(waveform, self.feature)
+        segment = self.feature.segment
+        starts = range(0, frames.shape[1] - segment.n_frames + 1, segment.hop_frames)
+        if not starts:
+            seconds = segment.n_frames * self.feature.hop_length / self.feature.sample_rate
+            raise AudioError(f"{path} is shorter than one segment ({seconds:.2f} s): give a longer recording.")
+        segments = np.stack([frames[:, start : start + segment.n_frames] for start in starts])
+        # Models were trained on stored features: round as the store does.
+        stored = segments.astype(self.feature.dtype).astype(np.float32)
+        return self.predictor.predict_probabilities(stored)
+
+    def predict_probabilities(self, paths: Sequence[Path]) -> pd.DataFrame:
+        """Classify audio files.
+
+        Args:
+            paths: The audio files.
+
+        Returns:
+            One row a file, one column of probabilities a genre, the mean over the file's segments.
+
+        Raises:
+            AudioError: If a file cannot be read, or is shorter than one segment.
+            FeatureError: If the feature cannot be computed from a file.
+        """
+        means = [self.segment_probabilities(path).mean(axis=0) for path in paths]
+        return pd.DataFrame(np.reshape(means, (len(paths), len(self.genres))), columns=list(self.genres))
+
+    def classify(self, paths: Sequence[Path]) -> pd.DataFrame:
+        """Classify audio files, and go on where one cannot be.
+
+        Args:
+            paths: The audio files.
+
+        Returns:
+            One row a file: ``path``, ``genre`` (empty where it failed), ``probability`` of that genre, ``error``
+            (empty where it went well), and one probability a genre as ``p_<genre>``.
+        """
+        return pd.DataFrame([self._row(path) for path in paths])
+
+    def _row(self, path: Path) -> dict[str, object]:
+        try:
+            probabilities = self.segment_probabilities(path).mean(axis=0)
+        except (AudioError, FeatureError) as error:
+            return self._cells(path, np.full(len(self.genres), np.nan), genre="", error=error)
+        return self._cells(path, probabilities, genre=self.genres[int(probabilities.argmax())], error=None)
+
+    def _cells(
+        self, path: Path, probabilities: NDArray[np.float64], *, genre: str, error: GenrePipelineError | None
+    ) -> dict[str, object]:
+        columns = {f"p_{each}": float(value) for each, value in zip(self.genres, probabilities, strict=True)}
+        best = float(probabilities.max())
+        return {"path": str(path), "genre": genre, "probability": best, "error": str(error or ""), **columns}

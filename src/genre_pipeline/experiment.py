@@ -1,0 +1,277 @@
+"""The experiment: every parameter checked and frozen, and the grid of cells that follows from it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from genre_pipeline.blocks import Block, parse_block
+from genre_pipeline.cells import Cell, check_name
+from genre_pipeline.datasets import DATASETS, DatasetBlock, DatasetSpec
+from genre_pipeline.errors import ConfigError, UnknownNameError
+from genre_pipeline.features import FEATURES, FeatureBlock, FeatureSpec
+from genre_pipeline.registry import Registry, suggestion
+from genre_pipeline.splits.base import PROTOCOLS, ProtocolBlock, ProtocolSpec
+from genre_pipeline.training.recipes import ModelBlock, parse_model
+
+SECTIONS = (
+    "compute",
+    "datasets",
+    "evaluation",
+    "experiment",
+    "features",
+    "models",
+    "predict",
+    "protocols",
+    "storage",
+    "training",
+)
+
+
+class ExperimentBlock(Block):
+    """What is compared with what.
+
+    Attributes:
+        name: Short name, part of file paths.
+        title: What it is about, for the report's head.
+        datasets: Names of the datasets.
+        protocols: Names of the protocols.
+        models: Names of the models.
+        features: For some models, the features to use instead of the model's own.
+        exclude: Shell-style patterns of cells (``dataset.protocol.feature.model``) to leave out.
+        seed: Seed of the first repeat; repeat ``i`` trains with ``seed + i``.
+    """
+
+    name: str
+    title: str
+    datasets: tuple[str, ...] = Field(min_length=1)
+    protocols: tuple[str, ...] = Field(min_length=1)
+    models: tuple[str, ...] = Field(min_length=1)
+    features: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    exclude: tuple[str, ...] = ()
+    seed: int = Field(default=0, ge=0)
+
+
+class StorageBlock(Block):
+    """Where intermediate results live.
+
+    Attributes:
+        ingest: Folder of the ingest caches.
+        features: Folder of the feature stores.
+        models: Folder of the checkpoints.
+    """
+
+    ingest: Path
+    features: Path
+    models: Path
+
+
+class ComputeBlock(Block):
+    """How much of the machine is used.
+
+    Attributes:
+        n_workers: Threads that decode audio and compute features; none for one a core.
+    """
+
+    n_workers: int | None = Field(default=None, ge=1, le=1024)
+
+    def workers(self) -> int:
+        """Return the number of workers: the parameter, or the cores this process may use."""
+        if self.n_workers is not None:
+            return self.n_workers
+        if hasattr(os, "sched_getaffinity"):
+            return len(os.sched_getaffinity(0))
+        return os.cpu_count() or 1
+
+
+class EvaluationBlock(Block):
+    """How numbers are summarised.
+
+    Attributes:
+        confidence: Coverage of the confidence intervals.
+    """
+
+    confidence: float = Field(default=0.95, gt=0.5, lt=1.0)
+
+
+class PredictBlock(Block):
+    """What the ``predict`` pipeline classifies.
+
+    Attributes:
+        cell: Name of the trained cell, ``dataset.protocol.feature.model``.
+        repeat: Which of its repeats.
+        audio: Audio files.
+    """
+
+    cell: str = ""
+    repeat: int = Field(default=0, ge=0)
+    audio: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """All parameters, checked and frozen.
+
+    Attributes:
+        settings: What is compared with what.
+        datasets: Block of each dataset of the experiment, by name.
+        protocols: Block of each protocol, by name.
+        features: Block of each feature that a cell uses, by name.
+        models: Block of each model, by name.
+        storage: Where intermediate results live.
+        compute: How much of the machine is used.
+        evaluation: How numbers are summarised.
+        predict: What the ``predict`` pipeline classifies.
+        cells: The grid, in the order dataset, protocol, model, feature.
+    """
+
+    settings: ExperimentBlock
+    datasets: Mapping[str, DatasetBlock]
+    protocols: Mapping[str, ProtocolBlock]
+    features: Mapping[str, FeatureBlock]
+    models: Mapping[str, ModelBlock]
+    storage: StorageBlock
+    compute: ComputeBlock
+    evaluation: EvaluationBlock
+    predict: PredictBlock
+    cells: tuple[Cell, ...]
+
+
+def load_experiment(parameters: Mapping[str, Any]) -> Experiment:
+    """Check every parameter and work out the grid.
+
+    All datasets, protocols, features and models of the YAML are checked, also those that the experiment does not
+    use, so that a slip is found when it is made.
+
+    Args:
+        parameters: The merged parameters, by section.
+
+    Returns:
+        The experiment.
+
+    Raises:
+        ConfigError: If anything is missing, unknown or out of range; the message names the key, the value given and
+            what is allowed.
+    """
+    for section in parameters:
+        if section not in SECTIONS:
+            raise ConfigError(f"'{section}' is not a section of the parameters. {suggestion(section, SECTIONS)}")
+    settings = parse_block(ExperimentBlock, _section(parameters, "experiment"), key="experiment")
+    check_name(settings.name, kind="experiment")
+    training = parameters.get("training", {})
+    datasets = {name: parse_dataset(name, values) for name, values in _named(parameters, "datasets")}
+    protocols = {name: parse_protocol(name, values) for name, values in _named(parameters, "protocols")}
+    features = {name: parse_feature(name, values) for name, values in _named(parameters, "features")}
+    models = {name: parse_model(name, values, training) for name, values in _named(parameters, "models")}
+    for name in protocols:
+        if name in features:
+            raise ConfigError(f"'{name}' names both a protocol and a feature: rename one of them.")
+    cells = _grid(settings, datasets, protocols, features, models)
+    return Experiment(
+        settings=settings,
+        datasets={name: datasets[name] for name in settings.datasets},
+        protocols={name: protocols[name] for name in settings.protocols},
+        features={name: features[name] for name in dict.fromkeys(cell.feature for cell in cells)},
+        models={name: models[name] for name in settings.models},
+        storage=parse_block(StorageBlock, _section(parameters, "storage"), key="storage"),
+        compute=parse_block(ComputeBlock, parameters.get("compute", {}), key="compute"),
+        evaluation=parse_block(EvaluationBlock, parameters.get("evaluation", {}), key="evaluation"),
+        predict=parse_block(PredictBlock, parameters.get("predict", {}), key="predict"),
+        cells=cells,
+    )
+
+
+def parse_dataset(name: str, values: object) -> DatasetBlock:
+    """Check a dataset's block.
+
+    Raises:
+        ConfigError: If its kind is not registered or a parameter is wrong.
+    """
+    spec: DatasetSpec = _registered(DATASETS, values, key=f"datasets.{name}")
+    return parse_block(spec.block, values, key=f"datasets.{name}")
+
+
+def parse_protocol(name: str, values: object) -> ProtocolBlock:
+    """Check a protocol's block.
+
+    Raises:
+        ConfigError: If its kind is not registered or a parameter is wrong.
+    """
+    spec: ProtocolSpec = _registered(PROTOCOLS, values, key=f"protocols.{name}")
+    return parse_block(spec.block, values, key=f"protocols.{name}")
+
+
+def parse_feature(name: str, values: object) -> FeatureBlock:
+    """Check a feature's block.
+
+    Raises:
+        ConfigError: If its kind is not registered or a parameter is wrong.
+    """
+    spec: FeatureSpec = _registered(FEATURES, values, key=f"features.{name}")
+    return parse_block(spec.block, values, key=f"features.{name}")
+
+
+def _section(parameters: Mapping[str, Any], section: str) -> Any:
+    if section not in parameters:
+        raise ConfigError(f"The parameters have no section '{section}'; it is expected in conf/base/parameters/.")
+    return parameters[section]
+
+
+def _named(parameters: Mapping[str, Any], section: str) -> list[tuple[str, object]]:
+    blocks = _section(parameters, section)
+    if not isinstance(blocks, Mapping):
+        raise ConfigError(f"{section}: expected a mapping from names to parameters, got {blocks!r}.")
+    return [(check_name(str(name), kind=section.removesuffix("s")), values) for name, values in blocks.items()]
+
+
+def _registered(registry: Registry[Any], values: object, *, key: str) -> Any:
+    if not isinstance(values, Mapping) or "kind" not in values:
+        raise ConfigError(f"{key}.kind: is missing. {suggestion('', registry.names())}")
+    try:
+        return registry[str(values["kind"])]
+    except UnknownNameError as error:
+        raise ConfigError(f"{key}.kind: {error}") from None
+
+
+def _grid(
+    settings: ExperimentBlock,
+    datasets: Mapping[str, object],
+    protocols: Mapping[str, object],
+    features: Mapping[str, object],
+    models: Mapping[str, ModelBlock],
+) -> tuple[Cell, ...]:
+    chosen: tuple[tuple[Literal["datasets", "protocols", "models"], tuple[str, ...], Mapping[str, object]], ...] = (
+        ("datasets", settings.datasets, datasets),
+        ("protocols", settings.protocols, protocols),
+        ("models", settings.models, models),
+    )
+    for section, names, known in chosen:
+        for name in names:
+            _check_known(name, known, key=f"experiment.{section}")
+    for model in settings.features:
+        _check_known(model, dict.fromkeys(settings.models), key="experiment.features")
+    cells = []
+    for dataset in settings.datasets:
+        for protocol in settings.protocols:
+            for model in settings.models:
+                for feature in settings.features.get(model, (models[model].feature,)):
+                    key = f"experiment.features.{model}" if model in settings.features else f"models.{model}.feature"
+                    _check_known(feature, features, key=key)
+                    cells.append(Cell(dataset, protocol, feature, model))
+    kept = tuple(
+        cell for cell in dict.fromkeys(cells) if not any(fnmatchcase(cell.name, each) for each in settings.exclude)
+    )
+    if not kept:
+        raise ConfigError(f"experiment.exclude: {list(settings.exclude)} leaves no cell to run.")
+    return kept
+
+
+def _check_known(name: str, known: Mapping[str, object], *, key: str) -> None:
+    if name not in known:
+        raise ConfigError(f"{key}: '{name}' is not defined. {suggestion(name, known)}")

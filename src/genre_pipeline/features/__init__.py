@@ -1,0 +1,5 @@
+"""Features: frozen front-end specifications, their extractors, the store that keeps them, and segments of them."""
+
+from genre_pipeline.features.base import FEATURES, FeatureBlock, FeatureSpec, SegmentBlock
+
+__all__ = ["FEATURES", "FeatureBlock", "FeatureSpec", "SegmentBlock"]

@@ -1,0 +1,104 @@
+"""Segments: an index of fixed-length pieces of tracks, in frames of a feature; no audio is copied."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from genre_pipeline.errors import FeatureError
+from genre_pipeline.features.base import FeatureBlock
+
+
+@dataclass(frozen=True)
+class SegmentResult:
+    """The segments of a dataset.
+
+    Attributes:
+        table: One row a segment: ``segment_id`` (``track#000``), ``track_id``, ``segment_index``, ``start_frame``,
+            ``n_frames``, ``start_s``, ``duration_s``; in the order of the tracks, then of time.
+        report: Plain JSON: ``n_tracks`` and ``n_segments`` in the table, ``too_short`` (tracks left out because not
+            one segment fits), ``segment_duration_s``.
+    """
+
+    table: pd.DataFrame
+    report: dict[str, Any]
+
+
+def frames_of_tracks(tracks: pd.DataFrame, block: FeatureBlock) -> pd.Series[int]:
+    """Return how many frames each track will have, from its length as decoded.
+
+    Args:
+        tracks: Track table.
+        block: The feature's parameters.
+
+    Returns:
+        Number of frames, index as ``tracks``: ``1 + ceil(n_samples * block.sample_rate / sample_rate) // hop_length``,
+        or 0 where there are no samples.
+    """
+    n_samples = tracks["n_samples"].astype("int64")
+    own_rate = tracks["sample_rate"].astype("int64").clip(lower=1)
+    # Rounded up as the resampler does, in integers, because a float's ceiling can be one too many.
+    resampled = -(-n_samples * block.sample_rate // own_rate)
+    return (1 + resampled // block.hop_length).where(n_samples > 0, 0).astype("int64")
+
+
+def segment_tracks(tracks: pd.DataFrame, block: FeatureBlock) -> SegmentResult:
+    """Cut the tracks that are not quarantined into complete segments at a constant hop.
+
+    Args:
+        tracks: Track table.
+        block: The feature's parameters.
+
+    Returns:
+        The segments, and a report.
+
+    Raises:
+        FeatureError: If no segment is left, or a genre is left without any.
+    """
+    usable = tracks.loc[~tracks["quarantined"].astype(bool)]
+    n_frames, hop_frames = block.segment.n_frames, block.segment.hop_frames
+    frames = frames_of_tracks(usable, block).to_numpy()
+    counts = np.where(frames < n_frames, 0, 1 + (frames - n_frames) // hop_frames)
+    _check_every_genre(tracks, usable.loc[counts > 0], block)
+
+    track_ids = np.repeat(usable["track_id"].to_numpy(dtype=object), counts)
+    indices = np.concatenate([np.arange(count, dtype=np.int64) for count in counts])
+    frame_s = block.hop_length / block.sample_rate
+    ids = [f"{track_id}#{index:03d}" for track_id, index in zip(track_ids, indices, strict=True)]
+    table = pd.DataFrame(
+        {
+            "segment_id": pd.Series(ids, dtype="string"),
+            "track_id": pd.Series(track_ids, dtype="string"),
+            "segment_index": indices,
+            "start_frame": indices * hop_frames,
+            "n_frames": np.full(len(ids), n_frames, dtype=np.int64),
+            "start_s": indices * hop_frames * frame_s,
+            "duration_s": np.full(len(ids), n_frames * frame_s),
+        }
+    )
+    report = {
+        "n_tracks": int(np.count_nonzero(counts)),
+        "n_segments": len(table),
+        "too_short": usable.loc[counts == 0, "track_id"].astype(str).tolist(),
+        "segment_duration_s": n_frames * frame_s,
+    }
+    return SegmentResult(table=table, report=report)
+
+
+def _check_every_genre(tracks: pd.DataFrame, segmented: pd.DataFrame, block: FeatureBlock) -> None:
+    lost = sorted(set(tracks["genre"].astype(str)) - set(segmented["genre"].astype(str)))
+    if segmented.empty:
+        what = "No track has"
+    elif lost:
+        what = f"No track of {', '.join(lost)} has"
+    else:
+        return
+    n_frames = block.segment.n_frames
+    raise FeatureError(
+        f"{what} a segment: expected tracks of at least segment.n_frames={n_frames} frames "
+        f"({(n_frames - 1) * block.hop_length / block.sample_rate:.2f} s) that are not quarantined. "
+        f"Lower segment.n_frames of the '{block.kind}' feature, bring longer clips, or leave the genre out."
+    )

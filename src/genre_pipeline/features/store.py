@@ -1,0 +1,506 @@
+"""The feature store: all the features of a dataset in one packed, memory-mapped file, and an index of its tracks.
+
+A store is a folder of three files:
+
+- ``frames.bin``: numbers only, C order, shape ``(total_frames, n_bins)``, little-endian; tracks one after another,
+  each frame's bins side by side, so that a segment is one piece of it.
+- ``index.parquet``: one row a track: ``track_id``, ``audio_hash``, ``offset`` and ``n_frames`` (in frames), ``crc32``
+  of the track's bytes. Tracks of one ``audio_hash`` share their bytes. Its metadata names the file of frames.
+- ``store.json``: what was computed, and with which version of the extractor.
+
+Frames are appended, made durable, and only then named by a new index that takes the old one's place in one step. What
+the index does not name does not exist, and is cut off by the next write. So a crash leaves a valid store, short of the
+tracks being written. Packing moves the tracks into a second file of frames, which the new index names. One process
+writes at a time, and nobody reads while frames are dropped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from genre_pipeline.blocks import Block, parse_block
+from genre_pipeline.errors import ConfigError, FeatureError, StoreError
+from genre_pipeline.features.base import FeatureBlock, FeatureSpec
+from genre_pipeline.fingerprints import fingerprint
+from genre_pipeline.storage import atomic_file, atomic_folder, storage_errors, write_json
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Stored numbers, shape (n_frames, n_bins), of a store's type.
+Frames = NDArray[np.floating[Any]]
+
+_FORMAT_VERSION = 1
+_HEADER = "store.json"
+_INDEX = "index.parquet"
+# Two names, so that packing can write one while the index still names the other.
+_FRAMES = ("frames.bin", "frames-packed.bin")
+_INDEX_TYPES = {"track_id": "string", "audio_hash": "string", "offset": "int64", "n_frames": "int64", "crc32": "int64"}
+# Segments copied in one go [?]: enough to make numpy's overhead small, few enough to need little memory beside.
+_GATHER_SEGMENTS = 256
+
+# Fields of a feature block that say how its numbers are used, not what they are.
+_USE_FIELDS = frozenset({"segment", "normalisation"})
+
+
+def spec_hash(spec: FeatureSpec, block: FeatureBlock) -> str:
+    """Hash all that a feature's stored numbers depend on, but the audio.
+
+    Args:
+        spec: The kind of feature.
+        block: Its parameters. How segments are cut and normalised does not matter.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    return _spec_hash(spec.version, _stored_parameters(block))
+
+
+def _spec_hash(extractor_version: int, feature: dict[str, Any]) -> str:
+    return fingerprint("features", extractor_version, feature=feature)
+
+
+def _stored_parameters(block: FeatureBlock) -> dict[str, Any]:
+    return {field: value for field, value in block.dump().items() if field not in _USE_FIELDS}
+
+
+class StoreHeader(Block):
+    """What ``store.json`` says.
+
+    Attributes:
+        format_version: Version of the files' layout.
+        feature: The feature's parameters that its numbers depend on.
+        extractor_version: Version of the extractor.
+        spec_hash: Hash of ``feature`` and ``extractor_version``.
+        n_bins: Numbers in a frame.
+        dtype: Their type.
+    """
+
+    format_version: Literal[1]
+    feature: dict[str, Any]
+    extractor_version: int
+    spec_hash: str
+    n_bins: int
+    dtype: Literal["float16", "float32"]
+
+
+@dataclass(frozen=True)
+class PackedTrack:
+    """A track's features, ready to be appended.
+
+    Attributes:
+        track_id: The track.
+        audio_hash: Hash of the audio that they were computed from.
+        frames: From :meth:`FeatureStore.pack`.
+    """
+
+    track_id: str
+    audio_hash: str
+    frames: Frames
+
+
+class FeatureStore:
+    """The stored features of one dataset, of one specification.
+
+    Made by :meth:`create` or :meth:`open`.
+    """
+
+    _mapped: Frames | None
+    # Offsets of the tracks whose bytes were checked since the store was opened.
+    _intact: set[int]
+
+    def __init__(self, folder: Path, header: StoreHeader, index: pd.DataFrame, frames_name: str) -> None:
+        self.folder = folder
+        self.header = header
+        self._type = np.dtype(header.dtype).newbyteorder("<")
+        self._use_index(index, frames_name)
+
+    @classmethod
+    def create(cls, folder: Path, spec: FeatureSpec, block: FeatureBlock) -> FeatureStore:
+        """Make an empty store. A store already in the folder is replaced.
+
+        Args:
+            folder: The store's folder.
+            spec: The kind of feature.
+            block: Its parameters.
+
+        Raises:
+            StorageError: If the disk is full, or the folder is read-only.
+        """
+        header = StoreHeader(
+            format_version=_FORMAT_VERSION,
+            feature=_stored_parameters(block),
+            extractor_version=spec.version,
+            spec_hash=spec_hash(spec, block),
+            n_bins=spec.n_bins(block),
+            dtype=block.dtype,
+        )
+        empty = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in _INDEX_TYPES.items()})
+        with atomic_folder(folder) as temporary:
+            write_json(temporary / _HEADER, header.dump())
+            (temporary / _FRAMES[0]).touch()
+            _write_index(temporary / _INDEX, empty, _FRAMES[0])
+        return cls(folder, header, empty, _FRAMES[0])
+
+    @classmethod
+    def open(cls, folder: Path, *, spec_hash: str | None = None) -> FeatureStore:
+        """Open a store. Frames beyond those that the index names, left by a crash, are no fault.
+
+        Args:
+            folder: The store's folder.
+            spec_hash: The specification that it must hold, if that is known: see :func:`spec_hash`.
+
+        Raises:
+            StoreError: If it is missing, incomplete, corrupted, or holds another feature.
+        """
+        if not (folder / _HEADER).is_file():
+            raise StoreError(f"{folder}: there is no feature store (no {_HEADER}). Run the feature extraction first.")
+        header = _read_header(folder / _HEADER)
+        if spec_hash is not None and header.spec_hash != spec_hash:
+            raise StoreError(
+                f"{folder}: holds another feature: expected specification {spec_hash}, got {header.spec_hash} "
+                f"({header.feature}). Run the feature extraction again, which replaces it."
+            )
+        index, frames_name = _read_index(folder / _INDEX)
+        store = cls(folder, header, index, frames_name)
+        store._check_size()
+        return store
+
+    @property
+    def index(self) -> pd.DataFrame:
+        """The tracks: ``track_id``, ``audio_hash``, ``offset``, ``n_frames``, ``crc32``, sorted by ``track_id``."""
+        return self._index
+
+    @property
+    def spec_hash(self) -> str:
+        """Hash of the feature's specification and of the extractor's version."""
+        return self.header.spec_hash
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of the frames up to the last that the index names, with the waste between them."""
+        return self._end * self._frame_bytes
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the specification and of every track's audio: equal where the features are."""
+        tracks = self._index[["track_id", "audio_hash"]].to_numpy(dtype=object).tolist()
+        return fingerprint("feature_store", _FORMAT_VERSION, spec_hash=self.spec_hash, tracks=tracks)
+
+    def read(self, track_id: str) -> NDArray[np.float32]:
+        """Return the features of a track.
+
+        Returns:
+            Shape ``(n_bins, n_frames)``, float32.
+
+        Raises:
+            StoreError: If the track is not in the store, or its bytes were corrupted.
+        """
+        row = int(self._rows_of([track_id])[0])
+        self._check_rows([row])
+        frames: NDArray[np.float32] = self._frames_of(row).T.astype(np.float32, order="C")
+        return frames
+
+    def gather(self, segments: pd.DataFrame, *, verify: bool = True) -> NDArray[np.float32]:
+        """Return the features of segments.
+
+        Args:
+            segments: Segment table: ``track_id``, ``start_frame``, ``n_frames``; all of one length.
+            verify: Whether the bytes of the tracks are checked, once for each track as long as the store is open.
+
+        Returns:
+            Shape ``(n_segments, n_bins, n_frames)``, float32, in the order of the table.
+
+        Raises:
+            StoreError: If a track is not in the store or is shorter than a segment says, or its bytes were corrupted.
+        """
+        if segments.empty:
+            return np.empty((0, self.header.n_bins, 0), dtype=np.float32)
+        n_frames = int(segments["n_frames"].iloc[0])
+        if (segments["n_frames"] != n_frames).any():
+            raise StoreError(
+                "Segments of different lengths cannot be gathered into one array. Gather each length alone."
+            )
+        rows = self._rows_of(segments["track_id"])
+        starts = segments["start_frame"].to_numpy(dtype=np.int64)
+        self._check_inside(rows, starts, n_frames)
+        if verify:
+            self._check_rows(np.unique(rows).tolist())
+
+        # View whose item i is the segment that begins at frame i of the file, shape (n_bins, n_frames).
+        windows = np.lib.stride_tricks.sliding_window_view(self._frames, n_frames, axis=0)
+        positions = self._offsets[rows] + starts
+        gathered = np.empty((len(segments), self.header.n_bins, n_frames), dtype=np.float32)
+        for first in range(0, len(segments), _GATHER_SEGMENTS):
+            chunk = slice(first, first + _GATHER_SEGMENTS)
+            gathered[chunk] = windows[positions[chunk]]
+        return gathered
+
+    def verify(self) -> None:
+        """Check the bytes of every track.
+
+        Raises:
+            StoreError: If they are not those that were written; the message names the tracks.
+        """
+        self._intact.clear()
+        self._check_rows(range(len(self._index)))
+
+    def pack(self, features: NDArray[np.float32]) -> Frames:
+        """Bring a track's features into the form in which they are stored. May be called from several threads.
+
+        Args:
+            features: Shape ``(n_bins, n_frames)``, float32.
+
+        Returns:
+            Shape ``(n_frames, n_bins)``, C order, of the stored type.
+
+        Raises:
+            FeatureError: If there are numbers that are not finite, or that the type cannot hold.
+            ValueError: If the shape is wrong, which is a fault of the extractor.
+        """
+        if features.ndim != 2 or features.shape[0] != self.header.n_bins or features.shape[1] == 0:
+            raise ValueError(f"Expected features of shape ({self.header.n_bins}, n_frames), got {features.shape}.")
+        greatest = float(np.abs(features).max())
+        if not np.isfinite(greatest):
+            raise FeatureError(
+                "The feature holds NaN or infinite numbers. Leave the clip out, or change the parameters."
+            )
+        limit = float(np.finfo(self._type).max)
+        if greatest > limit:
+            raise FeatureError(
+                f"The feature reaches {greatest:g}, beyond the {limit:g} that {self.header.dtype} can hold. "
+                "Set the feature's dtype to float32, or its scale to decibels."
+            )
+        packed: Frames = features.T.astype(self._type, order="C")
+        return packed
+
+    def append(self, tracks: Sequence[PackedTrack]) -> None:
+        """Add tracks. They become part of the store all at once, or not at all.
+
+        Args:
+            tracks: Tracks that are not in the store yet.
+
+        Raises:
+            StorageError: If the disk is full, or the folder is read-only.
+        """
+        lengths = [len(track.frames) for track in tracks]
+        added = pd.DataFrame(
+            {
+                "track_id": [track.track_id for track in tracks],
+                "audio_hash": [track.audio_hash for track in tracks],
+                "offset": self._end + np.cumsum([0, *lengths])[:-1],
+                "n_frames": lengths,
+                "crc32": [zlib.crc32(track.frames.data) for track in tracks],
+            }
+        ).astype(_INDEX_TYPES)
+        self._discard_unnamed()
+        with storage_errors(self._path), self._path.open("r+b") as file:
+            file.seek(self.n_bytes)
+            for track in tracks:
+                file.write(track.frames.data)
+            file.flush()
+            os.fsync(file.fileno())
+        self._replace_index(pd.concat([self._index, added], ignore_index=True), self._frames_name)
+
+    def adopt(self, tracks: pd.DataFrame) -> None:
+        """Make the index name exactly those of the given tracks whose audio is stored, under their present ids.
+
+        Args:
+            tracks: Track table, or its columns ``track_id`` and ``audio_hash``.
+
+        Raises:
+            StorageError: If the disk is full, or the folder is read-only.
+        """
+        stored = self._index.drop(columns="track_id").drop_duplicates("audio_hash")
+        wanted = tracks[["track_id", "audio_hash"]].astype("string").merge(stored, on="audio_hash", how="inner")
+        index = _sorted(wanted)
+        if not index.equals(self._index):
+            self._replace_index(index, self._frames_name)
+            self._discard_unnamed()
+
+    def waste(self) -> float:
+        """Return the share of the frames' bytes that no track uses any more, from 0 to 1."""
+        used = int(self._index.drop_duplicates("offset")["n_frames"].sum())
+        return 1.0 - used / self._end if self._end else 0.0
+
+    def compact(self) -> None:
+        """Rewrite the frames without waste, in the order of the tracks.
+
+        Raises:
+            StoreError: If the bytes of a track were corrupted.
+            StorageError: If the disk is full, or the folder is read-only.
+        """
+        self._check_rows(range(len(self._index)))
+        moved: dict[int, int] = {}
+        end = 0
+        frames_name = _FRAMES[1 - _FRAMES.index(self._frames_name)]
+        path = self.folder / frames_name
+        with atomic_file(path) as temporary, temporary.open("wb") as file:
+            for row, offset in enumerate(self._offsets.tolist()):
+                if offset not in moved:
+                    moved[offset] = end
+                    frames = self._frames_of(row)
+                    file.write(frames.data)
+                    end += len(frames)
+        self._replace_index(self._index.assign(offset=self._index["offset"].map(moved)), frames_name)
+        self._discard_unnamed()
+
+    @property
+    def _path(self) -> Path:
+        return self.folder / self._frames_name
+
+    @property
+    def _frame_bytes(self) -> int:
+        return self.header.n_bins * self._type.itemsize
+
+    @property
+    def _frames(self) -> Frames:
+        """All frames up to the last named one, shape ``(total_frames, n_bins)``, mapped on first use."""
+        if self._mapped is None:
+            shape = (self._end, self.header.n_bins)
+            # A plain view: slices of numpy's memmap class cost several times as much.
+            self._mapped = np.asarray(np.memmap(self._path, dtype=self._type, mode="r", shape=shape))
+        return self._mapped
+
+    def _frames_of(self, row: int) -> Frames:
+        return self._frames[self._offsets[row] : self._offsets[row] + self._lengths[row]]
+
+    def _use_index(self, index: pd.DataFrame, frames_name: str) -> None:
+        self._index = index
+        self._frames_name = frames_name
+        self._ids = pd.Index(index["track_id"])
+        self._offsets = index["offset"].to_numpy(dtype=np.int64)
+        self._lengths = index["n_frames"].to_numpy(dtype=np.int64)
+        self._end = int((self._offsets + self._lengths).max(initial=0))
+        self._mapped = None
+        self._intact = set()
+
+    def _replace_index(self, index: pd.DataFrame, frames_name: str) -> None:
+        index = _sorted(index)
+        _write_index(self.folder / _INDEX, index, frames_name)
+        self._use_index(index, frames_name)
+
+    def _discard_unnamed(self) -> None:
+        """Remove the bytes that the index does not name, left by a crash or by tracks that are gone."""
+        with storage_errors(self._path):
+            os.truncate(self._path, self.n_bytes)
+            for name in _FRAMES:
+                if name != self._frames_name:
+                    (self.folder / name).unlink(missing_ok=True)
+
+    def _rows_of(self, track_ids: pd.Series[str] | list[str]) -> NDArray[np.intp]:
+        wanted = pd.Index(track_ids, dtype="string")
+        rows: NDArray[np.intp] = self._ids.get_indexer(wanted)
+        if (rows < 0).any():
+            missing = wanted[rows < 0].unique()
+            raise StoreError(
+                f"{self.folder}: has no features of {_listed(missing)}. Run the feature extraction again; "
+                "its report says which tracks failed."
+            )
+        return rows
+
+    def _check_inside(self, rows: NDArray[np.intp], starts: NDArray[np.int64], n_frames: int) -> None:
+        outside = (starts < 0) | (starts + n_frames > self._lengths[rows])
+        if outside.any():
+            first = int(np.flatnonzero(outside)[0])
+            row = rows[first]
+            raise StoreError(
+                f"{self.folder}: the segment of {n_frames} frames from frame {starts[first]} does not lie inside track "
+                f"'{self._ids[row]}', which has {self._lengths[row]} frames. Cut the segments again."
+            )
+
+    def _check_rows(self, rows: Iterable[int]) -> None:
+        sums = self._index["crc32"].to_numpy()
+        corrupted = []
+        for row in rows:
+            offset = int(self._offsets[row])
+            if offset in self._intact:
+                continue
+            if zlib.crc32(self._frames_of(row).data) == sums[row]:
+                self._intact.add(offset)
+            else:
+                corrupted.append(str(self._ids[row]))
+        if corrupted:
+            raise StoreError(
+                f"{self._path}: the features of {_listed(corrupted)} are not those that were written. "
+                f"Delete the folder {self.folder} and run again."
+            )
+
+    def _check_size(self) -> None:
+        n_bytes = self._path.stat().st_size if self._path.is_file() else 0
+        if n_bytes < self.n_bytes:
+            raise StoreError(
+                f"{self._path}: is missing or cut short: expected at least {self.n_bytes} bytes, got {n_bytes}. "
+                f"Delete the folder {self.folder} and run again."
+            )
+
+
+def _listed(names: Sequence[str] | pd.Index[str], limit: int = 5) -> str:
+    shown = ", ".join(f"'{name}'" for name in names[:limit])
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return f"track {shown}" if len(names) == 1 else f"tracks {shown}{more}"
+
+
+def _sorted(index: pd.DataFrame) -> pd.DataFrame:
+    return index[list(_INDEX_TYPES)].astype(_INDEX_TYPES).sort_values("track_id", ignore_index=True)
+
+
+def _index_schema() -> pa.Schema:
+    """Return the index's columns: a schema of its own, free of pandas' metadata, which differs between versions."""
+    import pyarrow as pa
+
+    kinds = {"string": pa.string(), "int64": pa.int64()}
+    return pa.schema([(name, kinds[kind]) for name, kind in _INDEX_TYPES.items()])
+
+
+def _write_index(path: Path, index: pd.DataFrame, frames_name: str) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = _index_schema().with_metadata({"frames_file": frames_name})
+    columns = [pa.array(index[field.name].to_numpy(dtype=object), type=field.type) for field in schema]
+    with atomic_file(path) as temporary:
+        pq.write_table(pa.Table.from_arrays(columns, schema=schema), temporary, write_page_checksum=True)
+
+
+def _read_header(path: Path) -> StoreHeader:
+    try:
+        header = parse_block(StoreHeader, json.loads(path.read_text(encoding="utf-8")), key=path.name)
+    except (ValueError, ConfigError) as error:
+        raise _corrupted(path, str(error)) from error
+    if header.spec_hash != _spec_hash(header.extractor_version, header.feature):
+        raise _corrupted(path, "its spec_hash is not that of its feature")
+    return header
+
+
+def _read_index(path: Path) -> tuple[pd.DataFrame, str]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        # Read as a single file: given a path, pyarrow would look for partitions in the folders' names.
+        with path.open("rb") as file:
+            table = pq.ParquetFile(file, page_checksum_verification=True).read()
+        frames_name = (table.schema.metadata or {}).get(b"frames_file", b"").decode()
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise _corrupted(path, str(error)) from error
+    if frames_name not in _FRAMES or not table.schema.equals(_index_schema()):
+        raise _corrupted(path, "it is not the index of a feature store")
+    index = _sorted(table.to_pandas())
+    if index["track_id"].duplicated().any() or (index["offset"] < 0).any() or (index["n_frames"] < 1).any():
+        raise _corrupted(path, "its rows contradict each other")
+    return index, frames_name
+
+
+def _corrupted(path: Path, reason: str) -> StoreError:
+    return StoreError(f"{path}: is corrupted ({reason}). Delete the folder {path.parent} and run again.")

@@ -1,0 +1,102 @@
+"""Opens and closes the tracker of a session, below the run that kedro-mlflow opens."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+
+_URI_VARIABLE = "MLFLOW_TRACKING_URI"
+
+
+class TrackingHook:
+    """Gives nodes a tracker while a session runs, and leaves no trace of the session in the process."""
+
+    _given_uri: str | None = None
+
+    @hook_impl(tryfirst=True)
+    def after_context_created(self, context: KedroContext) -> None:
+        """Make sure that the MLflow server answers, before kedro-mlflow waits for it for minutes.
+
+        Args:
+            context: The session's context.
+
+        Raises:
+            TrackingError: If the server does not answer.
+        """
+        from kedro.config import MissingConfigException
+
+        from genre_pipeline.tracking import check_server
+
+        self._given_uri = os.environ.get(_URI_VARIABLE)
+        # kedro-mlflow sets its own level on import, which overrides conf/logging.yml.
+        logging.getLogger("kedro_mlflow").setLevel(logging.WARNING)
+        try:
+            settings = context.config_loader["mlflow"]
+        except MissingConfigException:
+            return
+        uri = settings.get("server", {}).get("mlflow_tracking_uri") or ""
+        _make_parent(uri)
+        check_server(uri)
+
+    @hook_impl
+    def after_catalog_created(self) -> None:
+        """Take back what MLflow wrote into the environment, which the next session would take for the user's word."""
+        if self._given_uri is None:
+            os.environ.pop(_URI_VARIABLE, None)
+        else:
+            os.environ[_URI_VARIABLE] = self._given_uri
+
+    @hook_impl(trylast=True)
+    def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
+        """Start tracking below the active run; with tracking disabled for the pipeline there is none.
+
+        Args:
+            run_params: What the session was asked to run.
+        """
+        import mlflow
+        from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
+
+        from genre_pipeline.project import git_commit
+        from genre_pipeline.tracking import start_tracking
+        from genre_pipeline.tracking.tracker import MlflowTracker
+
+        run = mlflow.active_run()
+        if run is None:
+            return
+        client = mlflow.MlflowClient()
+        environment = run_params.get("env") or "base"
+        tags = {"environment": environment, "git_commit": git_commit()}
+        name = f"{run.info.run_name} / {environment}"
+        for key, value in {"level": "session", MLFLOW_RUN_NAME: name, **tags}.items():
+            client.set_tag(run.info.run_id, key, value)
+        start_tracking(MlflowTracker(client, run.info.experiment_id, run.info.run_id, tags))
+
+    @hook_impl(tryfirst=True)
+    def after_pipeline_run(self) -> None:
+        """Stop tracking before kedro-mlflow closes the parent run."""
+        from genre_pipeline.tracking import stop_tracking
+
+        stop_tracking("FINISHED")
+
+    @hook_impl(tryfirst=True)
+    def on_pipeline_error(self) -> None:
+        """Mark the open runs as failed before kedro-mlflow closes the parent run."""
+        from genre_pipeline.tracking import stop_tracking
+
+        stop_tracking("FAILED")
+
+
+def _make_parent(uri: str) -> None:
+    """Make the folder of a SQLite database: SQLite itself makes only the file."""
+    from pathlib import Path
+
+    from genre_pipeline.storage import storage_errors
+
+    if uri.startswith("sqlite:///"):
+        folder = Path(uri.removeprefix("sqlite:///")).parent
+        with storage_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,100 @@
+"""What a model is: a network or an estimator that turns segments of a feature into scores for genres."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from genre_pipeline.blocks import Block
+from genre_pipeline.registry import Registry
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+
+
+@dataclass(frozen=True)
+class InputShape:
+    """Shape of one segment.
+
+    Attributes:
+        n_bins: Frequency bins or coefficients.
+        n_frames: Frames.
+    """
+
+    n_bins: int
+    n_frames: int
+
+
+class GenreNetwork(nn.Module, ABC):
+    """Base of the neural networks: segments in, logits out, no softmax inside."""
+
+    @abstractmethod
+    def forward(self, features: Tensor) -> Tensor:
+        """Score segments.
+
+        Args:
+            features: Segments, shape ``(batch, n_bins, n_frames)``.
+
+        Returns:
+            Logits, shape ``(batch, n_classes)``.
+        """
+
+    def l2_coefficients(self) -> dict[str, float]:
+        """Return the L2 coefficient of each penalised parameter, by name as in ``named_parameters``.
+
+        A coefficient ``c`` adds ``c * sum(w ** 2)`` to the loss, as Keras' ``l2(c)`` does.
+        """
+        return {}
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """A family of neural networks.
+
+    Attributes:
+        name: Registered name, used as ``family`` in YAML.
+        block: Class of its architecture parameters.
+        build: Makes the network, initialised from torch's global random state.
+        reference: The paper, in one line.
+        version: Raised whenever the network's numbers change, so that checkpoints are made anew.
+    """
+
+    name: str
+    block: type[Block]
+    build: Callable[[Any, InputShape, int], GenreNetwork]
+    reference: str
+    version: int
+
+
+@dataclass(frozen=True)
+class EstimatorSpec:
+    """A family of scikit-learn classifiers.
+
+    Attributes:
+        name: Registered name, used as ``family`` in YAML.
+        block: Class of its parameters.
+        build: Makes the unfitted estimator from its block, the training targets (class indices, shape
+            ``(n_segments,)``) and a seed. It takes segments flattened by ``summarise`` and must offer
+            ``predict_proba``.
+        summarise: From segments, shape ``(n_segments, n_bins, n_frames)``, to one vector a segment, shape
+            ``(n_segments, n_columns)``.
+        reference: The paper, in one line.
+        version: Raised whenever the estimator's numbers change, so that checkpoints are made anew.
+    """
+
+    name: str
+    block: type[Block]
+    build: Callable[[Any, NDArray[np.int64], int], BaseEstimator]
+    summarise: Callable[[NDArray[np.float32]], NDArray[np.float64]]
+    reference: str
+    version: int
+
+
+ModelSpec = NetworkSpec | EstimatorSpec
+MODELS: Registry[ModelSpec] = Registry("model family", package="genre_pipeline.models")

@@ -1,0 +1,151 @@
+"""Classical baselines on summary statistics: a support vector machine and Gaussian naive Bayes.
+
+LGNet's comparison names both without their settings; the settings here are scikit-learn's defaults [?]. They expect
+cepstral coefficients, whose means, spreads and changes describe timbre in a few numbers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from genre_pipeline.blocks import Block
+from genre_pipeline.errors import ConfigError, TrainingError
+from genre_pipeline.models.base import MODELS, EstimatorSpec
+
+if TYPE_CHECKING:
+    from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.naive_bayes import GaussianNB
+    from sklearn.pipeline import Pipeline
+
+_REFERENCE = "G. Tzanetakis and P. Cook, Musical genre classification of audio signals, IEEE TSAP 10(5), 2002"
+
+
+class SvmBlock(Block):
+    """Parameters of the support vector machine with a Gaussian kernel.
+
+    Attributes:
+        c: Penalty of training errors [?].
+        gamma: Width of the kernel: a number, ``scale`` (one over the number of columns times their variance) or
+            ``auto`` (one over the number of columns) [?].
+        n_calibration_folds: Folds of the cross-validation that fits the probabilities; no more than the smallest
+            genre has segments [?].
+    """
+
+    c: float = Field(default=1.0, gt=0.0)
+    gamma: Annotated[float, Field(gt=0.0)] | Literal["scale", "auto"] = "scale"
+    n_calibration_folds: int = Field(default=5, ge=2)
+
+
+class NaiveBayesBlock(Block):
+    """Parameters of Gaussian naive Bayes.
+
+    Attributes:
+        var_smoothing: Share of the largest variance that is added to every variance [?].
+    """
+
+    var_smoothing: float = Field(default=1e-9, ge=0.0)
+
+
+def summarise_frames(features: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Describe each segment by the mean and the standard deviation of its coefficients and of their changes.
+
+    Args:
+        features: Segments, shape ``(n_segments, n_bins, n_frames)``.
+
+    Returns:
+        Shape ``(n_segments, 4 * n_bins)``: means, standard deviations, then both for the first difference between
+        neighbouring frames.
+
+    Raises:
+        ConfigError: If segments have a single frame, which has no difference.
+
+    Example:
+        >>> summarise_frames(np.array([[[0.0, 2.0, 4.0]]], dtype=np.float32)).round(3).tolist()
+        [[2.0, 1.633, 2.0, 0.0]]
+    """
+    if features.shape[-1] < 2:
+        raise ConfigError(
+            "Frame statistics need segments of at least 2 frames; raise the feature's segment.n_frames, "
+            f"which is {features.shape[-1]}."
+        )
+    changes = np.diff(features, axis=-1)
+    statistics = [features.mean(axis=-1), features.std(axis=-1), changes.mean(axis=-1), changes.std(axis=-1)]
+    # In float64, because newer releases of scikit-learn compute in the type that they are given.
+    return np.concatenate(statistics, axis=1).astype(np.float64)
+
+
+def build_svm(block: SvmBlock, targets: NDArray[np.int64], seed: int) -> Pipeline:
+    """Make the support vector machine: standardised columns, Gaussian kernel, probabilities by Platt's sigmoid.
+
+    Args:
+        block: Its parameters.
+        targets: Training targets, shape ``(n_segments,)``; they limit the calibration's folds.
+        seed: Seed of the calibration's folds.
+
+    Returns:
+        The unfitted estimator.
+
+    Raises:
+        TrainingError: If a genre has a single segment, so that its probabilities cannot be calibrated.
+    """
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), _calibrated_svc(block, targets, seed))
+
+
+def _calibrated_svc(block: SvmBlock, targets: NDArray[np.int64], seed: int) -> CalibratedClassifierCV:
+    from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.model_selection import StratifiedKFold
+    from sklearn.svm import SVC
+
+    classes, counts = np.unique(targets, return_counts=True)
+    if counts.min() < 2:
+        raise TrainingError(
+            f"Genre number {classes[counts.argmin()]} has a single training segment, and calibrating the "
+            "probabilities of the support vector machine takes at least 2 of each genre. Use shorter segments, more "
+            "tracks, or fewer folds."
+        )
+    n_folds = min(block.n_calibration_folds, int(counts.min()))
+    # One machine fitted on everything; the folds only serve to fit the sigmoid on scores of unseen segments.
+    return CalibratedClassifierCV(
+        SVC(C=block.c, gamma=block.gamma),
+        method="sigmoid",
+        ensemble=False,
+        cv=StratifiedKFold(n_folds, shuffle=True, random_state=seed),
+    )
+
+
+def build_naive_bayes(block: NaiveBayesBlock, _targets: NDArray[np.int64], _seed: int) -> GaussianNB:
+    """Make Gaussian naive Bayes.
+
+    Args:
+        block: Its parameters.
+
+    Returns:
+        The unfitted estimator.
+    """
+    from sklearn.naive_bayes import GaussianNB
+
+    return GaussianNB(var_smoothing=block.var_smoothing)
+
+
+MODELS.register(
+    EstimatorSpec(
+        name="svm", block=SvmBlock, build=build_svm, summarise=summarise_frames, reference=_REFERENCE, version=1
+    )
+)
+MODELS.register(
+    EstimatorSpec(
+        name="naive_bayes",
+        block=NaiveBayesBlock,
+        build=build_naive_bayes,
+        summarise=summarise_frames,
+        reference=_REFERENCE,
+        version=1,
+    )
+)

@@ -1,0 +1,78 @@
+"""The project's pipelines, built from the parameters of the chosen environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kedro.pipeline import Pipeline
+
+_parameters: Mapping[str, Any] | None = None
+
+
+def use_parameters(parameters: Mapping[str, Any] | None) -> None:
+    """Choose the parameters that the pipelines are built from, and forget those built before.
+
+    Args:
+        parameters: Merged parameters of a run (its environment and ``--params`` included), or none to read the
+            configuration again.
+    """
+    from kedro.framework.project import pipelines
+
+    global _parameters  # noqa: PLW0603 - Kedro calls register_pipelines() without arguments
+    _parameters = parameters
+    pipelines.configure(__name__)
+
+
+def register_pipelines() -> dict[str, Pipeline]:
+    """Build all pipelines.
+
+    Returns:
+        ``ingest``, ``split``, ``segment``, ``features``, ``train_<model>`` for each model of the experiment (with
+        all that it needs, from audio to its metrics), ``evaluate``, ``compare``, ``predict``, ``train_all``
+        (everything, from audio to the report), and ``__default__``, which is ``train_all``.
+    """
+    from genre_pipeline.experiment import load_experiment
+    from genre_pipeline.pipelines import compare, evaluate, features, ingest, predict, segment, split, train
+
+    experiment = load_experiment(_parameters if _parameters is not None else _read_parameters())
+    stages = {
+        "ingest": ingest.create_pipeline(experiment),
+        "split": split.create_pipeline(experiment),
+        "segment": segment.create_pipeline(experiment),
+        "features": features.create_pipeline(experiment),
+        "evaluate": evaluate.create_pipeline(experiment),
+        "compare": compare.create_pipeline(experiment),
+    }
+    training = {model: train.create_pipeline(experiment, model=model) for model in experiment.models}
+    everything = Pipeline([*stages.values(), *training.values()])
+    one_model = {
+        f"train_{model}": everything.to_outputs(
+            *(f"{cell.name}.results" for cell in experiment.cells if cell.model == model)
+        )
+        for model in experiment.models
+    }
+    return {
+        **stages,
+        **one_model,
+        "predict": predict.create_pipeline(),
+        "train_all": everything,
+        "__default__": everything,
+    }
+
+
+def _read_parameters() -> Mapping[str, Any]:
+    """Read the parameters where no session did (``kedro registry list``, ``kedro viz``); follows ``KEDRO_ENV``."""
+    import os
+
+    from kedro.framework.project import settings
+
+    from genre_pipeline.project import PROJECT_ROOT
+
+    loader = settings.CONFIG_LOADER_CLASS(
+        conf_source=str(PROJECT_ROOT / settings.CONF_SOURCE),
+        env=os.environ.get("KEDRO_ENV"),
+        **settings.CONFIG_LOADER_ARGS,
+    )
+    parameters: Mapping[str, Any] = loader["parameters"]
+    return parameters

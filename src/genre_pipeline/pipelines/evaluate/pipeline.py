@@ -1,0 +1,50 @@
+"""Wiring of the evaluation stage."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Node, Pipeline
+
+from genre_pipeline.cells import Cell
+from genre_pipeline.experiment import Experiment
+from genre_pipeline.pipelines.binding import bind
+from genre_pipeline.pipelines.evaluate.nodes import predict_segments, score_cell
+
+
+def create_pipeline(experiment: Experiment) -> Pipeline:
+    """Make one namespace a cell, with its prediction and its scoring node."""
+    return Pipeline([_evaluate(cell) for cell in experiment.cells])
+
+
+def _evaluate(cell: Cell) -> Pipeline:
+    predict = Node(
+        bind(predict_segments, "predict", cell=cell),
+        inputs=["checkpoints", "split", "segments", "features", "params:experiment", "params:storage"],
+        outputs=["predictions", "inference"],
+        name="predict",
+        tags="evaluate",
+    )
+    scoring = {
+        "params:dataset": f"params:datasets.{cell.dataset}",
+        "params:model": f"params:models.{cell.model}",
+        "params:training": "params:training",
+        "params:evaluation": "params:evaluation",
+    }
+    score = Node(
+        bind(score_cell, "score", cell=cell),
+        inputs=["checkpoints", "predictions", "inference", "split", "audit", "segments", "features", *scoring],
+        outputs="results",
+        name="score",
+        tags="evaluate",
+    )
+    return Pipeline(
+        [predict, score],
+        namespace=cell.name,
+        inputs={
+            "checkpoints": f"{cell.name}.checkpoints",
+            "split": f"{cell.dataset}.{cell.protocol}.split",
+            "audit": f"{cell.dataset}.{cell.protocol}.audit",
+            "segments": f"{cell.dataset}.{cell.feature}.segments",
+            "features": f"{cell.dataset}.{cell.feature}.features",
+        },
+        parameters={**scoring, "params:experiment": "params:experiment", "params:storage": "params:storage"},
+    )

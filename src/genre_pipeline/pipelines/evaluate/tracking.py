@@ -1,0 +1,77 @@
+"""What MLflow is told of an evaluated cell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from genre_pipeline.evaluation.cell import metric_values
+from genre_pipeline.evaluation.comparison import CellResult
+from genre_pipeline.evaluation.figures import confusion_figure
+from genre_pipeline.tracking import CellRun
+from genre_pipeline.training import Checkpoint
+
+_CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+_STATISTICS = {"mean": "", "sd": "_sd", "ci_low": "_ci_low", "ci_high": "_ci_high"}
+# The served model is that of the first repeat: fixed beforehand, not the best of many.
+_SERVED_REPEAT = 0
+
+
+def log_evaluation(run: CellRun, result: CellResult, checkpoints: Sequence[Checkpoint]) -> None:
+    """Log a cell's numbers, figures and model, and end its run.
+
+    The metric keys are the same for every cell, so that any runs can be compared by ticking them; the mean over
+    repeats carries no suffix. What is no score has a prefix, which MLflow's charts make a section of its own.
+
+    Args:
+        run: The cell's run.
+        result: The cell's result.
+        checkpoints: The trained model of each repeat.
+    """
+    import matplotlib.pyplot as plt
+
+    reused = [checkpoint.reused for checkpoint in checkpoints]
+    run.set_tags(
+        {
+            "unit": "segment and track",
+            "statistic": f"mean of {result['n_repeats']} repeats ({result['design']})",
+            "leaky": result["leaky"],
+            "split_hash": result["split_hash"],
+            "feature_hash": result["feature_hash"],
+            "dataset_note": result["dataset_note"],
+            "selection": result["selection"],
+            "precision": result["precision"],
+            "reference": result["reference"],
+            "reused_repeats": sum(reused),
+            "served_repeat": _SERVED_REPEAT,
+        }
+    )
+    for checkpoint, repeat in zip(checkpoints, sorted({row["repeat"] for row in result["repeats"]}), strict=True):
+        rows = [row for row in result["repeats"] if row["repeat"] == repeat]
+        run.log_repeat(repeat, metric_values(rows, value="value"), {"seed": checkpoint.card.seed})
+    for statistic, suffix in _STATISTICS.items():
+        run.log_metrics(metric_values(result["summary"], value=statistic, suffix=suffix))
+    run.log_metrics(
+        {
+            "cost/n_parameters": result["n_parameters"] if result["n_parameters"] is not None else math.nan,
+            "cost/training_s": result["cost"]["training_s"],
+            "cost/inference_s": result["cost"]["inference_s"],
+            "data/n_train_tracks": result["n_tracks"]["train"],
+            "data/n_validation_tracks": result["n_tracks"]["validation"],
+            "data/n_test_tracks": result["n_tracks"]["test"],
+            **{f"data/shared_{kind}": count for kind, count in result["leaks"].items()},
+        }
+    )
+    history = pd.DataFrame(result["history"]).groupby("epoch")[list(_CURVES)].mean()
+    for key in _CURVES:
+        run.log_curve(key, history[key].astype(float).tolist())
+    for unit in ("track", "segment"):
+        figure = confusion_figure(result, unit)
+        run.log_figure(figure, f"confusion_{unit}.png")
+        plt.close(figure)
+    run.log_json(result, "result.json")
+    served = checkpoints[_SERVED_REPEAT]
+    run.log_model(served.folder, result["genres"], fingerprint=served.fingerprint)
+    run.finish()

@@ -1,0 +1,54 @@
+"""Nodes of the feature stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from genre_pipeline.blocks import parse_block
+from genre_pipeline.experiment import ComputeBlock, parse_dataset, parse_feature
+from genre_pipeline.features import FEATURES
+from genre_pipeline.features.extraction import extract
+from genre_pipeline.features.store import FeatureStore
+
+
+def extract_features(
+    tracks: pd.DataFrame,
+    segments: pd.DataFrame,
+    segmentation: dict[str, Any],
+    dataset: dict[str, Any],
+    feature: dict[str, Any],
+    storage: dict[str, Any],
+    compute: dict[str, Any],
+    *,
+    name: str,
+    feature_name: str,
+) -> tuple[FeatureStore, dict[str, Any]]:
+    """Bring a dataset's feature store up to date.
+
+    Args:
+        tracks: The track table.
+        segments: The segment table: only tracks with a segment are extracted.
+        segmentation: The segment stage's report, which becomes part of this one.
+        dataset: The dataset's parameters.
+        feature: The feature's parameters.
+        storage: Where intermediate results live.
+        compute: How much of the machine is used.
+        name: The dataset's name.
+        feature_name: The feature's name.
+
+    Returns:
+        The feature store, and a report of what was extracted, kept and left out.
+    """
+    block = parse_feature(feature_name, feature)
+    result = extract(
+        tracks[tracks["track_id"].isin(segments["track_id"])],
+        root=parse_dataset(name, dataset).path,
+        spec=FEATURES[block.kind],
+        block=block,
+        folder=Path(storage["features"]) / name / feature_name,
+        n_workers=parse_block(ComputeBlock, compute, key="compute").workers(),
+    )
+    return result.store, {"feature": feature_name, **segmentation, **result.report}

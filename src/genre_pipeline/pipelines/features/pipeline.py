@@ -1,0 +1,48 @@
+"""Wiring of the feature stage."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Node, Pipeline
+
+from genre_pipeline.experiment import Experiment
+from genre_pipeline.pipelines.binding import bind
+from genre_pipeline.pipelines.features.nodes import extract_features
+
+
+def create_pipeline(experiment: Experiment) -> Pipeline:
+    """Make one namespace a dataset and feature, with its extraction node."""
+    pairs = dict.fromkeys((cell.dataset, cell.feature) for cell in experiment.cells)
+    return Pipeline([_extract(dataset, feature) for dataset, feature in pairs])
+
+
+def _extract(dataset: str, feature: str) -> Pipeline:
+    node = Node(
+        bind(extract_features, name=dataset, feature_name=feature),
+        inputs=[
+            "tracks",
+            "segments",
+            "segmentation",
+            "params:dataset",
+            "params:feature",
+            "params:storage",
+            "params:compute",
+        ],
+        outputs=["features", "extraction"],
+        name="extract",
+        tags="features",
+    )
+    return Pipeline(
+        [node],
+        namespace=f"{dataset}.{feature}",
+        inputs={
+            "tracks": f"{dataset}.tracks",
+            "segments": f"{dataset}.{feature}.segments",
+            "segmentation": f"{dataset}.{feature}.segmentation",
+        },
+        parameters={
+            "params:dataset": f"params:datasets.{dataset}",
+            "params:feature": f"params:features.{feature}",
+            "params:storage": "params:storage",
+            "params:compute": "params:compute",
+        },
+    )

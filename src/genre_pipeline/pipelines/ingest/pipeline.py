@@ -1,0 +1,33 @@
+"""Wiring of the ingest stage."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Node, Pipeline
+
+from genre_pipeline.experiment import Experiment
+from genre_pipeline.pipelines.binding import bind
+from genre_pipeline.pipelines.ingest.nodes import ingest_dataset
+
+
+def create_pipeline(experiment: Experiment) -> Pipeline:
+    """Make one namespace a dataset, with its ingest node."""
+    return Pipeline([_ingest(dataset) for dataset in experiment.datasets])
+
+
+def _ingest(dataset: str) -> Pipeline:
+    node = Node(
+        bind(ingest_dataset, name=dataset),
+        inputs=["params:dataset", "params:storage", "params:compute"],
+        outputs=["tracks", "quality"],
+        name="ingest",
+        tags="ingest",
+    )
+    return Pipeline(
+        [node],
+        namespace=dataset,
+        parameters={
+            "params:dataset": f"params:datasets.{dataset}",
+            "params:storage": "params:storage",
+            "params:compute": "params:compute",
+        },
+    )

@@ -1,0 +1,39 @@
+"""Nodes of the split stage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from genre_pipeline.datasets import DATASETS
+from genre_pipeline.experiment import parse_dataset, parse_protocol
+from genre_pipeline.splits import PROTOCOLS, split_tracks
+
+
+def split_dataset(
+    tracks: pd.DataFrame, dataset: dict[str, Any], protocol: dict[str, Any], *, name: str, protocol_name: str
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Split a dataset's usable tracks and audit the split for leaks.
+
+    Args:
+        tracks: The track table.
+        dataset: The dataset's parameters.
+        protocol: The protocol's parameters.
+        name: The dataset's name.
+        protocol_name: The protocol's name.
+
+    Returns:
+        The split table, and its audit.
+    """
+    dataset_block = parse_dataset(name, dataset)
+    block = parse_protocol(protocol_name, protocol)
+    result = split_tracks(
+        tracks,
+        PROTOCOLS[block.kind],
+        block,
+        dataset=name,
+        protocol=protocol_name,
+        official=DATASETS[dataset_block.kind].official_splits(dataset_block),
+    )
+    return result.table, result.report

@@ -1,0 +1,107 @@
+"""Nodes of the training stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from genre_pipeline.cells import Cell
+from genre_pipeline.experiment import parse_dataset, parse_feature, parse_protocol
+from genre_pipeline.features.store import FeatureStore
+from genre_pipeline.tracking import CellRun, current_tracker
+from genre_pipeline.training import Checkpoint, EpochRecord, parse_model, train_repeat
+from genre_pipeline.training.cell_data import CellData
+
+_CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "learning_rate")
+
+
+def train_cell(
+    split: pd.DataFrame,
+    segments: pd.DataFrame,
+    features: FeatureStore,
+    dataset: dict[str, Any],
+    protocol: dict[str, Any],
+    feature: dict[str, Any],
+    model: dict[str, Any],
+    training: dict[str, Any],
+    experiment: dict[str, Any],
+    storage: dict[str, Any],
+    *,
+    cell: Cell,
+) -> list[Checkpoint]:
+    """Train every repeat of a cell that is not trained yet.
+
+    Args:
+        split: The split table.
+        segments: The segment table.
+        features: The feature store.
+        dataset: The dataset's parameters.
+        protocol: The protocol's parameters.
+        feature: The feature's parameters.
+        model: The model's parameters.
+        training: Training parameters that models share.
+        experiment: The experiment's parameters, for its name and seed.
+        storage: Where intermediate results live.
+        cell: The cell.
+
+    Returns:
+        The checkpoint of each repeat.
+    """
+    # Repeats that are trained already read no segment: a damaged store is found all the same.
+    features.verify()
+    data = CellData.join(cell.name, split=split, segments=segments, store=features)
+    feature_block = parse_feature(cell.feature, feature)
+    model_block = parse_model(cell.model, model, training)
+    seed = int(experiment["seed"])
+    run = current_tracker().cell_run(cell)
+    run.log_params(
+        {
+            "dataset": parse_dataset(cell.dataset, dataset).dump(),
+            "protocol": parse_protocol(cell.protocol, protocol).dump(),
+            "feature": feature_block.dump(),
+            "model": model_block.dump(),
+            "seed": seed,
+        }
+    )
+    checkpoints = []
+    for repeat in data.repeats:
+        log_epoch = _epoch_logger(run, repeat)
+        checkpoint = train_repeat(
+            cell=cell,
+            repeat=repeat,
+            seed=seed + repeat,
+            genres=data.genres,
+            feature=feature_block,
+            model=model_block,
+            train=partial(data.segment_set, repeat, "train"),
+            validation=partial(data.segment_set, repeat, "validation"),
+            inputs=data.fingerprint(repeat, "train", "validation"),
+            folder=cell_folder(storage, experiment, cell) / f"repeat_{repeat:02d}",
+            on_epoch=log_epoch,
+        )
+        if checkpoint.reused:
+            _log_history(run, repeat, checkpoint)
+        checkpoints.append(checkpoint)
+    return checkpoints
+
+
+def cell_folder(storage: dict[str, Any], experiment: dict[str, Any], cell: Cell) -> Path:
+    """Return the folder of a cell's checkpoints and predictions."""
+    return Path(storage["models"], experiment["name"], cell.dataset, cell.protocol, cell.feature, cell.model)
+
+
+def _epoch_logger(run: CellRun, repeat: int) -> Callable[[EpochRecord], None]:
+    def log(record: EpochRecord) -> None:
+        run.log_epoch(repeat, record.epoch, {key: getattr(record, key) for key in _CURVES})
+
+    return log
+
+
+def _log_history(run: CellRun, repeat: int, checkpoint: Checkpoint) -> None:
+    """Give a repeat that was trained in an earlier session its curves in this session's run too."""
+    for row in checkpoint.history.to_dict(orient="records"):
+        run.log_epoch(repeat, int(row["epoch"]), {key: row[key] for key in _CURVES})

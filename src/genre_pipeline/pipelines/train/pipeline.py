@@ -1,0 +1,44 @@
+"""Wiring of the training stage."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Node, Pipeline
+
+from genre_pipeline.cells import Cell
+from genre_pipeline.experiment import Experiment
+from genre_pipeline.pipelines.binding import bind
+from genre_pipeline.pipelines.train.nodes import train_cell
+
+
+def create_pipeline(experiment: Experiment, *, model: str) -> Pipeline:
+    """Make one namespace a cell of that model, with its training node."""
+    return Pipeline([_train(cell) for cell in experiment.cells if cell.model == model])
+
+
+def _train(cell: Cell) -> Pipeline:
+    parameters = {
+        "params:dataset": f"params:datasets.{cell.dataset}",
+        "params:protocol": f"params:protocols.{cell.protocol}",
+        "params:feature": f"params:features.{cell.feature}",
+        "params:model": f"params:models.{cell.model}",
+        "params:training": "params:training",
+        "params:experiment": "params:experiment",
+        "params:storage": "params:storage",
+    }
+    node = Node(
+        bind(train_cell, f"train_{cell.model}", cell=cell),
+        inputs=["split", "segments", "features", *parameters],
+        outputs="checkpoints",
+        name=f"train_{cell.model}",
+        tags=["train", f"train_{cell.model}"],
+    )
+    return Pipeline(
+        [node],
+        namespace=cell.name,
+        inputs={
+            "split": f"{cell.dataset}.{cell.protocol}.split",
+            "segments": f"{cell.dataset}.{cell.feature}.segments",
+            "features": f"{cell.dataset}.{cell.feature}.features",
+        },
+        parameters=parameters,
+    )

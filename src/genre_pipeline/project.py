@@ -1,0 +1,46 @@
+"""Where the project is, where its data lives, and which MLflow server it talks to."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+_SOURCE_ROOT = Path(__file__).resolve().parents[2]
+# In an installed package there is no source tree: the project is then where the command is run.
+PROJECT_ROOT = _SOURCE_ROOT if (_SOURCE_ROOT / "pyproject.toml").exists() else Path.cwd()
+
+
+def data_root() -> str:
+    """Return the folder of music and results: ``GENRE_PIPELINE_DATA``, or ``data/`` in the project."""
+    return str(Path(os.environ.get("GENRE_PIPELINE_DATA") or PROJECT_ROOT / "data").absolute())
+
+
+def tracking_uri() -> str:
+    """Return the MLflow server: ``MLFLOW_TRACKING_URI``, or a SQLite file in the data folder."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{data_root()}/mlflow/mlflow.db"
+
+
+def artifact_location() -> str | None:
+    """Return where a new MLflow experiment keeps its artifacts; a server decides for itself."""
+    return None if os.environ.get("MLFLOW_TRACKING_URI") else f"{data_root()}/mlflow/artifacts"
+
+
+def git_commit() -> str:
+    """Return the commit of the project's source, with ``-dirty`` where it was changed since, or ``unknown``."""
+    try:
+        commit = _git("rev-parse", "HEAD")
+        changed = _git("status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return f"{commit}-dirty" if changed else commit
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(PROJECT_ROOT), *arguments]
+    return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()  # noqa: S603
+
+
+def environment_variable(name: str, default: str = "") -> str:
+    """Return an environment variable, or the default where it is unset or empty."""
+    return os.environ.get(name) or default

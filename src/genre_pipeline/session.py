@@ -1,0 +1,69 @@
+"""Kedro's session, with a clean end for Ctrl-C and errors that say what happened."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from kedro.framework.context import KedroContext
+from kedro.framework.session import KedroSession
+from kedro.io import DatasetError
+
+from genre_pipeline.errors import ConfigError, GenrePipelineError
+from genre_pipeline.registry import suggestion
+
+logger = logging.getLogger(__name__)
+
+
+class InterruptibleSession(KedroSession):
+    """A session whose hooks also hear of Ctrl-C.
+
+    Kedro tells hooks about exceptions only, and an interruption is none: the MLflow runs would stay open for ever.
+    """
+
+    _pipeline_names: Sequence[str] = ()
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """Run pipelines as :meth:`kedro.framework.session.KedroSession.run` does.
+
+        Raises:
+            KeyboardInterrupt: On Ctrl-C, after the runs of MLflow were closed as killed.
+            ConfigError: If there is no pipeline of that name.
+            GenrePipelineError: What the project reports, also where Kedro wraps it because a catalog entry raised it.
+        """
+        self._pipeline_names = kwargs.get("pipeline_names") or []
+        try:
+            return super().run(*args, **kwargs)
+        except DatasetError as error:
+            raise _own(error) from None
+        except KeyboardInterrupt:
+            from genre_pipeline.tracking import close_interrupted_runs
+
+            close_interrupted_runs()
+            logger.warning("Interrupted. What was finished is kept: the same command goes on from there.")
+            raise
+
+    def load_context(self) -> KedroContext:
+        """Make the context, and check the names of the pipelines to run.
+
+        Raises:
+            ConfigError: If a parameter is wrong, or there is no pipeline of a name.
+        """
+        from kedro.framework.project import pipelines
+
+        context = super().load_context()
+        for name in self._pipeline_names:
+            if name not in pipelines:
+                raise ConfigError(f"There is no pipeline '{name}'. {suggestion(name, pipelines)}")
+        return context
+
+
+def _own(error: BaseException) -> BaseException:
+    """Return the project's error below Kedro's error of a catalog entry, or Kedro's where there is none."""
+    cause = error
+    while not isinstance(cause, GenrePipelineError):
+        if cause.__cause__ is None:
+            return error
+        cause = cause.__cause__
+    return cause

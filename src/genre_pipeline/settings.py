@@ -1,0 +1,29 @@
+"""Kedro's settings of the project."""
+
+import warnings
+
+from kedro.config import OmegaConfigLoader
+
+from genre_pipeline.hooks import ParametersHook, TrackingHook
+from genre_pipeline.project import artifact_location, data_root, environment_variable, tracking_uri
+from genre_pipeline.session import InterruptibleSession
+
+# kedro-mlflow defines a class that MLflow warns of on import; it is not ours and not used.
+warnings.filterwarnings("ignore", message=r".*Add type hints to the `predict` method")
+
+HOOKS = (ParametersHook(), TrackingHook())
+SESSION_CLASS = InterruptibleSession
+CONFIG_LOADER_CLASS = OmegaConfigLoader
+CONFIG_LOADER_ARGS = {
+    "base_env": "base",
+    "default_run_env": "local",
+    "config_patterns": {"mlflow": ["mlflow*", "mlflow*/**", "**/mlflow*"]},
+    # Environments state differences only: parameters are merged key by key.
+    "merge_strategy": {"parameters": "soft", "mlflow": "soft", "globals": "soft"},
+    "custom_resolvers": {
+        "data": data_root,
+        "tracking_uri": tracking_uri,
+        "artifact_location": artifact_location,
+        "env": environment_variable,
+    },
+}

@@ -1,0 +1,15 @@
+"""Splits: which tracks train, validate and test a model in each repeat, and the audit of what leaks between them."""
+
+from genre_pipeline.splits.base import PROTOCOLS, SPLITS, Assignment, ProtocolBlock, ProtocolSpec, SplitContext
+from genre_pipeline.splits.splitting import SplitResult, split_tracks
+
+__all__ = [
+    "PROTOCOLS",
+    "SPLITS",
+    "Assignment",
+    "ProtocolBlock",
+    "ProtocolSpec",
+    "SplitContext",
+    "SplitResult",
+    "split_tracks",
+]

@@ -1,0 +1,111 @@
+"""The split that ships with a dataset, or a published list: one split, repeated with other training seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import Field
+
+from genre_pipeline.errors import SplitError
+from genre_pipeline.registry import suggestion
+from genre_pipeline.splits.base import (
+    PROTOCOLS,
+    SPLITS,
+    Assignment,
+    ProtocolBlock,
+    ProtocolSpec,
+    SplitContext,
+    artist_groups,
+)
+
+
+class OfficialBlock(ProtocolBlock):
+    """Parameters of a list-based protocol.
+
+    Attributes:
+        list: Name of one of the dataset's official splits.
+        validation_ratio: Share of the training tracks that validate, where the list has no validation part. [?]
+    """
+
+    list: str
+    validation_ratio: float = Field(default=0.1, gt=0.0, lt=1.0)
+
+
+def n_repeats(block: OfficialBlock) -> int:
+    """Return the number of training seeds: five unless asked otherwise."""
+    # [?] Five seeds give the t interval four degrees of freedom.
+    return 5 if block.repeats is None else block.repeats
+
+
+def split(tracks: pd.DataFrame, block: OfficialBlock, context: SplitContext) -> Assignment:
+    """Look each track up in the list; tracks that it does not name are left out.
+
+    Args:
+        tracks: The usable tracks, sorted by track id.
+        block: The protocol's parameters.
+        context: The dataset, the protocol and the dataset's lists.
+
+    Raises:
+        SplitError: If the dataset has no such list, or the list has parts of other names.
+    """
+    parts = _parts(block, context)
+    labels = np.array([parts.get(track, "") for track in tracks["track_id"]], dtype="<U10")
+    training = labels == "train"
+    if "validation" not in parts.values() and training.any():
+        labels[training] = _carve(tracks[training], block)
+    return Assignment(np.tile(labels, (n_repeats(block), 1)), listed=frozenset(parts))
+
+
+def _parts(block: OfficialBlock, context: SplitContext) -> Mapping[str, str]:
+    """Return the list: track id to side."""
+    key = f"protocols.{context.protocol}.list"
+    if block.list not in context.official:
+        raise SplitError(
+            f"{key}: the dataset '{context.dataset}' has no official split '{block.list}'. "
+            f"{suggestion(block.list, context.official)}"
+        )
+    parts = context.official[block.list]
+    unknown = sorted(set(parts.values()) - set(SPLITS))
+    if unknown:
+        raise SplitError(
+            f"{key}: the list '{block.list}' of the dataset '{context.dataset}' puts tracks into "
+            f"{', '.join(repr(part) for part in unknown)}; expected {', '.join(SPLITS)}. Correct the list."
+        )
+    return parts
+
+
+def _carve(training: pd.DataFrame, block: OfficialBlock) -> NDArray[np.str_]:
+    """Move whole artists from training to validation, until each genre has about the share asked for.
+
+    Artists are tried in random order, and one is moved where that brings the genres' counts nearer (in L1 distance)
+    to the wanted ones. A genre whose artists are all too large for that gives its smallest.
+    """
+    counts = pd.crosstab(artist_groups(training), training["genre"].to_numpy(dtype=object)).to_numpy()
+    wanted = block.validation_ratio * counts.sum(axis=0)
+    moved = np.zeros(len(counts), dtype=bool)
+    held = np.zeros_like(wanted)
+    for group in np.random.default_rng(block.seed).permutation(len(counts)):
+        if np.abs(held + counts[group] - wanted).sum() < np.abs(held - wanted).sum():
+            moved[group] = True
+            held += counts[group]
+    for genre in range(counts.shape[1]):
+        if not counts[moved, genre].any():
+            owners = np.flatnonzero(counts[:, genre])
+            moved[owners[np.argmin(counts[owners].sum(axis=1))]] = True
+    return np.where(moved[artist_groups(training)], "validation", "train")
+
+
+PROTOCOLS.register(
+    ProtocolSpec(
+        name="official",
+        block=OfficialBlock,
+        split=split,
+        promises=frozenset({"track"}),
+        leaky=False,
+        design="seeds",
+        n_repeats=n_repeats,
+    )
+)

@@ -1,0 +1,58 @@
+"""A trained model as an MLflow pyfunc: audio paths in, genre probabilities out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import genre_pipeline
+
+# What the pyfunc imports; versions are left to the environment that serves it, which must only read our files.
+_REQUIREMENTS = (
+    "jinja2",
+    "librosa>=0.11,<2",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "pydantic>=2",
+    "rich",
+    "safetensors",
+    "scikit-learn",
+    "skops",
+    "soundfile",
+    "soxr",
+    "torch>=2.6,<2.14",
+)
+
+
+def log_genre_model(run_id: str, checkpoint: Path, genres: Sequence[str]) -> None:
+    """Log a checkpoint to a run, with the code that serves it.
+
+    The model is logged as code plus the checkpoint's folder, so that nothing is pickled.
+
+    Args:
+        run_id: The run the model belongs to.
+        checkpoint: The checkpoint's folder.
+        genres: The genres, in the order of the model's outputs.
+    """
+    import mlflow
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    signature = ModelSignature(
+        inputs=Schema([ColSpec("string", "path")]),
+        outputs=Schema([ColSpec("double", genre) for genre in genres]),
+    )
+    package = Path(genre_pipeline.__file__).parent
+    with warnings.catch_warnings(), mlflow.start_run(run_id=run_id, nested=True):
+        # The signature is stated above; an example would have to be an audio file.
+        warnings.filterwarnings("ignore", message=".*An input example was not provided")
+        mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(package / "tracking" / "pyfunc_model.py"),
+            artifacts={"checkpoint": str(checkpoint)},
+            code_paths=[str(package)],
+            signature=signature,
+            pip_requirements=list(_REQUIREMENTS),
+        )

@@ -1,0 +1,46 @@
+"""The code that MLflow runs to serve a trained model (MLflow's "models from code")."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+
+
+class GenreModel(PythonModel):
+    """Classifies audio files.
+
+    Input: a table with the column ``path``. Output: one row a file, one column of probabilities a genre.
+    """
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Open the checkpoint."""
+        from genre_pipeline.evaluation.prediction import GenrePredictor
+
+        self._predictor = GenrePredictor.open(Path(context.artifacts["checkpoint"]))
+
+    def predict(
+        self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """Return the genres' probabilities for each audio file.
+
+        Args:
+            context: MLflow's context; the checkpoint was opened from it.
+            model_input: A table with the column ``path``.
+            params: Not used.
+
+        Returns:
+            One row a file, one column a genre.
+
+        Raises:
+            AudioError: If a file cannot be classified.
+        """
+        del context, params
+        paths = [Path(path) for path in model_input["path"]]
+        return self._predictor.predict_probabilities(paths)
+
+
+mlflow.models.set_model(GenreModel())

@@ -1,0 +1,305 @@
+"""Runs of MLflow for cells and repeats, written through explicit run ids so that sessions cannot mix.
+
+MLflow's fluent functions write to whatever run is active in the process. Every call here names its run instead;
+outside ``kedro run`` (tests, notebooks) the tracker of :func:`current_tracker` does nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import override
+
+from genre_pipeline.cells import Cell
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, RunTag
+
+# MLflow refuses more metrics or parameters than these in one request.
+_MAX_METRICS = 1000
+_MAX_PARAMS = 100
+# MLflow refuses longer parameter values.
+_MAX_PARAM_LENGTH = 6000
+# Seconds between writes of per-epoch metrics: a SQLite write costs tens of milliseconds, some epochs cost less.
+_FLUSH_S = 2.0
+
+
+class CellRun:
+    """The run of one cell. This base logs nothing: it is what nodes get outside ``kedro run``."""
+
+    run_id: str = ""
+
+    def set_tags(self, tags: Mapping[str, object]) -> None:
+        """Set tags."""
+
+    def log_params(self, params: Mapping[str, object]) -> None:
+        """Log parameters, one a field: nested mappings are flattened with dots."""
+
+    def log_epoch(self, repeat: int, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Log an epoch's metrics of a repeat, with the epoch as step."""
+
+    def log_repeat(self, repeat: int, metrics: Mapping[str, float], tags: Mapping[str, object]) -> None:
+        """Log a repeat's final metrics and finish its run."""
+
+    def log_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Log metrics of the whole cell; values that are not finite are left out."""
+
+    def log_curve(self, key: str, values: Sequence[float]) -> None:
+        """Log one value an epoch, beginning with epoch 1."""
+
+    def log_figure(self, figure: Figure, name: str) -> None:
+        """Log a matplotlib figure as an artifact."""
+
+    def log_json(self, content: Any, name: str) -> None:
+        """Log plain JSON content as an artifact."""
+
+    def log_model(self, checkpoint: Path, genres: Sequence[str], *, fingerprint: str) -> None:
+        """Log a trained model as a pyfunc that takes audio paths and answers genre probabilities.
+
+        A model that an earlier run holds already is not stored again; ``model_run_id`` says which run holds it.
+        """
+
+    def finish(self, status: str = "FINISHED") -> None:
+        """End the run, and those of its repeats that are still open; more than once does no harm."""
+
+
+class Tracker:
+    """Gives the run of each cell. This base tracks nothing."""
+
+    def cell_run(self, cell: Cell) -> CellRun:
+        """Return the cell's run, opened at first use."""
+        del cell
+        return CellRun()
+
+    def log_artifacts(self, contents: Mapping[str, str]) -> None:
+        """Log texts as artifacts of the parent run, by file name."""
+
+    def close(self, status: str) -> None:
+        """End every run that is still open."""
+
+
+class MlflowCellRun(CellRun):
+    """A cell's run in MLflow, child of the session's run."""
+
+    def __init__(
+        self, client: MlflowClient, experiment_id: str, parent_run_id: str, cell: Cell, tags: Mapping[str, str]
+    ) -> None:
+        self._client = client
+        self._experiment_id = experiment_id
+        self._cell = cell
+        self._repeats: dict[int, str] = {}
+        self._pending: dict[int, list[Metric]] = {}
+        self._flushed_s = time.monotonic()
+        self._is_open = True
+        self._tags = tags
+        name = f"{cell.model} / {cell.dataset} / {cell.protocol}"
+        self.run_id = self._open(name, parent_run_id, {"level": "cell"})
+
+    def _open(self, name: str, parent_run_id: str, tags: Mapping[str, str]) -> str:
+        from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+        cell = self._cell
+        coordinates = {
+            "dataset": cell.dataset,
+            "protocol": cell.protocol,
+            "feature": cell.feature,
+            "model": cell.model,
+        }
+        run = self._client.create_run(
+            self._experiment_id,
+            run_name=name,
+            tags={MLFLOW_PARENT_RUN_ID: parent_run_id, **coordinates, **self._tags, **tags},
+        )
+        return str(run.info.run_id)
+
+    def _repeat(self, repeat: int) -> str:
+        if repeat not in self._repeats:
+            name = f"{self._cell.model} / {self._cell.dataset} / {self._cell.protocol} / repeat {repeat}"
+            self._repeats[repeat] = self._open(name, self.run_id, {"level": "repeat", "repeat": str(repeat)})
+        return self._repeats[repeat]
+
+    @override
+    def set_tags(self, tags: Mapping[str, object]) -> None:
+        self._client.log_batch(self.run_id, tags=_tags(tags))
+
+    @override
+    def log_params(self, params: Mapping[str, object]) -> None:
+        from mlflow.entities import Param
+
+        flat = [Param(key, str(value)[:_MAX_PARAM_LENGTH]) for key, value in sorted(flatten(params).items())]
+        for start in range(0, len(flat), _MAX_PARAMS):
+            self._client.log_batch(self.run_id, params=flat[start : start + _MAX_PARAMS])
+
+    @override
+    def log_epoch(self, repeat: int, epoch: int, metrics: Mapping[str, float]) -> None:
+        self._pending.setdefault(repeat, []).extend(_metrics(metrics, step=epoch))
+        if time.monotonic() - self._flushed_s >= _FLUSH_S:
+            self._flush()
+
+    def _flush(self) -> None:
+        for repeat, pending in self._pending.items():
+            self._write(self._repeat(repeat), pending)
+        self._pending.clear()
+        self._flushed_s = time.monotonic()
+
+    def _write(self, run_id: str, metrics: Sequence[Metric]) -> None:
+        for start in range(0, len(metrics), _MAX_METRICS):
+            self._client.log_batch(run_id, metrics=metrics[start : start + _MAX_METRICS])
+
+    @override
+    def log_repeat(self, repeat: int, metrics: Mapping[str, float], tags: Mapping[str, object]) -> None:
+        self._flush()
+        run_id = self._repeat(repeat)
+        self._client.log_batch(run_id, metrics=_metrics(metrics), tags=_tags(tags))
+        self._client.set_terminated(run_id)
+        del self._repeats[repeat]
+
+    @override
+    def log_metrics(self, metrics: Mapping[str, float]) -> None:
+        self._write(self.run_id, _metrics(metrics))
+
+    @override
+    def log_curve(self, key: str, values: Sequence[float]) -> None:
+        points = [point for step, value in enumerate(values, start=1) for point in _metrics({key: value}, step=step)]
+        self._write(self.run_id, points)
+
+    @override
+    def log_figure(self, figure: Figure, name: str) -> None:
+        self._client.log_figure(self.run_id, figure, name)
+
+    @override
+    def log_json(self, content: Any, name: str) -> None:
+        self._client.log_dict(self.run_id, content, name)
+
+    @override
+    def log_model(self, checkpoint: Path, genres: Sequence[str], *, fingerprint: str) -> None:
+        from genre_pipeline.tracking.model import log_genre_model
+
+        query = f"tags.model_fingerprint = '{fingerprint}' and attributes.run_id != '{self.run_id}'"
+        holders = self._client.search_runs([self._experiment_id], query, max_results=1)
+        if holders:
+            self.set_tags({"model_run_id": holders[0].info.run_id})
+            return
+        log_genre_model(self.run_id, checkpoint, genres)
+        # Last, so that an interrupted upload is not taken for a model.
+        self.set_tags({"model_run_id": self.run_id, "model_fingerprint": fingerprint})
+
+    @override
+    def finish(self, status: str = "FINISHED") -> None:
+        self._flush()
+        if self._is_open:
+            for run_id in (*self._repeats.values(), self.run_id):
+                self._client.set_terminated(run_id, status=status)
+        self._repeats.clear()
+        self._is_open = False
+
+
+class MlflowTracker(Tracker):
+    """Tracks the cells of one session below its parent run.
+
+    Args:
+        client: Client of the MLflow server.
+        experiment_id: The MLflow experiment.
+        parent_run_id: The session's run.
+        tags: Tags of every run below it.
+    """
+
+    def __init__(
+        self, client: MlflowClient, experiment_id: str, parent_run_id: str, tags: Mapping[str, str] | None = None
+    ) -> None:
+        self._tags = dict(tags or {})
+        self._client = client
+        self._experiment_id = experiment_id
+        self._parent_run_id = parent_run_id
+        self._open: dict[Cell, MlflowCellRun] = {}
+
+    @override
+    def cell_run(self, cell: Cell) -> CellRun:
+        if cell not in self._open:
+            self._open[cell] = MlflowCellRun(self._client, self._experiment_id, self._parent_run_id, cell, self._tags)
+        return self._open[cell]
+
+    @override
+    def log_artifacts(self, contents: Mapping[str, str]) -> None:
+        for name, text in contents.items():
+            self._client.log_text(self._parent_run_id, text, name)
+
+    @override
+    def close(self, status: str) -> None:
+        for run in self._open.values():
+            run.finish(status)
+        self._open.clear()
+
+
+_current: Tracker = Tracker()
+
+
+def current_tracker() -> Tracker:
+    """Return the tracker of the session that runs in this process, or one that does nothing."""
+    return _current
+
+
+def start_tracking(tracker: Tracker) -> None:
+    """Make a tracker the current one.
+
+    Args:
+        tracker: The session's tracker.
+    """
+    global _current  # noqa: PLW0603 - Kedro's nodes are plain functions: this is how they reach their session
+    _current = tracker
+
+
+def stop_tracking(status: str) -> None:
+    """End the current tracker's open runs and go back to tracking nothing.
+
+    Args:
+        status: Status of the runs that are still open: ``FINISHED``, ``FAILED`` or ``KILLED``.
+    """
+    tracker = current_tracker()
+    start_tracking(Tracker())
+    tracker.close(status)
+
+
+def close_interrupted_runs() -> None:
+    """Mark every open run, the session's own included, as killed."""
+    import mlflow
+
+    stop_tracking("KILLED")
+    while mlflow.active_run() is not None:
+        mlflow.end_run("KILLED")
+
+
+def flatten(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    """Flatten nested mappings to dotted keys.
+
+    Example:
+        >>> flatten({"training": {"batch_size": 50}, "seed": 0})
+        {'training.batch_size': 50, 'seed': 0}
+    """
+    flat: dict[str, object] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _tags(values: Mapping[str, object]) -> list[RunTag]:
+    from mlflow.entities import RunTag
+
+    return [RunTag(key, str(value)) for key, value in values.items()]
+
+
+def _metrics(values: Mapping[str, float], step: int = 0) -> list[Metric]:
+    import math
+
+    from mlflow.entities import Metric
+
+    now_ms = int(time.time() * 1000)
+    return [Metric(key, float(value), now_ms, step) for key, value in values.items() if math.isfinite(value)]

@@ -1,0 +1,289 @@
+"""Checkpoints: trained models on disk, whole or not at all, and never unpickled.
+
+A checkpoint is a folder: ``card.json`` says what the model is and what it came from and holds the other files'
+checksums; ``weights.safetensors`` (a network) or ``estimator.skops`` (a scikit-learn classifier) is the model;
+``normalisation.safetensors`` scales its input; ``history.parquet`` has one row an epoch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pandas as pd
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from genre_pipeline import __version__
+from genre_pipeline.blocks import Block, parse_block
+from genre_pipeline.errors import CheckpointError, ConfigError, UnknownNameError
+from genre_pipeline.models import MODELS, EstimatorSpec, GenreNetwork, InputShape, NetworkSpec
+from genre_pipeline.storage import atomic_folder, write_json
+from genre_pipeline.training.devices import choose_device
+from genre_pipeline.training.epochs import history_table
+from genre_pipeline.training.fitting import Fitted
+from genre_pipeline.training.predictors import EstimatorPredictor, NetworkPredictor, Predictor
+from genre_pipeline.training.segments import Normalisation, NormalisationKind
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+
+_CARD = "card.json"
+_HISTORY = "history.parquet"
+_NORMALISATION = "normalisation.safetensors"
+_WEIGHTS = "weights.safetensors"
+_ESTIMATOR = "estimator.skops"
+
+# What our estimators are made of beyond the types that skops trusts by itself.
+_TRUSTED_TYPES = (
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.model_selection._split.StratifiedKFold",
+)
+
+
+class CheckpointCard(Block):
+    """What a checkpoint is and what it came from.
+
+    Attributes:
+        cell: Name of the cell, ``dataset.protocol.feature.model``.
+        repeat: Which repeat of the protocol.
+        seed: Seed of the training.
+        genres: The genres, in the order of the output.
+        feature: All parameters of the feature.
+        model: All parameters of the model and its training.
+        kind: Whether it is a network or an estimator.
+        n_bins: Height of one segment.
+        n_frames: Length of one segment.
+        n_parameters: Trainable parameters; none for estimators.
+        n_train_segments: Segments it was trained on.
+        n_validation_segments: Segments its epoch was selected by.
+        selected_epoch: Epoch whose weights were kept.
+        precision: Number type of the forward pass in training.
+        device: Type of the device it was trained on.
+        training_s: Time of the training, in seconds.
+        inputs: Fingerprint of the data.
+        fingerprint: Fingerprint of everything it depends on.
+        versions: Version of each library that matters.
+        checksums: SHA-256 of each other file.
+    """
+
+    cell: str
+    repeat: int
+    seed: int
+    genres: tuple[str, ...]
+    feature: dict[str, Any]
+    model: dict[str, Any]
+    kind: Literal["network", "estimator"]
+    n_bins: int
+    n_frames: int
+    n_parameters: int | None
+    n_train_segments: int
+    n_validation_segments: int
+    selected_epoch: int
+    precision: str
+    device: str
+    training_s: float
+    inputs: str
+    fingerprint: str
+    versions: dict[str, str]
+    checksums: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained model on disk.
+
+    Attributes:
+        folder: Where it is.
+        card: What it is.
+        reused: Whether it was found there and not trained now.
+    """
+
+    folder: Path
+    card: CheckpointCard
+    reused: bool = False
+
+    @classmethod
+    def open(cls, folder: Path, *, reused: bool = False) -> Checkpoint:
+        """Open a checkpoint and check that its files are those that were written.
+
+        Args:
+            folder: Where it is.
+            reused: Whether it stands for a training that was not needed.
+
+        Returns:
+            The checkpoint.
+
+        Raises:
+            CheckpointError: If a file is missing or was changed; the message names it.
+        """
+        if not folder.exists():
+            raise CheckpointError(f"There is no checkpoint at {folder}: that repeat is not trained. Train it first.")
+        try:
+            card = parse_block(CheckpointCard, json.loads((folder / _CARD).read_bytes()), key=_CARD)
+        except FileNotFoundError:
+            raise _corrupted(folder, f"{_CARD} is missing") from None
+        except (ConfigError, ValueError) as error:
+            raise _corrupted(folder, f"{_CARD} cannot be read: {error}") from error
+        checkpoint = cls(folder, card, reused)
+        for name in (_WEIGHTS if card.kind == "network" else _ESTIMATOR, _NORMALISATION, _HISTORY):
+            checkpoint._read(name)
+        return checkpoint
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of everything that the model depends on."""
+        return self.card.fingerprint
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """One row an epoch, with the fields of :class:`~genre_pipeline.training.epochs.EpochRecord` as columns.
+
+        Raises:
+            CheckpointError: If the file is missing or was changed.
+        """
+        return pd.read_parquet(io.BytesIO(self._read(_HISTORY)))
+
+    def predictor(self, *, device: str = "auto") -> Predictor:
+        """Return the model, ready to predict.
+
+        Args:
+            device: Where a network computes: ``cpu``, ``cuda``, ``mps`` or ``auto``.
+
+        Raises:
+            CheckpointError: If the files are not those that were written, or do not fit the installed code.
+            ConfigError: If the device is not there.
+        """
+        card = self.card
+        shape = InputShape(card.n_bins, card.n_frames)
+        kind: NormalisationKind = card.feature["normalisation"]
+        normalisation = Normalisation.from_state(kind, load_tensors(self._read(_NORMALISATION)))
+        try:
+            spec = MODELS[card.model["family"]]
+        except UnknownNameError as error:
+            raise _corrupted(self.folder, str(error)) from error
+        if isinstance(spec, EstimatorSpec):
+            return EstimatorPredictor(self._estimator(), spec, shape, normalisation)
+        return NetworkPredictor(self._network(spec, shape), shape, normalisation, choose_device(device))
+
+    def _network(self, spec: NetworkSpec, shape: InputShape) -> GenreNetwork:
+        state = load_tensors(self._read(_WEIGHTS))
+        try:
+            block = parse_block(spec.block, self.card.model["architecture"], key="architecture")
+            # The weights drawn here are replaced at once; the global random state must not notice.
+            with torch.random.fork_rng(devices=[]):
+                network = spec.build(block, shape, len(self.card.genres))
+            network.load_state_dict(state, strict=True)
+        except (ConfigError, RuntimeError) as error:
+            raise _corrupted(self.folder, f"its weights do not fit the architecture: {error}") from error
+        return network
+
+    def _estimator(self) -> BaseEstimator:
+        from skops import io as skops_io
+
+        content = self._read(_ESTIMATOR)
+        written, installed = self.card.versions.get("scikit-learn", "?"), version("scikit-learn")
+        if written != installed:
+            raise _corrupted(self.folder, f"it was made with scikit-learn {written}, and {installed} is installed")
+        unknown = sorted(set(skops_io.get_untrusted_types(data=content)) - set(_TRUSTED_TYPES))
+        if unknown:
+            raise _corrupted(self.folder, f"it contains types that are not trusted: {', '.join(unknown)}")
+        return skops_io.loads(content, trusted=list(_TRUSTED_TYPES))
+
+    def _read(self, name: str) -> bytes:
+        try:
+            content = (self.folder / name).read_bytes()
+        except FileNotFoundError:
+            raise _corrupted(self.folder, f"{name} is missing") from None
+        if _checksum(content) != self.card.checksums.get(name):
+            raise _corrupted(self.folder, f"{name} is not the file that was written (its checksum differs)")
+        return content
+
+
+def write_checkpoint(folder: Path, fitted: Fitted, description: Mapping[str, Any]) -> Checkpoint:
+    """Write a checkpoint: the folder is there as a whole, or not at all.
+
+    Args:
+        folder: Where; what is there already is replaced.
+        fitted: The trained model.
+        description: The fields of the card that ``fitted`` does not give.
+
+    Returns:
+        The checkpoint.
+
+    Raises:
+        StorageError: If the disk is full, or the folder is read-only.
+    """
+    network = fitted.model if isinstance(fitted.model, GenreNetwork) else None
+    files = {
+        **({_ESTIMATOR: _estimator_bytes(fitted.model)} if network is None else {_WEIGHTS: _network_bytes(network)}),
+        _NORMALISATION: _tensor_bytes(fitted.normalisation.state()),
+        _HISTORY: _table_bytes(history_table(fitted.history)),
+    }
+    values = {
+        **description,
+        "kind": "estimator" if network is None else "network",
+        "n_parameters": None if network is None else count_parameters(network),
+        "selected_epoch": fitted.selected_epoch,
+        "precision": fitted.precision,
+        "device": fitted.device,
+        "versions": library_versions(),
+        "checksums": {name: _checksum(content) for name, content in files.items()},
+    }
+    card = parse_block(CheckpointCard, values, key=_CARD)
+    with atomic_folder(folder) as temporary:
+        for name, content in files.items():
+            (temporary / name).write_bytes(content)
+        write_json(temporary / _CARD, card.dump())
+    return Checkpoint(folder, card)
+
+
+def count_parameters(network: GenreNetwork) -> int:
+    """Return the number of trainable parameters."""
+    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+
+
+def library_versions() -> dict[str, str]:
+    """Return the version of each library that a trained model depends on."""
+    libraries = {name: version(name) for name in ("numpy", "scikit-learn", "torch")}
+    return {"genre-pipeline": __version__, **libraries}
+
+
+def _corrupted(folder: Path, reason: str) -> CheckpointError:
+    return CheckpointError(f"The checkpoint {folder} cannot be used: {reason}. Delete the folder and run again.")
+
+
+def _checksum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+# Everything is turned into bytes first and written by Python itself, so that a full disk is an OSError whatever the
+# library, and what is hashed is what is written.
+def _network_bytes(network: GenreNetwork) -> bytes:
+    return _tensor_bytes(network.state_dict())
+
+
+def _tensor_bytes(tensors: Mapping[str, Tensor]) -> bytes:
+    return save_tensors({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+
+
+def _estimator_bytes(estimator: object) -> bytes:
+    from skops import io as skops_io
+
+    content: bytes = skops_io.dumps(estimator)
+    return content
+
+
+def _table_bytes(table: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    return buffer.getvalue()

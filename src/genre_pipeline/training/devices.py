@@ -1,0 +1,97 @@
+"""Where and how precisely a network computes: device, number type, threads, random state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from genre_pipeline.errors import ConfigError
+from genre_pipeline.models import GenreNetwork
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device to compute on.
+
+    Args:
+        name: ``cpu``, ``cuda``, ``mps``, or ``auto`` for the first of CUDA, MPS and CPU that is there.
+
+    Raises:
+        ConfigError: If the device asked for is not there.
+    """
+    available = [device for device, is_there in (("cuda", _has_cuda()), ("mps", _has_mps()), ("cpu", True)) if is_there]
+    if name == "auto":
+        return torch.device(available[0])
+    if name not in available:
+        raise ConfigError(
+            f"training.device is '{name}', which torch does not find on this machine. Available: "
+            f"{', '.join(available)}; 'auto' takes the first of them."
+        )
+    return torch.device(name)
+
+
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """Return the number type of the forward pass.
+
+    Measured with two threads on a processor with native bfloat16: 2.2 times the samples per second for net1 and 2.5
+    for the CRNN (with the channels-last layout). Without native support it is emulated and slow.
+
+    Args:
+        name: ``float32``, ``bfloat16``, or ``auto`` for bfloat16 where the device has it natively.
+        device: The device to compute on.
+    """
+    is_half = name == "bfloat16" or (name == "auto" and has_native_bfloat16(device))
+    return torch.bfloat16 if is_half else torch.float32
+
+
+def place(network: GenreNetwork, device: torch.device) -> GenreNetwork:
+    """Move a network to a device, in the memory layout in which 2-D convolutions are fastest (channels last).
+
+    Measured on the CRNN with two threads: 1.45 times the samples per second in float32, 1.5 in bfloat16.
+    """
+    placed: GenreNetwork = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return placed
+
+
+def has_native_bfloat16(device: torch.device) -> bool:
+    """Return whether the device multiplies bfloat16 numbers in hardware."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "cpu":
+        # Older releases of torch cannot tell what the processor has.
+        capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+        return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return False
+
+
+@contextmanager
+def reproducible(seed: int, device: torch.device, n_threads: int | None = None) -> Iterator[None]:
+    """Seed torch's global generators and use deterministic kernels; put everything back afterwards.
+
+    Args:
+        seed: The seed.
+        device: The device that will be used; a CUDA device's generator is restored as well.
+        n_threads: Threads on the CPU meanwhile; none to leave them.
+    """
+    before = torch.get_num_threads()
+    devices = [torch.cuda.current_device()] if device.type == "cuda" else []
+    try:
+        if n_threads is not None:
+            torch.set_num_threads(n_threads)
+        with (
+            torch.random.fork_rng(devices=devices),
+            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
+        ):
+            torch.manual_seed(seed)
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _has_cuda() -> bool:
+    return torch.cuda.is_available()
+
+
+def _has_mps() -> bool:
+    return torch.backends.mps.is_available()

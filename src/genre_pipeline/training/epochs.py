@@ -1,0 +1,150 @@
+"""The story of a training: one record an epoch, which epoch counts, when to stop, and what people are told."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+
+import pandas as pd
+
+from genre_pipeline.progress import progress_bar
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """What one epoch brought.
+
+    Attributes:
+        epoch: Number of the epoch, from 1.
+        n_epochs: Epochs planned.
+        train_loss: Mean cross-entropy over the training split while its weights were being changed, with dropout and
+            label smoothing, without weight penalties.
+        train_accuracy: Share of training segments that were right, under the same conditions.
+        validation_loss: Mean cross-entropy over the validation split after the epoch.
+        validation_accuracy: Share of validation segments that are right after the epoch.
+        learning_rate: The optimiser's step size; zero for estimators, which take no steps.
+        seconds: Time the epoch took.
+        seconds_left: Estimate of the time until the last planned epoch.
+    """
+
+    epoch: int
+    n_epochs: int
+    train_loss: float
+    train_accuracy: float
+    validation_loss: float
+    validation_accuracy: float
+    learning_rate: float
+    seconds: float
+    seconds_left: float
+
+
+EpochCallback = Callable[[EpochRecord], None]
+
+
+def history_table(records: Iterable[EpochRecord]) -> pd.DataFrame:
+    """Return one row an epoch, with the record's fields as columns."""
+    return pd.DataFrame([asdict(record) for record in records], columns=[each.name for each in fields(EpochRecord)])
+
+
+class Selection:
+    """Keeps track of the epoch with the best validation result.
+
+    Higher accuracy is better; among equal accuracies the lower loss.
+
+    Args:
+        patience: Epochs without a better result after which it is time to stop; none for never.
+
+    Example:
+        >>> def record(epoch, accuracy, loss):
+        ...     return EpochRecord(epoch, 9, 0.0, 0.0, loss, accuracy, 0.1, 0.0, 0.0)
+        >>> selection = Selection(patience=2)
+        >>> [selection.update(record(*each)) for each in ((1, 0.5, 1.0), (2, 0.5, 0.9), (3, 0.4, 0.1), (4, 0.5, 0.9))]
+        [True, True, False, False]
+        >>> selection.best.epoch, selection.is_exhausted
+        (2, True)
+    """
+
+    def __init__(self, patience: int | None = None) -> None:
+        self._patience = patience
+        self._best: EpochRecord | None = None
+        self._n_waited = 0
+
+    @property
+    def best(self) -> EpochRecord:
+        """The best epoch so far."""
+        assert self._best is not None, "no epoch has been seen"
+        return self._best
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether the patience is used up."""
+        return self._patience is not None and self._n_waited >= self._patience
+
+    def update(self, record: EpochRecord) -> bool:
+        """Take note of an epoch and return whether it is the best so far."""
+        is_better = self._best is None or _rank(record) > _rank(self._best)
+        self._n_waited = 0 if is_better else self._n_waited + 1
+        if is_better:
+            self._best = record
+        return is_better
+
+
+def _rank(record: EpochRecord) -> tuple[float, float]:
+    return record.validation_accuracy, -record.validation_loss
+
+
+@contextmanager
+def narrated(label: str, n_epochs: int, on_epoch: EpochCallback | None) -> Iterator[EpochCallback]:
+    """Tell people and the caller about each epoch: a progress bar, a few log lines, the callback.
+
+    Lines are logged for the first and the last epoch and for new best results, at most one each tenth of the epochs.
+
+    Args:
+        label: Names what is trained.
+        n_epochs: Epochs planned.
+        on_epoch: Called with each record as well.
+
+    Yields:
+        The function to call with each record.
+    """
+    last: EpochRecord | None = None
+    logged_epoch = 0
+    best = Selection()
+
+    def log(record: EpochRecord) -> None:
+        nonlocal logged_epoch
+        logged_epoch = record.epoch
+        logger.info("%s: %s", label, _sentence(record))
+
+    def tell(record: EpochRecord) -> None:
+        nonlocal last
+        last = record
+        is_due = record.epoch - logged_epoch >= max(1, n_epochs // 10)
+        if (best.update(record) and is_due) or record.epoch in {1, n_epochs}:
+            log(record)
+        advance(f"accuracy {record.validation_accuracy:.3f}")
+        if on_epoch is not None:
+            on_epoch(record)
+
+    with progress_bar(label, n_epochs) as advance:
+        yield tell
+    if last is not None and last.epoch != logged_epoch:
+        log(last)
+
+
+def _sentence(record: EpochRecord) -> str:
+    return (
+        f"epoch {record.epoch}/{record.n_epochs}, loss {record.train_loss:.4f}, accuracy {record.train_accuracy:.3f}, "
+        f"validation loss {record.validation_loss:.4f}, validation accuracy {record.validation_accuracy:.3f}, "
+        f"{_duration(record.seconds_left)} left"
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"

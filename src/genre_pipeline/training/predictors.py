@@ -1,0 +1,123 @@
+"""Trained models as functions: segments in, genre probabilities out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from genre_pipeline.errors import CheckpointError
+from genre_pipeline.models import EstimatorSpec, GenreNetwork, InputShape
+from genre_pipeline.training.devices import place
+from genre_pipeline.training.segments import Normalisation, as_tensor
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+
+# [?] Enough to keep the processor busy, small enough to keep the activations of large networks in memory.
+_BATCH_SIZE = 64
+
+
+class Predictor(ABC):
+    """A trained model.
+
+    Args:
+        shape: Shape of one segment, as in training.
+        normalisation: How segments are scaled.
+    """
+
+    def __init__(self, shape: InputShape, normalisation: Normalisation) -> None:
+        self.shape = shape
+        self.normalisation = normalisation
+
+    def predict_probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return how probable each genre is for each segment.
+
+        Args:
+            features: Segments, shape ``(n_segments, n_bins, n_frames)``, not normalised.
+
+        Returns:
+            Shape ``(n_segments, n_classes)``, each row summing to 1.
+
+        Raises:
+            CheckpointError: If the segments do not have the shape that the model was trained on.
+        """
+        expected = (self.shape.n_bins, self.shape.n_frames)
+        if features.ndim != 3 or features.shape[1:] != expected:
+            raise CheckpointError(
+                f"The model was trained on segments of {expected[0]} bins and {expected[1]} frames and got an array "
+                f"of shape {features.shape}; extract the feature that the checkpoint's card describes."
+            )
+        return self._probabilities(np.ascontiguousarray(features, dtype=np.float32))
+
+    @abstractmethod
+    def _probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float64]: ...
+
+
+class NetworkPredictor(Predictor):
+    """A network in evaluation mode and float32."""
+
+    def __init__(
+        self, network: GenreNetwork, shape: InputShape, normalisation: Normalisation, device: torch.device
+    ) -> None:
+        super().__init__(shape, normalisation.to(device))
+        self._network = place(network, device)
+        self._device = device
+
+    def _probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        logits = compute_logits(self._network, self.normalisation, as_tensor(features), self._device)
+        return logits.cpu().double().softmax(dim=1).numpy()
+
+
+class EstimatorPredictor(Predictor):
+    """A fitted scikit-learn classifier."""
+
+    def __init__(
+        self, estimator: BaseEstimator, spec: EstimatorSpec, shape: InputShape, normalisation: Normalisation
+    ) -> None:
+        super().__init__(shape, normalisation)
+        self._estimator = estimator
+        self._spec = spec
+
+    def _probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        return np.asarray(
+            self._estimator.predict_proba(summarise(self._spec, self.normalisation, features)), dtype=np.float64
+        )
+
+
+@torch.inference_mode()
+def compute_logits(
+    network: GenreNetwork, normalisation: Normalisation, features: Tensor, device: torch.device
+) -> Tensor:
+    """Score segments in evaluation mode and float32, a batch at a time.
+
+    Args:
+        network: The network, on the device; it is left in evaluation mode.
+        normalisation: How segments are scaled, on the device.
+        features: Segments, shape ``(n_segments, n_bins, n_frames)``, anywhere.
+        device: Where to compute.
+
+    Returns:
+        Logits, shape ``(n_segments, n_classes)``, on the device.
+    """
+    network.eval()
+    return torch.cat([network(normalisation(batch.to(device))) for batch in torch.split(features, _BATCH_SIZE)])
+
+
+def summarise(spec: EstimatorSpec, normalisation: Normalisation, features: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Scale segments and turn each into a vector, a batch at a time.
+
+    Args:
+        spec: The family, which knows how.
+        normalisation: How segments are scaled.
+        features: Segments, shape ``(n_segments, n_bins, n_frames)``.
+
+    Returns:
+        Shape ``(n_segments, n_columns)``.
+    """
+    batches = torch.split(as_tensor(features), _BATCH_SIZE)
+    return np.concatenate([spec.summarise(normalisation(batch).numpy()) for batch in batches])

@@ -1,0 +1,129 @@
+"""Recipes: what the YAML says about a model and how it is trained, checked before any work starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, SerializeAsAny, field_validator
+
+from genre_pipeline.blocks import Block, parse_block
+from genre_pipeline.cells import check_name
+from genre_pipeline.errors import ConfigError, UnknownNameError
+from genre_pipeline.models import MODELS, ModelSpec
+from genre_pipeline.registry import suggestion
+from genre_pipeline.training.optimisers import OPTIMISERS
+
+
+class TrainingBlock(Block):
+    """How a network is trained. Classical estimators are fitted in one go and use none of it.
+
+    Attributes:
+        optimiser: ``adadelta``, ``adam`` (both with Keras' constants) or ``adamw``.
+        learning_rate: Step size.
+        weight_decay: Decay of every parameter, in torch's sense; it comes on top of the L2 penalties that the
+            architecture states.
+        batch_size: Segments in a step; the last batch of an epoch may be smaller.
+        max_epochs: Passes over the training split.
+        selection: Which epoch's weights are kept: ``best_validation`` (highest validation accuracy; among equals the
+            lowest loss) or ``last``.
+        patience: Epochs without a better validation result after which training stops; none to never stop early.
+        label_smoothing: Share of each target that is spread evenly over all genres, in training only.
+        precision: ``float32``, ``bfloat16`` (mixed), or ``auto``: bfloat16 where the processor has it natively.
+        device: ``cpu``, ``cuda``, ``mps``, or ``auto`` for the fastest there is.
+        n_threads: Threads on the CPU; none for torch's own choice.
+    """
+
+    optimiser: str = "adam"
+    learning_rate: float = Field(default=1e-3, gt=0.0)
+    weight_decay: float = Field(default=0.0, ge=0.0)
+    batch_size: int = Field(default=64, ge=1)
+    max_epochs: int = Field(default=50, ge=1)
+    selection: Literal["best_validation", "last"] = "best_validation"
+    patience: int | None = Field(default=None, ge=1)
+    label_smoothing: float = Field(default=0.0, ge=0.0, lt=1.0)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    n_threads: int | None = Field(default=None, ge=1, le=1024)
+
+    @field_validator("optimiser")
+    @classmethod
+    def _is_registered(cls, name: str) -> str:
+        if name not in OPTIMISERS:
+            raise ValueError(f"Unknown optimiser. {suggestion(name, OPTIMISERS.names())}")
+        return name
+
+    def recipe(self) -> dict[str, Any]:
+        """Return what decides the result: everything but the place where it is computed."""
+        return {key: value for key, value in self.dump().items() if key not in {"device", "n_threads"}}
+
+
+class ModelBlock(Block):
+    """A model: an architecture and how it is trained.
+
+    Attributes:
+        name: Its name in the experiment.
+        family: Registered name of the architecture's family.
+        feature: Name of the feature it takes unless the experiment says otherwise.
+        architecture: The family's own parameters.
+        training: How it is trained.
+        reference: Where the values come from, for people.
+    """
+
+    name: str
+    family: str
+    feature: str
+    architecture: SerializeAsAny[Block]
+    training: TrainingBlock
+    reference: str = ""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The registered family."""
+        return MODELS[self.family]
+
+
+def parse_model(name: str, values: object, defaults: object = None) -> ModelBlock:
+    """Check a model's block and complete its training recipe with the shared defaults.
+
+    Args:
+        name: The model's name.
+        values: Its parameters: a mapping.
+        defaults: Training parameters shared by all models; the model's own ``training`` wins.
+
+    Returns:
+        The frozen block.
+
+    Raises:
+        ConfigError: If the family is not registered, or a parameter is missing, unknown or out of range; the message
+            names the full key.
+
+    Example:
+        >>> values = {"family": "crnn", "feature": "log_mel_100", "training": {"max_epochs": 25}}
+        >>> block = parse_model("crnn_gru", values, {"batch_size": 64, "max_epochs": 50})
+        >>> block.training.batch_size, block.training.max_epochs, block.architecture.n_dense
+        (64, 25, 64)
+    """
+    key = f"models.{check_name(name, kind='model')}"
+    own = dict(_mapping(values, key))
+    family = _family(own, key)
+    own["architecture"] = parse_block(family.block, own.get("architecture", {}), key=f"{key}.architecture")
+    shared = _mapping({} if defaults is None else defaults, "training")
+    recipe = {**shared, **_mapping(own.get("training", {}), f"{key}.training")}
+    own["training"] = parse_block(TrainingBlock, recipe, key=f"{key}.training")
+    return parse_block(ModelBlock, {"name": name, **own}, key=key)
+
+
+def _mapping(values: object, key: str) -> Mapping[str, Any]:
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{key}: expected a mapping of parameters, got {values!r}.")
+    return values
+
+
+def _family(values: Mapping[str, Any], key: str) -> ModelSpec:
+    if "family" not in values:
+        raise ConfigError(f"{key}.family: is missing. {suggestion('', MODELS.names())}")
+    try:
+        return MODELS[str(values["family"])]
+    except UnknownNameError as error:
+        raise ConfigError(f"{key}.family: {error}") from None

@@ -1,0 +1,166 @@
+"""Training of one repeat of one cell, or the finding that it was done before."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from genre_pipeline.cells import Cell
+from genre_pipeline.errors import CheckpointError, TrainingError
+from genre_pipeline.features import FeatureBlock
+from genre_pipeline.fingerprints import fingerprint
+from genre_pipeline.models import EstimatorSpec
+from genre_pipeline.training.checkpoints import Checkpoint, write_checkpoint
+from genre_pipeline.training.epochs import EpochCallback, narrated
+from genre_pipeline.training.fitting import Task, fit
+from genre_pipeline.training.recipes import ModelBlock
+from genre_pipeline.training.segments import SegmentSet
+
+logger = logging.getLogger(__name__)
+
+# Raised whenever the same parameters and data would give another model.
+TRAINING_VERSION = 1
+
+
+def train_repeat(
+    *,
+    cell: Cell,
+    repeat: int,
+    seed: int,
+    genres: tuple[str, ...],
+    feature: FeatureBlock,
+    model: ModelBlock,
+    train: SegmentSet | Callable[[], SegmentSet],
+    validation: SegmentSet | Callable[[], SegmentSet],
+    inputs: str,
+    folder: Path,
+    on_epoch: EpochCallback | None = None,
+) -> Checkpoint:
+    """Train one repeat of one cell, unless its checkpoint is there already.
+
+    The same arguments give the same weights and the same curve on the same machine. Nothing is written before the
+    training is over, so that an interruption leaves nothing behind.
+
+    Args:
+        cell: What is trained.
+        repeat: Which repeat of the protocol.
+        seed: Seed of the initial weights, of dropout and of the order of the segments.
+        genres: The genres; their order is that of the targets and of the model's output.
+        feature: The feature that the segments were cut from.
+        model: Architecture and recipe.
+        train: The segments to learn from, or a function that gathers them, called only if there is something to train.
+        validation: The segments to select the epoch by, or a function that gathers them.
+        inputs: Fingerprint of the data: features, segments and split.
+        folder: Where the checkpoint is, or will be.
+        on_epoch: Called with each epoch's record; not called when nothing is trained.
+
+    Returns:
+        The checkpoint; ``reused`` tells whether it was there already.
+
+    Raises:
+        ConfigError: If the architecture does not fit the feature, or the device is not there.
+        TrainingError: If a split is empty, lacks a genre or does not fit the other, or the loss stops being finite.
+        StorageError: If the checkpoint cannot be written.
+    """
+    label = f"{cell.name}, repeat {repeat}"
+    mark = training_fingerprint(inputs=inputs, genres=genres, feature=feature, model=model, seed=seed)
+    existing = _reusable(folder, mark, label)
+    if existing is not None:
+        return existing
+    train, validation = _gathered(train), _gathered(validation)
+    _check_splits(label, genres, train, validation)
+    started = time.perf_counter()
+    n_epochs = 1 if isinstance(model.spec, EstimatorSpec) else model.training.max_epochs
+    logger.info("%s: training on %d segments, validating on %d", label, len(train), len(validation))
+    with narrated(label, n_epochs, on_epoch) as tell:
+        fitted = fit(Task(label, model, feature, len(genres), seed, train, validation), tell)
+    description = {
+        "cell": cell.name,
+        "repeat": repeat,
+        "seed": seed,
+        "genres": genres,
+        "feature": feature.dump(),
+        "model": model.dump(),
+        "n_bins": train.shape.n_bins,
+        "n_frames": train.shape.n_frames,
+        "n_train_segments": len(train),
+        "n_validation_segments": len(validation),
+        "training_s": time.perf_counter() - started,
+        "inputs": inputs,
+        "fingerprint": mark,
+    }
+    return write_checkpoint(folder, fitted, description)
+
+
+def training_fingerprint(
+    *, inputs: str, genres: tuple[str, ...], feature: FeatureBlock, model: ModelBlock, seed: int
+) -> str:
+    """Return the fingerprint of everything that a trained model depends on.
+
+    The place where it is computed (device, threads) and the notes for people do not count. An estimator depends on
+    scikit-learn's version, whose files another version may not read, and not on the recipe.
+
+    Args:
+        inputs: Fingerprint of the data.
+        genres: The genres in order.
+        feature: The feature.
+        model: The model.
+        seed: The seed.
+    """
+    spec = model.spec
+    is_estimator = isinstance(spec, EstimatorSpec)
+    return fingerprint(
+        "train",
+        TRAINING_VERSION,
+        inputs=inputs,
+        genres=list(genres),
+        feature=feature.dump(),
+        family=model.family,
+        family_version=spec.version,
+        architecture=model.architecture.dump(),
+        training={"scikit-learn": version("scikit-learn")} if is_estimator else model.training.recipe(),
+        seed=seed,
+    )
+
+
+def _reusable(folder: Path, mark: str, label: str) -> Checkpoint | None:
+    if not folder.exists():
+        return None
+    try:
+        checkpoint = Checkpoint.open(folder, reused=True)
+    except CheckpointError as error:
+        logger.warning("%s: training again, because of this: %s", label, error)
+        return None
+    if checkpoint.fingerprint != mark:
+        logger.info("%s: training again, because the data or the parameters have changed", label)
+        return None
+    logger.info("%s: already trained, nothing to do", label)
+    return checkpoint
+
+
+def _gathered(segments: SegmentSet | Callable[[], SegmentSet]) -> SegmentSet:
+    return segments if isinstance(segments, SegmentSet) else segments()
+
+
+def _check_splits(label: str, genres: tuple[str, ...], train: SegmentSet, validation: SegmentSet) -> None:
+    for split, segments in (("training", train), ("validation", validation)):
+        if len(segments) == 0:
+            raise TrainingError(f"{label}: the {split} split is empty. Use more tracks, or fewer folds.")
+        if segments.targets.min() < 0 or segments.targets.max() >= len(genres):
+            raise TrainingError(
+                f"{label}: the {split} targets must be indices of the {len(genres)} genres, from 0 to "
+                f"{len(genres) - 1}; they go from {segments.targets.min()} to {segments.targets.max()}."
+            )
+    missing = [genre for index, genre in enumerate(genres) if not np.any(train.targets == index)]
+    if missing:
+        raise TrainingError(
+            f"{label}: no training segment of {', '.join(missing)}. Every genre needs tracks in the training split: "
+            "use more tracks, fewer folds, or leave the genre out (datasets.<name>.genres)."
+        )
+    if train.shape != validation.shape:
+        raise TrainingError(f"{label}: training segments are {train.shape}, validation segments {validation.shape}.")

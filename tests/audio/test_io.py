@@ -1,0 +1,127 @@
+"""Reading waveforms: the samples that librosa gives, and one clear message for every bad file."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from genre_pipeline.audio import io, open_audio, read_waveform
+from genre_pipeline.errors import AudioError
+
+# librosa imports audioread, and that the modules which Python 3.13 dropped.
+pytestmark = pytest.mark.filterwarnings("ignore:'(aifc|audioop|sunau)' is deprecated:DeprecationWarning")
+
+FORMATS = ("wav", "flac", "ogg", "mp3", "aiff", "au")
+
+
+@pytest.mark.parametrize("n_channels", [1, 2])
+@pytest.mark.parametrize("extension", FORMATS)
+@pytest.mark.parametrize("rate", [44_100, 22_050])
+def test_samples_are_those_of_librosa(write, extension, n_channels, rate):
+    librosa = pytest.importorskip("librosa")
+    path = write(f"a.{extension}", duration_s=1.7, sample_rate=rate, n_channels=n_channels)
+    expected, _ = librosa.load(path, sr=22_050, res_type="soxr_hq")
+    waveform = read_waveform(path, sample_rate=22_050)
+    assert waveform.dtype == np.float32
+    np.testing.assert_array_equal(waveform, expected)
+
+
+def test_six_channels_and_upsampling_are_those_of_librosa(write):
+    librosa = pytest.importorskip("librosa")
+    path = write("surround.wav", duration_s=0.3, sample_rate=8000, n_channels=6)
+    expected, _ = librosa.load(path, sr=22_050, res_type="soxr_hq")
+    np.testing.assert_array_equal(read_waveform(str(path), sample_rate=22_050), expected)
+
+
+@pytest.mark.parametrize("block_samples", [1000, 10_007, 16_384])
+def test_mp3_read_in_blocks_is_the_mp3_read_at_once(write, monkeypatch, block_samples):
+    path = write("a.mp3", duration_s=3)
+    with soundfile.SoundFile(path) as file:
+        whole = file.read(dtype="float32")
+    monkeypatch.setattr(io, "_BLOCK_SAMPLES", block_samples)
+    np.testing.assert_array_equal(read_waveform(path, sample_rate=22_050), whole)
+
+
+@pytest.mark.parametrize("n_samples", [1, 2, 3, 441, 44_101])
+def test_length_is_rounded_up(write, n_samples):
+    path = write("a.wav", np.full(n_samples, 0.25), sample_rate=44_100)
+    assert read_waveform(path, sample_rate=22_050).shape == (-(-n_samples // 2),)
+
+
+def test_flac_of_unstated_length_is_read(write):
+    path = write("a.flac")
+    forget_flac_length(path)
+    assert read_waveform(path, sample_rate=22_050).shape == (22_050,)
+
+
+def forget_flac_length(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    # STREAMINFO begins at byte 8; its total of samples is the last 36 bits of bytes 10 to 17.
+    content[21] &= 0xF0
+    content[22:26] = bytes(4)
+    path.write_bytes(content)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(AudioError, match=r"gone\.wav: there is no such file.*ingest"):
+        read_waveform(tmp_path / "gone.wav", sample_rate=22_050)
+
+
+def test_folder(tmp_path):
+    with pytest.raises(AudioError, match="not a regular file"):
+        read_waveform(tmp_path, sample_rate=22_050)
+
+
+def test_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.wav")
+    with pytest.raises(AudioError, match=r"pipe\.wav.*not a regular file"):
+        read_waveform(tmp_path / "pipe.wav", sample_rate=22_050)
+
+
+def test_file_that_may_not_be_read(write, monkeypatch):
+    path = write("secret.wav")
+
+    def refuse(*args, **kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(AudioError, match=r"secret\.wav: cannot be opened \(Permission denied\)"):
+        read_waveform(path, sample_rate=22_050)
+
+
+@pytest.mark.parametrize("content", [b"Not music at all.\n" * 300, b"", bytes(5000)])
+@pytest.mark.parametrize("extension", [*FORMATS, "snd", "txt"])
+def test_not_audio(tmp_path, extension, content):
+    path = tmp_path / f"a.{extension}"
+    path.write_bytes(content)
+    with pytest.raises(AudioError, match=rf"a\.{extension}: is not an audio file.*Replace"):
+        open_audio(path)
+
+
+def test_samples_without_header(tmp_path):
+    path = tmp_path / "a.raw"
+    path.write_bytes(bytes(1000))
+    with pytest.raises(AudioError, match=r"a\.raw: holds samples without a header.*Convert"):
+        open_audio(path)
+
+
+def test_no_samples(write):
+    path = write("a.wav", np.zeros(0))
+    with pytest.raises(AudioError, match=r"a\.wav: .*no samples"):
+        read_waveform(path, sample_rate=22_050)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_samples_that_are_not_finite(write, value):
+    path = write("a.wav", np.array([0.1, value, 0.2]), subtype="FLOAT")
+    with pytest.raises(AudioError, match=r"a\.wav: .*NaN or infinity"):
+        read_waveform(path, sample_rate=22_050)
+
+
+def test_broken_part_way(write):
+    path = write("a.flac")
+    path.write_bytes(path.read_bytes()[:-5000])
+    with pytest.raises(AudioError, match=r"a\.flac: decoding stopped part-way"):
+        read_waveform(path, sample_rate=22_050)

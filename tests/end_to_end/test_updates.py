@@ -1,0 +1,122 @@
+"""Datasets that change: only what is new is done, and what is damaged is made again or named."""
+
+import json
+import logging
+
+import pandas as pd
+import pytest
+
+from genre_pipeline.errors import StoreError
+from genre_pipeline.training import Checkpoint
+from kedro_sessions import OWN_MUSIC, run, write_own_clip, write_own_music
+
+NET1 = {"experiment": {"models": ["net1"], "protocols": ["artist_kfold"]}}
+
+
+def newest(data, entry):
+    path = data / entry
+    return json.loads(max(path.glob(f"*/{path.name}")).read_text())
+
+
+def update(data):
+    """Bring the features of one's own music up to date; say what was inspected, extracted, kept and removed."""
+    run("ingest", "segment", "features", **OWN_MUSIC)
+    quality = newest(data, "02_intermediate/my_music/quality.json")
+    extraction = newest(data, "04_feature/my_music/mfcc_20_extraction.json")
+    return {
+        "inspected": quality["n_inspected"],
+        **{name: extraction[f"n_{name}"] for name in ("extracted", "reused", "removed")},
+    }
+
+
+def test_only_what_changed_is_done_again(data):
+    root = write_own_music(data)
+    assert update(data) == {"inspected": 8, "extracted": 8, "reused": 0, "removed": 0}
+    assert update(data) == {"inspected": 0, "extracted": 0, "reused": 8, "removed": 0}
+    write_own_clip(root / "jazz" / "new.wav", seed=1000)
+    assert update(data) == {"inspected": 1, "extracted": 1, "reused": 8, "removed": 0}
+    (root / "rock" / "0.wav").unlink()
+    assert update(data) == {"inspected": 0, "extracted": 0, "reused": 8, "removed": 1}
+    (root / "rock" / "1.wav").rename(root / "rock" / "renamed.wav")
+    assert update(data) == {"inspected": 1, "extracted": 0, "reused": 8, "removed": 0}
+    write_own_clip(root / "jazz" / "2.wav", seed=1001)
+    assert update(data) == {"inspected": 1, "extracted": 1, "reused": 7, "removed": 1}
+
+
+def test_a_changed_dataset_is_trained_on_again(data):
+    root = write_own_music(data)
+    run("train_naive_bayes", **OWN_MUSIC)
+    folder = data / "06_models/test/my_music/artist_kfold/mfcc_20/naive_bayes/repeat_00"
+    before = Checkpoint.open(folder)
+    write_own_clip(root / "jazz" / "new.wav", seed=1000)
+    run("train_naive_bayes", **OWN_MUSIC)
+    assert Checkpoint.open(folder).fingerprint != before.fingerprint
+
+
+def test_bad_files_are_reported_and_the_others_used(data):
+    root = write_own_music(data)
+    (root / "jazz" / "text.wav").write_text("no audio at all")
+    (root / "jazz" / "empty.wav").write_bytes(b"")
+    whole = write_own_clip(root / "rock" / "cut.wav", seed=5000)
+    whole.write_bytes(whole.read_bytes()[:20_000])
+    run("train_naive_bayes", **OWN_MUSIC)
+    quality = newest(data, "02_intermediate/my_music/quality.json")
+    assert quality["n_usable"] == 8
+    assert {fault["path"] for fault in quality["faults"] if fault["quarantined"]} == {
+        "jazz/text.wav",
+        "jazz/empty.wav",
+        "rock/cut.wav",
+    }
+    split = data / "03_primary/my_music/artist_kfold/split.parquet"
+    assert pd.read_parquet(max(split.glob("*/split.parquet")))["track_id"].nunique() == 8
+
+
+def test_a_damaged_checkpoint_is_trained_again_as_it_was(finished_copy, caplog):
+    folder = finished_copy / "06_models/test/demo/artist_kfold/log_mel_256/net1"
+    weights = folder / "repeat_00" / "weights.safetensors"
+    intact = weights.read_bytes()
+    other = (folder / "repeat_01" / "weights.safetensors").stat().st_mtime_ns
+    weights.write_bytes(intact[:-50])
+    with caplog.at_level(logging.INFO):
+        run("train_net1", **NET1)
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert any("training again" in text and "weights.safetensors" in text for text in warnings)
+    assert "repeat 1: already trained" in caplog.text
+    assert weights.read_bytes() == intact
+    assert (folder / "repeat_01" / "weights.safetensors").stat().st_mtime_ns == other
+
+
+def test_damaged_predictions_are_made_again(finished_copy):
+    path = finished_copy / "06_models/test/demo/artist_kfold/log_mel_256/net1/repeat_00.predictions.parquet"
+    intact = path.read_bytes()
+    path.write_bytes(intact[: len(intact) // 2])
+    run("train_net1", **NET1)
+    assert path.read_bytes() == intact
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut"])
+def test_a_damaged_feature_store_is_named(finished_copy, damage):
+    frames = finished_copy / "04_feature/demo/log_mel_256/frames.bin"
+    results = finished_copy / "07_model_output/test"
+    before = sorted(results.rglob("results.json/*"))
+    content = bytearray(frames.read_bytes())
+    if damage == "cut":
+        del content[-100:]
+    else:
+        content[len(content) // 2] ^= 0xFF
+    frames.write_bytes(content)
+    with pytest.raises(StoreError, match=rf"{frames}.*Delete the folder .* and run again"):
+        run("train_net1", **NET1)
+    assert sorted(results.rglob("results.json/*")) == before
+
+
+def test_a_deleted_store_is_made_again_and_nothing_is_trained(finished_copy, caplog):
+    folder = finished_copy / "04_feature/demo/log_mel_256"
+    intact = (folder / "frames.bin").read_bytes()
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+    with caplog.at_level(logging.INFO):
+        run("train_net1", **NET1)
+    assert (folder / "frames.bin").read_bytes() == intact
+    assert caplog.text.count("already trained") == 2

@@ -1,0 +1,177 @@
+"""Fabricated but plausible results: no model is trained to test how results are shown."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+GENRES = ["blues", "classical", "disco", "jazz", "metal", "rock"]
+_Z95 = 1.96
+
+
+def fabricate_result(
+    *,
+    dataset: str = "demo",
+    protocol: str = "artist_kfold",
+    feature: str = "log_mel_128",
+    model: str = "net1",
+    accuracy: float = 0.75,
+    spread: float = 0.04,
+    n_repeats: int = 5,
+    n_epochs: int = 12,
+    n_parameters: int | None = 1_234_567,
+    design: str = "kfold",
+    leaky: bool = False,
+    genres: list[str] | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Make one cell's result; the accuracies of the repeats are evenly spaced around ``accuracy``."""
+    rng = np.random.default_rng(seed)
+    genres = genres or GENRES
+    offsets = np.linspace(-1, 1, n_repeats) if n_repeats > 1 else np.zeros(1)
+    values = {
+        ("track", "accuracy"): accuracy + spread * offsets,
+        ("track", "balanced_accuracy"): accuracy - 0.01 + spread * offsets,
+        ("track", "macro_f1"): accuracy - 0.02 + spread * offsets,
+        ("segment", "accuracy"): accuracy - 0.08 + spread * offsets,
+        ("segment", "balanced_accuracy"): accuracy - 0.09 + spread * offsets,
+        ("segment", "macro_f1"): accuracy - 0.10 + spread * offsets,
+    }
+    return {
+        "cell": {"dataset": dataset, "protocol": protocol, "feature": feature, "model": model},
+        "genres": list(genres),
+        "design": design,
+        "leaky": leaky,
+        "split_hash": "5b1e5b1e5b1e5b1e",
+        "feature_hash": "fea7fea7fea7fea7",
+        "dataset_note": "",
+        "n_repeats": n_repeats,
+        "n_parameters": n_parameters,
+        "n_tracks": {"train": 72.0, "validation": 24.0, "test": 24.0},
+        "n_segments": {"train": 432.0, "validation": 144.0, "test": 144.0},
+        "segment_duration_s": 3.0,
+        "summary": [_summary(unit, metric, numbers) for (unit, metric), numbers in values.items()],
+        "repeats": [
+            {"repeat": i, "split": "test", "unit": unit, "metric": metric, "value": float(v), "n": 24}
+            for (unit, metric), numbers in values.items()
+            for i, v in enumerate(numbers)
+        ],
+        "history": [row for i in range(n_repeats) for row in _history(rng, i, n_epochs, accuracy)],
+        "confusion": {
+            unit: _confusion(rng, len(genres), n, accuracy).tolist() for unit, n in (("segment", 120), ("track", 20))
+        },
+        "leaks": {"tracks": 0, "audio": 0, "artists": 13 if leaky else 0, "albums": 0},
+        "cost": {"training_s": 12.5 * n_repeats * n_epochs, "inference_s": 0.8 * n_repeats},
+        "precision": "float32",
+        "reference": f"The authors of {model}, A paper about {model}, 2020",
+        "selection": "best validation",
+        "seed": 0,
+    }
+
+
+def _summary(unit: str, metric: str, values: np.ndarray) -> dict[str, Any]:
+    n, mean = len(values), float(values.mean())
+    sd = float(values.std(ddof=1)) if n > 1 else math.nan
+    half = _Z95 * sd / math.sqrt(n)
+    return {
+        "split": "test",
+        "unit": unit,
+        "metric": metric,
+        "mean": mean,
+        "sd": sd,
+        "ci_low": mean - half,
+        "ci_high": mean + half,
+        "min": float(values.min()),
+        "max": float(values.max()),
+        "n_repeats": n,
+        "interval": "corrected resampled t" if n > 1 else "none",
+    }
+
+
+def _history(rng: np.random.Generator, repeat: int, n_epochs: int, accuracy: float) -> list[dict[str, Any]]:
+    rows = []
+    for epoch in range(1, n_epochs + 1):
+        progress = 1 - math.exp(-4 * epoch / n_epochs)
+        noise = float(rng.normal(0, 0.02))
+        rows.append(
+            {
+                "repeat": repeat,
+                "epoch": epoch,
+                "train_loss": 1.8 * (1 - progress) + 0.1,
+                "train_accuracy": min(1.0, 0.2 + 0.8 * progress),
+                "validation_loss": 1.8 * (1 - 0.7 * progress) + noise,
+                "validation_accuracy": min(1.0, max(0.0, 0.2 + (accuracy - 0.2) * progress + noise)),
+                "learning_rate": 1e-3,
+            }
+        )
+    return rows
+
+
+def _confusion(rng: np.random.Generator, n_genres: int, n: int, accuracy: float) -> np.ndarray:
+    weights = rng.dirichlet(np.full(n_genres, 0.6), size=n_genres)
+    p = accuracy * np.eye(n_genres) + (1 - accuracy) * weights
+    return np.stack([rng.multinomial(n, row / row.sum()) for row in p])
+
+
+def fabricate_dataset(name: str = "demo", *, genres: list[str] | None = None) -> dict[str, Any]:
+    """Make one dataset's quality report, with an unreadable file and a duplicate."""
+    genres = genres or GENRES
+    first, second = genres[0], genres[1]
+    return {
+        "dataset": name,
+        "title": f"The {name} collection",
+        "citation": "Nobody, Music made by code, 2026, https://example.org/music",
+        "licence": "CC0",
+        "n_clips": 20 * len(genres),
+        "n_usable": 20 * len(genres) - 2,
+        "n_quarantined": 2,
+        "total_duration_s": 200.0 * len(genres),
+        "genres": {genre: {"clips": 20, "usable": 19 if i < 2 else 20, "artists": 5} for i, genre in enumerate(genres)},
+        "faults": [
+            _fault(first, "unreadable", "Format not recognised at byte 0", quarantined=True),
+            _fault(second, "duplicate_audio", f"same audio as {second}.00003", quarantined=True),
+            _fault(second, "clipped", "1.2 % of the samples at full scale", quarantined=False),
+        ],
+    }
+
+
+def _fault(genre: str, fault: str, detail: str, *, quarantined: bool) -> dict[str, Any]:
+    track_id = f"{genre}.00017"
+    path = f"{genre}/{track_id}.wav"
+    return {"track_id": track_id, "path": path, "fault": fault, "detail": detail, "quarantined": quarantined}
+
+
+@pytest.fixture(scope="session")
+def make_result():
+    return fabricate_result
+
+
+@pytest.fixture(scope="session")
+def make_dataset():
+    return fabricate_dataset
+
+
+@pytest.fixture
+def results(make_result):
+    """Two datasets under two protocols (one leaky), four models, one of them an estimator."""
+    models = [("crnn_gru", 0.7, 300_000), ("net1", 0.75, 1_234_567), ("net2", 0.8, 900_000), ("svm", 0.62, None)]
+    return [
+        make_result(
+            dataset=dataset,
+            protocol=protocol,
+            model=model,
+            feature="mfcc_40" if model == "svm" else "log_mel_128",
+            accuracy=accuracy + (0.1 if protocol == "random_segment" else 0.0) - (0.05 if dataset == "tiny" else 0.0),
+            leaky=protocol == "random_segment",
+            design="resampled" if protocol == "random_segment" else "kfold",
+            n_epochs=1 if model == "svm" else 12,
+            n_parameters=n_parameters,
+            seed=index,
+        )
+        for dataset in ("demo", "tiny")
+        for protocol in ("artist_kfold", "random_segment")
+        for index, (model, accuracy, n_parameters) in enumerate(models)
+    ]

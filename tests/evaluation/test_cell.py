@@ -1,0 +1,152 @@
+"""The evaluation of a cell, from checkpoints to a result in plain JSON types."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from genre_pipeline.evaluation.cell import evaluate_cell, metric_values
+from genre_pipeline.evaluation.comparison import CellResult, leaderboard
+from genre_pipeline.evaluation.metrics import score
+from genre_pipeline.evaluation.prediction import predict_cell
+from tiny_music import AUDIT, CELL, FEATURE, GENRES, SEGMENTS_PER_TRACK, make_tiny_music, train_tiny
+
+
+@pytest.fixture(scope="module")
+def music(tmp_path_factory):
+    return make_tiny_music(tmp_path_factory.mktemp("music"))
+
+
+@pytest.fixture(scope="module", params=["net", "naive_bayes"])
+def evaluated(request, music, tmp_path_factory):
+    """The checkpoints of both repeats, the folder, the predictions and the result."""
+    folder = tmp_path_factory.mktemp("cell")
+    checkpoints = [
+        train_tiny(music, folder / f"repeat_{repeat:02d}", model=request.param, repeat=repeat) for repeat in (0, 1)
+    ]
+    return checkpoints, folder, *evaluate(checkpoints, music, folder)
+
+
+def evaluate(checkpoints, music, folder, **changes):
+    values = {"audit": AUDIT, "confidence": 0.95, "dataset_note": "half of it", "reference": "Someone, 2020"}
+    data = music.data()
+    predictions, inference_s = predict_cell(checkpoints, data, folder=folder)
+    return predictions, evaluate_cell(
+        CELL, checkpoints, data, predictions, inference_s=inference_s, **(values | changes)
+    )
+
+
+def test_predictions_hold_every_repeat_and_are_kept_beside_the_checkpoints(evaluated):
+    _, folder, predictions, _ = evaluated
+    assert predictions.groupby(["repeat", "split"]).size().to_dict() == {
+        (repeat, side): len(GENRES) * SEGMENTS_PER_TRACK for repeat in (0, 1) for side in ("test", "validation")
+    }
+    assert sorted(path.name for path in folder.glob("*.parquet")) == [
+        "repeat_00.predictions.parquet",
+        "repeat_01.predictions.parquet",
+    ]
+
+
+def test_the_result_says_what_was_evaluated(evaluated):
+    checkpoints, _, _, result = evaluated
+    assert set(result) == set(CellResult.__annotations__)
+    assert result["cell"] == {"dataset": "tiny", "protocol": "folds", "feature": "log_mel_8", "model": "net"}
+    assert result["genres"] == list(GENRES)
+    assert result["design"] == "kfold"
+    assert result["leaky"] is False
+    assert result["n_repeats"] == 2
+    assert result["n_parameters"] == checkpoints[0].card.n_parameters
+    assert result["n_tracks"] == {"train": 6.0, "validation": 3.0, "test": 3.0}
+    assert result["n_segments"] == {"train": 18.0, "validation": 9.0, "test": 9.0}
+    assert math.isclose(result["segment_duration_s"], 16 * FEATURE.hop_length / FEATURE.sample_rate)
+    assert result["leaks"] == {"tracks": 0, "audio": 0, "artists": 1, "albums": 2}
+    assert result["dataset_note"] == "half of it"
+    assert result["reference"] == "Someone, 2020"
+    assert result["selection"] == "best validation"
+    assert result["precision"] == checkpoints[0].card.precision
+    assert result["seed"] == 0
+    assert result["cost"]["training_s"] == sum(each.card.training_s for each in checkpoints)
+    assert result["cost"]["inference_s"] > 0.0
+
+
+def test_the_scores_are_those_of_the_predictions(evaluated):
+    _, _, predictions, result = evaluated
+    expected = score(predictions, genres=GENRES)
+    assert [row["value"] for row in result["repeats"]] == expected["value"].tolist()
+    accuracy = [
+        row for row in result["summary"] if (row["split"], row["unit"], row["metric"]) == ("test", "track", "accuracy")
+    ]
+    values = [
+        row["value"]
+        for row in result["repeats"]
+        if (row["split"], row["unit"], row["metric"]) == ("test", "track", "accuracy")
+    ]
+    assert len(accuracy) == 1
+    assert math.isclose(accuracy[0]["mean"], np.mean(values))
+
+
+def test_confusions_count_every_test_segment_and_track(evaluated):
+    _, _, _, result = evaluated
+    assert np.sum(result["confusion"]["segment"], axis=1).tolist() == [2 * SEGMENTS_PER_TRACK] * len(GENRES)
+    assert np.sum(result["confusion"]["track"], axis=1).tolist() == [2] * len(GENRES)
+
+
+def test_the_history_has_the_epochs_of_every_repeat(evaluated):
+    checkpoints, _, _, result = evaluated
+    expected = [(repeat, epoch) for repeat, each in enumerate(checkpoints) for epoch in each.history["epoch"]]
+    assert [(row["repeat"], row["epoch"]) for row in result["history"]] == expected
+
+
+def test_the_result_survives_json_and_can_be_compared(evaluated):
+    _, _, _, result = evaluated
+    again = json.loads(json.dumps(result, allow_nan=False))
+    assert again == result
+    assert leaderboard([again])["model"].tolist() == ["net"]
+
+
+def test_a_second_evaluation_gives_the_same(evaluated, music):
+    checkpoints, folder, predictions, result = evaluated
+    written = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    again, second = evaluate(checkpoints, music, folder)
+    assert again.equals(predictions)
+    assert second == result
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == written
+
+
+def test_a_single_repeat_has_no_deviation(music, tmp_path):
+    checkpoint = train_tiny(music, tmp_path / "repeat_00", selection="last")
+    data = music.data()
+    one = type(data).join(
+        CELL.name, split=data.split[data.split["repeat"] == 0], segments=music.segments, store=data.store
+    )
+    predictions, inference_s = predict_cell([checkpoint], one, folder=tmp_path)
+    result = evaluate_cell(
+        CELL,
+        [checkpoint],
+        one,
+        predictions,
+        inference_s=inference_s,
+        audit=AUDIT,
+        confidence=0.95,
+        dataset_note="",
+        reference="",
+    )
+    assert result["n_repeats"] == 1
+    assert result["selection"] == "last"
+    assert {row["sd"] for row in result["summary"]} == {None}
+
+
+def test_a_repeat_without_checkpoint_is_a_fault_of_the_caller(evaluated, music):
+    checkpoints, folder, _, _ = evaluated
+    with pytest.raises(ValueError, match="zip"):
+        evaluate(checkpoints[:1], music, folder)
+
+
+def test_metric_values_leave_out_what_is_missing():
+    rows = [
+        {"split": "test", "unit": "track", "metric": "accuracy", "mean": 0.5, "sd": None},
+        {"split": "validation", "unit": "segment", "metric": "macro_f1", "mean": 1, "sd": 0.25},
+    ]
+    assert metric_values(rows, value="mean") == {"test_track_accuracy": 0.5, "validation_segment_macro_f1": 1.0}
+    assert metric_values(rows, value="sd", suffix="_sd") == {"validation_segment_macro_f1_sd": 0.25}

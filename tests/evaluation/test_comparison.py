@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import copy
+import json
+import math
+
+import pandas as pd
+import pytest
+
+from genre_pipeline.errors import EvaluationError
+from genre_pipeline.evaluation.comparison import (
+    LEADERBOARD_COLUMNS,
+    by_setting,
+    chance_levels,
+    confusion_counts,
+    format_leaderboard,
+    leaderboard,
+    statistic,
+    summary_row,
+)
+
+
+def test_leaderboard_has_one_row_a_cell_in_order(results):
+    frame = leaderboard(results[::-1])
+    assert list(frame.columns) == list(LEADERBOARD_COLUMNS)
+    assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == dict(LEADERBOARD_COLUMNS)
+    assert frame[["dataset", "protocol"]].drop_duplicates().to_numpy().tolist() == [
+        ["demo", "artist_kfold"],
+        ["demo", "random_segment"],
+        ["tiny", "artist_kfold"],
+        ["tiny", "random_segment"],
+    ]
+    assert frame["model"].tolist() == ["net2", "net1", "crnn_gru", "svm"] * 4
+
+
+def test_leaderboard_carries_the_numbers(make_result):
+    result = make_result(accuracy=0.75, spread=0.1, n_repeats=3)
+    result["confusion"]["track"] = [[3, 1], [0, 1]]
+    result["genres"] = ["jazz", "rock"]
+    row = leaderboard([result]).iloc[0]
+    assert row["track_accuracy_mean"] == pytest.approx(0.75)
+    assert row["track_accuracy_sd"] == pytest.approx(0.1)
+    assert row["track_accuracy_ci_low"] == pytest.approx(0.75 - 1.96 * 0.1 / math.sqrt(3))
+    assert row["track_accuracy_ci_high"] == pytest.approx(0.75 + 1.96 * 0.1 / math.sqrt(3))
+    assert row["track_balanced_accuracy_mean"] == pytest.approx(0.74)
+    assert row["track_macro_f1_mean"] == pytest.approx(0.73)
+    assert row["segment_accuracy_mean"] == pytest.approx(0.67)
+    assert row["chance_largest_class"] == pytest.approx(0.8)
+    assert row["chance_uniform"] == pytest.approx(0.5)
+    assert row["training_s"] == pytest.approx(12.5 * 3 * 12)
+    assert row["statistic"] == "mean of 3 folds"
+    assert row["n_parameters"] == 1_234_567
+
+
+def test_estimators_have_no_parameters_and_leaky_cells_are_flagged(results):
+    frame = leaderboard(results)
+    assert frame.loc[frame["model"] == "svm", "n_parameters"].isna().all()
+    assert frame["leaky"].tolist() == (frame["protocol"] == "random_segment").tolist()
+
+
+def test_one_repeat_has_no_interval_also_after_json(make_result):
+    result = make_result(n_repeats=1)
+    for row in result["summary"]:
+        row.update(sd=None, ci_low=None, ci_high=None)
+    frame = leaderboard([json.loads(json.dumps(result))])
+    assert frame[["track_accuracy_sd", "track_accuracy_ci_low", "track_accuracy_ci_high"]].isna().all(axis=None)
+    assert frame["statistic"].tolist() == ["one fold"]
+    line = next(line for line in format_leaderboard(frame).splitlines() if line.startswith("net1"))
+    assert line.split() == ["net1", "log_mel_128", "75.0", "-", "74.0", "73.0", "67.0", "1,234,567", "2.5", "min"]
+
+
+def test_leaderboard_survives_parquet(results, tmp_path):
+    frame = leaderboard(results)
+    frame.to_parquet(tmp_path / "leaderboard.parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "leaderboard.parquet"), frame)
+
+
+def test_terminal_table_fits_and_tells(results):
+    text = format_leaderboard(leaderboard(results))
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert "demo · artist_kfold: mean of 5 folds; 6 genres, largest class 16.7 %" in lines
+    assert "demo · random_segment: mean of 5 resampled splits; 6 genres, largest class 16.7 %" in lines
+    best = next(line for line in lines if line.startswith("net2"))
+    assert "80.0 ± 3.2   77.2 to 82.8" in best
+    assert sum(line.startswith("net2 !") for line in lines) == 2
+    assert lines[-1].startswith("! LEAKY. ")
+    assert text.endswith("\n")
+
+
+def test_terminal_table_never_folds_a_name(make_result):
+    result = make_result()
+    result["cell"]["model"] = "a_model_with_quite_a_long_name"
+    assert "a_model_with_quite_a_long_name" in format_leaderboard(leaderboard([result]))
+
+
+def test_terminal_table_without_leaks_has_no_leak_note(make_result):
+    assert "LEAKY" not in format_leaderboard(leaderboard([make_result()]))
+
+
+@pytest.mark.parametrize(
+    ("design", "n_repeats", "expected"),
+    [
+        ("kfold", 5, "mean of 5 folds"),
+        ("resampled", 10, "mean of 10 resampled splits"),
+        ("seeds", 3, "mean of 3 seeds"),
+        ("resampled", 1, "one split"),
+        ("seeds", 1, "one seed"),
+    ],
+)
+def test_statistic_names_the_repeats(make_result, design, n_repeats, expected):
+    assert statistic(make_result(design=design, n_repeats=n_repeats)) == expected
+
+
+def test_results_are_grouped_as_they_may_be_compared(results):
+    groups = by_setting(results)
+    assert list(groups) == [(d, p) for d in ("demo", "tiny") for p in ("artist_kfold", "random_segment")]
+    assert [result["cell"]["model"] for result in groups["tiny", "artist_kfold"]] == ["net2", "net1", "crnn_gru", "svm"]
+
+
+def test_no_result_is_an_error():
+    with pytest.raises(EvaluationError, match="no result to compare: expected at least one"):
+        leaderboard([])
+
+
+def test_a_cell_twice_is_an_error(make_result):
+    with pytest.raises(EvaluationError, match=r"got several of demo\.artist_kfold\.log_mel_128\.net1"):
+        leaderboard([make_result(), make_result()])
+
+
+def test_a_missing_metric_is_an_error(make_result):
+    result = make_result()
+    result["summary"] = [row for row in result["summary"] if row["metric"] != "macro_f1"]
+    with pytest.raises(EvaluationError, match=r"net1: expected the metric 'macro_f1' of the test split at track unit"):
+        leaderboard([result])
+    with pytest.raises(EvaluationError, match="of the train split"):
+        summary_row(result, unit="track", metric="accuracy", split="train")
+
+
+def test_an_unknown_design_is_an_error(make_result):
+    with pytest.raises(EvaluationError, match="Unknown design 'loo': expected one of kfold, resampled, seeds"):
+        statistic(make_result(design="loo"))
+
+
+def test_bad_confusion_matrices_are_errors(make_result):
+    result = make_result()
+    broken = copy.deepcopy(result)
+    broken["confusion"]["track"] = [[1, 2], [3, 4]]
+    with pytest.raises(EvaluationError, match=r"expected a track confusion matrix of 6 x 6 .* got the shape \(2, 2\)"):
+        confusion_counts(broken, "track")
+    with pytest.raises(EvaluationError, match="no confusion matrix at unit 'frame'. There are: segment, track"):
+        confusion_counts(result, "frame")
+    empty = copy.deepcopy(result)
+    empty["confusion"]["track"] = [[0] * 6] * 6
+    with pytest.raises(EvaluationError, match="holds no test track"):
+        chance_levels(empty)

@@ -1,0 +1,207 @@
+"""Scores agree with scikit-learn and with what can be worked out by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as reference
+
+from genre_pipeline.errors import EvaluationError
+from genre_pipeline.evaluation.metrics import aggregate_to_tracks, confusion, score
+
+EXACT = settings(derandomize=True, deadline=None, max_examples=40)
+# Not in alphabetical order, as a model's outputs need not be.
+GENRES = ["rock", "blues", "jazz"]
+METRICS = ["accuracy", "balanced_accuracy", "log_loss", "macro_f1"]
+
+
+def predictions_of(targets, probabilities, *, genres=GENRES, n_segments=1, **columns):
+    """One track for each target, with equal segments."""
+    rows = np.repeat(np.arange(len(targets)), n_segments)
+    table = pd.DataFrame(
+        {
+            "repeat": 0,
+            "split": "test",
+            "track_id": [f"t{row:03d}" for row in rows],
+            "segment_id": [f"t{row:03d}#{index % n_segments:03d}" for index, row in enumerate(rows)],
+            "genre": np.asarray(targets, dtype=object)[rows],
+        }
+    ).assign(**columns)
+    for genre, column in zip(genres, np.asarray(probabilities, dtype=np.float64).T, strict=True):
+        table[f"p_{genre}"] = column[rows]
+    return table
+
+
+def values(scores, unit="segment", split="test", repeat=0):
+    rows = scores[(scores["unit"] == unit) & (scores["split"] == split) & (scores["repeat"] == repeat)]
+    return dict(zip(rows["metric"], rows["value"], strict=True))
+
+
+@st.composite
+def random_predictions(draw):
+    seed, n_rows = draw(st.integers(0, 2**32 - 1)), draw(st.integers(1, 30))
+    rng = np.random.default_rng(seed)
+    targets = rng.choice(GENRES[: draw(st.integers(1, 3))], size=n_rows)
+    table = predictions_of(targets, rng.dirichlet([0.3] * 3, size=n_rows), n_segments=draw(st.integers(1, 3)))
+    probabilities = [f"p_{genre}" for genre in GENRES]
+    table[probabilities] = rng.dirichlet([0.3] * 3, size=len(table)).astype(np.float32)
+    return table.assign(repeat=rng.integers(0, 2, n_rows).repeat(len(table) // n_rows))
+
+
+@EXACT
+@given(predictions=random_predictions())
+def test_scores_are_those_of_scikit_learn(predictions):
+    scores = score(predictions, genres=GENRES)
+    for repeat, group in predictions.groupby("repeat"):
+        targets = group["genre"].to_numpy(dtype=str)
+        probabilities = group[[f"p_{genre}" for genre in sorted(GENRES)]].to_numpy(dtype=np.float64)
+        predicted = np.asarray(sorted(GENRES))[probabilities.argmax(axis=1)]
+        floored = np.maximum(probabilities, np.finfo(np.float32).eps)
+        floored /= floored.sum(axis=1, keepdims=True)
+        assert values(scores, repeat=repeat) == pytest.approx(
+            {
+                "accuracy": reference.accuracy_score(targets, predicted),
+                "balanced_accuracy": np.mean(
+                    [(predicted[targets == genre] == genre).mean() for genre in np.unique(targets)]
+                ),
+                "log_loss": reference.log_loss(targets, floored, labels=sorted(GENRES)),
+                "macro_f1": reference.f1_score(targets, predicted, labels=GENRES, average="macro", zero_division=0.0),
+            }
+        )
+
+
+def test_balanced_accuracy_is_that_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    targets = rng.choice(GENRES, size=60, p=[0.7, 0.2, 0.1])
+    predictions = predictions_of(targets, rng.dirichlet([1.0] * 3, size=60))
+    predicted = np.asarray(GENRES)[predictions[["p_rock", "p_blues", "p_jazz"]].to_numpy().argmax(axis=1)]
+    expected = reference.balanced_accuracy_score(targets, predicted)
+    assert values(score(predictions, genres=GENRES))["balanced_accuracy"] == pytest.approx(expected)
+
+
+@EXACT
+@given(predictions=random_predictions(), data=st.data())
+def test_scores_are_bounded_and_do_not_depend_on_order(predictions, data):
+    scores = score(predictions, genres=GENRES)
+    bounded = scores[scores["metric"] != "log_loss"]
+    assert bounded["value"].between(0.0, 1.0).all()
+    assert (scores["value"] >= 0.0).all()
+    rows = data.draw(st.permutations(range(len(predictions))))
+    genres = data.draw(st.permutations(GENRES))
+    pd.testing.assert_frame_equal(score(predictions.iloc[rows], genres=genres), scores)
+
+
+@EXACT
+@given(predictions=random_predictions())
+def test_the_confusion_matrix_agrees_with_the_accuracy(predictions):
+    scores = score(predictions, genres=GENRES)
+    for unit in ("segment", "track"):
+        matrix = confusion(predictions, genres=GENRES, unit=unit)
+        right = scores[(scores["unit"] == unit) & (scores["metric"] == "accuracy")]
+        assert matrix.dtype == np.int64
+        assert matrix.sum() == right["n"].sum()
+        assert np.trace(matrix) == pytest.approx((right["value"] * right["n"]).sum())
+
+
+def test_perfect_predictions_score_one():
+    found = values(score(predictions_of(GENRES, np.eye(3)), genres=GENRES), unit="track")
+    assert found == pytest.approx(
+        {"accuracy": 1.0, "balanced_accuracy": 1.0, "macro_f1": 1.0, "log_loss": 0.0}, abs=1e-6
+    )
+
+
+def test_uniform_predictions_score_chance():
+    found = values(score(predictions_of(GENRES * 5, np.full((15, 3), 1 / 3)), genres=GENRES))
+    # All are taken for the first genre: its F1 is 2 * (1/3) / (1/3 + 1).
+    expected = {"accuracy": 1 / 3, "balanced_accuracy": 1 / 3, "macro_f1": 0.5 / 3, "log_loss": np.log(3)}
+    assert found == pytest.approx(expected)
+
+
+def test_a_confident_error_costs_a_finite_log_loss():
+    found = values(score(predictions_of(["rock"], [[0.0, 1.0, 0.0]]), genres=GENRES))
+    assert found["log_loss"] == pytest.approx(-np.log(np.finfo(np.float32).eps), rel=1e-6)
+
+
+def test_a_genre_without_targets_is_left_out_of_balanced_accuracy_and_lowers_macro_f1():
+    found = values(score(predictions_of(["rock", "blues"], np.eye(3)[:2]), genres=GENRES))
+    assert found["balanced_accuracy"] == 1.0
+    assert found["macro_f1"] == pytest.approx(2 / 3)
+
+
+def test_tracks_are_the_mean_of_their_segments():
+    one = predictions_of(["rock"], [[0.6, 0.4, 0.0]])
+    three = predictions_of(["rock"], [[0.2, 0.3, 0.5]]).assign(segment_id="t000#001")
+    predictions = pd.concat([one, three, three.assign(segment_id="t000#002")])
+    tracks = aggregate_to_tracks(predictions)
+    assert tracks.columns.tolist() == ["repeat", "split", "track_id", "genre", "p_rock", "p_blues", "p_jazz"]
+    assert tracks.iloc[0, 4:].tolist() == pytest.approx([1 / 3, 1 / 3, 1 / 3])
+    assert values(score(predictions, genres=GENRES))["accuracy"] == pytest.approx(1 / 3)
+
+
+def test_segments_and_tracks_repeats_and_splits_are_scored_apart():
+    base = predictions_of(["rock", "blues"], [[1, 0, 0], [1, 0, 0]], n_segments=2)
+    predictions = pd.concat([base, base.assign(repeat=1), base.assign(split="validation")])
+    scores = score(predictions, genres=GENRES)
+    assert scores.columns.tolist() == ["repeat", "split", "unit", "metric", "value", "n"]
+    assert len(scores) == 3 * 2 * len(METRICS)
+    assert scores["metric"].unique().tolist() == METRICS
+    assert scores.groupby("unit")["n"].unique().map(list).to_dict() == {"segment": [4], "track": [2]}
+
+
+def test_confusion_has_true_genres_in_rows_and_sums_repeats_of_the_test_only():
+    base = predictions_of(["rock", "blues"], [[1, 0, 0], [0, 0, 1]], n_segments=2)
+    predictions = pd.concat([base, base.assign(repeat=1), base.assign(split="train")])
+    assert confusion(predictions, genres=GENRES, unit="track").tolist() == [[2, 0, 0], [0, 0, 2], [0, 0, 0]]
+    assert confusion(predictions, genres=GENRES, unit="segment").tolist() == [[4, 0, 0], [0, 0, 4], [0, 0, 0]]
+
+
+def test_probabilities_kept_as_float16_are_accepted():
+    third = np.full((1, 3), np.float16(1 / 3))
+    assert values(score(predictions_of(["rock"], third), genres=GENRES))["log_loss"] == pytest.approx(np.log(3))
+
+
+GOOD = predictions_of(["rock", "blues"], [[0.5, 0.5, 0.0], [0.2, 0.3, 0.5]])
+
+
+@pytest.mark.parametrize(
+    ("predictions", "message"),
+    [
+        (GOOD.drop(columns=["repeat", "p_jazz"]), "lack the columns repeat, p_jazz; they have split"),
+        (GOOD.iloc[:0], "empty: there is nothing to score"),
+        (GOOD.assign(genre="jaz"), "true genre 'jaz', which the model does not know. Did you mean 'jazz'"),
+        (
+            GOOD.assign(p_rock=[np.nan, 0.2]),
+            "of 1 predictions are not finite; the first is of the track 't000' in repeat 0",
+        ),
+        (GOOD.assign(p_rock=np.inf), "of 2 predictions are not finite"),
+        (GOOD.assign(p_rock=[0.5, -0.2], p_blues=[0.5, 0.7]), "of 1 predictions are not between 0 and 1.*'t001'"),
+        (GOOD.assign(p_rock=0.9), "of 2 predictions do not sum to one"),
+    ],
+)
+def test_bad_predictions_are_refused(predictions, message):
+    with pytest.raises(EvaluationError, match=message):
+        score(predictions, genres=GENRES)
+    with pytest.raises(EvaluationError, match=message):
+        confusion(predictions, genres=GENRES, unit="track")
+
+
+@pytest.mark.parametrize("genres", [[], ["rock"], ["rock", "rock"]])
+def test_fewer_than_two_different_genres_are_refused(genres):
+    with pytest.raises(EvaluationError, match="Expected two or more different genres"):
+        score(GOOD, genres=genres)
+
+
+def test_a_confusion_matrix_needs_a_test_split():
+    with pytest.raises(EvaluationError, match="no 'test' split to count, only: train"):
+        confusion(GOOD.assign(split="train"), genres=GENRES, unit="segment")
+
+
+def test_a_track_of_two_genres_is_refused():
+    with pytest.raises(EvaluationError, match="give the track 't000' two true genres"):
+        score(GOOD.assign(track_id="t000"), genres=GENRES)
+
+
+def test_predictions_without_probabilities_cannot_be_averaged():
+    with pytest.raises(EvaluationError, match="no probability column"):
+        aggregate_to_tracks(GOOD[["repeat", "split", "track_id", "genre"]])

@@ -1,0 +1,362 @@
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import pytest
+
+from genre_pipeline.errors import EvaluationError
+from genre_pipeline.evaluation.report import build_markdown, build_report
+
+HOSTILE = "<script>window.broken = true</script>"
+_BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def make_split(dataset="demo", protocol="artist_kfold", *, leaky=False):
+    n = 30 if leaky else 0
+    example = {"value": HOSTILE, "repeat": 0, "splits": ["train", "test"], "track_ids": ["blues.00001", "blues.00002"]}
+    return {
+        "dataset": dataset,
+        "protocol": protocol,
+        "kind": protocol,
+        "design": "resampled" if leaky else "kfold",
+        "leaky": leaky,
+        "n_tracks": 118,
+        "n_repeats": 5,
+        "split_hash": "5b1e5b1e5b1e5b1e",
+        "stratification_imbalance": 0.0123,
+        "leaks": {
+            "overall": {"track": 0, "audio": 0, "artist": n, "album": 3},
+            "examples": {"artist": [example] if leaky else []},
+        },
+        "unknown_artist_tracks": 4,
+    }
+
+
+def render(results, datasets=(), splits=(), **kwargs):
+    arguments = {
+        "title": "Genres compared",
+        "command": "kedro run --pipelines train_all",
+        "created": "2026-03-02 14:05 UTC",
+        "versions": {"torch": "2.13.0", "Python": "3.12.1"},
+    }
+    return build_report(results, datasets, splits, **{**arguments, **kwargs})
+
+
+@pytest.fixture(scope="module")
+def hostile_page(make_result, make_dataset):
+    """A report whose every name from data would do harm if it were not escaped."""
+    genres = [HOSTILE, "r&b", "<b>rock</b>", "</script>", "%{x}", "jazz"]
+    results = [
+        make_result(model=model, protocol=protocol, accuracy=accuracy, leaky=leaky, genres=genres, n_epochs=n_epochs)
+        for protocol, leaky in (("artist_kfold", False), ("random_segment", True))
+        for model, accuracy, n_epochs in (("net1", 0.6, 4), ("svm", 0.7, 1))
+    ]
+    splits = [make_split(), make_split(protocol="random_segment", leaky=True)]
+    return render(results, [make_dataset(genres=genres)], splits, title=HOSTILE, command=f"run {HOSTILE}")
+
+
+class _Page(HTMLParser):
+    """Collects tables, headings and everything that a page could load."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tables, self.loads, self.ids, self.scripts, self.scopes, self._row, self._path = {}, [], [], [], [], [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        self.loads += [attributes[name] for name in ("src", "href", "action", "data") if name in attributes]
+        if tag in {"meta", "link", "input", "circle", "line"}:
+            return
+        self._path.append(tag)
+        if tag == "script":
+            self.scripts.append("")
+        if tag == "table":
+            self.rows = self.tables[attributes["id"]] = []
+        if tag == "tr":
+            self.rows.append([])
+        if tag in {"th", "td"}:
+            self.rows[-1].append("")
+            self.scopes += [attributes.get("scope")] if tag == "th" else []
+
+    def handle_endtag(self, tag):
+        if tag in self._path:
+            del self._path[len(self._path) - 1 - self._path[::-1].index(tag) :]
+
+    def handle_data(self, data):
+        if self._path and self._path[-1] == "script":
+            self.scripts[-1] += data
+        elif {"th", "td"} & set(self._path):
+            self.rows[-1][-1] += data.strip()
+
+
+def _figures(page):
+    return [json.loads(script) for script in _Page(page).scripts if script.startswith('{"data"')]
+
+
+def test_leaderboard_holds_the_numbers(results):
+    table = _Page(render(results)).tables["leaderboard-table"]
+    assert table[0][:6] == [
+        "Model",
+        "Dataset",
+        "Protocol",
+        "Feature",
+        "Accuracy (%)",
+        "95\N{NO-BREAK SPACE}% interval (%)",
+    ]
+    assert table[1] == [
+        *("net2", "demo", "artist_kfold", "log_mel_128", "80.0 ± 3.2", "77.2 to 82.8", "79.0", "78.0", "72.0"),
+        *("16.7", "5 folds", "900,000", "12.5 min"),
+    ]
+    assert len(table) == 1 + len(results)
+    assert table[5][0] == "net2LEAKY"
+
+
+def test_page_says_what_was_run_and_how(results, make_dataset):
+    page = render(results, [make_dataset()], [make_split(), make_split(protocol="random_segment", leaky=True)])
+    text = html.unescape(page)
+    assert "16 cells: 4 models, 2 features, 2 datasets and 2 protocols." in text
+    assert "8 of 16 cells cannot be compared" in text
+    assert "corrected resampled t interval" in text
+    assert "kedro run --pipelines train_all" in text
+    assert text.index("<dt>Python</dt>") < text.index("<dt>torch</dt>")
+    tables = _Page(page).tables
+    assert tables["genres-1"][1] == ["blues", "20", "19", "5"]
+    assert tables["faults-1"][2] == [
+        *("classical.00017", "duplicate_audio", "quarantined"),
+        *("classical/classical.00017.wav", "same audio as classical.00003"),
+    ]
+    assert tables["splits-table"][2] == [
+        *("random_segmentLEAKY", "demo", "resampled", "5", "118", "0", "0", "30", "3", "4", "1.2", "5b1e5b1e5b1e5b1e"),
+    ]
+    assert "blues.00001" in page
+    cells = dict(zip(tables["cells-table"][0], tables["cells-table"][1], strict=True))
+    assert cells["train tracks"] == "72"
+    assert cells["test segments"] == "144"
+    assert cells["Interval"] == "corrected resampled t"
+    assert cells["Paper"] == "The authors of net2, A paper about net2, 2020"
+
+
+def test_every_table_has_a_caption_and_scopes(hostile_page):
+    page = _Page(hostile_page)
+    assert hostile_page.count("<caption>") == len(page.tables) == 5
+    assert set(page.scopes) == {"col", "row"}
+    assert len(page.ids) == len(set(page.ids))
+
+
+def test_page_loads_nothing(results, make_dataset):
+    page = render(results, [make_dataset()], [make_split()])
+    assert all(target.startswith("#") for target in _Page(page).loads)
+    assert "default-src 'none'" in page
+    own = "".join(part for part in re.split(r"</?script[^>]*>", page) if "plotly.js v" not in part)
+    assert "@import" not in own
+    assert "url(" not in own
+    assert "mathjax" not in own.lower()
+    assert re.findall(r"https?://[^\s<\"]+", own) == ["https://example.org/music"]
+    assert page.count("plotly.js v") == 1
+    assert len(page.encode()) < 15e6
+
+
+def test_names_from_data_are_escaped(hostile_page):
+    assert HOSTILE not in hostile_page
+    assert "<b>rock" not in hostile_page
+    assert html.escape(HOSTILE) in hostile_page
+    assert len(_Page(hostile_page).scripts) == 8  # 6 figures, Plotly, and the page's own
+
+
+def test_figures_have_text_alternatives_from_the_data(results):
+    page = html.unescape(render(results)).replace("\N{NO-BREAK SPACE}", " ")
+    assert (
+        "net2 has the highest mean track accuracy, 80.0 % (interval 77.2 to 82.8); svm the lowest, 62.0 %. "
+        "Always answering the largest genre gives 16.7 %."
+    ) in page
+    assert re.search(
+        r"Validation accuracy, mean over repeats: net2 \d\d\.\d % after 12 epochs, .* and svm \d\d\.\d %\.", page
+    )
+    assert re.search(r"net2: \d+ of 120 tracks right \(sum over repeats\); \w+ was taken for \w+ most often", page)
+    labels = re.findall(r'role="img" aria-labelledby="([^"]+)"', page)
+    assert len(labels) == 10
+    assert set(labels) <= set(_Page(page).ids)
+
+
+def test_figures_carry_their_options(results):
+    figures = _figures(render(results))
+    assert [len(figure["options"]) for figure in figures] == [0] * 4 + [4] * 4 + [16] * 2
+    caption, data, layout = figures[4]["options"][2]
+    assert caption.startswith("Validation loss, mean over repeats: net2")
+    assert "nats" in caption
+    assert len(data["y"]) == 8
+    assert layout["yaxis.title.text"] == "cross-entropy (nats)"
+    assert "updatemenus" not in figures[4]["layout"]
+    assert "title" not in figures[4]["layout"]
+
+
+def test_findings_do_not_read_a_winner_into_noise(make_result):
+    close = [make_result(model="net1", accuracy=0.75), make_result(model="net2", accuracy=0.76)]
+    assert "Its interval overlaps with net1: the order is not settled." in render(close)
+    apart = [make_result(model="net1", accuracy=0.5), make_result(model="net2", accuracy=0.9)]
+    assert "No other interval reaches its own." in render(apart)
+    assert "It is the only model here." in render(apart[:1])
+    assert "There is no interval: the order may be chance." in render([make_result(n_repeats=1)])
+
+
+def test_one_repeat_is_shown_without_interval(make_result):
+    page = render([make_result(n_repeats=1)])
+    row = _Page(page).tables["leaderboard-table"][1]
+    assert row[4:6] == ["75.0", "\N{EN DASH}"]
+    assert "(interval" not in page
+    assert "none, because there is one repeat" in page
+    assert not re.search(r"\bnan\b", "".join(re.split(r"<script>.*?</script>", page, flags=re.DOTALL)))
+
+
+def test_page_without_curves_datasets_and_splits_says_so(make_result):
+    page = render([make_result(n_epochs=0)])
+    assert "No model recorded epochs." in page
+    assert "No quality report was given." in page
+    assert "No split report was given." in page
+    assert "cannot be compared" not in page
+
+
+def test_unrecorded_quantities_and_perfect_models_are_described(make_result):
+    result = make_result(genres=["jazz", "rock"])
+    result["confusion"]["track"] = [[3, 0], [0, 2]]
+    for row in result["history"]:
+        row["validation_loss"] = None
+    captions = [option[0] for figure in _figures(render([result])) for option in figure["options"]]
+    assert "Validation loss: not recorded." in captions
+    assert "net1: 5 of 5 tracks right (sum over repeats), no confusion." in captions
+
+
+def test_many_faults_are_cut_with_a_note_and_none_is_good_news(make_result, make_dataset):
+    many, none = make_dataset("many"), make_dataset("none")
+    many["faults"] = [{**many["faults"][0], "track_id": f"blues.{index:05d}"} for index in range(302)]
+    none["faults"] = []
+    page = render([make_result()], [many, none])
+    assert len(_Page(page).tables["faults-1"]) == 301
+    assert "2 more are in the ingest report." in page
+    assert "unreadable: 302" in page
+    assert "No fault and no duplicate was found." in page
+
+
+def test_split_reports_may_lack_keys(make_result):
+    row = _Page(render([make_result()], splits=[{"dataset": "demo", "protocol": "new"}])).tables["splits-table"][1]
+    assert row == ["new", "demo", *["\N{EN DASH}"] * 10]
+
+
+def test_confidence_is_shown(make_result):
+    assert "90\N{NO-BREAK SPACE}% interval" in render([make_result()], confidence=0.9)
+
+
+def test_no_result_is_an_error():
+    with pytest.raises(EvaluationError, match="no result to compare"):
+        render([])
+    with pytest.raises(EvaluationError, match="no result to compare"):
+        build_markdown([])
+
+
+def test_markdown_holds_the_leaderboard(results):
+    text = build_markdown(results)
+    assert "## demo · artist_kfold\n\nmean of 5 folds; 6 genres; always the largest genre: 16.7 %.\n" in text
+    row = "net2 | log_mel_128 | 80.0 ± 3.2 | 77.2 to 82.8 | 79.0 | 78.0 | 72.0 | 900,000 | 12.5 min |"
+    assert f"| {row}" in text
+    assert text.count("| **LEAKY** ") == 8
+    assert "**LEAKY. Inflated" in text
+    assert text.endswith("|\n")
+
+
+def test_markdown_escapes_table_characters(make_result):
+    text = build_markdown([make_result(model="a|b", dataset="<x>")])
+    assert "| a\\|b |" in text
+    assert "## \\<x\\>" in text
+    assert "LEAKY" not in text
+
+
+# What a person would do: sort by training time and by model, filter, choose another cell. It leaves notes in the page.
+_VISITOR = """
+<script>
+addEventListener("load", () => setTimeout(() => {
+  const notes = {};
+  const table = document.getElementById("leaderboard-table");
+  const column = () => [...table.tBodies[0].rows].filter((row) => !row.hidden).map((row) => row.cells[0].textContent);
+  const header = (name) => [...table.tHead.rows[0].cells].find((cell) => cell.textContent.startsWith(name));
+  const click = (name) => header(name).querySelector("button").click();
+  click("Training"); notes.slowest = column(); notes.direction = header("Training").getAttribute("aria-sort");
+  click("Training"); notes.fastest = column();
+  click("Model"); notes.byModel = column(); notes.before = header("Training").getAttribute("aria-sort");
+  const input = document.querySelector("[data-filter]");
+  input.value = "net1 kfold"; input.dispatchEvent(new Event("input")); notes.filtered = column();
+  notes.count = document.querySelector("[data-count]").textContent;
+  const selects = [...document.querySelectorAll("#confusion select")];
+  selects[0].selectedIndex = 1; selects[0].dispatchEvent(new Event("change"));
+  notes.linked = selects.map((select) => select.selectedIndex);
+  notes.caption = document.querySelector("#confusion figcaption").textContent;
+  notes.visible = [...document.querySelectorAll("#confusion .plot")]
+    .map((plot) => plot.data.map((trace) => trace.visible));
+  notes.plots = document.querySelectorAll(".plot").length;
+  notes.drawn = document.querySelectorAll(".plot svg.main-svg").length > 0
+    && [...document.querySelectorAll(".plot")].every((plot) => plot.querySelector("svg.main-svg"));
+  notes.labels = [...document.querySelectorAll("#confusion .ytick text")].map((text) => text.textContent);
+  notes.broken = window.broken === true;
+  const pre = document.createElement("pre");
+  pre.id = "notes"; pre.textContent = JSON.stringify(notes);
+  document.body.append(pre);
+}, 500));
+</script>
+</body>
+"""
+
+
+@pytest.fixture(scope="module")
+def visit(hostile_page, tmp_path_factory):
+    """Open the hostile page in a browser, use it, and return its notes and the browser's log."""
+    if _BROWSER is None:
+        pytest.skip("No Chromium or Chrome is installed to open the report with.")
+    folder = tmp_path_factory.mktemp("browser")
+    path = folder / "report.html"
+    path.write_text(hostile_page.replace("</body>", _VISITOR), encoding="utf-8")
+    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--enable-logging=stderr"]
+    more = ["--v=0", "--virtual-time-budget=5000", "--window-size=1400,1000", f"--user-data-dir={folder / 'profile'}"]
+    run = subprocess.run(
+        [_BROWSER, *options, *more, "--dump-dom", path.as_uri()],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    notes = re.search(r'<pre id="notes">(.*?)</pre>', run.stdout, flags=re.DOTALL)
+    assert notes, run.stderr
+    return json.loads(html.unescape(notes[1])), run.stderr
+
+
+def test_browser_draws_every_figure_without_an_error(visit):
+    notes, log = visit
+    assert "CONSOLE" not in log
+    assert notes["drawn"]
+    assert notes["plots"] == 6
+    assert not notes["broken"]
+
+
+def test_browser_sorts_and_filters(visit):
+    notes, _ = visit
+    assert notes["slowest"] == ["net1", "net1 LEAKY", "svm", "svm LEAKY"]
+    assert notes["direction"] == "descending"
+    assert notes["fastest"] == ["svm", "svm LEAKY", "net1", "net1 LEAKY"]
+    assert [name.split()[0] for name in notes["byModel"]] == ["net1", "net1", "svm", "svm"]
+    assert notes["before"] == "none"
+    assert notes["filtered"] == ["net1"]
+    assert notes["count"] == "1 of 4 cells"
+
+
+def test_browser_menus_change_figure_and_caption_together(visit):
+    notes, _ = visit
+    assert notes["linked"] == [1, 1]
+    assert notes["visible"] == [[False, True, False, False]] * 2
+    assert notes["caption"].startswith("net1: ")
+    assert HOSTILE in notes["labels"]
+    assert "<b>rock</b>" in notes["labels"]

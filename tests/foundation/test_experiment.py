@@ -1,0 +1,124 @@
+import pytest
+
+from genre_pipeline.cells import Cell
+from genre_pipeline.errors import ConfigError
+from genre_pipeline.experiment import ComputeBlock, load_experiment
+
+
+def test_the_grid_is_every_model_under_every_protocol(parameters):
+    experiment = load_experiment(parameters)
+    assert experiment.cells == (
+        Cell("music", "folds", "cepstrum", "bayes"),
+        Cell("music", "folds", "mel", "net"),
+        Cell("music", "random", "cepstrum", "bayes"),
+        Cell("music", "random", "mel", "net"),
+    )
+    assert list(experiment.datasets) == ["music"]
+    assert list(experiment.features) == ["cepstrum", "mel"]
+    assert experiment.protocols["folds"].n_folds == 3
+
+
+def test_a_model_may_be_given_other_features(parameters):
+    parameters["experiment"]["features"] = {"net": ["mel", "cepstrum"]}
+    cells = [cell.name for cell in load_experiment(parameters).cells if cell.protocol == "folds"]
+    assert cells == ["music.folds.cepstrum.bayes", "music.folds.mel.net", "music.folds.cepstrum.net"]
+
+
+def test_cells_can_be_excluded_by_pattern(parameters):
+    parameters["experiment"]["exclude"] = ["*.random.*", "*.bayes"]
+    assert [cell.name for cell in load_experiment(parameters).cells] == ["music.folds.mel.net"]
+
+
+def test_excluding_everything_is_an_error(parameters):
+    parameters["experiment"]["exclude"] = ["*"]
+    with pytest.raises(ConfigError, match=r"experiment.exclude: \['\*'\] leaves no cell to run"):
+        load_experiment(parameters)
+
+
+def test_shared_training_parameters_are_the_models_defaults(parameters):
+    net = load_experiment(parameters).models["net"]
+    assert net.training.batch_size == 16
+    assert net.training.max_epochs == 3
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "message"),
+    [
+        ("experiment", "datasets", ["musik"], r"experiment.datasets: 'musik' is not defined. Did you mean 'music'\?"),
+        ("experiment", "protocols", ["fold"], r"experiment.protocols: 'fold' is not defined. Did you mean 'folds'\?"),
+        ("experiment", "models", ["nett"], r"experiment.models: 'nett' is not defined. Did you mean 'net'\?"),
+        ("experiment", "features", {"net": ["mell"]}, r"experiment.features.net: 'mell' is not defined. Did you mean"),
+        ("experiment", "features", {"nett": ["mel"]}, r"experiment.features: 'nett' is not defined. Did you mean"),
+        ("experiment", "name", "No Good", "The experiment name 'No Good' cannot be used"),
+        ("experiment", "seed", -1, "experiment.seed: got -1. Input should be greater than or equal to 0"),
+        ("experiment", "seeds", 3, "experiment.seeds: is not a parameter. Did you mean 'seed'"),
+        ("storage", "models", None, "storage.models: got None"),
+        ("training", "batch_sise", 3, "training.batch_sise: is not a parameter. Did you mean 'batch_size'"),
+    ],
+)
+def test_a_bad_value_is_named_with_its_key(parameters, section, key, value, message):
+    parameters[section][key] = value
+    with pytest.raises(ConfigError, match=message):
+        load_experiment(parameters)
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "values", "message"),
+    [
+        ("datasets", "music", {"kind": "foldr", "path": "/"}, r"datasets.music.kind: Unknown dataset kind 'foldr'"),
+        ("datasets", "music", {"path": "/"}, r"datasets.music.kind: is missing. Known: .*folder"),
+        ("datasets", "unused", {"kind": "gtzan"}, r"datasets.unused.path: is missing"),
+        ("protocols", "folds", {"kind": "artist_fold"}, r"protocols.folds.kind: Unknown protocol kind 'artist_fold'"),
+        ("protocols", "folds", {"kind": "artist_kfold", "n_folds": 1}, r"protocols.folds.n_folds: got 1"),
+        ("features", "mel", {"kind": "log_mell"}, r"features.mel.kind: Unknown feature kind 'log_mell'. Did"),
+        ("models", "net", {"family": "crn", "feature": "mel"}, r"models.net.family: Unknown model family 'crn'. Did"),
+        ("models", "net", 3, r"models.net: expected a mapping"),
+        ("models", "Net", {}, r"The model name 'Net' cannot be used"),
+    ],
+)
+def test_a_bad_block_is_named_even_where_the_experiment_does_not_use_it(parameters, section, name, values, message):
+    parameters[section][name] = values
+    with pytest.raises(ConfigError, match=message):
+        load_experiment(parameters)
+
+
+def test_a_feature_that_would_leave_gaps_is_refused(parameters):
+    parameters["features"]["mel"]["segment"] = {"n_frames": 64, "hop_frames": 65}
+    with pytest.raises(ConfigError, match="segment.hop_frames=65 is greater than segment.n_frames=64"):
+        load_experiment(parameters)
+
+
+def test_a_models_own_feature_must_exist(parameters):
+    parameters["models"]["net"]["feature"] = "mfcc"
+    with pytest.raises(ConfigError, match=r"models.net.feature: 'mfcc' is not defined. Known: cepstrum, mel"):
+        load_experiment(parameters)
+
+
+@pytest.mark.parametrize("section", ["experiment", "datasets", "models", "storage"])
+def test_a_missing_section_is_named(parameters, section):
+    del parameters[section]
+    with pytest.raises(ConfigError, match=f"no section '{section}'"):
+        load_experiment(parameters)
+
+
+def test_an_unknown_section_is_named(parameters):
+    parameters["modles"] = {}
+    with pytest.raises(ConfigError, match=r"'modles' is not a section of the parameters. Did you mean 'models'\?"):
+        load_experiment(parameters)
+
+
+def test_a_section_must_map_names(parameters):
+    parameters["datasets"] = ["music"]
+    with pytest.raises(ConfigError, match="datasets: expected a mapping from names to parameters"):
+        load_experiment(parameters)
+
+
+def test_protocols_and_features_of_one_name_would_share_a_namespace(parameters):
+    parameters["features"]["folds"] = parameters["features"]["mel"]
+    with pytest.raises(ConfigError, match="'folds' names both a protocol and a feature"):
+        load_experiment(parameters)
+
+
+def test_workers_default_to_the_cores_of_the_process():
+    assert ComputeBlock().workers() >= 1
+    assert ComputeBlock(n_workers=3).workers() == 3

@@ -1,0 +1,96 @@
+"""Kedro sessions as ``kedro run`` starts them, and the MLflow state that they leave in the process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import soundfile
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+from mlflow.entities import Run
+
+from genre_pipeline.pipeline_registry import use_parameters
+from genre_pipeline.project import PROJECT_ROOT
+from genre_pipeline.session import InterruptibleSession
+from genre_pipeline.tracking import stop_tracking
+
+
+def new_session(env: str = "test", **parameters: Any) -> KedroSession:
+    """Make a session of the project, wherever the tests are started."""
+    bootstrap_project(PROJECT_ROOT)
+    return InterruptibleSession.create(project_path=PROJECT_ROOT, env=env, runtime_params=parameters)
+
+
+def run(*pipelines: str, env: str = "test", **parameters: Any) -> dict[str, Any]:
+    """Run pipelines in a session of their own."""
+    with new_session(env, **parameters) as session:
+        return session.run(pipeline_names=list(pipelines))
+
+
+def forget_sessions() -> None:
+    """Undo what sessions leave in the process: open runs, MLflow's server and experiment, the pipelines."""
+    stop_tracking("KILLED")
+    while mlflow.active_run() is not None:
+        mlflow.end_run("KILLED")
+    mlflow.set_tracking_uri(None)
+    mlflow.set_registry_uri(None)
+    # MLflow hands both on to child processes.
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID"):
+        os.environ.pop(name, None)
+    mlflow.tracking.fluent._active_experiment_id = None
+    use_parameters(None)
+
+
+def children(client: mlflow.MlflowClient, parent: Run) -> list[Run]:
+    """Return the runs right below a run, by name."""
+    runs = client.search_runs(
+        [parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'", max_results=1000
+    )
+    return sorted(runs, key=lambda each: str(each.info.run_name))
+
+
+# One's own music instead of the demo's, as --params would choose it; the classifier is fitted in a moment.
+OWN_MUSIC: dict[str, Any] = {
+    "experiment": {"datasets": ["my_music"], "protocols": ["artist_kfold"], "models": ["naive_bayes"], "exclude": []}
+}
+
+
+def write_own_music(data: Path, *, genres: Sequence[str] = ("jazz", "rock"), n_tracks: int = 4) -> Path:
+    """Write clips that hold one segment of MFCCs each, where ``my_music`` is looked for."""
+    root = data / "01_raw" / "my_music"
+    for number, genre in enumerate(genres):
+        for track in range(n_tracks):
+            write_own_clip(root / genre / f"{track}.wav", seed=100 * number + track)
+    return root
+
+
+def write_own_clip(path: Path, *, seed: int) -> Path:
+    """Write 3.2 s of noise: no two seeds sound the same."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, 0.1 * np.random.default_rng(seed).standard_normal(int(3.2 * 22050)), 22050)
+    return path
+
+
+def sessions_of(client: mlflow.MlflowClient) -> list[Run]:
+    """Return the sessions' runs, the oldest first."""
+    experiments = [each.experiment_id for each in client.search_experiments()]
+    return list(client.search_runs(experiments, "tags.level = 'session'", order_by=["attributes.start_time ASC"]))
+
+
+def new_database(folder: Path) -> str:
+    """Make a SQLite database with MLflow's tables and return its address."""
+    uri = f"sqlite:///{folder}/mlflow.db"
+    mlflow.MlflowClient(uri).search_experiments()
+    return uri
+
+
+def copy_database(uri: str, data: Path) -> None:
+    """Give a data folder MLflow's tables, which takes seconds to make; the database must hold no sessions."""
+    (data / "mlflow").mkdir(parents=True)
+    shutil.copy(uri.removeprefix("sqlite:///"), data / "mlflow" / "mlflow.db")

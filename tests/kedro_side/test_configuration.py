@@ -1,0 +1,248 @@
+"""The YAML in conf/, the registries and the pipelines fit together."""
+
+from collections.abc import Mapping
+
+import pytest
+from kedro.config import OmegaConfigLoader
+from kedro.framework.project import pipelines
+from kedro.framework.startup import bootstrap_project
+from kedro.io import DataCatalog
+
+from genre_pipeline import settings
+from genre_pipeline.datasets import DATASETS
+from genre_pipeline.errors import ConfigError
+from genre_pipeline.experiment import SECTIONS, load_experiment
+from genre_pipeline.features import FEATURES
+from genre_pipeline.models import MODELS
+from genre_pipeline.pipeline_registry import register_pipelines, use_parameters
+from genre_pipeline.project import PROJECT_ROOT
+from genre_pipeline.splits import PROTOCOLS
+
+ENVIRONMENTS = sorted(
+    path.name for path in (PROJECT_ROOT / "conf").iterdir() if path.is_dir() and path.name not in {"base", "local"}
+)
+LAYERS = ["ingest", "split", "segment", "features", "train", "evaluate", "compare", "predict"]
+STAGES = ["ingest", "split", "segment", "features", "evaluate", "compare", "predict"]
+
+
+def load(environment, section="parameters"):
+    loader = OmegaConfigLoader(conf_source=str(PROJECT_ROOT / "conf"), env=environment, **settings.CONFIG_LOADER_ARGS)
+    return loader[section]
+
+
+@pytest.fixture(params=["base", *ENVIRONMENTS])
+def environment(request):
+    return request.param
+
+
+@pytest.fixture
+def registered(environment):
+    """The pipelines of an environment."""
+    bootstrap_project(PROJECT_ROOT)
+    use_parameters(load(environment))
+    return register_pipelines()
+
+
+@pytest.fixture
+def test_pipelines():
+    """The pipelines of the environment ``test``."""
+    bootstrap_project(PROJECT_ROOT)
+    use_parameters(load("test"))
+    return register_pipelines()
+
+
+def entries_of(pipeline):
+    return {name for name in pipeline.datasets() if not name.startswith("params:") and name != "parameters"}
+
+
+def test_the_known_environments_are_there():
+    assert {"test", "gtzan6"} <= set(ENVIRONMENTS)
+
+
+def test_every_environment_is_a_valid_experiment(environment):
+    parameters = load(environment)
+    experiment = load_experiment(parameters)
+    assert experiment.cells
+    assert experiment.settings.name == ("demo" if environment == "base" else environment)
+    assert set(parameters) <= set(SECTIONS)
+
+
+def test_every_section_is_in_the_base_environment():
+    assert sorted(load("base")) == list(SECTIONS)
+
+
+@pytest.mark.parametrize(
+    ("registry", "section", "key"),
+    [
+        (DATASETS, "datasets", "kind"),
+        (PROTOCOLS, "protocols", "kind"),
+        (FEATURES, "features", "kind"),
+        (MODELS, "models", "family"),
+    ],
+)
+def test_whatever_is_registered_is_used_by_some_block(registry, section, key):
+    used = {block[key] for environment in ("base", *ENVIRONMENTS) for block in load(environment)[section].values()}
+    assert used == set(registry.names())
+
+
+def test_every_feature_block_is_used_by_a_model():
+    parameters = load("base")
+    assert {block["feature"] for block in parameters["models"].values()} == set(parameters["features"])
+
+
+def test_the_cell_to_predict_with_is_part_of_the_experiment(environment):
+    experiment = load_experiment(load(environment))
+    assert experiment.predict.cell in {cell.name for cell in experiment.cells}
+    assert experiment.predict.audio == ()
+
+
+def test_every_entry_of_every_pipeline_has_a_pattern(registered):
+    catalog = DataCatalog.from_config(load("base", "catalog"))
+    for name, pipeline in registered.items():
+        for entry in entries_of(pipeline):
+            assert entry in catalog, f"{name}: {entry}"
+
+
+def test_no_pattern_is_unused_and_each_has_its_own(test_pipelines):
+    config = load("base", "catalog")
+    resolver = DataCatalog.from_config(config).config_resolver
+    entries = {entry for pipeline in test_pipelines.values() for entry in entries_of(pipeline)}
+    matched = {resolver.match_dataset_pattern(entry) or entry for entry in entries}
+    assert matched == {name for name in config if not name.startswith("_")}
+
+
+def test_entries_with_the_same_pattern_lie_in_files_of_their_own(test_pipelines):
+    catalog = DataCatalog.from_config(load("test", "catalog"))
+    entries = {entry for pipeline in test_pipelines.values() for entry in entries_of(pipeline)}
+    paths = [str(catalog[entry]._filepath) for entry in entries]
+    assert len(set(paths)) == len(paths)
+
+
+def test_results_of_experiments_lie_apart():
+    paths = {
+        str(DataCatalog.from_config(load(environment, "catalog"))[entry]._filepath)
+        for environment in ("base", *ENVIRONMENTS)
+        for entry in ("leaderboard", "demo.artist_kfold.log_mel_256.net1.results")
+    }
+    assert len(paths) == 2 * (1 + len(ENVIRONMENTS))
+
+
+def test_every_entry_has_a_layer(environment):
+    for name, entry in load(environment, "catalog").items():
+        if isinstance(entry, Mapping) and not name.startswith("_"):
+            assert entry["metadata"]["kedro-viz"]["layer"] in LAYERS, name
+
+
+def test_the_patterns_are_versioned_or_say_why_not():
+    """What is overwritten in place: pointers, whose content has its own checks, and the last comparison."""
+    plain = {name for name, entry in load("base", "catalog").items() if not entry.get("versioned")}
+    assert plain == {
+        "{dataset}.{feature}.features",
+        "{dataset}.{protocol}.{feature}.{model}.checkpoints",
+        "leaderboard",
+        "accuracy_comparison",
+        "learning_curves",
+        "confusion_matrices",
+        "report",
+        "report_markdown",
+        "predicted_genres",
+    }
+
+
+class TestPipelines:
+    def test_the_registry_is_complete(self, registered, environment):
+        models = load_experiment(load(environment)).settings.models
+        expected = {*STAGES, *(f"train_{model}" for model in models), "train_all", "__default__"}
+        assert set(registered) == expected
+        assert registered["__default__"] == registered["train_all"]
+
+    def test_every_node_is_named_and_tagged(self, registered):
+        for pipeline in registered.values():
+            assert len({node.name for node in pipeline.nodes}) == len(pipeline.nodes)
+            for node in pipeline.nodes:
+                assert node._name
+                assert node.tags
+                assert node.namespace or node._name in {
+                    "rank_cells",
+                    "draw_comparison",
+                    "write_report",
+                    "predict_genres",
+                }
+
+    def test_train_all_needs_nothing_but_parameters(self, registered):
+        assert all(name.startswith("params:") for name in registered["train_all"].inputs())
+
+    def test_train_all_ends_in_what_people_read(self, test_pipelines):
+        assert {
+            "leaderboard",
+            "accuracy_comparison",
+            "learning_curves",
+            "confusion_matrices",
+            "report",
+            "report_markdown",
+        } <= test_pipelines["train_all"].outputs()
+
+    def test_train_all_has_every_stage(self, test_pipelines):
+        everything = {node.name for node in test_pipelines["train_all"].nodes}
+        for stage in set(STAGES) - {"predict"}:
+            assert {node.name for node in test_pipelines[stage].nodes} <= everything
+
+    def test_a_model_alone_is_taken_from_audio_to_its_results(self, test_pipelines):
+        pipeline = test_pipelines["train_net1"]
+        names = {node.name for node in pipeline.nodes}
+        assert {
+            "demo.ingest",
+            "demo.artist_kfold.split",
+            "demo.log_mel_256.segment",
+            "demo.log_mel_256.extract",
+            "demo.artist_kfold.log_mel_256.net1.train_net1",
+        } <= names
+        cells = {node.namespace for node in pipeline.nodes if node.namespace.count(".") == 3}
+        assert cells == {"demo.artist_kfold.log_mel_256.net1", "demo.demo_official.log_mel_256.net1"}
+        assert {f"{cell}.results" for cell in cells} <= pipeline.outputs()
+        assert not any("mfcc" in name or "net2" in name for name in names)
+        assert all(name.startswith("params:") for name in pipeline.inputs())
+
+    def test_cells_that_are_excluded_have_no_nodes(self, test_pipelines):
+        names = {node.namespace for node in test_pipelines["train_all"].nodes}
+        assert "demo.artist_kfold.mfcc_20.svm" in names
+        assert "demo.demo_official.mfcc_20.svm" not in names
+
+    def test_a_dataset_can_be_chosen_by_its_namespace(self, registered, environment):
+        for dataset in load_experiment(load(environment)).datasets:
+            chosen = registered["train_all"].filter(node_namespaces=[dataset])
+            assert {node.namespace.split(".")[0] for node in chosen.nodes} == {dataset}
+
+
+class TestWithoutSession:
+    """``kedro registry list`` and Kedro-Viz build pipelines without a session."""
+
+    def test_the_environment_variable_is_followed(self, monkeypatch):
+        bootstrap_project(PROJECT_ROOT)
+        monkeypatch.setenv("KEDRO_ENV", "test")
+        use_parameters(None)
+        assert "demo.demo_official.split" in {node.name for node in register_pipelines()["split"].nodes}
+
+    def test_the_base_environment_is_the_default(self):
+        bootstrap_project(PROJECT_ROOT)
+        use_parameters(None)
+        assert "demo.random_track.split" in {node.name for node in register_pipelines()["split"].nodes}
+
+    def test_other_parameters_give_other_pipelines(self):
+        bootstrap_project(PROJECT_ROOT)
+        for models in (["net1"], ["svm", "naive_bayes"]):
+            parameters = load("test")
+            parameters["experiment"]["models"] = models
+            use_parameters(parameters)
+            assert {name for name in pipelines if name.startswith("train_")} == {
+                "train_all",
+                *(f"train_{model}" for model in models),
+            }
+
+    def test_a_bad_parameter_is_named(self):
+        bootstrap_project(PROJECT_ROOT)
+        parameters = load("test")
+        parameters["experiment"]["models"] = ["nett1"]
+        use_parameters(parameters)
+        with pytest.raises(ConfigError, match="experiment.models: 'nett1' is not defined. Did you mean 'net1'"):
+            register_pipelines()

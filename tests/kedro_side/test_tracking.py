@@ -1,0 +1,208 @@
+"""Runs of MLflow: their tree, what they hold, and how they end."""
+
+import json
+import math
+from pathlib import Path
+
+import matplotlib as mpl
+import mlflow
+import pytest
+from matplotlib.figure import Figure
+
+from genre_pipeline.cells import Cell
+from genre_pipeline.tracking import (
+    CellRun,
+    Tracker,
+    close_interrupted_runs,
+    current_tracker,
+    start_tracking,
+    stop_tracking,
+)
+from genre_pipeline.tracking import tracker as tracker_module
+from genre_pipeline.tracking.tracker import MlflowTracker
+from kedro_sessions import children
+
+CELL = Cell("demo", "folds", "log_mel", "net1")
+OTHER = Cell("demo", "folds", "log_mel", "net2")
+
+
+@pytest.fixture
+def tracker(client, parent):
+    return MlflowTracker(client, parent.info.experiment_id, parent.info.run_id)
+
+
+@pytest.fixture
+def get_run(client):
+    """A function that reads a run again, by id or of a cell."""
+    return lambda run: client.get_run(run if isinstance(run, str) else run.run_id)
+
+
+def test_a_session_has_a_run_a_cell_and_a_run_a_repeat(tracker, client, parent):
+    for cell in (CELL, OTHER):
+        for repeat in (0, 1):
+            tracker.cell_run(cell).log_repeat(repeat, {"test_track_accuracy": 0.5}, {"seed": repeat})
+    tracker.close("FINISHED")
+    cells = children(client, parent)
+    assert [run.info.run_name for run in cells] == ["net1 / demo / folds", "net2 / demo / folds"]
+    for cell, run in zip((CELL, OTHER), cells, strict=True):
+        assert run.data.tags | {"level": "cell"} == run.data.tags
+        assert {name: run.data.tags[name] for name in ("dataset", "protocol", "feature", "model")} == vars(cell)
+        repeats = children(client, run)
+        assert [each.info.run_name for each in repeats] == [f"{run.info.run_name} / repeat {i}" for i in (0, 1)]
+        assert [each.data.tags["repeat"] for each in repeats] == ["0", "1"]
+        assert [each.data.tags["seed"] for each in repeats] == ["0", "1"]
+        assert {each.data.tags["level"] for each in repeats} == {"repeat"}
+        assert {each.data.tags["model"] for each in repeats} == {cell.model}
+
+
+def test_a_cell_has_one_run(tracker, client, parent):
+    assert tracker.cell_run(CELL) is tracker.cell_run(CELL)
+    assert len(children(client, parent)) == 1
+
+
+def test_nothing_is_logged_to_the_active_run(tracker, client, parent, database, get_run):
+    mlflow.set_tracking_uri(database)
+    with mlflow.start_run(run_id=parent.info.run_id):
+        run = tracker.cell_run(CELL)
+        run.log_params({"seed": 1})
+        run.log_metrics({"test_track_accuracy": 0.5})
+        run.log_repeat(0, {"test_track_accuracy": 0.5}, {})
+        run.finish()
+    data = get_run(parent.info.run_id).data
+    assert data.params == {}
+    assert data.metrics == {}
+
+
+def test_parameters_are_one_a_field(tracker, get_run):
+    run = tracker.cell_run(CELL)
+    many = {f"field_{index:03d}": index for index in range(230)}
+    run.log_params({"model": {"training": {"batch_size": 50}}, "seed": 0, "genres": None, "many": many})
+    params = get_run(run).data.params
+    assert params["model.training.batch_size"] == "50"
+    assert params["seed"] == "0"
+    assert params["genres"] == "None"
+    assert len(params) == 233
+
+
+def test_long_parameters_are_cut(tracker, get_run):
+    run = tracker.cell_run(CELL)
+    run.log_params({"path": "x" * 10_000})
+    assert get_run(run).data.params["path"] == "x" * 6000
+
+
+def test_epochs_are_steps_of_the_repeat(tracker, client, parent):
+    run = tracker.cell_run(CELL)
+    for epoch in (1, 2, 3):
+        run.log_epoch(0, epoch, {"train_loss": 1.0 / epoch, "validation_loss": math.nan})
+    run.log_repeat(0, {"test_track_accuracy": 0.5}, {})
+    (repeat,) = children(client, client.get_run(run.run_id))
+    history = client.get_metric_history(repeat.info.run_id, "train_loss")
+    assert [(point.step, point.value) for point in history] == [(1, 1.0), (2, 0.5), (3, 1.0 / 3)]
+    assert repeat.data.metrics == {"train_loss": 1.0 / 3, "test_track_accuracy": 0.5}
+    assert repeat.info.status == "FINISHED"
+
+
+def test_epochs_are_written_while_training_goes_on(tracker, client, monkeypatch):
+    run = tracker.cell_run(CELL)
+    run.log_epoch(0, 1, {"train_loss": 1.0})
+    assert children(client, client.get_run(run.run_id)) == []
+    monkeypatch.setattr(tracker_module, "_FLUSH_S", 0.0)
+    run.log_epoch(0, 2, {"train_loss": 0.5})
+    (repeat,) = children(client, client.get_run(run.run_id))
+    assert repeat.info.status == "RUNNING"
+    assert [point.step for point in client.get_metric_history(repeat.info.run_id, "train_loss")] == [1, 2]
+
+
+def test_more_points_than_one_request_takes(tracker, client):
+    run = tracker.cell_run(CELL)
+    for epoch in range(1, 1203):
+        run.log_epoch(0, epoch, {"train_loss": 0.0})
+    run.finish()
+    (repeat,) = children(client, client.get_run(run.run_id))
+    assert len(client.get_metric_history(repeat.info.run_id, "train_loss")) == 1202
+
+
+def test_numbers_that_are_not_finite_are_left_out(tracker, get_run):
+    run = tracker.cell_run(CELL)
+    run.log_metrics({"a": 0.5, "b": math.nan, "c": math.inf, "d": 2})
+    assert get_run(run).data.metrics == {"a": 0.5, "d": 2.0}
+
+
+def test_a_curve_has_one_point_an_epoch(tracker, client):
+    run = tracker.cell_run(CELL)
+    run.log_curve("train_loss", [3.0, math.nan, 1.0])
+    history = client.get_metric_history(run.run_id, "train_loss")
+    assert [(point.step, point.value) for point in history] == [(1, 3.0), (3, 1.0)]
+
+
+def test_tags_and_artifacts(tracker, client, parent, tmp_path):
+    run = tracker.cell_run(CELL)
+    run.set_tags({"leaky": False, "split_hash": "ab"})
+    run.log_json({"genres": ["jazz"]}, "result.json")
+    with mpl.rc_context({"figure.dpi": 20}):
+        run.log_figure(Figure(), "confusion.png")
+    tracker.log_artifacts({"report.html": "<p>", "report.md": "#"})
+    tags = client.get_run(run.run_id).data.tags
+    assert tags["leaky"] == "False"
+    assert tags["split_hash"] == "ab"
+    assert sorted(each.path for each in client.list_artifacts(run.run_id)) == ["confusion.png", "result.json"]
+    assert sorted(each.path for each in client.list_artifacts(parent.info.run_id)) == ["report.html", "report.md"]
+    local = client.download_artifacts(run.run_id, "result.json", str(tmp_path))
+    assert json.loads(Path(local).read_text()) == {"genres": ["jazz"]}
+
+
+@pytest.mark.parametrize("status", ["FINISHED", "FAILED", "KILLED"])
+def test_open_runs_end_with_the_session(tracker, client, parent, get_run, status):
+    run = tracker.cell_run(CELL)
+    run.log_repeat(0, {}, {})
+    run.log_epoch(1, 1, {"train_loss": 1.0})
+    start_tracking(tracker)
+    stop_tracking(status)
+    assert get_run(run).info.status == status
+    first, second = children(client, get_run(run))
+    assert first.info.status == "FINISHED"
+    assert second.info.status == status
+    assert second.data.metrics == {"train_loss": 1.0}
+    # The session's own run is kedro-mlflow's to close.
+    assert get_run(parent.info.run_id).info.status == "RUNNING"
+    assert type(current_tracker()) is Tracker
+
+
+def test_a_finished_cell_stays_finished(tracker, get_run):
+    run = tracker.cell_run(CELL)
+    run.finish()
+    tracker.close("FAILED")
+    assert get_run(run).info.status == "FINISHED"
+
+
+def test_an_interruption_ends_the_session_too(tracker, client, parent, database, get_run):
+    mlflow.set_tracking_uri(database)
+    mlflow.start_run(run_id=parent.info.run_id)
+    run = tracker.cell_run(CELL)
+    start_tracking(tracker)
+    close_interrupted_runs()
+    assert mlflow.active_run() is None
+    assert get_run(run).info.status == "KILLED"
+    assert get_run(parent.info.run_id).info.status == "KILLED"
+
+
+def test_without_a_session_nothing_is_logged(tmp_path):
+    tracker = current_tracker()
+    assert type(tracker) is Tracker
+    run = tracker.cell_run(CELL)
+    assert type(run) is CellRun
+    assert run.run_id == ""
+    run.set_tags({"a": 1})
+    run.log_params({"a": 1})
+    run.log_epoch(0, 1, {"a": 1.0})
+    run.log_repeat(0, {"a": 1.0}, {})
+    run.log_metrics({"a": 1.0})
+    run.log_curve("a", [1.0])
+    run.log_figure(Figure(), "a.png")
+    run.log_json({}, "a.json")
+    run.log_model(tmp_path, ["jazz"], fingerprint="a")
+    run.finish()
+    tracker.log_artifacts({"a": "b"})
+    tracker.close("FINISHED")
+    assert mlflow.active_run() is None
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,64 @@
+"""The audit finds what stands on two sides, and nothing else."""
+
+import numpy as np
+
+from genre_pipeline.splits.audit import MAX_EXAMPLES, leak_audit
+
+NOTHING = {"track": 0, "audio": 0, "artist": 0, "album": 0}
+
+
+def test_a_clean_split_has_no_leaks(make_tracks):
+    tracks = make_tracks([("blues", "a"), ("blues", "b"), ("jazz", "c")])
+    audit = leak_audit(tracks, np.array([["train", "validation", "test"]]))
+    assert audit["overall"] == NOTHING
+    assert audit["per_repeat"] == [
+        {"repeat": 0, "train_validation": NOTHING, "train_test": NOTHING, "validation_test": NOTHING}
+    ]
+    assert audit["examples"] == {kind: [] for kind in NOTHING}
+
+
+def test_leaks_are_counted_by_pair_and_shown(make_tracks):
+    tracks = make_tracks(
+        [("blues", "A"), ("blues", "a "), ("jazz", "b"), ("jazz", "b")], audio_hash=["1", "2", "3", "3"]
+    )
+    audit = leak_audit(tracks, np.array([["train", "test", "validation", "test"]]))
+    assert audit["overall"] == {"track": 0, "audio": 1, "artist": 2, "album": 0}
+    (counts,) = audit["per_repeat"]
+    assert counts["train_test"] == {**NOTHING, "artist": 1}
+    assert counts["validation_test"] == {**NOTHING, "artist": 1, "audio": 1}
+    assert counts["train_validation"] == NOTHING
+    assert audit["examples"]["audio"] == [
+        {"value": "3", "repeat": 0, "splits": ["validation", "test"], "track_ids": ["t0002", "t0003"]}
+    ]
+
+
+def test_a_value_is_counted_once_over_repeats(make_tracks):
+    tracks = make_tracks([("blues", "a"), ("blues", "a"), ("jazz", "a")])
+    audit = leak_audit(tracks, np.array([["train", "test", "test"], ["test", "validation", "train"]]))
+    assert audit["overall"]["artist"] == 1
+    assert len(audit["examples"]["artist"]) == 1
+    assert [counts["train_validation"]["artist"] for counts in audit["per_repeat"]] == [0, 1]
+
+
+def test_the_unknown_is_not_compared(make_tracks):
+    tracks = make_tracks([("blues", ""), ("blues", "")], album="Greatest Hits", audio_hash="")
+    assert leak_audit(tracks, np.array([["train", "test"]]))["overall"] == NOTHING
+
+
+def test_an_album_belongs_to_its_artist(make_tracks):
+    tracks = make_tracks([("blues", "a"), ("blues", "a"), ("jazz", "b")], album=["Hits", "hits", "Hits"])
+    audit = leak_audit(tracks, np.array([["train", "test", "test"]]))
+    assert audit["overall"]["album"] == 1
+    assert audit["examples"]["album"][0]["value"] == "a: hits"
+
+
+def test_tracks_left_out_leak_nothing(make_tracks):
+    tracks = make_tracks([("blues", "a"), ("blues", "a")])
+    assert leak_audit(tracks, np.array([["train", ""]]))["overall"] == NOTHING
+
+
+def test_examples_are_few(make_tracks):
+    tracks = make_tracks([("blues", f"artist {n}") for n in range(9) for _ in "ab"])
+    audit = leak_audit(tracks, np.array([["train", "test"] * 9]))
+    assert audit["overall"]["artist"] == 9
+    assert len(audit["examples"]["artist"]) == MAX_EXAMPLES

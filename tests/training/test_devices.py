@@ -1,0 +1,69 @@
+"""Device, number type, threads and random state."""
+
+import pytest
+import torch
+
+from genre_pipeline.errors import ConfigError
+from genre_pipeline.training import devices
+from genre_pipeline.training.devices import choose_device, choose_precision, has_native_bfloat16, reproducible
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("has_cuda", "has_mps", "chosen"), [(False, False, "cpu"), (True, True, "cuda"), (False, True, "mps")]
+)
+def test_auto_takes_the_fastest_device(monkeypatch, has_cuda, has_mps, chosen):
+    monkeypatch.setattr(devices, "_has_cuda", lambda: has_cuda)
+    monkeypatch.setattr(devices, "_has_mps", lambda: has_mps)
+    assert choose_device("auto").type == chosen
+    assert choose_device("cpu").type == "cpu"
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr(devices, "_has_cuda", lambda: False)
+    monkeypatch.setattr(devices, "_has_mps", lambda: False)
+    with pytest.raises(ConfigError, match=r"training\.device is 'cuda'.*Available: cpu;"):
+        choose_device("cuda")
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [({"avx512_bf16": True}, True), ({"avx2": True}, False), ({"bf16": True}, True), ({}, False)],
+)
+def test_auto_takes_bfloat16_where_the_processor_has_it(monkeypatch, capabilities, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert has_native_bfloat16(CPU) is expected
+    assert choose_precision("auto", CPU) == (torch.bfloat16 if expected else torch.float32)
+
+
+def test_graphics_processors_are_asked_themselves(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: not including_emulation)
+    assert has_native_bfloat16(torch.device("cuda"))
+    assert not has_native_bfloat16(torch.device("mps"))
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+def test_a_stated_precision_is_taken(name, dtype):
+    assert choose_precision(name, CPU) == dtype
+
+
+def test_random_state_and_threads_are_put_back():
+    state, n_threads = torch.get_rng_state(), torch.get_num_threads()
+    with reproducible(3, CPU, n_threads=2):
+        first = torch.rand(4)
+        assert torch.get_num_threads() == 2
+    with reproducible(3, CPU):
+        assert torch.equal(torch.rand(4), first)
+        assert torch.get_num_threads() == n_threads
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.get_num_threads() == n_threads
+
+
+def test_random_state_and_threads_are_put_back_after_a_failure():
+    state, n_threads = torch.get_rng_state(), torch.get_num_threads()
+    with pytest.raises(KeyboardInterrupt), reproducible(3, CPU, n_threads=2):
+        torch.rand(4)
+        raise KeyboardInterrupt
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.get_num_threads() == n_threads
