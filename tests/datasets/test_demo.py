@@ -115,7 +115,7 @@ class TestOfficialSplit:
         assert len(faulty) == 3
         listed = official_splits(demo)["demo"]
         assert not faulty & set(listed)
-        assert faulty | set(listed) == {clip.track_id for clip in find_clips(demo)}
+        assert faulty | set(listed) == {clip.track_id for clip in find_clips(demo).clips}
 
     def test_two_artists_leave_no_validation_part(self, tmp_path):
         assert Counter(official_splits(tiny(tmp_path))["demo"].values()) == {"train": 2, "test": 2}
@@ -123,7 +123,7 @@ class TestOfficialSplit:
 
 class TestFiles:
     def test_manifest_lists_what_is_there(self, demo):
-        clips = find_clips(demo)
+        clips = find_clips(demo).clips
         assert [clip.track_id for clip in clips] == sorted(clip.track_id for clip in clips)
         assert {clip.path for clip in clips} == {
             path.relative_to(demo.path).as_posix() for path in demo.path.glob("*/*")
@@ -205,7 +205,7 @@ class TestPrepare:
     def test_a_lost_file_is_made_again(self, tmp_path):
         block = tiny(tmp_path / "demo")
         prepare(block)
-        path = block.path / find_clips(block)[0].path
+        path = block.path / find_clips(block).clips[0].path
         content = path.read_bytes()
         path.unlink()
         prepare(block)
@@ -213,7 +213,7 @@ class TestPrepare:
 
     def test_an_empty_folder_is_filled(self, tmp_path):
         prepare(tiny(tmp_path))
-        assert len(find_clips(tiny(tmp_path))) == 7
+        assert len(find_clips(tiny(tmp_path)).clips) == 7
 
     def test_a_foreign_folder_is_refused(self, tmp_path):
         (tmp_path / "song.wav").write_bytes(b"mine")

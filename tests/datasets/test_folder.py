@@ -28,7 +28,7 @@ def touch(root: Path, *names: str) -> None:
 
 
 def clips(root: Path) -> list[Clip]:
-    return SPEC.find_clips(DatasetBlock(kind="folder", path=root))
+    return list(SPEC.find_clips(DatasetBlock(kind="folder", path=root)).clips)
 
 
 def prepare(root: Path) -> None:

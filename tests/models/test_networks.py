@@ -113,14 +113,18 @@ def test_penalised_names_are_parameters(size):
 
 def test_overfits_one_batch(size):
     network = build(size)
+    for layer in network.modules():
+        # Chance decides with dropout whether a network this small can; the question is whether gradients lead there.
+        if isinstance(layer, torch.nn.Dropout):
+            layer.p = 0.0
     batch, targets = segments(6), torch.tensor([0, 1, 2, 0, 1, 2])
-    optimiser = torch.optim.Adam(network.parameters(), lr=0.01)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        for _ in range(150):
-            optimiser.zero_grad()
-            torch.nn.functional.cross_entropy(network(batch), targets).backward()
-            optimiser.step()
-    logits = network(batch)
-    assert (logits.argmax(dim=1) == targets).all()
-    assert torch.nn.functional.cross_entropy(logits, targets) < 0.3
+    optimiser = torch.optim.Adam(network.parameters(), lr=0.003)
+    for _ in range(400):
+        optimiser.zero_grad()
+        loss = torch.nn.functional.cross_entropy(network(batch), targets)
+        loss.backward()
+        optimiser.step()
+        if loss < 0.1:
+            break
+    assert (network(batch).argmax(dim=1) == targets).all()
+    assert torch.nn.functional.cross_entropy(network(batch), targets) < 0.3

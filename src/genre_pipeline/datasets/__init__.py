@@ -6,6 +6,9 @@ from genre_pipeline.datasets.base import (
     Clip,
     DatasetBlock,
     DatasetSpec,
+    ExcerptBlock,
+    Listing,
+    Source,
 )
 
-__all__ = ["DATASETS", "TRACK_COLUMNS", "Clip", "DatasetBlock", "DatasetSpec"]
+__all__ = ["DATASETS", "TRACK_COLUMNS", "Clip", "DatasetBlock", "DatasetSpec", "ExcerptBlock", "Listing", "Source"]

@@ -19,13 +19,20 @@ Fault = Literal[
     "silent",
     "non_finite",
     "too_short",
+    "short",
     "clipped",
     "dc_offset",
+    "wrong_rate",
+    "unknown_checksum",
     "duplicate_file",
     "duplicate_audio",
+    "near_duplicate",
 ]
 
-# Every column of the track table with its pandas type, in order.
+# Every column of the track table with its pandas type, in order. ``duration_s`` and ``n_samples`` are the clip's, which
+# begins at ``start_sample`` of its file (0 unless the dataset's clips are excerpts), and so is ``audio_hash``;
+# ``recording`` is the id of the first of the tracks that hold the same recording; ``checksum`` is ``official``,
+# ``re_encoded`` or ``unknown`` against the dataset's published checksums, empty where there is none.
 TRACK_COLUMNS: Mapping[str, str] = {
     "track_id": "string",
     "genre": "string",
@@ -36,11 +43,14 @@ TRACK_COLUMNS: Mapping[str, str] = {
     "duration_s": "float64",
     "sample_rate": "int64",
     "n_channels": "int64",
+    "start_sample": "int64",
     "n_samples": "int64",
     "format": "string",
     "n_bytes": "int64",
     "content_hash": "string",
     "audio_hash": "string",
+    "recording": "string",
+    "checksum": "string",
     "faults": "string",
     "quarantined": "bool",
 }
@@ -67,13 +77,67 @@ class Clip:
     album: str = ""
 
 
+@dataclass(frozen=True)
+class Listing:
+    """The files of a dataset, before anybody looked inside.
+
+    Attributes:
+        clips: The clips, sorted by track id; a clip that only a table names may have no file.
+        stamps: Size in bytes and time of change in nanoseconds of the clips' files, by path, as the listing of their
+            folders gave them.
+        extra: Paths of files in the places of clips that are no clip of this dataset, sorted.
+    """
+
+    clips: tuple[Clip, ...]
+    stamps: Mapping[str, tuple[int, int]]
+    extra: tuple[str, ...] = ()
+
+
+class ExcerptBlock(Block):
+    """The part of each file that is the clip, where a dataset ships whole tracks.
+
+    A file of at least ``start_s + duration_s`` gives the ``duration_s`` from ``start_s`` on; a shorter one its last
+    ``duration_s``; one shorter than ``duration_s`` gives no clip.
+
+    Attributes:
+        start_s: Where the excerpt begins, in seconds.
+        duration_s: How long it is, in seconds.
+    """
+
+    start_s: float = Field(ge=0.0)
+    duration_s: float = Field(gt=0.0)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file that the dataset's owners offer for download.
+
+    Attributes:
+        url: Where it is.
+        sha1: SHA-1 that they publish for it, hexadecimal.
+        n_bytes: Its size, for messages.
+    """
+
+    url: str
+    sha1: str
+    n_bytes: int
+
+
+ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar", ".zip")
+
+
 class DatasetBlock(Block):
     """Parameters that every dataset has.
 
     Attributes:
         kind: Registered name of the loader.
-        path: Root folder of the dataset's audio, absolute.
-        genres: The genres to use, or none for all that the dataset has. A subset is part of the split's hash.
+        path: Root folder of the dataset's audio, absolute; or the archive as it was distributed, which is unpacked
+            into a folder beside it.
+        genres: The genres to use, or none for all that the dataset has. A subset is named in the split's hash and tags.
+        max_per_genre: Use at most this many clips of each genre, chosen by a hash of their track ids; none for all. A
+            subset as well.
+        strict: Whether anything that would only be reported (a missing clip, a fault) stops the run.
+        excerpt: The part of each file that is the clip; none for all of it.
         min_duration_s: Shorter clips carry the fault ``too_short``.
         quarantine: Faults that keep a track out of every split. The others are only reported.
     """
@@ -81,6 +145,9 @@ class DatasetBlock(Block):
     kind: str
     path: Path
     genres: tuple[str, ...] | None = Field(default=None, min_length=2)
+    max_per_genre: int | None = Field(default=None, ge=1)
+    strict: bool = False
+    excerpt: ExcerptBlock | None = None
     min_duration_s: float = Field(default=3.0, ge=0.0)
     quarantine: tuple[Fault, ...] = (
         "unreadable",
@@ -93,6 +160,19 @@ class DatasetBlock(Block):
         "duplicate_audio",
     )
 
+    @property
+    def root(self) -> Path:
+        """The folder that the clips' paths are relative to: ``path``, or where an archive is unpacked."""
+        for suffix in ARCHIVE_SUFFIXES:
+            if self.path.name.lower().endswith(suffix):
+                return self.path.with_name(self.path.name[: -len(suffix)])
+        return self.path
+
+
+def no_official_facts(block: DatasetBlock) -> dict[str, Any]:  # noqa: ARG001
+    """Return nothing: what a dataset without official lists, or without checksums, has."""
+    return {}
+
 
 @dataclass(frozen=True)
 class DatasetSpec:
@@ -102,23 +182,35 @@ class DatasetSpec:
         name: Registered name, used as ``kind`` in YAML.
         title: Full name, for people.
         block: Class of its parameters.
-        prepare: Makes sure that the audio is there: writes synthetic audio, or checks that the folder exists.
-            Raises :class:`~genre_pipeline.errors.DatasetError` saying what to get and where to put it.
-        find_clips: Lists the clips, sorted by track id, without opening any audio file.
+        prepare: Makes sure that the audio is there: writes synthetic audio, unpacks an archive, or checks that the
+            folder exists. Raises :class:`~genre_pipeline.errors.DatasetError` saying what to get, from whom, and where
+            to put it.
+        find_clips: Lists the files, without opening any audio file.
         official_splits: Named lists that ship with the dataset: name to track id to ``train``, ``validation`` or
             ``test``.
         citation: How to cite it.
         licence: Under what terms it may be used, and where it comes from.
+        catalogue: The clips that the whole dataset has: track id to genre; empty where nobody published a list.
+        checksums: MD5 of the files as they were published, by track id; empty where nobody published them.
+        clip_duration_s: Length of the clips as published; one shorter by more than a tenth of a second is ``short``.
+            None where they differ.
+        sample_rate: Rate of the clips as published, in Hz; another is a ``wrong_rate``. None where they differ.
+        caveats: What a reader of results on this dataset should know, a sentence each, with its source.
     """
 
     name: str
     title: str
     block: type[DatasetBlock]
     prepare: Callable[[Any], None]
-    find_clips: Callable[[Any], list[Clip]]
+    find_clips: Callable[[Any], Listing]
     official_splits: Callable[[Any], Mapping[str, Mapping[str, str]]]
     citation: str
     licence: str
+    catalogue: Callable[[Any], Mapping[str, str]] = no_official_facts
+    checksums: Callable[[Any], Mapping[str, str]] = no_official_facts
+    clip_duration_s: float | None = None
+    sample_rate: int | None = None
+    caveats: tuple[str, ...] = ()
 
 
 DATASETS: Registry[DatasetSpec] = Registry("dataset kind", package="genre_pipeline.datasets")

@@ -20,9 +20,10 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from genre_pipeline.datasets.base import DATASETS, Clip, DatasetBlock, DatasetSpec
+from genre_pipeline.datasets.base import DATASETS, Clip, DatasetBlock, DatasetSpec, Listing
 from genre_pipeline.datasets.composition import GENRES
 from genre_pipeline.datasets.encoding import ENCODINGS, write_audio
+from genre_pipeline.datasets.files import list_files
 from genre_pipeline.datasets.rendering import TrackNumber, render
 from genre_pipeline.datasets.synthesis import Waveform, double_rate
 from genre_pipeline.errors import DatasetError
@@ -150,7 +151,7 @@ def prepare(block: DemoBlock) -> None:
         write_json(folder / _RECORD, {**record, "files": sizes})
 
 
-def find_clips(block: DemoBlock) -> list[Clip]:
+def find_clips(block: DemoBlock) -> Listing:
     """Read the manifest.
 
     Raises:
@@ -167,7 +168,9 @@ def find_clips(block: DemoBlock) -> list[Clip]:
                 f"{path}: expected the columns {', '.join(_COLUMNS)}, found {', '.join(columns) or 'none'}. "
                 f"Delete {block.path} and run again; it is made anew."
             )
-        return sorted((Clip(**row) for row in reader), key=lambda clip: clip.track_id)
+        clips = sorted((Clip(**row) for row in reader), key=lambda clip: clip.track_id)
+    files, _ = list_files(block.path)
+    return Listing(tuple(clips), {clip.path: files[clip.path] for clip in clips if clip.path in files})
 
 
 def official_splits(block: DemoBlock) -> Mapping[str, Mapping[str, str]]:

@@ -44,7 +44,11 @@ def _what_to_do(layout: str) -> str:
     return f"Expected {layout}. Put the audio there, or change the parameter datasets.<name>.path."
 
 
-def list_files(folder: Path) -> tuple[list[str], int]:
+Stamp = tuple[int, int]
+"""Size in bytes and time of change in nanoseconds of a file."""
+
+
+def list_files(folder: Path) -> tuple[dict[str, Stamp], list[str]]:
     """List the regular files below a folder, hidden ones left out.
 
     Links to folders are not followed, links to files only if they lead to somewhere below the folder.
@@ -53,32 +57,41 @@ def list_files(folder: Path) -> tuple[list[str], int]:
         folder: Where to look, at any depth.
 
     Returns:
-        Paths relative to ``folder``, with forward slashes, sorted, and how many links were not followed.
+        The files' stamps by path relative to ``folder``, with forward slashes, sorted; and the links that were not
+        followed, sorted.
 
     Raises:
         DatasetError: If a folder cannot be listed, or a name cannot be written as UTF-8.
     """
-    found: list[str] = []
-    n_links = 0
-    for place, folders, names in os.walk(folder, onerror=_cannot_list):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        n_links += sum(Path(place, name).is_symlink() for name in folders)
-        for path in (Path(place, name) for name in names if not name.startswith(".")):
-            if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
-                n_links += 1
-            elif path.is_file():
-                found.append(_text(path.relative_to(folder)))
-    return sorted(found), n_links
+    root = folder.resolve()
+    found: dict[str, Stamp] = {}
+    links: list[str] = []
+    pending = [""]
+    while pending:
+        place = pending.pop()
+        try:
+            with os.scandir(root / place) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    path = _text(f"{place}{entry.name}")
+                    if entry.is_symlink() and (entry.is_dir() or not Path(entry.path).resolve().is_relative_to(root)):
+                        links.append(path)
+                    elif entry.is_dir():
+                        pending.append(f"{path}/")
+                    elif entry.is_file():
+                        status = entry.stat()
+                        found[path] = (status.st_size, status.st_mtime_ns)
+        except OSError as error:
+            raise DatasetError(
+                f"The folder {folder / place} cannot be listed ({error.strerror}). Make it readable."
+            ) from error
+    return dict(sorted(found.items())), sorted(links)
 
 
-def _cannot_list(error: OSError) -> None:
-    raise DatasetError(f"The folder {error.filename} cannot be listed ({error.strerror}). Make it readable.") from error
-
-
-def _text(path: Path) -> str:
-    text = path.as_posix()
+def _text(path: str) -> str:
     try:
-        text.encode()
+        path.encode()
     except UnicodeEncodeError as error:
-        raise DatasetError(f"The file name {text!r} is not valid UTF-8. Rename the file.") from error
-    return text
+        raise DatasetError(f"The file name {path!r} is not valid UTF-8. Rename the file.") from error
+    return path

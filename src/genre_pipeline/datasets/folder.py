@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from genre_pipeline.datasets.base import DATASETS, Clip, DatasetBlock, DatasetSpec
-from genre_pipeline.datasets.files import AUDIO_EXTENSIONS, list_files, no_audio, require_root
+from genre_pipeline.datasets.base import DATASETS, Clip, DatasetBlock, DatasetSpec, Listing
+from genre_pipeline.datasets.files import AUDIO_EXTENSIONS, Stamp, list_files, no_audio, require_root
 from genre_pipeline.errors import DatasetError
 from genre_pipeline.registry import suggestion
 
@@ -27,12 +27,12 @@ def prepare(block: DatasetBlock) -> None:
     Raises:
         DatasetError: If it is missing or holds none, or its ``metadata.csv`` is not valid.
     """
-    require_root(block.path, layout=_LAYOUT)
-    if not _scan(block.path).paths:
-        raise no_audio(block.path, layout=_LAYOUT)
+    require_root(block.root, layout=_LAYOUT)
+    if not _scan(block.root).paths:
+        raise no_audio(block.root, layout=_LAYOUT)
 
 
-def find_clips(block: DatasetBlock) -> list[Clip]:
+def find_clips(block: DatasetBlock) -> Listing:
     """List the clips: files with an audio extension in a sub-folder, and whatever ``metadata.csv`` lists.
 
     The genre is the sub-folder's name, unless ``metadata.csv`` says otherwise. The track id is the path without its
@@ -42,31 +42,33 @@ def find_clips(block: DatasetBlock) -> list[Clip]:
     Raises:
         DatasetError: If ``metadata.csv`` is not valid.
     """
-    scan = _scan(block.path)
-    if scan.n_stray:
-        logger.warning("%s: %d audio files lie in no genre's folder and are not used.", block.path, scan.n_stray)
-    if scan.n_links:
-        logger.warning("%s: %d links to folders or out of the dataset are not followed.", block.path, scan.n_links)
+    scan = _scan(block.root)
+    if scan.stray:
+        logger.warning("%s: %d audio files lie in no genre's folder and are not used.", block.root, len(scan.stray))
+    if scan.links:
+        logger.warning("%s: %d links to folders or out of the dataset are not followed.", block.root, len(scan.links))
     clips = [
-        _clip(track_id, path, scan.listed.get(path, {}), block.path)
+        _clip(track_id, path, scan.listed.get(path, {}), block.root)
         for path, track_id in _track_ids(scan.paths).items()
     ]
-    return sorted(clips, key=lambda clip: clip.track_id)
+    stamps = {path: scan.files[path] for path in sorted(scan.paths) if path in scan.files}
+    return Listing(tuple(sorted(clips, key=lambda clip: clip.track_id)), stamps, (*scan.links, *scan.stray))
 
 
 class _Scan(NamedTuple):
     listed: Mapping[str, Mapping[str, str]]
+    files: Mapping[str, Stamp]
     paths: frozenset[str]
-    n_stray: int
-    n_links: int
+    stray: tuple[str, ...]
+    links: tuple[str, ...]
 
 
 def _scan(root: Path) -> _Scan:
     listed = _read_metadata(root / METADATA_NAME)
-    files, n_links = list_files(root)
+    files, links = list_files(root)
     audio = {path for path in files if PurePosixPath(path).suffix.lower() in AUDIO_EXTENSIONS}
     stray = {path for path in audio if "/" not in path} - listed.keys()
-    return _Scan(listed, frozenset((audio | listed.keys()) - stray), len(stray), n_links)
+    return _Scan(listed, files, frozenset((audio | listed.keys()) - stray), tuple(sorted(stray)), tuple(links))
 
 
 def _clip(track_id: str, path: str, row: Mapping[str, str], root: Path) -> Clip:

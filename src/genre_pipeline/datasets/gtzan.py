@@ -14,8 +14,8 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from genre_pipeline.datasets.base import DATASETS, Clip, DatasetBlock, DatasetSpec
-from genre_pipeline.datasets.files import list_files, no_audio, require_root
+from genre_pipeline.datasets.base import DATASETS, Clip, DatasetBlock, DatasetSpec, Listing
+from genre_pipeline.datasets.files import Stamp, list_files, no_audio, require_root
 from genre_pipeline.errors import DatasetError
 
 logger = logging.getLogger(__name__)
@@ -46,50 +46,51 @@ def prepare(block: DatasetBlock) -> None:
     Raises:
         DatasetError: If it is missing, or holds none.
     """
-    require_root(block.path, layout=_LAYOUT)
-    if not _paths(block.path)[0]:
-        raise no_audio(block.path, layout=_LAYOUT)
+    require_root(block.root, layout=_LAYOUT)
+    if not _paths(block.root)[0]:
+        raise no_audio(block.root, layout=_LAYOUT)
 
 
-def find_clips(block: DatasetBlock) -> list[Clip]:
-    """List the clips that are there; a log line says how many of the thousand are not.
+def find_clips(block: DatasetBlock) -> Listing:
+    """List the clips that are there.
 
     Raises:
         DatasetError: If two files are the same clip.
     """
     known = artists()
-    paths, n_others = _paths(block.path)
-    n_expected = N_CLIPS_PER_GENRE * len(GENRES)
-    if len(paths) < n_expected:
-        logger.info("%s: %d of the %d GTZAN clips are there.", block.path, len(paths), n_expected)
-    if n_others:
-        logger.warning("%s: %d files not named like GTZAN clips of their folder are not used.", block.path, n_others)
-    return [
+    paths, stamps, others = _paths(block.root)
+    if others:
+        logger.warning("%s: %d files not named like GTZAN clips of their folder are not used.", block.root, len(others))
+    clips = [
         Clip(track_id, track_id.split(".", maxsplit=1)[0], path, *known.get(track_id, ("", "")))
         for track_id, path in sorted(paths.items())
     ]
+    return Listing(tuple(clips), stamps, tuple(sorted(others)))
 
 
-def _paths(root: Path) -> tuple[dict[str, str], int]:
-    """Return the clips' paths relative to the root by track id, and how many other files there are."""
+def _paths(root: Path) -> tuple[dict[str, str], dict[str, Stamp], list[str]]:
+    """Return the clips' paths relative to the root by track id, their stamps by path, and the other files' paths."""
     paths: dict[str, str] = {}
-    n_others = 0
+    stamps: dict[str, Stamp] = {}
+    others: list[str] = []
     for folder in _genre_folders(root):
         genre = _SPELLINGS[folder.name.lower()]
-        files, n_links = list_files(folder)
-        n_others += n_links
-        for file in files:
+        place = folder.relative_to(root).as_posix()
+        files, links = list_files(folder)
+        others += [f"{place}/{link}" for link in links]
+        for file, stamp in files.items():
             name = _FILE_NAME.fullmatch(file)
+            track_id, path = f"{genre}.{name[2]}" if name else "", f"{place}/{file}"
             if name is None or _SPELLINGS[name[1].lower()] != genre:
-                n_others += 1
+                others.append(path)
                 continue
-            track_id, path = f"{genre}.{name[2]}", (folder / file).relative_to(root).as_posix()
             if track_id in paths:
                 raise DatasetError(
                     f"{root}: two files are the GTZAN clip {track_id}: {paths[track_id]} and {path}. Keep one of them."
                 )
             paths[track_id] = path
-    return paths, n_others
+            stamps[path] = stamp
+    return paths, stamps, others
 
 
 def _genre_folders(root: Path) -> list[Path]:

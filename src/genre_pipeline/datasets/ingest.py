@@ -80,10 +80,10 @@ def ingest(name: str, spec: DatasetSpec, block: DatasetBlock, *, cache: Path, n_
         StorageError: If the cache cannot be written.
     """
     spec.prepare(block)
-    found = spec.find_clips(block)
+    found = spec.find_clips(block).clips
     clips = _of_genres(name, found, block.genres)
     facts, n_inspected = inspect_files(
-        block.path,
+        block.root,
         [clip.path for clip in clips],
         keep=[clip.path for clip in found],
         cache=cache,
@@ -107,7 +107,7 @@ def ingest(name: str, spec: DatasetSpec, block: DatasetBlock, *, cache: Path, n_
     return IngestResult(_table(tracks), report)
 
 
-def _of_genres(name: str, clips: list[Clip], genres: Sequence[str] | None) -> list[Clip]:
+def _of_genres(name: str, clips: Sequence[Clip], genres: Sequence[str] | None) -> Sequence[Clip]:
     if genres is None:
         return clips
     known = {clip.genre for clip in clips}
@@ -219,6 +219,9 @@ def _table(tracks: Sequence[_Track]) -> pd.DataFrame:
         {
             **asdict(track.clip),
             **asdict(track.facts),
+            "start_sample": 0,
+            "recording": track.clip.track_id,
+            "checksum": "",
             "faults": ";".join(finding.fault for finding in track.findings),
             "quarantined": track.quarantined,
         }

@@ -45,7 +45,7 @@ def extract_features(
     block = parse_feature(feature_name, feature)
     result = extract(
         tracks[tracks["track_id"].isin(segments["track_id"])],
-        root=parse_dataset(name, dataset).path,
+        root=parse_dataset(name, dataset).root,
         spec=FEATURES[block.kind],
         block=block,
         folder=Path(storage["features"]) / name / feature_name,
