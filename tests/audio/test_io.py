@@ -6,8 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import soxr
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from genre_pipeline.audio import io, open_audio, read_waveform
+from genre_pipeline.audio.io import downmix, waveform_blocks
 from genre_pipeline.errors import AudioError
 
 # librosa imports audioread, and that the modules which Python 3.13 dropped.
@@ -40,8 +44,85 @@ def test_mp3_read_in_blocks_is_the_mp3_read_at_once(write, monkeypatch, block_sa
     path = write("a.mp3", duration_s=3)
     with soundfile.SoundFile(path) as file:
         whole = file.read(dtype="float32")
+    blocks = waveform_blocks(path, sample_rate=22_050, block_samples=block_samples)
+    np.testing.assert_array_equal(np.concatenate(list(blocks)), whole)
     monkeypatch.setattr(io, "_BLOCK_SAMPLES", block_samples)
-    np.testing.assert_array_equal(read_waveform(path, sample_rate=22_050), whole)
+    with open_audio(path) as file:
+        np.testing.assert_array_equal(np.concatenate(list(file.sample_blocks()))[:, 0], whole)
+
+
+@pytest.fixture(scope="module")
+def mixes(tmp_path_factory) -> dict[str, Path]:
+    """The same two seconds of stereo in every format."""
+    folder = tmp_path_factory.mktemp("mixes")
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, (88_200, 2))
+    for extension in FORMATS:
+        soundfile.write(folder / f"a.{extension}", samples, 44_100)
+    return {extension: folder / f"a.{extension}" for extension in FORMATS}
+
+
+@pytest.mark.parametrize("extension", FORMATS)
+@settings(derandomize=True, deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_clip_is_cut_out_of_the_whole_before_it_is_resampled(mixes, extension, data):
+    start = data.draw(st.integers(0, 88_199), label="start")
+    n_samples = data.draw(st.none() | st.integers(1, 88_200 - start), label="n_samples")
+    sample_rate = data.draw(st.sampled_from([44_100, 22_050, 16_000, 48_000]), label="sample_rate")
+    block_samples = data.draw(st.sampled_from([997, 16_384, 65_536]), label="block_samples")
+    whole = read_waveform(mixes[extension], sample_rate=44_100)
+    part = whole[start:] if n_samples is None else whole[start : start + n_samples]
+    expected = soxr.resample(part, 44_100, sample_rate, quality="HQ") if sample_rate != 44_100 else part
+    clip = {"sample_rate": sample_rate, "start_sample": start, "n_samples": n_samples}
+
+    waveform = read_waveform(mixes[extension], **clip)
+    assert len(waveform) == -(-len(part) * sample_rate // 44_100)
+    # soxr rounds the length, librosa and this project round it up.
+    n_common = min(len(expected), len(waveform))
+    assert n_common >= len(waveform) - 1
+    np.testing.assert_array_equal(waveform[:n_common], expected[:n_common])
+
+    blocks = list(waveform_blocks(mixes[extension], block_samples=block_samples, **clip))
+    np.testing.assert_array_equal(np.concatenate(blocks), waveform)
+    assert all(len(block) for block in blocks)
+
+
+@pytest.mark.parametrize("sample_rate", [44_100, 22_050])
+def test_long_files_come_in_short_blocks(write, sample_rate):
+    path = write("mix.wav", duration_s=20, sample_rate=44_100)
+    lengths = [len(block) for block in waveform_blocks(path, sample_rate=sample_rate, block_samples=10_000)]
+    assert sum(lengths) == 20 * sample_rate
+    assert max(lengths) < 20_000
+
+
+def test_what_follows_a_clip_is_not_decoded(write):
+    path = write("a.flac", duration_s=4)
+    sound = read_waveform(path, sample_rate=22_050)
+    path.write_bytes(path.read_bytes()[:-5000])
+    clip = read_waveform(path, sample_rate=22_050, start_sample=1000, n_samples=30_000)
+    np.testing.assert_array_equal(clip, sound[1000:31_000])
+    with pytest.raises(AudioError, match="stopped part-way"):
+        read_waveform(path, sample_rate=22_050, start_sample=1000)
+
+
+@pytest.mark.parametrize(
+    ("clip", "wanted"),
+    [
+        ({"start_sample": 22_050}, "from sample 22050 on"),
+        ({"start_sample": 22_000, "n_samples": 51}, "up to sample 22051"),
+        ({"start_sample": 40_000, "n_samples": 10}, "up to sample 40010"),
+    ],
+)
+def test_clip_beyond_the_end(write, clip, wanted):
+    with pytest.raises(AudioError, match=rf"a\.wav: expected audio {wanted}, but it holds 22050 samples.*[Ii]ngest"):
+        read_waveform(write("a.wav"), sample_rate=16_000, **clip)
+
+
+@pytest.mark.parametrize("n_channels", [1, 2, 3, 6])
+def test_downmix_is_the_mean(n_channels):
+    block = np.random.default_rng(0).uniform(-1, 1, (500, n_channels)).astype(np.float32)
+    mono = downmix(block)
+    assert mono.dtype == np.float32
+    np.testing.assert_allclose(mono, block.mean(axis=1), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("n_samples", [1, 2, 3, 441, 44_101])
