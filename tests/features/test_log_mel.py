@@ -5,12 +5,13 @@ import warnings
 import librosa
 import numpy as np
 import pytest
-import torch
 
 from genre_pipeline.blocks import parse_block
 from genre_pipeline.errors import ConfigError, FeatureError
-from genre_pipeline.features import spectrum
-from genre_pipeline.features.log_mel import LogMelBlock, hz_from_mel, log_mel, mel_bank, mel_from_hz
+from genre_pipeline.features import FEATURES
+from genre_pipeline.features.log_mel import LogMelBlock, hz_from_mel, mel_bank, mel_from_hz
+
+log_mel = FEATURES["log_mel"].extract
 
 NAMES = ["sine", "chirp", "impulse", "noise", "silence"]
 
@@ -109,26 +110,6 @@ def test_filters_without_a_bin_stay_at_the_floor(signals, make_log_mel):
 def test_a_group_of_nothing_but_empty_filters_is_skipped(signals, make_log_mel):
     block = make_log_mel(n_fft=64, n_mels=64, f_min_hz=360.0, f_max_hz=680.0, hop_length=2048, top_db=None)
     assert (log_mel(signals["noise"], block) == -100.0).all()
-
-
-@pytest.mark.parametrize("n_frames", [255, 256, 257, 512])
-def test_blocks_of_frames_leave_no_seam(monkeypatch, signals, make_log_mel, n_frames):
-    block = make_log_mel(hop_length=64, n_fft=512, n_mels=40)
-    waveform = signals["noise"][: (n_frames - 1) * block.hop_length]
-    in_blocks = log_mel(waveform, block)
-    monkeypatch.setattr(spectrum, "BLOCK_FRAMES", 7)
-    assert in_blocks.shape == (40, n_frames)
-    np.testing.assert_allclose(log_mel(waveform, block), in_blocks, rtol=0, atol=1e-4)
-
-
-def test_spectrum_blocks_equal_librosa_stft(signals):
-    blocks = list(
-        spectrum.spectrum_blocks(signals["chirp"], n_fft=1024, win_length=1000, window="hann", hop_length=100)
-    )
-    assert [frames.start for frames, _ in blocks] == [0, 256]
-    spectra = torch.cat([block for _, block in blocks]).numpy().T
-    expected = librosa.stft(signals["chirp"], n_fft=1024, win_length=1000, hop_length=100)
-    np.testing.assert_allclose(spectra, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
 
 
 def test_silence_is_the_floor_not_nan(signals, make_log_mel):

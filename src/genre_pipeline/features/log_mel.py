@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -9,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from genre_pipeline.features.base import FEATURES, FeatureBlock, FeatureSpec
-from genre_pipeline.features.spectrum import check_waveform, spectrum_blocks
+from genre_pipeline.features.analysis import Signal, Spectra
+from genre_pipeline.features.base import FEATURES, Features, FeatureSpec, Finish
+from genre_pipeline.features.spectrum import LevelBlock, Levels, SpectralBlock
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,48 +20,29 @@ if TYPE_CHECKING:
 MelScale = Literal["slaney", "htk"]
 
 # Measured [?]: fewer bands at a time call the matrix product more often, more of them multiply more zeros.
-_GROUP_BANDS = 32
+_GROUP_BANDS = 16
 
 
-class LogMelBlock(FeatureBlock):
-    """Parameters of a log-mel spectrogram. Where a default is given, it is librosa's [C].
+class MelBlock(SpectralBlock):
+    """Parameters of the energies in mel bands. Where a default is given, it is librosa's [C].
 
     Attributes:
-        n_fft: Length of a frame, in samples; even, so that frames lie centred on multiples of ``hop_length``.
-        win_length: Length of the window, in samples, centred in the frame; none for the whole frame.
-        window: Shape of the window, periodic.
         n_mels: Number of mel bands. Where bands are narrower than the spectrum's bins, some hold no bin and stay at
             the floor: an empty band is part of such a feature (512 bands with frames of 1024), not a fault.
         f_min_hz: Lower edge of the lowest band.
         f_max_hz: Upper edge of the highest band; none for half the sample rate.
         mel_scale: ``slaney`` (linear below 1 kHz, logarithmic above) or ``htk`` (logarithmic).
         power: Exponent of the magnitude: 2 for energy, 1 for magnitude.
-        amin: Least energy that is told from silence: the floor under the logarithm.
-        ref: The energy of 0 dB: ``one``, or the clip's greatest (``max``).
-        top_db: Range kept below the clip's greatest value; none for all of it.
     """
 
-    n_fft: int = Field(ge=2, multiple_of=2)
-    win_length: int | None = Field(default=None, ge=1)
-    window: Literal["hann", "hamming", "blackman"] = "hann"
     n_mels: int = Field(ge=1)
     f_min_hz: float = Field(default=0.0, ge=0.0)
     f_max_hz: float | None = Field(default=None, gt=0.0)
     mel_scale: MelScale = "slaney"
     power: float = Field(default=2.0, gt=0.0)
-    # The lower bound [D] is a number that single precision still tells from zero.
-    amin: float = Field(default=1e-10, ge=1e-37)
-    ref: Literal["one", "max"] = "one"
-    top_db: float | None = Field(default=80.0, ge=0.0)
 
     @model_validator(mode="after")
-    def _window_fits(self) -> LogMelBlock:
-        if self.win_length is not None and self.win_length > self.n_fft:
-            raise ValueError(f"win_length={self.win_length} is greater than n_fft={self.n_fft}")
-        return self
-
-    @model_validator(mode="after")
-    def _band_exists(self) -> LogMelBlock:
+    def _band_exists(self) -> MelBlock:
         nyquist_hz = self.sample_rate / 2
         f_max_hz = nyquist_hz if self.f_max_hz is None else self.f_max_hz
         if not self.f_min_hz < f_max_hz <= nyquist_hz:
@@ -68,6 +51,23 @@ class LogMelBlock(FeatureBlock):
                 f"sample rate, {nyquist_hz:g} Hz"
             )
         return self
+
+    @property
+    def bands(self) -> MelBands:
+        """The bands, whatever is made of them."""
+        return MelBands(
+            sample_rate=self.sample_rate,
+            n_fft=self.n_fft,
+            n_mels=self.n_mels,
+            f_min_hz=self.f_min_hz,
+            f_max_hz=self.sample_rate / 2 if self.f_max_hz is None else self.f_max_hz,
+            scale=self.mel_scale,
+            power=self.power,
+        )
+
+
+class LogMelBlock(LevelBlock, MelBlock):
+    """Parameters of a log-mel spectrogram: those of the mel bands, and of their levels."""
 
 
 # Slaney's scale [C]: linear up to 1 kHz in steps of 200/3 Hz, then 27 equal steps in the logarithm for a factor 6.4.
@@ -139,6 +139,32 @@ def mel_bank(
     return filters
 
 
+class MelBands(NamedTuple):
+    """What the energies in mel bands depend on, given the spectra; the fields are those of :class:`MelBlock`."""
+
+    sample_rate: int
+    n_fft: int
+    n_mels: int
+    f_min_hz: float
+    f_max_hz: float
+    scale: MelScale
+    power: float
+
+    def energies(self, spectra: Spectra) -> Tensor:
+        """Return the energy in each band, shape ``(n_frames, n_mels)``, float32, computed once for given spectra.
+
+        The energies are not to be changed. With ``power`` 1 they are magnitudes.
+        """
+        return spectra.derived(self, self._compute)
+
+    def _compute(self, spectra: Spectra) -> Tensor:
+        powers = spectra.energies if self.power == 2.0 else spectra.energies.pow(self.power / 2.0)
+        energies = powers.new_zeros(len(powers), self.n_mels)
+        for group in _band_groups(self):
+            energies[:, group.bands] = powers[:, group.columns] @ group.weights
+        return energies
+
+
 class _BandGroup(NamedTuple):
     """Neighbouring filters, without the columns that are zero in all of them."""
 
@@ -147,108 +173,83 @@ class _BandGroup(NamedTuple):
     weights: Tensor
 
 
-@lru_cache(maxsize=16)
-def _band_groups(block: LogMelBlock) -> tuple[_BandGroup, ...]:
+@lru_cache(maxsize=64)
+def _band_groups(bands: MelBands) -> tuple[_BandGroup, ...]:
     import torch
 
     bank = mel_bank(
-        sample_rate=block.sample_rate,
-        n_fft=block.n_fft,
-        n_mels=block.n_mels,
-        f_min_hz=block.f_min_hz,
-        f_max_hz=block.sample_rate / 2 if block.f_max_hz is None else block.f_max_hz,
-        scale=block.mel_scale,
+        sample_rate=bands.sample_rate,
+        n_fft=bands.n_fft,
+        n_mels=bands.n_mels,
+        f_min_hz=bands.f_min_hz,
+        f_max_hz=bands.f_max_hz,
+        scale=bands.scale,
     )
-    bank = bank.repeat(2 if _is_squared(block) else 1, axis=1)
     groups = []
-    for first in range(0, block.n_mels, _GROUP_BANDS):
-        bands = slice(first, min(first + _GROUP_BANDS, block.n_mels))
-        used = np.flatnonzero(bank[bands].any(axis=0))
+    for first in range(0, bands.n_mels, _GROUP_BANDS):
+        rows = slice(first, min(first + _GROUP_BANDS, bands.n_mels))
+        used = np.flatnonzero(bank[rows].any(axis=0))
         if len(used):
             columns = slice(int(used[0]), int(used[-1]) + 1)
-            weights = torch.from_numpy(np.ascontiguousarray(bank[bands, columns].T))
-            groups.append(_BandGroup(bands, columns, weights))
+            groups.append(_BandGroup(rows, columns, torch.from_numpy(np.ascontiguousarray(bank[rows, columns].T))))
     return tuple(groups)
 
 
-def _is_squared(block: LogMelBlock) -> bool:
-    return block.power == 2.0
-
-
-def mel_energies(waveform: NDArray[np.float32], block: LogMelBlock) -> Tensor:
-    """Return the energy in each mel band.
-
-    The squared real and imaginary parts lie side by side, so for ``power`` 2 the filters are applied to both at once,
-    each filter's columns being written twice: no pass over the spectrum is needed to add them up.
+def mel_levels(signal: Signal, block: LogMelBlock) -> Callable[[], Levels]:
+    """Have a signal's log-mel levels collected.
 
     Args:
-        waveform: Mono samples, shape ``(n_samples,)``, float32, at ``block.sample_rate``. Not changed.
+        signal: The signal, before its samples.
         block: The parameters.
 
     Returns:
-        Energies, shape ``(n_frames, n_mels)``, float32.
-
-    Raises:
-        FeatureError: If the waveform is shorter than a frame, not mono, or not finite.
+        A function that returns the levels once the samples have passed; it raises a
+        :class:`~genre_pipeline.errors.FeatureError` if they were fewer than a frame has.
     """
-    import torch
+    bands, levels = block.bands, Levels(block)
+    signal.on_spectra(block.spectrum, lambda spectra: levels.append(bands.energies(spectra)))
 
-    check_waveform(waveform, min_samples=block.n_fft)
-    energies = torch.zeros(block.n_frames(len(waveform)), block.n_mels)
-    for frames, spectra in spectrum_blocks(
-        waveform,
-        n_fft=block.n_fft,
-        win_length=block.win_length or block.n_fft,
-        window=block.window,
-        hop_length=block.hop_length,
-    ):
-        if _is_squared(block):
-            powers = torch.view_as_real(spectra).flatten(1).square_()
-        else:
-            powers = spectra.abs().pow_(block.power)
-        for group in _band_groups(block):
-            energies[frames, group.bands] = powers[:, group.columns] @ group.weights
-    return energies
+    def collected() -> Levels:
+        signal.require(block.n_fft)
+        return levels
+
+    return collected
 
 
-def log_mel(waveform: NDArray[np.float32], block: LogMelBlock) -> NDArray[np.float32]:
-    """Compute a log-mel spectrogram.
+def begin_log_mel(signal: Signal, block: LogMelBlock) -> Finish:
+    """Begin a log-mel spectrogram: levels in dB, shape ``(n_mels, n_frames)``.
 
     Equal to ``librosa.power_to_db(librosa.feature.melspectrogram(y=waveform, sr=..., n_fft=..., hop_length=...,
     n_mels=...), top_db=...)`` within 2e-3 dB, as far as 80 dB of energy below the loudest band of a frame. Still lower
     bands (of a pure tone, with ``top_db`` none) drown in the rounding of single precision; librosa's, in double
-    precision, do not.
+    precision, do not. Silence gives the floor everywhere, never NaN.
 
     Args:
-        waveform: Mono samples, shape ``(n_samples,)``, float32, at ``block.sample_rate``. Not changed.
+        signal: The signal, before its samples.
         block: The parameters.
 
     Returns:
-        Levels in dB, shape ``(n_mels, n_frames)``, float32. Silence gives the floor everywhere, never NaN.
-
-    Raises:
-        FeatureError: If the waveform is shorter than a frame, not mono, or not finite.
+        The function that finishes the feature; it refuses a waveform shorter than a frame.
 
     Example:
         >>> from genre_pipeline.features import SegmentBlock
         >>> block = LogMelBlock(kind="log_mel", sample_rate=22050, hop_length=512, n_fft=1024, n_mels=40,
         ...                     segment=SegmentBlock(n_frames=128, hop_frames=64))
-        >>> levels_db = log_mel(np.zeros(22050, dtype=np.float32), block)
+        >>> levels_db = FEATURES["log_mel"].extract(np.zeros(22050, dtype=np.float32), block)
         >>> levels_db.shape, float(levels_db.max())
         ((40, 44), -100.0)
     """
-    energies = mel_energies(waveform, block)
-    reference = float(energies.max()) if block.ref == "max" else 1.0
-    levels_db = energies.clamp_(min=block.amin).log10_().mul_(10.0)
-    levels_db -= 10.0 * float(np.log10(max(block.amin, reference)))
-    if block.top_db is not None:
-        levels_db.clamp_(min=float(levels_db.max()) - block.top_db)
-    levels: NDArray[np.float32] = levels_db.numpy().T
-    return levels
+    collected = mel_levels(signal, block)
+
+    def finish() -> Iterator[Features]:
+        for levels_db in collected().blocks():
+            yield levels_db.T
+
+    return finish
 
 
 def _n_mels(block: LogMelBlock) -> int:
     return block.n_mels
 
 
-FEATURES.register(FeatureSpec(name="log_mel", block=LogMelBlock, n_bins=_n_mels, extract=log_mel, version=1))
+FEATURES.register(FeatureSpec(name="log_mel", block=LogMelBlock, n_bins=_n_mels, begin=begin_log_mel, version=2))

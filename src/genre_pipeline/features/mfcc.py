@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from genre_pipeline.errors import FeatureError
-from genre_pipeline.features.base import FEATURES, FeatureSpec
-from genre_pipeline.features.log_mel import LogMelBlock, log_mel
+from genre_pipeline.features.analysis import Signal
+from genre_pipeline.features.base import FEATURES, Features, FeatureSpec, Finish
+from genre_pipeline.features.log_mel import LogMelBlock, mel_levels
 
 # Frames that a slope is fitted over: librosa's default [C].
 _DELTA_WIDTH = 9
@@ -37,49 +38,60 @@ class MfccBlock(LogMelBlock):
         return self
 
 
-def mfcc(waveform: NDArray[np.float32], block: MfccBlock) -> NDArray[np.float32]:
-    """Compute MFCCs, with their slopes and curvatures where asked for.
+def begin_mfcc(signal: Signal, block: MfccBlock) -> Finish:
+    """Begin MFCCs, with their slopes and curvatures where asked for: shape ``(n_mfcc * (1 + delta_order), n_frames)``.
 
     Equal to ``librosa.feature.mfcc(S=log_mel, n_mfcc=...)``, type-2 orthonormal cosine transform, followed by
-    ``librosa.feature.delta(..., width=9, order=1)`` and ``order=2``.
+    ``librosa.feature.delta(..., width=9, order=1)`` and ``order=2``, within 1e-4 of the coefficients' size.
 
     Args:
-        waveform: Mono samples, shape ``(n_samples,)``, float32, at ``block.sample_rate``. Not changed.
+        signal: The signal, before its samples.
         block: The parameters.
 
     Returns:
-        Coefficients, shape ``(n_mfcc * (1 + delta_order), n_frames)``, float32.
-
-    Raises:
-        FeatureError: If the waveform is shorter than a frame, not mono, not finite, or too short for slopes.
+        The function that finishes the feature; it refuses a waveform shorter than a frame, or too short for slopes.
 
     Example:
         >>> from genre_pipeline.features import SegmentBlock
         >>> block = MfccBlock(kind="mfcc", sample_rate=22050, hop_length=512, n_fft=2048, n_mels=128, delta_order=1,
         ...                   segment=SegmentBlock(n_frames=43, hop_frames=43))
-        >>> mfcc(np.zeros(22050, dtype=np.float32), block).shape
+        >>> FEATURES["mfcc"].extract(np.zeros(22050, dtype=np.float32), block).shape
         (40, 44)
     """
+    collected = mel_levels(signal, block)
+
+    def finish() -> Iterator[Features]:
+        # Few rows, so all frames fit into memory, even hours: slopes need their neighbours.
+        coefficients = np.concatenate([_coefficients(levels_db, block) for levels_db in collected().blocks()], axis=1)
+        yield np.concatenate([coefficients, *_slopes(coefficients, block.delta_order)], dtype=np.float32)
+
+    return finish
+
+
+def _coefficients(levels_db: Features, block: MfccBlock) -> Features:
     from scipy.fft import dct
+
+    rows: Features = dct(levels_db, type=2, norm="ortho", axis=1)[:, : block.n_mfcc].T
+    return rows
+
+
+def _slopes(coefficients: Features, delta_order: int) -> list[Features]:
     from scipy.signal import savgol_filter
 
-    coefficients = dct(log_mel(waveform, block), type=2, norm="ortho", axis=0)[: block.n_mfcc]
     n_frames = coefficients.shape[1]
-    if block.delta_order and n_frames < _DELTA_WIDTH:
+    if delta_order and n_frames < _DELTA_WIDTH:
         raise FeatureError(
-            f"The waveform is too short for delta_order={block.delta_order}: expected at least {_DELTA_WIDTH} frames, "
+            f"The waveform is too short for delta_order={delta_order}: expected at least {_DELTA_WIDTH} frames, "
             f"got {n_frames}. Leave the clip out, or choose delta_order=0."
         )
-    deltas = [
+    return [
         savgol_filter(coefficients, _DELTA_WIDTH, polyorder=order, deriv=order, axis=1, mode="interp")
-        for order in range(1, block.delta_order + 1)
+        for order in range(1, delta_order + 1)
     ]
-    rows: NDArray[np.float32] = np.concatenate([coefficients, *deltas], dtype=np.float32)
-    return rows
 
 
 def _n_rows(block: MfccBlock) -> int:
     return block.n_mfcc * (1 + block.delta_order)
 
 
-FEATURES.register(FeatureSpec(name="mfcc", block=MfccBlock, n_bins=_n_rows, extract=mfcc, version=1))
+FEATURES.register(FeatureSpec(name="mfcc", block=MfccBlock, n_bins=_n_rows, begin=begin_mfcc, version=2))

@@ -1,93 +1,94 @@
-"""Short-time spectra of a waveform, in blocks of frames: the ground that the spectral features stand on."""
+"""What the spectral features have in common: the parameters of their spectra, and levels in decibels."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
-from genre_pipeline.errors import FeatureError
+from genre_pipeline.features.analysis import Frames, Spectrum
+from genre_pipeline.features.base import FeatureBlock, Features
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Measured [?]: larger blocks no longer gain speed, and one block of 2048-point spectra stays under 5 MB.
-BLOCK_FRAMES = 256
+
+class SpectralBlock(FeatureBlock):
+    """Parameters of a feature of short-time spectra.
+
+    Attributes:
+        n_fft: Length of a frame, in samples; even, so that frames lie centred on multiples of ``hop_length``.
+        win_length: Length of the window, in samples, centred in the frame; none for the whole frame.
+        window: Shape of the window, periodic.
+    """
+
+    n_fft: int = Field(ge=2, multiple_of=2)
+    win_length: int | None = Field(default=None, ge=1)
+    window: Literal["hann", "hamming", "blackman"] = "hann"
+
+    @model_validator(mode="after")
+    def _window_fits(self) -> SpectralBlock:
+        if self.win_length is not None and self.win_length > self.n_fft:
+            raise ValueError(f"win_length={self.win_length} is greater than n_fft={self.n_fft}")
+        return self
+
+    @property
+    def spectrum(self) -> Spectrum:
+        """The spectra that the feature is made of."""
+        return Spectrum(self.n_fft, self.win_length or self.n_fft, self.window, self.hop_length)
 
 
-def check_waveform(waveform: NDArray[np.float32], *, min_samples: int) -> None:
-    """Refuse a waveform that no feature can be computed from.
+class LevelBlock(FeatureBlock):
+    """Parameters of a feature in decibels. The defaults are librosa's [C].
+
+    Attributes:
+        amin: Least energy that is told from silence: the floor under the logarithm.
+        ref: The energy of 0 dB: ``one``, or the clip's greatest (``max``).
+        top_db: Range kept below the clip's greatest value; none for all of it.
+    """
+
+    # The lower bound [D] is a number that single precision still tells from zero.
+    amin: float = Field(default=1e-10, ge=1e-37)
+    ref: Literal["one", "max"] = "one"
+    top_db: float | None = Field(default=80.0, ge=0.0)
+
+
+class Levels:
+    """Energies of frames, turned into decibels: ``librosa.power_to_db``, for frames that come in blocks.
 
     Args:
-        waveform: Mono samples, expected shape ``(n_samples,)``.
-        min_samples: The fewest samples that are enough.
-
-    Raises:
-        FeatureError: If it is not one-dimensional, too short, or holds NaN or infinite samples.
-
-    Example:
-        >>> check_waveform(np.zeros(10, dtype=np.float32), min_samples=2048)
-        Traceback (most recent call last):
-        ...
-        genre_pipeline.errors.FeatureError: The waveform is too short: expected at least 2048 samples, got 10. ...
+        block: Floor, reference and range.
     """
-    if waveform.ndim != 1:
-        raise FeatureError(
-            f"The waveform has the wrong shape: expected mono, (n_samples,), got {waveform.shape}. Downmix it first."
-        )
-    if len(waveform) < min_samples:
-        raise FeatureError(
-            f"The waveform is too short: expected at least {min_samples} samples, got {len(waveform)}. "
-            "Leave the clip out (quarantine 'too_short'), or use shorter frames."
-        )
-    if not np.isfinite(waveform).all():
-        n_bad = int(np.count_nonzero(~np.isfinite(waveform)))
-        raise FeatureError(
-            f"The waveform holds {n_bad} samples that are NaN or infinite. "
-            "Repair the file, or leave the clip out (quarantine 'non_finite')."
-        )
 
+    def __init__(self, block: LevelBlock) -> None:
+        self._block = block
+        self._frames = Frames()
+        self.greatest_db = -np.inf
 
-@lru_cache(maxsize=16)
-def _padded_window(window: str, win_length: int, n_fft: int) -> Tensor:
-    """Return a periodic window, shape ``(n_fft,)``, float32, with zeros around it where it is shorter than a frame."""
-    import torch
-    from scipy.signal import get_window
+    def append(self, energies: Tensor) -> None:
+        """Add the energies of the next frames, shape ``(n, n_bins)``, float32. Not changed."""
+        levels_db = energies.clamp(min=self._block.amin).log10_().mul_(10.0)
+        self.greatest_db = max(self.greatest_db, float(levels_db.max()))
+        self._frames.append(levels_db.numpy())
 
-    padded = np.zeros(n_fft)
-    start = (n_fft - win_length) // 2
-    padded[start : start + win_length] = get_window(window, win_length, fftbins=True)
-    return torch.from_numpy(padded.astype(np.float32))
+    def blocks(self, greatest_db: float | None = None) -> Iterator[Features]:
+        """Read the levels, relative to the reference, none lower than the range allows.
 
+        Args:
+            greatest_db: The clip's greatest level before it is related to the reference; none for that of the frames
+                added here.
 
-def spectrum_blocks(
-    waveform: NDArray[np.float32], *, n_fft: int, win_length: int, window: str, hop_length: int
-) -> Iterator[tuple[slice, Tensor]]:
-    """Transform a waveform frame by frame, a block of frames at a time, so that memory does not grow with it.
-
-    Frames are centred on the multiples of ``hop_length``, the waveform being continued by zeros: the transpose of
-    ``librosa.stft(waveform, n_fft=n_fft, hop_length=hop_length, win_length=win_length, window=window)``, in single
-    precision throughout (librosa transforms in double precision, which takes three times as long).
-
-    Args:
-        waveform: Mono samples, shape ``(n_samples,)``, float32. Not changed.
-        n_fft: Length of a frame, in samples; even.
-        win_length: Length of the window, in samples; centred in the frame.
-        window: Name of the window, as scipy knows it.
-        hop_length: Distance between successive frames, in samples.
-
-    Yields:
-        The frames' numbers, and their spectra, shape ``(n, 1 + n_fft // 2)``, complex64.
-    """
-    import torch
-
-    padded = np.zeros(len(waveform) + n_fft, dtype=np.float32)
-    padded[n_fft // 2 : n_fft // 2 + len(waveform)] = waveform
-    frames = torch.from_numpy(padded).unfold(0, n_fft, hop_length)
-    weights = _padded_window(window, win_length, n_fft)
-    for start in range(0, len(frames), BLOCK_FRAMES):
-        block = slice(start, min(start + BLOCK_FRAMES, len(frames)))
-        yield block, torch.fft.rfft(frames[block] * weights)
+        Yields:
+            Shape ``(n, n_bins)``, float32; the caller's own.
+        """
+        peak_db = self.greatest_db if greatest_db is None else greatest_db
+        # The reference is no lower than the floor, as in librosa.
+        zero_db = peak_db if self._block.ref == "max" else max(0.0, 10.0 * float(np.log10(self._block.amin)))
+        for levels_db in self._frames.blocks():
+            if zero_db:
+                levels_db -= np.float32(zero_db)
+            if self._block.top_db is not None:
+                np.maximum(levels_db, np.float32(peak_db - zero_db - self._block.top_db), out=levels_db)
+            yield levels_db

@@ -1,0 +1,301 @@
+"""One pass over a waveform, in chunks: every step that several features need is done once, in constant memory.
+
+A feature subscribes to what it is made of (spectra, halved rates, the samples themselves) before the samples flow. The
+chunks have a fixed length, whatever blocks the samples arrive in, so that the numbers do not depend on the blocks, nor
+on which other features are computed beside them.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genre_pipeline.errors import FeatureError
+
+if TYPE_CHECKING:
+    from typing import IO
+
+    from torch import Tensor
+
+Samples = NDArray[np.float32]
+Derived = TypeVar("Derived")
+
+# Measured [?]: 128 frames at a hop of 1024 still lie in a core's cache; fewer cost more calls.
+CHUNK_SAMPLES = 2**17
+# [?] So that a chunk at a short hop is not transformed at once: 2048-point spectra of a block stay under 5 MB.
+_BLOCK_FRAMES = 256
+# [?] Three times the spectrogram of a 30-s clip (1025 x 1292 numbers of 4 bytes): beyond it, frames wait on the disk.
+MEMORY_BYTES = 2**24
+
+
+def in_chunks(blocks: Iterable[Samples], n_samples: int) -> Iterator[Samples]:
+    """Cut a waveform anew, into chunks of one length; the last may be shorter.
+
+    Args:
+        blocks: The waveform in pieces of any length, each of shape ``(n,)``, float32.
+        n_samples: Length of a chunk.
+
+    Yields:
+        The chunks. Not copied where a block holds whole ones.
+
+    Raises:
+        FeatureError: If a block is not mono, or holds NaN or infinite samples.
+
+    Example:
+        >>> blocks = [np.zeros(3, np.float32), np.zeros(4, np.float32)]
+        >>> [len(chunk) for chunk in in_chunks(blocks, 5)]
+        [5, 2]
+    """
+    waiting: list[Samples] = []
+    n_waiting = 0
+    for block in blocks:
+        _check(block)
+        waiting.append(block)
+        n_waiting += len(block)
+        if n_waiting >= n_samples:
+            samples = waiting[0] if len(waiting) == 1 else np.concatenate(waiting)
+            whole = n_waiting - n_waiting % n_samples
+            yield from (samples[start : start + n_samples] for start in range(0, whole, n_samples))
+            waiting, n_waiting = [samples[whole:]], n_waiting - whole
+    if n_waiting:
+        yield np.concatenate(waiting)
+
+
+def _check(samples: Samples) -> None:
+    if samples.ndim != 1:
+        raise FeatureError(
+            f"The waveform has the wrong shape: expected mono, (n_samples,), got {samples.shape}. Downmix it first."
+        )
+    finite = np.isfinite(samples)
+    if not finite.all():
+        raise FeatureError(
+            f"The waveform holds {np.count_nonzero(~finite)} samples that are NaN or infinite. "
+            "Repair the file, or leave the clip out (quarantine 'non_finite')."
+        )
+
+
+class Spectrum(NamedTuple):
+    """Parameters of short-time spectra.
+
+    Attributes:
+        n_fft: Length of a frame, in samples; even.
+        win_length: Length of the window, in samples, centred in the frame.
+        window: Name of the window, as scipy knows it; periodic.
+        hop_length: Distance between successive frames, in samples.
+    """
+
+    n_fft: int
+    win_length: int
+    window: str
+    hop_length: int
+
+
+class Spectra:
+    """The spectra of some successive frames, and whatever is derived from them, each once.
+
+    Attributes:
+        values: Shape ``(n_frames, 1 + n_fft // 2)``, complex64. Not to be changed: others read them too.
+    """
+
+    def __init__(self, values: Tensor) -> None:
+        self.values = values
+        self._derived: dict[Hashable, Tensor] = {}
+
+    def derived(self, key: Hashable, compute: Callable[[Spectra], Tensor]) -> Tensor:
+        """Return what was computed under a key, computing it the first time. Not to be changed."""
+        if key not in self._derived:
+            self._derived[key] = compute(self)
+        return self._derived[key]
+
+    @property
+    def energies(self) -> Tensor:
+        """Squared magnitudes, shape ``(n_frames, 1 + n_fft // 2)``, float32. Not to be changed."""
+        return self.derived("energies", _energies)
+
+
+def _energies(spectra: Spectra) -> Tensor:
+    import torch
+
+    return squared_magnitudes(torch.view_as_real(spectra.values))
+
+
+def squared_magnitudes(parts: Tensor) -> Tensor:
+    """Return ``real ** 2 + imaginary ** 2``, from a shape ``(..., 2)``: without the square root that ``abs`` takes."""
+    real, imaginary = parts.unbind(-1)
+    return real.square().addcmul_(imaginary, imaginary)
+
+
+class Signal:
+    """Samples that pass by in chunks, and everything that is made of them.
+
+    Attributes:
+        n_samples: How many have passed.
+    """
+
+    def __init__(self) -> None:
+        self.n_samples = 0
+        self._receivers: list[Callable[[Samples], None]] = []
+        self._framers: dict[Spectrum, _Framer] = {}
+        self._decimators: dict[int, _Decimator] = {}
+
+    def on_samples(self, receive: Callable[[Samples], None]) -> None:
+        """Have a function called with each chunk of samples, which it may keep, but not change."""
+        self._receivers.append(receive)
+
+    def on_spectra(self, spectrum: Spectrum, receive: Callable[[Spectra], None]) -> None:
+        """Have a function called with the spectra of successive frames.
+
+        Frames are centred on the multiples of the hop length, the samples being continued by zeros: the transpose of
+        ``librosa.stft(samples, n_fft=..., hop_length=..., win_length=..., window=...)``, in single precision
+        throughout (librosa transforms in double precision, which takes several times as long).
+        """
+        self._framers.setdefault(spectrum, _Framer(spectrum)).receivers.append(receive)
+
+    def decimated(self, factor: int) -> Signal:
+        """Return the signal at a lower rate, its energy kept.
+
+        Equal to ``librosa.resample(samples, orig_sr=factor, target_sr=1, res_type="soxr_hq", scale=True)``.
+        """
+        return self._decimators.setdefault(factor, _Decimator(factor)).signal
+
+    def require(self, n_samples: int) -> None:
+        """Refuse a waveform that was too short.
+
+        Raises:
+            FeatureError: If fewer samples have passed.
+        """
+        if self.n_samples < n_samples:
+            raise FeatureError(
+                f"The waveform is too short: expected at least {n_samples} samples, got {self.n_samples}. "
+                "Leave the clip out (quarantine 'too_short'), or use shorter frames."
+            )
+
+    def push(self, samples: Samples) -> None:
+        """Take the next chunk of samples."""
+        self.n_samples += len(samples)
+        for receive in self._receivers:
+            receive(samples)
+        for framer in self._framers.values():
+            framer.push(samples)
+        for decimator in self._decimators.values():
+            decimator.push(samples)
+
+    def close(self) -> None:
+        """Let the last frames come out."""
+        for framer in self._framers.values():
+            framer.close()
+        for decimator in self._decimators.values():
+            decimator.close()
+
+
+class _Framer:
+    """Cuts samples into overlapping frames and transforms them."""
+
+    def __init__(self, spectrum: Spectrum) -> None:
+        self.receivers: list[Callable[[Spectra], None]] = []
+        self._spectrum = spectrum
+        self._half = np.zeros(spectrum.n_fft // 2, dtype=np.float32)
+        self._waiting = self._half
+        self._to_skip = 0
+
+    def push(self, samples: Samples) -> None:
+        import torch
+
+        n_fft, _, _, hop_length = self._spectrum
+        samples = np.concatenate([self._waiting, samples])[self._to_skip :]
+        n_frames = max(0, 1 + (len(samples) - n_fft) // hop_length)
+        used = n_frames * hop_length
+        self._waiting, self._to_skip = samples[used:], max(0, used - len(samples))
+        if not n_frames:
+            return
+        frames = torch.from_numpy(samples).unfold(0, n_fft, hop_length)
+        window = _padded_window(self._spectrum)
+        for block in frames.split(_BLOCK_FRAMES):
+            spectra = Spectra(torch.fft.rfft(block * window))
+            for receive in self.receivers:
+                receive(spectra)
+
+    def close(self) -> None:
+        self.push(self._half)
+
+
+@lru_cache(maxsize=64)
+def _padded_window(spectrum: Spectrum) -> Tensor:
+    """Return a periodic window, shape ``(n_fft,)``, float32, with zeros around it where it is shorter than a frame."""
+    import torch
+    from scipy.signal import get_window
+
+    padded = np.zeros(spectrum.n_fft)
+    start = (spectrum.n_fft - spectrum.win_length) // 2
+    padded[start : start + spectrum.win_length] = get_window(spectrum.window, spectrum.win_length, fftbins=True)
+    return torch.from_numpy(padded.astype(np.float32))
+
+
+class _Decimator:
+    """Lowers the rate by a whole factor."""
+
+    def __init__(self, factor: int) -> None:
+        import soxr
+
+        self.signal = Signal()
+        self._factor = factor
+        self._gain = np.float32(math.sqrt(factor))
+        self._stream = soxr.ResampleStream(factor, 1, 1, dtype="float32", quality="HQ")
+        self._n_taken = 0
+
+    def push(self, samples: Samples) -> None:
+        self._n_taken += len(samples)
+        self.signal.push(self._stream.resample_chunk(samples) * self._gain)
+
+    def close(self) -> None:
+        rest = self._stream.resample_chunk(np.empty(0, dtype=np.float32), last=True) * self._gain
+        # The length that librosa rounds to: up. soxr rounds to the nearest.
+        n_missing = -(-self._n_taken // self._factor) - self.signal.n_samples
+        self.signal.push(np.pad(rest[:n_missing], (0, max(0, n_missing - len(rest)))))
+        self.signal.close()
+
+
+class Frames:
+    """The frames of a feature in the making, in order of time: in memory, or on the disk once there are many."""
+
+    def __init__(self) -> None:
+        self._blocks: list[NDArray[np.float32]] = []
+        self._n_bytes = 0
+        self._n_bins = 0
+        self._file: IO[bytes] | None = None
+
+    def append(self, block: NDArray[np.float32]) -> None:
+        """Add frames, shape ``(n, n_bins)``, float32. They are not changed, and must not be from now on."""
+        self._n_bins = block.shape[1]
+        if self._file is not None:
+            self._file.write(np.ascontiguousarray(block).data)
+            return
+        self._blocks.append(block)
+        self._n_bytes += block.nbytes
+        if self._n_bytes > MEMORY_BYTES:
+            blocks, self._blocks = self._blocks, []
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the frames
+            for each in blocks:
+                self.append(each)
+
+    def blocks(self) -> Iterator[NDArray[np.float32]]:
+        """Read the frames: at once if they are in memory, else in blocks of as many as a bounded memory holds.
+
+        Yields:
+            Shape ``(n, n_bins)``, float32; the caller's own.
+        """
+        if self._file is None:
+            if self._blocks:
+                yield np.concatenate(self._blocks)
+            return
+        n_numbers = max(1, MEMORY_BYTES // (4 * self._n_bins)) * self._n_bins
+        self._file.seek(0)
+        while read := self._file.read(4 * n_numbers):
+            # A copy, because what a file gives may not be written to.
+            yield np.frombuffer(read, dtype=np.float32).reshape(-1, self._n_bins).copy()
