@@ -41,9 +41,11 @@ SEGMENTS_PER_TRACK = 3
 CELL = Cell("tiny", "folds", "log_mel_8", "net")
 AUDIT: dict[str, Any] = {
     "design": "kfold",
+    "unit": "track",
     "leaky": False,
+    "subset": "half of it",
     "split_hash": "0123456789abcdef",
-    "leaks": {"overall": {"track": 0, "audio": 0, "artist": 1, "album": 2}},
+    "leaks": {"overall": {"track": 0, "file": 3, "audio": 0, "recording": 4, "artist": 1, "album": 2}},
 }
 _MODELS: dict[str, dict[str, Any]] = {
     "net": {
@@ -105,7 +107,7 @@ def split_in_turn(tracks: pd.DataFrame, n_repeats: int = 2) -> pd.DataFrame:
         tracks[["track_id", "genre"]].assign(repeat=repeat, split=[sides[(each + repeat) % 4] for each in place])
         for repeat in range(n_repeats)
     ]
-    return pd.concat(tables, ignore_index=True)[["repeat", "track_id", "genre", "split"]]
+    return pd.concat(tables, ignore_index=True)[["repeat", "track_id", "genre", "split"]].assign(leaky=False)
 
 
 def tiny_model(name: str = "net", **training: Any) -> ModelBlock:
@@ -126,5 +128,6 @@ def train_tiny(music: TinyMusic, folder: Path, *, model: str = "net", repeat: in
         train=data.segment_set(repeat, "train"),
         validation=data.segment_set(repeat, "validation"),
         inputs=data.fingerprint(repeat, "train", "validation"),
+        leaky=data.leaky,
         folder=folder,
     )

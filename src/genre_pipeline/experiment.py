@@ -201,9 +201,15 @@ def parse_protocol(name: str, values: object) -> ProtocolBlock:
     """Check a protocol's block.
 
     Raises:
-        ConfigError: If its kind is not registered or a parameter is wrong.
+        ConfigError: If its kind is not registered or a parameter is wrong, or a kind that is used only by name has
+            another.
     """
     spec: ProtocolSpec = _registered(PROTOCOLS, values, key=f"protocols.{name}")
+    if spec.only_by_name and not name.startswith(spec.name):
+        raise ConfigError(
+            f"protocols.{name}.kind: '{spec.name}' is leaky and used only where it is asked for by name. Give the "
+            f"protocol a name that begins with '{spec.name}'."
+        )
     return parse_block(spec.block, values, key=f"protocols.{name}")
 
 

@@ -25,6 +25,7 @@ def fabricate_result(
     n_parameters: int | None = 1_234_567,
     design: str = "kfold",
     leaky: bool = False,
+    subset: str = "",
     genres: list[str] | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -47,7 +48,7 @@ def fabricate_result(
         "leaky": leaky,
         "split_hash": "5b1e5b1e5b1e5b1e",
         "feature_hash": "fea7fea7fea7fea7",
-        "dataset_note": "",
+        "subset": subset,
         "n_repeats": n_repeats,
         "n_parameters": n_parameters,
         "n_tracks": {"train": 72.0, "validation": 24.0, "test": 24.0},
@@ -63,7 +64,7 @@ def fabricate_result(
         "confusion": {
             unit: _confusion(rng, len(genres), n, accuracy).tolist() for unit, n in (("segment", 120), ("track", 20))
         },
-        "leaks": {"tracks": 0, "audio": 0, "artists": 13 if leaky else 0, "albums": 0},
+        "leaks": {"tracks": 0, "files": 0, "audio": 0, "recordings": 0, "artists": 13 if leaky else 0, "albums": 0},
         "cost": {"training_s": 12.5 * n_repeats * n_epochs, "inference_s": 0.8 * n_repeats},
         "precision": "float32",
         "reference": f"The authors of {model}, A paper about {model}, 2020",
@@ -116,12 +117,13 @@ def _confusion(rng: np.random.Generator, n_genres: int, n: int, accuracy: float)
     return np.stack([rng.multinomial(n, row / row.sum()) for row in p])
 
 
-def fabricate_dataset(name: str = "demo", *, genres: list[str] | None = None) -> dict[str, Any]:
+def fabricate_dataset(name: str = "demo", *, genres: list[str] | None = None, subset: str = "") -> dict[str, Any]:
     """Make one dataset's quality report, with an unreadable file and a duplicate."""
     genres = genres or GENRES
     first, second = genres[0], genres[1]
     return {
         "dataset": name,
+        "subset": {"name": subset},
         "title": f"The {name} collection",
         "citation": "Nobody, Music made by code, 2026, https://example.org/music",
         "licence": "CC0",

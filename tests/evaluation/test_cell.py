@@ -29,7 +29,7 @@ def evaluated(request, music, tmp_path_factory):
 
 
 def evaluate(checkpoints, music, folder, **changes):
-    values = {"audit": AUDIT, "confidence": 0.95, "dataset_note": "half of it", "reference": "Someone, 2020"}
+    values = {"audit": AUDIT, "confidence": 0.95, "reference": "Someone, 2020"}
     data = music.data()
     predictions, inference_s = predict_cell(checkpoints, data, folder=folder)
     return predictions, evaluate_cell(
@@ -60,8 +60,8 @@ def test_the_result_says_what_was_evaluated(evaluated):
     assert result["n_tracks"] == {"train": 6.0, "validation": 3.0, "test": 3.0}
     assert result["n_segments"] == {"train": 18.0, "validation": 9.0, "test": 9.0}
     assert math.isclose(result["segment_duration_s"], 16 * FEATURE.hop_length / FEATURE.sample_rate)
-    assert result["leaks"] == {"tracks": 0, "audio": 0, "artists": 1, "albums": 2}
-    assert result["dataset_note"] == "half of it"
+    assert result["leaks"] == {"tracks": 0, "files": 3, "audio": 0, "recordings": 4, "artists": 1, "albums": 2}
+    assert result["subset"] == "half of it"
     assert result["reference"] == "Someone, 2020"
     assert result["selection"] == "best validation"
     assert result["precision"] == checkpoints[0].card.precision
@@ -129,7 +129,6 @@ def test_a_single_repeat_has_no_deviation(music, tmp_path):
         inference_s=inference_s,
         audit=AUDIT,
         confidence=0.95,
-        dataset_note="",
         reference="",
     )
     assert result["n_repeats"] == 1

@@ -11,9 +11,11 @@ DEFAULTS = {
     "duration_s": 30.0,
     "sample_rate": 22050,
     "n_channels": 1,
+    "start_sample": 0,
     "n_samples": 661500,
     "format": "WAV",
     "n_bytes": 1323044,
+    "checksum": "",
     "faults": "",
     "quarantined": False,
 }
@@ -30,6 +32,7 @@ def build_tracks(clips, **columns):
             "path": [f"{track}.wav" for track in ids],
             "content_hash": [f"file-{track}" for track in ids],
             "audio_hash": [f"audio-{track}" for track in ids],
+            "recording": ids,
         }
     )
     return table.assign(**DEFAULTS).assign(**columns)[list(TRACK_COLUMNS)].astype(dict(TRACK_COLUMNS))

@@ -81,5 +81,6 @@ def arguments(tmp_path, make_segments, make_feature, make_model) -> dict[str, An
         "train": make_segments(),
         "validation": make_segments(9, seed=1),
         "inputs": "0123456789abcdef",
+        "leaky": False,
         "folder": tmp_path / "models" / "repeat_1",
     }

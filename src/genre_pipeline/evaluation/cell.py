@@ -26,7 +26,6 @@ def evaluate_cell(
     inference_s: float,
     audit: Mapping[str, Any],
     confidence: float,
-    dataset_note: str,
     reference: str,
 ) -> CellResult:
     """Score and summarise all repeats of a cell.
@@ -39,7 +38,6 @@ def evaluate_cell(
         inference_s: Seconds that the models took for them.
         audit: The split's report.
         confidence: Coverage of the confidence intervals.
-        dataset_note: What part of the dataset was used, empty for all of it.
         reference: The model's paper, in one line.
 
     Returns:
@@ -50,11 +48,13 @@ def evaluate_cell(
     """
     scores = score(predictions, genres=data.genres)
     n_tracks, n_segments = data.counts()
+    # The correction of the interval asks how much of what was divided trains and tests.
+    n_units = n_tracks if audit["unit"] == "track" else n_segments
     summary = summarise(
         scores,
         design=audit["design"],
-        n_train_tracks=n_tracks["train"],
-        n_test_tracks=n_tracks["test"],
+        n_train_tracks=n_units["train"],
+        n_test_tracks=n_units["test"],
         confidence=confidence,
     )
     cards = [checkpoint.card for checkpoint in checkpoints]
@@ -72,7 +72,7 @@ def evaluate_cell(
         "leaky": bool(audit["leaky"]),
         "split_hash": audit["split_hash"],
         "feature_hash": data.store.spec_hash,
-        "dataset_note": dataset_note,
+        "subset": audit["subset"],
         "n_repeats": len(checkpoints),
         "n_parameters": cards[0].n_parameters,
         "n_tracks": _sides(n_tracks),
@@ -88,7 +88,9 @@ def evaluate_cell(
         },
         "leaks": {
             "tracks": overall["track"],
+            "files": overall["file"],
             "audio": overall["audio"],
+            "recordings": overall["recording"],
             "artists": overall["artist"],
             "albums": overall["album"],
         },

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from typing import Any, TypedDict
 
@@ -87,7 +87,7 @@ class CellResult(TypedDict):
         leaky: Whether pieces of one track, recording or artist stood on both sides, or the test split chose the model.
         split_hash: Fingerprint of the split.
         feature_hash: Fingerprint of the feature.
-        dataset_note: What part of the dataset was used, empty for all of it.
+        subset: What part of the dataset was used, empty for all of it.
         n_repeats: Number of folds, resampled splits or seeds.
         n_parameters: Trainable parameters of a network, or none for an estimator.
         n_tracks: Tracks in each split.
@@ -98,7 +98,7 @@ class CellResult(TypedDict):
         history: Metrics of each epoch.
         confusion: For the units ``segment`` and ``track``, counts on the test split summed over repeats: rows are
             true genres, columns predicted ones.
-        leaks: Tracks, recordings (``audio``), artists and albums found on both sides of a split.
+        leaks: Tracks, files, audio, recordings, artists and albums found on both sides of a split.
         cost: Training and inference time.
         precision: Number format of training, for example ``float32``.
         reference: The model's paper, in one line.
@@ -112,7 +112,7 @@ class CellResult(TypedDict):
     leaky: bool
     split_hash: str
     feature_hash: str
-    dataset_note: str
+    subset: str
     n_repeats: int
     n_parameters: int | None
     n_tracks: SplitCounts
@@ -133,6 +133,7 @@ class CellResult(TypedDict):
 # Every column of the leaderboard with its pandas type, in order. Shares are between 0 and 1, times in seconds.
 LEADERBOARD_COLUMNS: Mapping[str, str] = {
     "dataset": "string",
+    "subset": "string",
     "protocol": "string",
     "feature": "string",
     "model": "string",
@@ -154,7 +155,6 @@ LEADERBOARD_COLUMNS: Mapping[str, str] = {
     "training_s": "float64",
     "inference_s": "float64",
     "selection": "string",
-    "dataset_note": "string",
     "split_hash": "string",
     "feature_hash": "string",
 }
@@ -173,6 +173,26 @@ LEAKY_NOTE = "Inflated: tracks, recordings or artists on both sides, or a choice
 def cell_of(result: CellResult) -> Cell:
     """Return the cell that a result belongs to."""
     return Cell(**result["cell"])
+
+
+def dataset_name(result: CellResult) -> str:
+    """Return the dataset's name with what part of it was used, so that nobody takes a part for the whole.
+
+    Example:
+        >>> dataset_name({"cell": {"dataset": "gtzan"}, "subset": "6 of 10 genres"})
+        'gtzan (6 of 10 genres)'
+    """
+    return part_name(result["cell"]["dataset"], result["subset"])
+
+
+def part_name(dataset: str, subset: str) -> str:
+    """Join a dataset's name and what part of it was used.
+
+    Example:
+        >>> part_name("gtzan", ""), part_name("gtzan", "6 of 10 genres")
+        ('gtzan', 'gtzan (6 of 10 genres)')
+    """
+    return f"{dataset} ({subset})" if subset else dataset
 
 
 def number(value: float | None) -> float:
@@ -389,8 +409,8 @@ def format_leaderboard(frame: pd.DataFrame) -> str:
 
     text = StringIO()
     console = Console(file=text, width=_TERMINAL_WIDTH, color_system=None, force_terminal=False, legacy_windows=False)
-    for (dataset, protocol), rows in frame.groupby(["dataset", "protocol"], sort=True):
-        console.print(_heading(str(dataset), str(protocol), rows), markup=False, highlight=False)
+    for dataset, protocol, rows in blocks(frame):
+        console.print(_heading(dataset, protocol, rows), markup=False, highlight=False)
         console.print(_terminal_table(rows), highlight=False)
         console.print()
     notes = ["Test split, in %; accuracy, balanced accuracy and macro-F1 of tracks, then accuracy of segments."]
@@ -398,6 +418,20 @@ def format_leaderboard(frame: pd.DataFrame) -> str:
         notes.append(f"! LEAKY. {LEAKY_NOTE}")
     console.print("\n".join(notes), markup=False, highlight=False)
     return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
+
+
+def blocks(frame: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Take a leaderboard apart.
+
+    Args:
+        frame: What :func:`leaderboard` returned, or its CSV file, which does not tell empty from missing.
+
+    Yields:
+        The dataset's name with what part of it was used, the protocol, and the rows that belong to both.
+    """
+    named = frame.assign(subset=frame["subset"].astype("string").fillna(""))
+    for (dataset, subset, protocol), rows in named.groupby(["dataset", "subset", "protocol"], sort=True):
+        yield part_name(str(dataset), str(subset)), str(protocol), rows
 
 
 def shown_numbers(row: Mapping[Any, Any]) -> list[str]:
@@ -438,7 +472,7 @@ def _row(result: CellResult) -> dict[str, Any]:
         "n_genres": len(result["genres"]),
         "n_parameters": result["n_parameters"],
         **result["cost"],
-        **{key: result[key] for key in ("selection", "dataset_note", "split_hash", "feature_hash")},
+        **{key: result[key] for key in ("selection", "subset", "split_hash", "feature_hash")},
     }
 
 

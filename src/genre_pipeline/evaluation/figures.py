@@ -20,6 +20,7 @@ from genre_pipeline.evaluation.comparison import (
     cell_of,
     chance_levels,
     confusion_counts,
+    dataset_name,
     number,
     statistic,
     summary_row,
@@ -194,10 +195,10 @@ def confusion_matrices(results: Sequence[CellResult], *, unit: str = "track") ->
     for place, result in enumerate(ordered):
         figure.add_trace(_heatmap(result, unit, visible=place == 0))
         cell = cell_of(result)
-        name = _escaped(" · ".join([cell.dataset, cell.protocol, cell.model, cell.feature]))
+        name = _escaped(" · ".join([dataset_name(result), cell.protocol, cell.model, cell.feature]) + _mark([result]))
         title = f"Confusion of {unit}s: {name}"
         args = [{"visible": [place == other for other in range(len(ordered))]}, {"title.text": title}]
-        buttons.append({"label": f"{name} (LEAKY)" if result["leaky"] else name, "method": "update", "args": args})
+        buttons.append({"label": name, "method": "update", "args": args})
     _style(figure, height=560)
     figure.update_xaxes(
         {"title": {"text": "predicted genre", **_AXIS_TITLE}, "type": "category", "tickangle": -45, "showgrid": False}
@@ -245,8 +246,10 @@ def confusion_figure(result: CellResult, unit: str) -> MatplotlibFigure:
     axes.set_yticks(range(len(genres)), labels=_plain(genres))
     axes.set_xlabel("predicted genre")
     axes.set_ylabel("true genre")
-    leaky = " (LEAKY)" if result["leaky"] else ""
-    axes.set_title(f"{cell_of(result).name}{leaky}\n{unit}s of the test split, {statistic(result)}", fontsize=10)
+    part = f"\n{dataset_name(result)}" if result["subset"] else ""
+    axes.set_title(
+        f"{cell_of(result).name}{_mark([result])}{part}\n{unit}s of the test split, {statistic(result)}", fontsize=10
+    )
     figure.colorbar(image, ax=axes, label="share of the true genre (%)", shrink=0.8)
     return figure
 
@@ -282,8 +285,8 @@ def _panels(groups: Mapping[tuple[str, str], Sequence[CellResult]], *, heights: 
     from plotly.subplots import make_subplots
 
     titles = [
-        f"{_escaped(dataset)} · {_escaped(protocol)}, {statistic(group[0])}"
-        for (dataset, protocol), group in groups.items()
+        f"{_escaped(dataset_name(group[0]))} · {_escaped(protocol)}{_mark(group)}, {statistic(group[0])}"
+        for (_, protocol), group in groups.items()
     ]
     total = sum(heights) + spacing_px * (len(heights) - 1)
     figure = make_subplots(
@@ -325,8 +328,11 @@ def _menu(buttons: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _leaky_label(result: CellResult, looks: Mapping[tuple[str, str], Style]) -> str:
-    label = _escaped(looks[cell_of(result).model, cell_of(result).feature].label)
-    return f"{label} (LEAKY)" if result["leaky"] else label
+    return _escaped(looks[cell_of(result).model, cell_of(result).feature].label) + _mark([result])
+
+
+def _mark(group: Sequence[CellResult]) -> str:
+    return " (LEAKY)" if any(result["leaky"] for result in group) else ""
 
 
 def _repeats_trace(result: CellResult, label: str, look: Style) -> Any:

@@ -25,7 +25,7 @@ from genre_pipeline.training import Checkpoint, Predictor
 from genre_pipeline.training.cell_data import CellData
 
 # Raised whenever the same model and segments would give other predictions.
-_VERSION = 1
+_VERSION = 2
 _SIDES = ("validation", "test")
 
 
@@ -33,7 +33,8 @@ class Predictions(NamedTuple):
     """The predictions of one repeat.
 
     Attributes:
-        table: ``repeat, split, track_id, segment_id, genre, p_<genre>...``, one row a segment.
+        table: ``repeat, split, leaky, track_id, segment_id, genre, p_<genre>...``, one row a segment; ``leaky``, the
+            same in every row, tells that the split lets something stand on two sides.
         inference_s: Time that the model took, in seconds, when it was asked.
         reused: Whether they were there already.
     """
@@ -75,6 +76,7 @@ def predict_repeat(checkpoint: Checkpoint, data: CellData, repeat: int, *, cache
         rows = data.rows(repeat, side)[["track_id", "segment_id", "genre"]]
         rows.insert(0, "repeat", repeat)
         rows.insert(1, "split", side)
+        rows.insert(2, "leaky", data.leaky)
         sides.append(rows.join(pd.DataFrame(probabilities, columns=[f"p_{genre}" for genre in data.genres])))
     predictions = Predictions(pd.concat(sides, ignore_index=True), inference_s, reused=False)
     _write(predictions, cache, identity)
@@ -142,12 +144,14 @@ class GenrePredictor:
         feature: The front-end's parameters.
         spec: The front-end.
         predictor: The trained model.
+        leaky: Whether the model was trained and tested on a split that lets something stand on two sides.
     """
 
     genres: tuple[str, ...]
     feature: FeatureBlock
     spec: FeatureSpec
     predictor: Predictor
+    leaky: bool
 
     @classmethod
     def open(cls, folder: Path) -> GenrePredictor:
@@ -173,7 +177,7 @@ class GenrePredictor:
             raise CheckpointError(
                 f"The checkpoint {folder} needs a feature that this version does not have. Train it again. {error}"
             ) from error
-        return cls(checkpoint.card.genres, block, spec, checkpoint.predictor())
+        return cls(checkpoint.card.genres, block, spec, checkpoint.predictor(), checkpoint.card.leaky)
 
     def segment_probabilities(self, path: Path) -> NDArray[np.float64]:
         """Classify the segments of one audio file.
@@ -224,7 +228,8 @@ class GenrePredictor:
 
         Returns:
             One row a file: ``path``, ``genre`` (empty where it failed), ``probability`` of that genre, ``error``
-            (empty where it went well), and one probability a genre as ``p_<genre>``.
+            (empty where it went well), ``leaky`` (the model's, the same in every row), and one probability a genre as
+            ``p_<genre>``.
         """
         return pd.DataFrame([self._row(path) for path in paths])
 
@@ -240,4 +245,11 @@ class GenrePredictor:
     ) -> dict[str, object]:
         columns = {f"p_{each}": float(value) for each, value in zip(self.genres, probabilities, strict=True)}
         best = float(probabilities.max())
-        return {"path": str(path), "genre": genre, "probability": best, "error": str(error or ""), **columns}
+        return {
+            "path": str(path),
+            "genre": genre,
+            "probability": best,
+            "error": str(error or ""),
+            "leaky": self.leaky,
+            **columns,
+        }

@@ -16,17 +16,20 @@ from genre_pipeline.evaluation import figures
 from genre_pipeline.evaluation.comparison import (
     LEAKY_NOTE,
     CellResult,
+    blocks,
     by_setting,
     cell_of,
     chance_levels,
     common,
     confusion_counts,
     count,
+    dataset_name,
     duration,
     interval,
     leaderboard,
     mean_and_sd,
     number,
+    part_name,
     percent,
     shown_numbers,
     statistic,
@@ -55,7 +58,9 @@ _INTERVALS = {
 }
 _SPLIT_NUMBERS = (
     ("track", "Shared tracks"),
-    ("audio", "Shared recordings"),
+    ("file", "Shared files"),
+    ("audio", "Shared audio"),
+    ("recording", "Shared recordings"),
     ("artist", "Shared artists"),
     ("album", "Shared albums"),
 )
@@ -173,10 +178,10 @@ def build_report(
 
     Args:
         results: One result a cell.
-        datasets: The quality report of each dataset: ``dataset`` (its name), ``title``, ``citation``, ``licence``,
-            ``n_clips``, ``n_usable``, ``n_quarantined``, ``total_duration_s``, ``genres`` (genre to ``clips``,
-            ``usable`` and ``artists``) and ``faults`` (with ``track_id``, ``path``, ``fault``, ``detail`` and
-            ``quarantined``).
+        datasets: The quality report of each dataset: ``dataset`` (its name), ``subset`` (with ``name``), ``title``,
+            ``citation``, ``licence``, ``n_clips``, ``n_usable``, ``n_quarantined``, ``total_duration_s``, ``genres``
+            (genre to ``clips``, ``usable`` and ``artists``) and ``faults`` (with ``track_id``, ``path``, ``fault``,
+            ``detail`` and ``quarantined``).
         splits: The report of each split, as in :class:`~genre_pipeline.splits.splitting.SplitResult`. Keys that it
             lacks are shown as unknown.
         title: The page's title.
@@ -252,9 +257,9 @@ def build_markdown(results: Sequence[CellResult]) -> str:
     lines = ["# Leaderboard", "", f"{_scope(frame)} {reading}"]
     if frame["leaky"].any():
         lines += ["", f"**LEAKY. {LEAKY_NOTE}**"]
-    for (dataset, protocol), rows in frame.groupby(["dataset", "protocol"], sort=True):
+    for dataset, protocol, rows in blocks(frame):
         chance = f"always the largest genre: {common(rows['chance_largest_class'].map(percent))} %"
-        lines += ["", f"## {_markdown(str(dataset))} · {_markdown(str(protocol))}", ""]
+        lines += ["", f"## {_markdown(dataset)} · {_markdown(protocol)}", ""]
         lines += [f"{common(rows['statistic'])}; {common(rows['n_genres'])} genres; {chance}.", ""]
         lines += [
             "| model | feature | accuracy | interval | balanced | macro-F1 | segments | parameters | training |",
@@ -305,7 +310,7 @@ def _accuracy(result: CellResult) -> tuple[float, float, float]:
 
 def _full_name(result: CellResult) -> str:
     cell = cell_of(result)
-    return " · ".join([cell.dataset, cell.protocol, cell.model, cell.feature])
+    return " · ".join([dataset_name(result), cell.protocol, cell.model, cell.feature])
 
 
 def _name(result: CellResult, looks: Looks) -> str:
@@ -327,7 +332,7 @@ def _finding(group: Sequence[CellResult], looks: Looks) -> Finding:
     else:
         certainty = "No other interval reaches its own." if others else "It is the only model here."
     return Finding(
-        dataset=cell_of(best).dataset,
+        dataset=dataset_name(best),
         protocol=cell_of(best).protocol,
         model=cell_of(best).model,
         feature=cell_of(best).feature,
@@ -367,16 +372,20 @@ def _leaderboard_row(row: Mapping[Any, Any]) -> list[Entry]:
     shares = ("track_balanced_accuracy_mean", "track_macro_f1_mean", "segment_accuracy_mean", "chance_largest_class")
     return [
         Entry(row["model"], badge="LEAKY" if row["leaky"] else ""),
-        Entry(row["dataset"]),
+        Entry(part_name(row["dataset"], row["subset"])),
         Entry(row["protocol"]),
         Entry(row["feature"]),
         Entry(mean_and_sd(mean, row["track_accuracy_sd"]), sort=mean),
         Entry(interval(low, high, _NONE), sort=low, glyph=Glyph(mean, low, high, row["chance_largest_class"])),
-        *(Entry(percent(row[key], _NONE), sort=row[key]) for key in shares),
+        *(_share_entry(row[key]) for key in shares),
         Entry(row["statistic"].removeprefix("mean of ")),
         _count_entry(row["n_parameters"]),
         Entry(duration(row["training_s"]), sort=row["training_s"]),
     ]
+
+
+def _share_entry(share: float) -> Entry:
+    return Entry(percent(share, _NONE), sort=share)
 
 
 def _count_entry(value: Any) -> Entry:
@@ -404,9 +413,9 @@ def _view(
     return FigureView(key, title, caption, {"data": content["data"], "layout": layout}, options, menu)
 
 
-def _setting(setting: tuple[str, str], group: Sequence[CellResult]) -> str:
+def _setting(group: Sequence[CellResult]) -> str:
     leaky = " (LEAKY)" if any(result["leaky"] for result in group) else ""
-    return f"{' · '.join(setting)}{leaky}"
+    return f"{dataset_name(group[0])} · {cell_of(group[0]).protocol}{leaky}"
 
 
 def _accuracy_view(setting: tuple[str, str], group: Sequence[CellResult], looks: Looks) -> FigureView:
@@ -419,7 +428,7 @@ def _accuracy_view(setting: tuple[str, str], group: Sequence[CellResult], looks:
     return _view(
         figures.accuracy_comparison(group, looks=looks),
         key=f"accuracy-{'-'.join(setting)}",
-        title=_setting(setting, group),
+        title=_setting(group),
         captions=caption,
         height=34 * len(group) + 80,
     )
@@ -429,7 +438,7 @@ def _curves_view(setting: tuple[str, str], group: Sequence[CellResult], looks: L
     return _view(
         figures.learning_curves(group, looks=looks),
         key=f"curves-{'-'.join(setting)}",
-        title=_setting(setting, group),
+        title=_setting(group),
         captions={quantity.title: _curves_caption(group, quantity, looks) for quantity in figures.QUANTITIES},
         height=360,
         menu="Quantity",
@@ -492,7 +501,7 @@ def _dataset_view(report: Mapping[str, Any]) -> DatasetView:
         for fault in faults[:_MAX_FAULTS]
     ]
     return DatasetView(
-        name=report["dataset"],
+        name=part_name(report["dataset"], report["subset"]["name"]),
         title=report["title"],
         facts={
             "Clips": count(report["n_clips"]),
@@ -522,39 +531,45 @@ def _splits_table(splits: Sequence[Mapping[str, Any]]) -> Table:
         Column("Protocol"),
         Column("Dataset"),
         Column("Design"),
+        Column("Promises apart"),
         Column("Repeats", numeric=True),
         Column("Tracks", numeric=True),
         *(Column(title, numeric=True) for _, title in _SPLIT_NUMBERS),
         Column("Artist unknown", numeric=True),
-        Column("Imbalance (points)", numeric=True),
+        *(Column(f"Imbalance of {split} (points)", numeric=True) for split in _SPLITS),
         Column("Split hash"),
     ]
     caption = (
-        "Different values found on two sides of a split in any repeat. Imbalance: the largest difference, over repeats "
-        "and genres, between a genre's percentage of the test split and of all tracks."
+        "Different values found on two sides of a split in any repeat; near-duplicates are one recording. Imbalance: "
+        "the largest difference, over repeats and genres, between a genre's percentage of that side and of all sides."
     )
     return Table(caption, columns, [_split_row(report) for report in splits])
 
 
 def _split_row(report: Mapping[str, Any]) -> list[Entry]:
     shared = report.get("leaks", {}).get("overall", {})
-    imbalance = number(report.get("stratification_imbalance"))
+    imbalance = report.get("stratification_imbalance", {})
     return [
         Entry(report["protocol"], badge="LEAKY" if report.get("leaky") else ""),
-        Entry(report["dataset"]),
+        Entry(_split_name(report)),
         Entry(report.get("design", _NONE)),
+        Entry(", ".join(report.get("promises", [])) or _NONE),
         _count_entry(report.get("n_repeats")),
         _count_entry(report.get("n_tracks")),
         *(_count_entry(shared.get(kind)) for kind, _ in _SPLIT_NUMBERS),
         _count_entry(report.get("unknown_artist_tracks")),
-        Entry(percent(imbalance, _NONE), sort=imbalance),
+        *(_share_entry(number(imbalance.get(split))) for split in _SPLITS),
         Entry(report.get("split_hash", _NONE)),
     ]
 
 
+def _split_name(report: Mapping[str, Any]) -> str:
+    return part_name(report["dataset"], report.get("subset", ""))
+
+
 def _leak_examples(splits: Sequence[Mapping[str, Any]]) -> list[str]:
     return [
-        f"{report['dataset']} · {report['protocol']}, repeat {example['repeat']}: {kind} “{example['value']}” is in "
+        f"{_split_name(report)} · {report['protocol']}, repeat {example['repeat']}: {kind} “{example['value']}” is in "
         f"{example['splits'][0]} ({example['track_ids'][0]}) and {example['splits'][1]} ({example['track_ids'][1]})."
         for report in splits
         for kind, examples in report.get("leaks", {}).get("examples", {}).items()
@@ -563,7 +578,7 @@ def _leak_examples(splits: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _cells_table(groups: Mapping[tuple[str, str], Sequence[CellResult]]) -> Table:
-    words = ("Model", "Dataset", "Protocol", "Feature", "Part of the dataset", "Epoch chosen", "Precision")
+    words = ("Model", "Dataset", "Protocol", "Feature", "Epoch chosen", "Precision")
     numbers = ("Genres", *(f"{split} {unit}" for unit in ("tracks", "segments") for split in _SPLITS))
     more = ("Segment (s)", "Seed", "Parameters", "Training", "Inference", "Shared artists")
     columns = [
@@ -577,10 +592,10 @@ def _cells_table(groups: Mapping[tuple[str, str], Sequence[CellResult]]) -> Tabl
 
 def _cell_row(result: CellResult) -> list[Entry]:
     cell = cell_of(result)
-    words = (result["dataset_note"] or "all", result["selection"], result["precision"])
+    words = (result["selection"], result["precision"])
     return [
         Entry(cell.model, badge="LEAKY" if result["leaky"] else ""),
-        *(Entry(text) for text in (cell.dataset, cell.protocol, cell.feature, *words)),
+        *(Entry(text) for text in (dataset_name(result), cell.protocol, cell.feature, *words)),
         _count_entry(len(result["genres"])),
         *(_count_entry(result["n_tracks"][split]) for split in _SPLITS),
         *(_count_entry(result["n_segments"][split]) for split in _SPLITS),

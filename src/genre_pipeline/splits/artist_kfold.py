@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 
-import numpy as np
 import pandas as pd
 
-from genre_pipeline.splits.base import PROTOCOLS, Assignment, ProtocolSpec, SplitContext, artist_groups
-from genre_pipeline.splits.folds import KFoldBlock, check_divisible, n_repeats, rotate
+from genre_pipeline.splits.base import PROTOCOLS, Assignment, ProtocolSpec, SplitContext
+from genre_pipeline.splits.folds import KFoldBlock, balanced_folds, check_divisible, n_repeats, rotate
+from genre_pipeline.splits.identities import linked_groups
 
 
 def split(tracks: pd.DataFrame, block: KFoldBlock, context: SplitContext) -> Assignment:
     """Give each artist one fold, keeping the genres' proportions alike.
 
-    A track of unknown artist counts as an artist of its own. The artist filter is that of Pampalk, Flexer and
-    Widmer (ISMIR 2005); the assignment is scikit-learn's ``StratifiedGroupKFold``.
+    A track of unknown artist counts as an artist of its own. Artists who share a recording (or its bytes, or its
+    samples) stay together: the same music under another name would be a leak as well. The artist filter is that of
+    Pampalk, Flexer and Widmer (ISMIR 2005); how even the folds are is said in
+    :func:`~genre_pipeline.splits.folds.balanced_folds`.
 
     Args:
         tracks: The usable tracks, sorted by track id.
@@ -25,23 +27,15 @@ def split(tracks: pd.DataFrame, block: KFoldBlock, context: SplitContext) -> Ass
     Raises:
         SplitError: If a genre has fewer artists than folds.
     """
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    groups = artist_groups(tracks)
+    groups, genres = linked_groups(tracks), tracks["genre"].to_numpy(dtype=str)
     check_divisible(
-        Counter(genre for _, genre in set(zip(groups.tolist(), tracks["genre"], strict=True))),
-        unit="artists (a track of unknown artist counts as one)",
+        Counter(genre for _, genre in set(zip(groups.tolist(), genres.tolist(), strict=True))),
+        unit="artists (a track of unknown artist counts as one, and so do artists who share a recording)",
         n_parts=block.n_folds,
         protocol=context.protocol,
         remedy=f"lower protocols.{context.protocol}.n_folds (at least 3)",
     )
-    # Shuffled here: scikit-learn 1.7, when it shuffles, forgets which group has which genres.
-    shuffled = np.random.default_rng(block.seed).permutation(groups.max() + 1)[groups]
-    folds = np.empty(len(tracks), dtype=np.intp)
-    genres = tracks["genre"].to_numpy(dtype=str)
-    for fold, (_, members) in enumerate(StratifiedGroupKFold(block.n_folds).split(genres, genres, shuffled)):
-        folds[members] = fold
-    return Assignment(rotate(folds, block))
+    return Assignment(rotate(balanced_folds(groups, genres, n_folds=block.n_folds, seed=block.seed), block))
 
 
 PROTOCOLS.register(
@@ -49,7 +43,7 @@ PROTOCOLS.register(
         name="artist_kfold",
         block=KFoldBlock,
         split=split,
-        promises=frozenset({"track", "audio", "artist"}),
+        promises=frozenset({"track", "file", "audio", "recording", "artist"}),
         leaky=False,
         design="kfold",
         n_repeats=n_repeats,

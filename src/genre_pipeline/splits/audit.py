@@ -9,21 +9,26 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from genre_pipeline.splits.base import SPLITS, artist_keys
+from genre_pipeline.splits.base import SPLITS
+from genre_pipeline.splits.identities import identities, value_codes
 
 # [?] Enough to see what kind of thing leaks.
 MAX_EXAMPLES = 5
+# An album in common is a hint, not a leak: its tracks are other recordings, and its artist counts by itself.
+LEAKS = ("track", "file", "audio", "recording", "artist")
+_PAIRS = tuple(combinations(SPLITS, 2))
 
 
 def leak_audit(tracks: pd.DataFrame, labels: NDArray[np.str_]) -> dict[str, Any]:
-    """Find tracks, recordings, artists and albums that stand on more than one side in the same repeat.
+    """Find what stands on more than one side in the same repeat.
 
-    Unknown artists and albums, and tracks without an audio hash, are not compared. An album is one only together
-    with its artist: many are called "Greatest Hits".
+    Tracks, files (by a hash of their bytes), audio (by a hash of the decoded samples), recordings (near-duplicates
+    count as one), artists and albums are compared; what is unknown is not.
 
     Args:
-        tracks: The tracks, with ``track_id``, ``audio_hash``, ``artist`` and ``album``.
-        labels: Side of each track, ``""`` where left out, shape ``(n_repeats, n_tracks)``.
+        tracks: The tracks, see :func:`~genre_pipeline.splits.identities.identities`; a track that the split divides has
+            a row for each of its pieces.
+        labels: Side of each row, ``""`` where left out, shape ``(n_repeats, n_rows)``.
 
     Returns:
         Plain JSON types: ``overall`` (kind to the number of different values shared in any repeat), ``per_repeat``
@@ -31,47 +36,43 @@ def leak_audit(tracks: pd.DataFrame, labels: NDArray[np.str_]) -> dict[str, Any]
         the repeat, the sides, and one track of each).
 
     Example:
-        >>> tracks = pd.DataFrame({"track_id": ["a", "b"], "audio_hash": ["1", "2"], "artist": "X", "album": ""})
+        >>> tracks = pd.DataFrame({"track_id": ["a", "b"], "content_hash": ["1", "2"], "audio_hash": ["3", "4"],
+        ...                        "recording": ["a", "b"], "artist": "X", "album": ""})
         >>> leak_audit(tracks, np.array([["train", "test"]]))["overall"]
-        {'track': 0, 'audio': 0, 'artist': 1, 'album': 0}
+        {'track': 0, 'file': 0, 'audio': 0, 'recording': 0, 'artist': 1, 'album': 0}
     """
-    identities = _identities(tracks)
-    ids = tracks["track_id"].to_numpy(dtype=object)
-    shared: dict[str, set[str]] = {kind: set() for kind in identities}
-    examples: dict[str, list[dict[str, Any]]] = {kind: [] for kind in identities}
+    known = identities(tracks)
+    codes = {kind: value_codes(values) for kind, values in known.items()}
+    shared = {kind: np.zeros(int(each.max(initial=-1)) + 1, dtype=np.bool_) for kind, each in codes.items()}
+    examples: dict[str, list[dict[str, Any]]] = {kind: [] for kind in codes}
     per_repeat = []
     for repeat, row in enumerate(labels):
-        counts: dict[str, Any] = {"repeat": repeat}
-        for one, other in combinations(SPLITS, 2):
-            found = {kind: _shared(values, row == one, row == other) for kind, values in identities.items()}
-            counts[f"{one}_{other}"] = {kind: len(values) for kind, values in found.items()}
-            for kind, values in found.items():
-                fresh = sorted(values - shared[kind])[: MAX_EXAMPLES - len(examples[kind])]
-                shared[kind] |= values
-                for value in fresh:
-                    same = identities[kind] == value
-                    pair = [str(ids[same & (row == side)][0]) for side in (one, other)]
-                    example = {"value": value, "repeat": repeat, "splits": [one, other], "track_ids": pair}
-                    examples[kind].append(example)
+        members = {side: np.flatnonzero(row == side) for side in SPLITS}
+        counts: dict[str, Any] = {"repeat": repeat, **{f"{one}_{other}": {} for one, other in _PAIRS}}
+        for kind, each in codes.items():
+            present = {side: _present(each[rows], len(shared[kind])) for side, rows in members.items()}
+            for one, other in _PAIRS:
+                found = present[one] & present[other]
+                counts[f"{one}_{other}"][kind] = int(found.sum())
+                fresh = np.flatnonzero(found & ~shared[kind])[: MAX_EXAMPLES - len(examples[kind])]
+                shared[kind] |= found
+                for code in fresh:
+                    pair = [int(members[side][np.argmax(each[members[side]] == code)]) for side in (one, other)]
+                    examples[kind].append(
+                        {
+                            "value": str(known[kind].iloc[pair[0]]),
+                            "repeat": repeat,
+                            "splits": [one, other],
+                            "track_ids": [str(tracks["track_id"].iloc[member]) for member in pair],
+                        }
+                    )
         per_repeat.append(counts)
-    overall = {kind: len(values) for kind, values in shared.items()}
+    overall = {kind: int(each.sum()) for kind, each in shared.items()}
     return {"overall": overall, "per_repeat": per_repeat, "examples": examples}
 
 
-def _identities(tracks: pd.DataFrame) -> dict[str, NDArray[np.object_]]:
-    """Return what each track is recognised by, ``""`` where unknown."""
-    artists = artist_keys(tracks).tolist()
-    albums = [" ".join(album.split()).casefold() for album in tracks["album"]]
-    return {
-        "track": tracks["track_id"].to_numpy(dtype=object),
-        "audio": tracks["audio_hash"].to_numpy(dtype=object),
-        "artist": np.array(artists, dtype=object),
-        "album": np.array(
-            [f"{artist}: {album}" if artist and album else "" for artist, album in zip(artists, albums, strict=True)],
-            dtype=object,
-        ),
-    }
-
-
-def _shared(values: NDArray[np.object_], one: NDArray[np.bool_], other: NDArray[np.bool_]) -> set[str]:
-    return (set(values[one]) & set(values[other])) - {""}
+def _present(codes: NDArray[np.intp], n_values: int) -> NDArray[np.bool_]:
+    """Return which values there are, shape ``(n_values,)``."""
+    present = np.zeros(n_values, dtype=np.bool_)
+    present[codes[codes >= 0]] = True
+    return present

@@ -16,7 +16,7 @@ from genre_pipeline.registry import Registry
 
 SPLITS = ("train", "validation", "test")
 
-Promise = Literal["track", "audio", "artist"]
+Promise = Literal["track", "file", "audio", "recording", "artist"]
 Design = Literal["kfold", "resampled", "seeds"]
 
 
@@ -27,12 +27,15 @@ class ProtocolBlock(Block):
         kind: Registered name of the protocol.
         seed: Seed of everything random in the split.
         repeats: How often models are trained and tested; none for the protocol's own number.
+        promises: What must not stand on two sides, besides what the kind of protocol promises by itself; a split that
+            breaks it is an error.
     """
 
     kind: str
-    # scikit-learn takes seeds of 32 bits.
+    # [?] 32 bits: what every random generator takes.
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
     repeats: int | None = Field(default=None, ge=1)
+    promises: tuple[Promise, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,12 +58,16 @@ class Assignment:
     """A protocol's decision.
 
     Attributes:
-        labels: ``train``, ``validation``, ``test``, or ``""`` for a track left out; shape ``(n_repeats, n_tracks)``.
+        labels: ``train``, ``validation``, ``test``, or ``""`` for what is left out; shape ``(n_repeats, n_tracks)``, or
+            ``(n_repeats, n_pieces)``.
         listed: The track ids that the protocol knows by name, whether the dataset has them or not.
+        pieces: Where tracks are divided, one row a piece: ``row`` (the track's position in the table), ``start_s`` and
+            ``end_s``; sorted by ``row`` and ``start_s``. None where every track stands on one side as a whole.
     """
 
     labels: NDArray[np.str_]
     listed: frozenset[str] = frozenset()
+    pieces: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -72,11 +79,14 @@ class ProtocolSpec:
         block: Class of its parameters.
         split: Assigns tracks, sorted by track id and free of quarantined ones, to the sides of each repeat. Raises
             :class:`~genre_pipeline.errors.SplitError` where they are too few.
-        promises: What never stands on two sides of one repeat. What is not promised is only counted.
+        promises: What never stands on two sides of one repeat; a block may add to it. What is not promised is only
+            counted.
         leaky: Whether recordings or artists stand on two sides by design.
         design: How repeats relate, which decides the confidence interval: ``kfold`` (disjoint test folds),
             ``resampled`` (independent, overlapping test sets) or ``seeds`` (one split, another training seed).
         n_repeats: Number of repeats, from the block.
+        only_by_name: Whether a protocol of this kind must bear the kind's name, so that nobody uses it unknowingly and
+            every file, row and tag says it.
     """
 
     name: str
@@ -86,34 +96,7 @@ class ProtocolSpec:
     leaky: bool
     design: Design
     n_repeats: Callable[[Any], int]
+    only_by_name: bool = False
 
 
 PROTOCOLS: Registry[ProtocolSpec] = Registry("protocol kind", package="genre_pipeline.splits")
-
-
-def artist_keys(tracks: pd.DataFrame) -> pd.Series[str]:
-    """Return each track's artist in one spelling: lower case, single spaces; ``""`` where unknown.
-
-    Example:
-        >>> artist_keys(pd.DataFrame({"artist": ["Bob  Marley", "bob marley ", ""]})).tolist()
-        ['bob marley', 'bob marley', '']
-    """
-    spelt = [" ".join(artist.split()).casefold() for artist in tracks["artist"]]
-    return pd.Series(spelt, index=tracks.index, dtype="string")
-
-
-def artist_groups(tracks: pd.DataFrame) -> NDArray[np.intp]:
-    """Number the tracks' artists; a track of unknown artist is a group of its own.
-
-    Returns:
-        Codes from 0, shape ``(n_tracks,)``, in order of appearance.
-
-    Example:
-        >>> tracks = pd.DataFrame({"track_id": ["a", "b", "c", "d"], "artist": ["X", "", "X", ""]})
-        >>> artist_groups(tracks).tolist()
-        [0, 1, 0, 2]
-    """
-    keys = artist_keys(tracks)
-    owners = [("artist", key) if key else ("track", track) for key, track in zip(keys, tracks["track_id"], strict=True)]
-    codes: dict[tuple[str, str], int] = {}
-    return np.array([codes.setdefault(owner, len(codes)) for owner in owners], dtype=np.intp)

@@ -18,8 +18,8 @@ from genre_pipeline.splits.base import (
     ProtocolBlock,
     ProtocolSpec,
     SplitContext,
-    artist_groups,
 )
+from genre_pipeline.splits.identities import linked_groups
 
 
 class OfficialBlock(ProtocolBlock):
@@ -78,12 +78,16 @@ def _parts(block: OfficialBlock, context: SplitContext) -> Mapping[str, str]:
 
 
 def _carve(training: pd.DataFrame, block: OfficialBlock) -> NDArray[np.str_]:
-    """Move whole artists from training to validation, until each genre has about the share asked for.
+    """Move whole artists, with all who share a recording with them, until each genre has about the share asked for.
 
     Artists are tried in random order, and one is moved where that brings the genres' counts nearer (in L1 distance)
-    to the wanted ones. A genre whose artists are all too large for that gives its smallest.
+    to the wanted ones. A genre whose artists are all too large for that gives its smallest. So a genre whose artists
+    have no other misses the wanted count by at most half of its largest artist, or gives its smallest artist alone:
+    an artist of v tracks is moved only where less than v / 2 are too many afterwards, and left only where at most
+    v / 2 are missing.
     """
-    counts = pd.crosstab(artist_groups(training), training["genre"].to_numpy(dtype=object)).to_numpy()
+    groups = linked_groups(training)
+    counts = pd.crosstab(groups, training["genre"].to_numpy(dtype=object)).to_numpy()
     wanted = block.validation_ratio * counts.sum(axis=0)
     moved = np.zeros(len(counts), dtype=bool)
     held = np.zeros_like(wanted)
@@ -95,7 +99,7 @@ def _carve(training: pd.DataFrame, block: OfficialBlock) -> NDArray[np.str_]:
         if not counts[moved, genre].any():
             owners = np.flatnonzero(counts[:, genre])
             moved[owners[np.argmin(counts[owners].sum(axis=1))]] = True
-    return np.where(moved[artist_groups(training)], "validation", "train")
+    return np.where(moved[groups], "validation", "train")
 
 
 PROTOCOLS.register(

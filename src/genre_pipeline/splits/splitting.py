@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,21 +12,26 @@ from numpy.typing import NDArray
 
 from genre_pipeline.errors import SplitError
 from genre_pipeline.fingerprints import fingerprint
-from genre_pipeline.splits.audit import leak_audit
-from genre_pipeline.splits.base import SPLITS, Assignment, ProtocolBlock, ProtocolSpec, SplitContext, artist_keys
+from genre_pipeline.splits.audit import LEAKS, leak_audit
+from genre_pipeline.splits.base import SPLITS, Assignment, ProtocolBlock, ProtocolSpec, SplitContext
+from genre_pipeline.splits.identities import artist_keys
 
 # Raised whenever a protocol's splits change for the same tracks and parameters.
-_VERSION = 1
+_VERSION = 2
 # [?] A list that names hundreds of absent tracks is told by the number.
 _MAX_NAMED = 20
 
+_COPIES = (
+    "Quarantine duplicates (add 'duplicate_file' and 'duplicate_audio' to the dataset's 'quarantine') so that one of "
+    "each remains."
+)
+_NEAR_COPIES = "Add 'near_duplicate' to the dataset's 'quarantine' so that one of each remains."
 _BROKEN = {
-    "track": "The track table names a track twice; every track_id must be there once.",
-    "audio": (
-        "The same audio is there under different tracks. Quarantine duplicates (add 'duplicate_file' and "
-        "'duplicate_audio' to the dataset's 'quarantine') so that one of each remains."
-    ),
-    "artist": "This is a fault of the protocol's rule, not of the data.",
+    "track": "Name every track once, and give it one side.",
+    "file": f"The same file is there under different tracks. {_COPIES}",
+    "audio": f"The same audio is there under different tracks. {_COPIES}",
+    "recording": f"The same recording is there under different tracks. {_NEAR_COPIES}",
+    "artist": "Keep artists together with the protocol kind 'artist_kfold', or correct the list or the artists' names.",
 }
 
 
@@ -36,14 +40,19 @@ class SplitResult:
     """A split and what is known of it.
 
     Attributes:
-        table: One row per repeat and track, sorted by both: ``repeat``, ``track_id``, ``genre``, ``split``.
-        report: Plain JSON types: ``dataset``, ``protocol`` (its name), ``kind``, ``parameters``, ``design``,
-            ``promises``, ``leaky`` (by design, or because the audit found shared tracks, audio or artists), ``genres``,
-            ``n_tracks``, ``n_repeats``, ``split_hash``, ``counts`` (per repeat: split to genre to tracks),
-            ``stratification_imbalance`` (the largest absolute difference, over repeats and genres, of a genre's
-            proportion in the test split and in all), ``leaks`` (see :func:`~genre_pipeline.splits.audit.leak_audit`),
-            ``unknown_artist_tracks``, ``left_out`` (``quarantined`` and ``not_listed``, numbers) and
-            ``listed_not_present`` (``n_tracks`` and up to 20 ``track_ids``).
+        table: One row per repeat and track, sorted by both: ``repeat``, ``track_id``, ``genre``, ``split``, ``leaky``
+            (the same in every row, as in the report). Where a protocol divides tracks, a row per repeat and piece, with
+            ``start_s`` and ``end_s`` after ``track_id``. Its ``attrs``, which Parquet keeps, are the report's
+            ``dataset``, ``subset``, ``protocol``, ``split_hash`` and ``leaky``.
+        report: Plain JSON types: ``dataset``, ``subset`` (what part of the dataset it is, empty for all of it),
+            ``protocol`` (its name), ``split_hash``, ``leaky`` (by design, or because the audit found shared tracks,
+            files, audio, recordings or artists), ``kind``, ``parameters``, ``design``, ``promises``, ``genres``,
+            ``unit`` (``track`` or ``piece``), ``n_tracks``, ``n_units``, ``n_repeats``, ``counts`` (per repeat: split
+            to genre to units), ``stratification_imbalance`` (for each split, the largest absolute difference, over
+            repeats and genres, of a genre's proportion there and in all), ``leaks`` (see
+            :func:`~genre_pipeline.splits.audit.leak_audit`), ``unknown_artist_tracks``, ``left_out`` (``quarantined``
+            and ``not_listed``, numbers), ``listed_not_present`` and ``listed_quarantined`` (``n_tracks`` and up to 20
+            ``track_ids`` that a list names and no split has).
     """
 
     table: pd.DataFrame
@@ -58,10 +67,11 @@ def split_tracks(
     dataset: str,
     official: Mapping[str, Mapping[str, str]],
     protocol: str | None = None,
+    subset: str = "",
 ) -> SplitResult:
     """Split tracks under a protocol, and check what it promises.
 
-    The result does not depend on the order of the rows, and is the same for the same seed.
+    The result does not depend on the order of the rows or on the machine, and is the same for the same seed.
 
     Args:
         tracks: The track table, see :data:`~genre_pipeline.datasets.base.TRACK_COLUMNS`. Quarantined tracks are left
@@ -71,6 +81,7 @@ def split_tracks(
         dataset: The dataset's name, part of the split's hash.
         official: The dataset's official splits; may be empty for protocols that make their own.
         protocol: The protocol's name in the YAML, for messages and the report; by default its kind.
+        subset: What part of the dataset the tracks are, in words, empty for all of it; part of the split's hash.
 
     Returns:
         The split table and its report.
@@ -84,34 +95,42 @@ def split_tracks(
     usable = ordered[~ordered["quarantined"]].reset_index(drop=True)
     _check_genres(ordered, usable, context)
     assignment = spec.split(usable, block, context)
-    table = _table(usable, assignment.labels)
+    units, labels = _units(usable, assignment)
     genres = sorted(ordered["genre"].unique())
-    counts = _counts(table, genres)
+    counts = _counts(units, labels, genres)
     _check_sides(counts, usable, assignment, context)
-    leaks = leak_audit(usable, assignment.labels)
-    _check_promises(leaks, spec, context)
-    included = usable[(assignment.labels != "").any(axis=0)]
-    absent = sorted(assignment.listed - set(ordered["track_id"]))
-    report = {
+    leaks = leak_audit(units, labels)
+    promises = spec.promises | set(block.promises)
+    _check_promises(leaks, promises, context)
+    marks = {
         "dataset": dataset,
+        "subset": subset,
         "protocol": context.protocol,
+        "split_hash": _split_hash(units, labels, dataset=dataset, subset=subset, genres=genres),
+        "leaky": spec.leaky or any(leaks["overall"][kind] for kind in LEAKS),
+    }
+    included = units.drop_duplicates("track_id")
+    quarantined = set(ordered["track_id"][ordered["quarantined"]])
+    report = {
+        **marks,
         "kind": spec.name,
         "parameters": block.dump(),
         "design": spec.design,
-        "promises": sorted(spec.promises),
-        "leaky": spec.leaky or any(leaks["overall"][kind] for kind in ("track", "audio", "artist")),
+        "promises": sorted(promises),
         "genres": genres,
+        "unit": "track" if assignment.pieces is None else "piece",
         "n_tracks": len(included),
-        "n_repeats": len(assignment.labels),
-        "split_hash": _split_hash(table, genres, dataset),
+        "n_units": len(units),
+        "n_repeats": len(labels),
         "counts": counts,
         "stratification_imbalance": _imbalance(counts),
         "leaks": leaks,
         "unknown_artist_tracks": int((artist_keys(included) == "").sum()),
         "left_out": {"quarantined": len(ordered) - len(usable), "not_listed": len(usable) - len(included)},
-        "listed_not_present": {"n_tracks": len(absent), "track_ids": absent[:_MAX_NAMED]},
+        "listed_not_present": _named(assignment.listed - set(ordered["track_id"])),
+        "listed_quarantined": _named(assignment.listed & quarantined),
     }
-    return SplitResult(table, report)
+    return SplitResult(_table(units, labels, marks), report)
 
 
 def _check_genres(tracks: pd.DataFrame, usable: pd.DataFrame, context: SplitContext) -> None:
@@ -130,25 +149,34 @@ def _check_genres(tracks: pd.DataFrame, usable: pd.DataFrame, context: SplitCont
         )
 
 
-def _table(tracks: pd.DataFrame, labels: NDArray[np.str_]) -> pd.DataFrame:
-    n_repeats, n_tracks = labels.shape
-    table = pd.DataFrame(
-        {
-            "repeat": np.repeat(np.arange(n_repeats, dtype=np.int64), n_tracks),
-            "track_id": np.tile(tracks["track_id"].to_numpy(dtype=object), n_repeats),
-            "genre": np.tile(tracks["genre"].to_numpy(dtype=object), n_repeats),
-            "split": labels.ravel().astype(object),
-        }
-    ).astype({"track_id": "string", "genre": "string", "split": "string"})
-    return table[table["split"] != ""].reset_index(drop=True)
+def _units(tracks: pd.DataFrame, assignment: Assignment) -> tuple[pd.DataFrame, NDArray[np.str_]]:
+    """Return the tracks, or their pieces, that stand on any side, and their labels."""
+    pieces = assignment.pieces
+    units = tracks
+    if pieces is not None:
+        units = tracks.take(pieces["row"].to_numpy()).reset_index(drop=True)
+        units = units.assign(start_s=pieces["start_s"].to_numpy(), end_s=pieces["end_s"].to_numpy())
+    included = (assignment.labels != "").any(axis=0)
+    return units[included].reset_index(drop=True), assignment.labels[:, included]
 
 
-def _counts(table: pd.DataFrame, genres: list[str]) -> list[dict[str, dict[str, int]]]:
-    """Return, for each repeat, split to genre to the number of tracks."""
-    sizes = table.groupby(["repeat", "split", "genre"]).size().to_dict()
+def _table(units: pd.DataFrame, labels: NDArray[np.str_], marks: dict[str, Any]) -> pd.DataFrame:
+    columns = [column for column in ("track_id", "start_s", "end_s", "genre") if column in units]
+    table = pd.concat([units[columns]] * len(labels), ignore_index=True)
+    table.insert(0, "repeat", np.repeat(np.arange(len(labels), dtype=np.int64), len(units)))
+    table["split"] = pd.Series(labels.ravel(), dtype="string")
+    table["leaky"] = marks["leaky"]
+    table = table[table["split"] != ""].reset_index(drop=True)
+    table.attrs.update(marks)
+    return table
+
+
+def _counts(units: pd.DataFrame, labels: NDArray[np.str_], genres: list[str]) -> list[dict[str, dict[str, int]]]:
+    """Return, for each repeat, split to genre to the number of tracks or pieces."""
+    codes = pd.Categorical(units["genre"], categories=genres).codes
+    sizes = [{split: np.bincount(codes[row == split], minlength=len(genres)) for split in SPLITS} for row in labels]
     return [
-        {split: {genre: int(sizes.get((repeat, split, genre), 0)) for genre in genres} for split in SPLITS}
-        for repeat in range(int(table["repeat"].max()) + 1 if len(table) else 1)
+        {split: dict(zip(genres, numbers.tolist(), strict=True)) for split, numbers in each.items()} for each in sizes
     ]
 
 
@@ -180,9 +208,9 @@ def _check_sides(
     )
 
 
-def _check_promises(leaks: dict[str, Any], spec: ProtocolSpec, context: SplitContext) -> None:
+def _check_promises(leaks: dict[str, Any], promises: Set[str], context: SplitContext) -> None:
     for promise, remedy in _BROKEN.items():
-        if promise in spec.promises and leaks["overall"][promise]:
+        if promise in promises and leaks["overall"][promise]:
             first = leaks["examples"][promise][0]
             one, other = first["track_ids"]
             raise SplitError(
@@ -192,17 +220,22 @@ def _check_promises(leaks: dict[str, Any], spec: ProtocolSpec, context: SplitCon
             )
 
 
-def _imbalance(counts: list[dict[str, dict[str, int]]]) -> float:
+def _imbalance(counts: list[dict[str, dict[str, int]]]) -> dict[str, float]:
+    # Shape (n_repeats, n_splits, n_genres).
     numbers = np.array([[list(splits[split].values()) for split in SPLITS] for splits in counts], dtype=np.float64)
-    test, everything = numbers[:, SPLITS.index("test")], numbers.sum(axis=1)
-    proportions = test / test.sum(axis=1, keepdims=True) - everything / everything.sum(axis=1, keepdims=True)
-    return float(np.abs(proportions).max())
+    everything = numbers.sum(axis=1, keepdims=True)
+    differences = numbers / numbers.sum(axis=2, keepdims=True) - everything / everything.sum(axis=2, keepdims=True)
+    return dict(zip(SPLITS, np.abs(differences).max(axis=(0, 2)).tolist(), strict=True))
 
 
-def _split_hash(table: pd.DataFrame, genres: list[str], dataset: str) -> str:
-    rows = "\n".join("\t".join(map(str, row)) for row in table.itertuples(index=False))
-    content = hashlib.sha256(rows.encode()).hexdigest()
-    return fingerprint("split", _VERSION, dataset=dataset, genres=genres, table=content)
+def _split_hash(units: pd.DataFrame, labels: NDArray[np.str_], **scope: Any) -> str:
+    columns = [column for column in ("track_id", "start_s", "end_s", "genre") if column in units]
+    content = {column: units[column].tolist() for column in columns}
+    return fingerprint("split", _VERSION, **scope, units=content, labels=labels.tolist())
+
+
+def _named(track_ids: Set[str]) -> dict[str, Any]:
+    return {"n_tracks": len(track_ids), "track_ids": sorted(track_ids)[:_MAX_NAMED]}
 
 
 def _listed(names: list[str]) -> str:

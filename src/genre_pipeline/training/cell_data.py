@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,7 +17,8 @@ from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.training.segments import SegmentSet
 
 # Raised whenever the same inputs would reach a model in another form.
-_VERSION = 1
+_VERSION = 2
+_SIDES = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,9 @@ class CellData:
     def join(cls, cell: str, *, split: pd.DataFrame, segments: pd.DataFrame, store: FeatureStore) -> CellData:
         """Bring split, segments and features together.
 
-        Tracks of the split that have no segment or no feature are left out; :attr:`left_out` names them.
+        A segment stands where its track does; where the split divides tracks, where the piece does that holds the
+        segment's centre. Tracks of the split that have no segment or no feature are left out; :attr:`left_out` names
+        them.
 
         Args:
             cell: The cell's name.
@@ -61,11 +65,16 @@ class CellData:
         return data
 
     @property
+    def leaky(self) -> bool:
+        """Whether the split lets something stand on two sides."""
+        return bool(self.split["leaky"].iloc[0])
+
+    @property
     def repeats(self) -> list[int]:
         """The repeats' numbers."""
         return [int(repeat) for repeat in sorted(self.split["repeat"].unique())]
 
-    @property
+    @cached_property
     def left_out(self) -> list[str]:
         """Tracks of the split that no model sees, because they are too short or could not be extracted."""
         return sorted(set(self.split["track_id"]) - set(self.segments["track_id"]))
@@ -75,17 +84,33 @@ class CellData:
         codes = pd.Categorical(self.segments["genre"], categories=list(self.genres)).codes
         return codes.astype(np.int64)
 
+    @cached_property
+    def _members(self) -> dict[tuple[int, str], NDArray[np.intp]]:
+        """For each repeat and side, the positions of its segments, in their order."""
+        unit_of_row, unit_of_segment = _matched(self.split, self.segments)
+        # The last place is for the segments that stand in no unit.
+        n_units = int(unit_of_row.max(initial=-1)) + 1
+        members = {}
+        for repeat in self.repeats:
+            for side in _SIDES:
+                chosen = np.zeros(n_units + 1, dtype=np.bool_)
+                chosen[unit_of_row[(self.split["repeat"] == repeat) & (self.split["split"] == side)]] = True
+                members[repeat, side] = np.flatnonzero(chosen[unit_of_segment])
+        return members
+
     def rows(self, repeat: int, side: str) -> pd.DataFrame:
         """Return the segments that stand on a side (``train``, ``validation``, ``test``) of a repeat."""
-        return self.segments[self._mask(repeat, side)].reset_index(drop=True)
+        return self.segments.take(self._members[repeat, side]).reset_index(drop=True)
 
     def segment_set(self, repeat: int, side: str) -> SegmentSet:
         """Return the features and targets of the segments on a side of a repeat."""
-        mask = self._mask(repeat, side).to_numpy()
-        return SegmentSet(self.store.gather(self.segments[mask]), self._targets[mask])
+        members = self._members[repeat, side]
+        return SegmentSet(self.store.gather(self.segments.take(members)), self._targets[members])
 
     def fingerprint(self, repeat: int, *sides: str) -> str:
         """Hash what the sides of a repeat consist of: audio, feature, segments, genres and sides.
+
+        Whether the split is leaky counts too, because it is written into what is made of them.
 
         Args:
             repeat: The repeat.
@@ -98,35 +123,62 @@ class CellData:
         content = hashlib.sha256()
         for side in sides:
             rows = self.rows(repeat, side)
-            table = rows[["track_id", "start_frame", "n_frames", "genre"]].assign(audio=rows["track_id"].map(audio))
-            content.update(f"{side}\n{table.to_csv(index=False)}".encode())
+            codes, track_ids = pd.factorize(rows["track_id"])
+            genres = rows["genre"].to_numpy(dtype=object)[np.unique(codes, return_index=True)[1]]
+            tracks = [track_ids.tolist(), audio.loc[track_ids].tolist(), genres.tolist()]
+            content.update(json.dumps([side, len(rows), tracks]).encode())
+            for column in (codes, rows["start_frame"], rows["n_frames"]):
+                content.update(np.asarray(column, dtype="<i8").tobytes())
         return fingerprint(
-            "cell_data", _VERSION, feature=self.store.spec_hash, genres=list(self.genres), rows=content.hexdigest()
+            "cell_data",
+            _VERSION,
+            feature=self.store.spec_hash,
+            genres=list(self.genres),
+            leaky=self.leaky,
+            rows=content.hexdigest(),
         )
 
     def counts(self) -> tuple[dict[str, float], dict[str, float]]:
         """Return the mean number over repeats of tracks and of segments on each side."""
+        codes = pd.factorize(self.segments["track_id"])[0]
         tracks, segments = {}, {}
-        for side in ("train", "validation", "test"):
-            rows = [self.rows(repeat, side)["track_id"] for repeat in self.repeats]
-            tracks[side] = float(np.mean([each.nunique() for each in rows]))
-            segments[side] = float(np.mean([len(each) for each in rows]))
+        for side in _SIDES:
+            members = [self._members[repeat, side] for repeat in self.repeats]
+            tracks[side] = float(np.mean([len(np.unique(codes[each])) for each in members]))
+            segments[side] = float(np.mean([len(each) for each in members]))
         return tracks, segments
-
-    def _mask(self, repeat: int, side: str) -> pd.Series[bool]:
-        chosen = self.split[(self.split["repeat"] == repeat) & (self.split["split"] == side)]
-        return self.segments["track_id"].isin(chosen["track_id"])
 
     def _check_sides(self) -> None:
         for repeat in self.repeats:
-            for side in ("train", "validation", "test"):
-                missing = set(self.genres) - set(self.rows(repeat, side)["genre"])
+            for side in _SIDES:
+                counts = np.bincount(self._targets[self._members[repeat, side]], minlength=len(self.genres))
+                missing = [genre for genre, count in zip(self.genres, counts, strict=True) if not count]
                 if missing:
                     raise TrainingError(
-                        f"{self.cell}: no segment of '{min(missing)}' is left on the {side} side of repeat {repeat}. "
+                        f"{self.cell}: no segment of '{missing[0]}' is left on the {side} side of repeat {repeat}. "
                         f"{len(self.left_out)} tracks of the split are too short or could not be extracted "
                         f"({_listed(self.left_out)}). Choose shorter segments, or a protocol with fewer folds."
                     )
+
+
+def _matched(split: pd.DataFrame, segments: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Number what the split gives sides to, tracks or pieces of tracks.
+
+    Returns:
+        The unit of each row of the split, and of each segment: the one that holds its centre, -1 for none.
+    """
+    if "start_s" not in split:
+        unit_of_row, track_ids = pd.factorize(split["track_id"])
+        return unit_of_row, pd.Index(track_ids).get_indexer(segments["track_id"])
+    units = split[["track_id", "start_s", "end_s"]].drop_duplicates().sort_values("start_s", kind="stable")
+    units = units.assign(unit=np.arange(len(units)))
+    unit_of_row = split.merge(units, on=["track_id", "start_s", "end_s"], how="left")["unit"].to_numpy(dtype=np.intp)
+    centres = segments[["track_id"]].assign(centre_s=segments["start_s"] + segments["duration_s"] / 2)
+    centres = centres.sort_values("centre_s", kind="stable")
+    found = pd.merge_asof(centres, units, left_on="centre_s", right_on="start_s", by="track_id")
+    unit_of_segment = np.empty(len(segments), dtype=np.intp)
+    unit_of_segment[centres.index] = found["unit"].where(found["centre_s"] < found["end_s"], -1)
+    return unit_of_row, unit_of_segment
 
 
 def _listed(names: list[str], limit: int = 5) -> str:

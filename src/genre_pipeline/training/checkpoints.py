@@ -71,6 +71,7 @@ class CheckpointCard(Block):
         device: Type of the device it was trained on.
         training_s: Time of the training, in seconds.
         inputs: Fingerprint of the data.
+        leaky: Whether the split lets something stand on two sides, so that the scores of its epochs are inflated.
         fingerprint: Fingerprint of everything it depends on.
         versions: Version of each library that matters.
         checksums: SHA-256 of each other file.
@@ -93,6 +94,7 @@ class CheckpointCard(Block):
     device: str
     training_s: float
     inputs: str
+    leaky: bool
     fingerprint: str
     versions: dict[str, str]
     checksums: dict[str, str]

@@ -38,6 +38,7 @@ def train_repeat(
     train: SegmentSet | Callable[[], SegmentSet],
     validation: SegmentSet | Callable[[], SegmentSet],
     inputs: str,
+    leaky: bool,
     folder: Path,
     on_epoch: EpochCallback | None = None,
 ) -> Checkpoint:
@@ -56,6 +57,7 @@ def train_repeat(
         train: The segments to learn from, or a function that gathers them, called only if there is something to train.
         validation: The segments to select the epoch by, or a function that gathers them.
         inputs: Fingerprint of the data: features, segments and split.
+        leaky: Whether the split lets something stand on two sides, for the checkpoint's card; ``inputs`` covers it.
         folder: Where the checkpoint is, or will be.
         on_epoch: Called with each epoch's record; not called when nothing is trained.
 
@@ -92,6 +94,7 @@ def train_repeat(
         "n_validation_segments": len(validation),
         "training_s": time.perf_counter() - started,
         "inputs": inputs,
+        "leaky": leaky,
         "fingerprint": mark,
     }
     return write_checkpoint(folder, fitted, description)

@@ -11,7 +11,7 @@ from genre_pipeline.cells import Cell
 from genre_pipeline.evaluation.cell import evaluate_cell
 from genre_pipeline.evaluation.comparison import CellResult
 from genre_pipeline.evaluation.prediction import predict_cell
-from genre_pipeline.experiment import EvaluationBlock, parse_dataset
+from genre_pipeline.experiment import EvaluationBlock
 from genre_pipeline.features.store import FeatureStore
 from genre_pipeline.pipelines.evaluate.tracking import log_evaluation
 from genre_pipeline.pipelines.train.nodes import cell_folder
@@ -57,7 +57,6 @@ def score_cell(
     audit: dict[str, Any],
     segments: pd.DataFrame,
     features: FeatureStore,
-    dataset: dict[str, Any],
     model: dict[str, Any],
     training: dict[str, Any],
     evaluation: dict[str, Any],
@@ -74,7 +73,6 @@ def score_cell(
         audit: The split's report.
         segments: The segment table.
         features: The feature store.
-        dataset: The dataset's parameters.
         model: The model's parameters.
         training: Training parameters that models share.
         evaluation: How numbers are summarised.
@@ -83,7 +81,6 @@ def score_cell(
     Returns:
         The cell's result.
     """
-    genres = parse_dataset(cell.dataset, dataset).genres
     result = evaluate_cell(
         cell,
         checkpoints,
@@ -92,7 +89,6 @@ def score_cell(
         inference_s=inference["inference_s"],
         audit=audit,
         confidence=parse_block(EvaluationBlock, evaluation, key="evaluation").confidence,
-        dataset_note=f"genres {', '.join(genres)} only" if genres else "",
         reference=parse_model(cell.model, model, training).spec.reference,
     )
     log_evaluation(current_tracker().cell_run(cell), result, checkpoints)

@@ -24,7 +24,6 @@ def _evaluate(cell: Cell) -> Pipeline:
         tags="evaluate",
     )
     scoring = {
-        "params:dataset": f"params:datasets.{cell.dataset}",
         "params:model": f"params:models.{cell.model}",
         "params:training": "params:training",
         "params:evaluation": "params:evaluation",

@@ -33,14 +33,13 @@ def log_evaluation(run: CellRun, result: CellResult, checkpoints: Sequence[Check
     import matplotlib.pyplot as plt
 
     reused = [checkpoint.reused for checkpoint in checkpoints]
+    of_split = {key: result[key] for key in ("split_hash", "leaky", "subset")}
     run.set_tags(
         {
+            **of_split,
             "unit": "segment and track",
             "statistic": f"mean of {result['n_repeats']} repeats ({result['design']})",
-            "leaky": result["leaky"],
-            "split_hash": result["split_hash"],
             "feature_hash": result["feature_hash"],
-            "dataset_note": result["dataset_note"],
             "selection": result["selection"],
             "precision": result["precision"],
             "reference": result["reference"],
@@ -50,7 +49,7 @@ def log_evaluation(run: CellRun, result: CellResult, checkpoints: Sequence[Check
     )
     for checkpoint, repeat in zip(checkpoints, sorted({row["repeat"] for row in result["repeats"]}), strict=True):
         rows = [row for row in result["repeats"] if row["repeat"] == repeat]
-        run.log_repeat(repeat, metric_values(rows, value="value"), {"seed": checkpoint.card.seed})
+        run.log_repeat(repeat, metric_values(rows, value="value"), {**of_split, "seed": checkpoint.card.seed})
     for statistic, suffix in _STATISTICS.items():
         run.log_metrics(metric_values(result["summary"], value=statistic, suffix=suffix))
     run.log_metrics(

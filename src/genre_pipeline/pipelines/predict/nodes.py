@@ -26,7 +26,7 @@ def predict_genres(predict: dict[str, Any], experiment: dict[str, Any], storage:
         storage: Where intermediate results live.
 
     Returns:
-        One row a file: path, genre, probability, error, and one probability a genre.
+        One row a file: path, genre, probability, error, whether the cell is leaky, and one probability a genre.
 
     Raises:
         ConfigError: If no cell or no file is named.
@@ -38,6 +38,8 @@ def predict_genres(predict: dict[str, Any], experiment: dict[str, Any], storage:
         raise ConfigError("predict.audio: is empty. Name audio files: --params 'predict.audio=[a.wav,b.mp3]'.")
     folder = cell_folder(storage, experiment, Cell.parse(block.cell)) / f"repeat_{block.repeat:02d}"
     predicted = GenrePredictor.open(folder).classify(block.audio)
+    if predicted["leaky"].any():
+        logger.warning("%s is a LEAKY cell: its measured accuracy is inflated; expect less on your music.", block.cell)
     for row in predicted.to_dict(orient="records"):
         if row["error"]:
             logger.warning("Not classified: %s", row["error"])

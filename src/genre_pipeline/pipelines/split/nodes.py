@@ -12,12 +12,19 @@ from genre_pipeline.splits import PROTOCOLS, split_tracks
 
 
 def split_dataset(
-    tracks: pd.DataFrame, dataset: dict[str, Any], protocol: dict[str, Any], *, name: str, protocol_name: str
+    tracks: pd.DataFrame,
+    quality: dict[str, Any],
+    dataset: dict[str, Any],
+    protocol: dict[str, Any],
+    *,
+    name: str,
+    protocol_name: str,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Split a dataset's usable tracks and audit the split for leaks.
 
     Args:
         tracks: The track table.
+        quality: The ingest stage's report, for what part of the dataset was used.
         dataset: The dataset's parameters.
         protocol: The protocol's parameters.
         name: The dataset's name.
@@ -34,6 +41,7 @@ def split_dataset(
         block,
         dataset=name,
         protocol=protocol_name,
+        subset=quality["subset"]["name"],
         official=DATASETS[dataset_block.kind].official_splits(dataset_block),
     )
     return result.table, result.report

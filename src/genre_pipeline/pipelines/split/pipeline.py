@@ -18,7 +18,7 @@ def create_pipeline(experiment: Experiment) -> Pipeline:
 def _split(dataset: str, protocol: str) -> Pipeline:
     node = Node(
         bind(split_dataset, name=dataset, protocol_name=protocol),
-        inputs=["tracks", "params:dataset", "params:protocol"],
+        inputs=["tracks", "quality", "params:dataset", "params:protocol"],
         outputs=["split", "audit"],
         name="split",
         tags="split",
@@ -26,7 +26,7 @@ def _split(dataset: str, protocol: str) -> Pipeline:
     return Pipeline(
         [node],
         namespace=f"{dataset}.{protocol}",
-        inputs={"tracks": f"{dataset}.tracks"},
+        inputs={"tracks": f"{dataset}.tracks", "quality": f"{dataset}.quality"},
         parameters={
             "params:dataset": f"params:datasets.{dataset}",
             "params:protocol": f"params:protocols.{protocol}",

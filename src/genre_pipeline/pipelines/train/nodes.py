@@ -21,6 +21,7 @@ _CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accura
 
 def train_cell(
     split: pd.DataFrame,
+    audit: dict[str, Any],
     segments: pd.DataFrame,
     features: FeatureStore,
     dataset: dict[str, Any],
@@ -37,6 +38,7 @@ def train_cell(
 
     Args:
         split: The split table.
+        audit: The split's report.
         segments: The segment table.
         features: The feature store.
         dataset: The dataset's parameters.
@@ -58,6 +60,8 @@ def train_cell(
     model_block = parse_model(cell.model, model, training)
     seed = int(experiment["seed"])
     run = current_tracker().cell_run(cell)
+    # Now, so that the run of an interrupted training says it too.
+    run.set_tags(split_tags(audit))
     run.log_params(
         {
             "dataset": parse_dataset(cell.dataset, dataset).dump(),
@@ -80,6 +84,7 @@ def train_cell(
             train=partial(data.segment_set, repeat, "train"),
             validation=partial(data.segment_set, repeat, "validation"),
             inputs=data.fingerprint(repeat, "train", "validation"),
+            leaky=data.leaky,
             folder=cell_folder(storage, experiment, cell) / f"repeat_{repeat:02d}",
             on_epoch=log_epoch,
         )
@@ -87,6 +92,15 @@ def train_cell(
             _log_history(run, repeat, checkpoint)
         checkpoints.append(checkpoint)
     return checkpoints
+
+
+def split_tags(audit: dict[str, Any]) -> dict[str, object]:
+    """Return what every run that logs a metric says of its split.
+
+    Args:
+        audit: The split's report.
+    """
+    return {key: audit[key] for key in ("split_hash", "leaky", "subset")}
 
 
 def cell_folder(storage: dict[str, Any], experiment: dict[str, Any], cell: Cell) -> Path:

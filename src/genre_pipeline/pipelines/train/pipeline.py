@@ -27,7 +27,7 @@ def _train(cell: Cell) -> Pipeline:
     }
     node = Node(
         bind(train_cell, f"train_{cell.model}", cell=cell),
-        inputs=["split", "segments", "features", *parameters],
+        inputs=["split", "audit", "segments", "features", *parameters],
         outputs="checkpoints",
         name=f"train_{cell.model}",
         tags=["train", f"train_{cell.model}"],
@@ -37,6 +37,7 @@ def _train(cell: Cell) -> Pipeline:
         namespace=cell.name,
         inputs={
             "split": f"{cell.dataset}.{cell.protocol}.split",
+            "audit": f"{cell.dataset}.{cell.protocol}.audit",
             "segments": f"{cell.dataset}.{cell.feature}.segments",
             "features": f"{cell.dataset}.{cell.feature}.features",
         },

@@ -1,0 +1,96 @@
+"""What tracks have in common: the file, the decoded audio, the recording, the artist, the album."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+# What a track shares with no other, if a split is to say something of music never heard.
+MUSIC = ("file", "audio", "recording", "artist")
+
+
+def artist_keys(tracks: pd.DataFrame) -> pd.Series[str]:
+    """Return each track's artist in one spelling: lower case, single spaces; ``""`` where unknown.
+
+    Example:
+        >>> artist_keys(pd.DataFrame({"artist": ["Bob  Marley", "bob marley ", ""]})).tolist()
+        ['bob marley', 'bob marley', '']
+    """
+    return _one_spelling(tracks["artist"])
+
+
+def identities(tracks: pd.DataFrame) -> dict[str, pd.Series[str]]:
+    """Return what each track is recognised by, ``""`` where unknown.
+
+    An album is one only together with its artist: many are called "Greatest Hits".
+
+    Args:
+        tracks: The tracks, with ``track_id``, ``content_hash``, ``audio_hash``, ``recording``, ``artist``, ``album``.
+
+    Returns:
+        ``track``, ``file`` (bytes), ``audio`` (decoded samples), ``recording``, ``artist`` and ``album`` to their
+        values, index as ``tracks``.
+    """
+    artists, albums = artist_keys(tracks), _one_spelling(tracks["album"])
+    return {
+        "track": tracks["track_id"],
+        "file": tracks["content_hash"],
+        "audio": tracks["audio_hash"],
+        "recording": tracks["recording"],
+        "artist": artists,
+        "album": (artists + ": " + albums).where((artists != "") & (albums != ""), ""),
+    }
+
+
+def linked_groups(tracks: pd.DataFrame, kinds: Sequence[str] = MUSIC) -> NDArray[np.intp]:
+    """Number the groups of tracks that something links, directly or through other tracks.
+
+    What is unknown links nothing: a track of unknown artist, whose recording is nowhere else, is a group of its own.
+
+    Args:
+        tracks: The tracks, see :func:`identities`.
+        kinds: What links two tracks that have it in common.
+
+    Returns:
+        Codes from 0, shape ``(n_tracks,)``, in order of appearance.
+
+    Example:
+        >>> tracks = pd.DataFrame({"track_id": ["a", "b", "c", "d"], "content_hash": "", "audio_hash": "", "album": "",
+        ...                        "recording": ["a", "b", "b", "d"], "artist": ["X", "", "X", ""]})
+        >>> linked_groups(tracks).tolist()
+        [0, 0, 0, 1]
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    known = identities(tracks)
+    # Tracks and values are nodes: a track is joined to each value that it has.
+    nodes: list[NDArray[np.intp]] = []
+    n_nodes = len(tracks)
+    for kind in kinds:
+        codes = value_codes(known[kind])
+        nodes.append(np.where(codes < 0, np.arange(len(tracks)), n_nodes + codes))
+        n_nodes += int(codes.max(initial=-1)) + 1
+    rows, columns = np.tile(np.arange(len(tracks)), len(kinds)), np.concatenate(nodes)
+    graph = coo_array((np.ones(len(rows), dtype=np.int8), (rows, columns)), shape=(n_nodes, n_nodes))
+    _, components = connected_components(graph, directed=False)
+    groups: NDArray[np.intp] = pd.factorize(components[: len(tracks)])[0]
+    return groups
+
+
+def value_codes(values: pd.Series[str]) -> NDArray[np.intp]:
+    """Number values in order of appearance; ``""`` is -1.
+
+    Example:
+        >>> value_codes(pd.Series(["b", "", "a", "b"])).tolist()
+        [0, -1, 1, 0]
+    """
+    codes: NDArray[np.intp] = pd.factorize(values.mask(values == ""))[0]
+    return codes
+
+
+def _one_spelling(names: pd.Series[str]) -> pd.Series[str]:
+    return pd.Series([" ".join(name.split()).casefold() for name in names], index=names.index, dtype="string")
