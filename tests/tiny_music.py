@@ -14,6 +14,7 @@ from genre_pipeline.cells import Cell
 from genre_pipeline.datasets import DATASETS, DatasetBlock
 from genre_pipeline.datasets.ingest import ingest
 from genre_pipeline.features import FEATURES
+from genre_pipeline.features.backends import Workers
 from genre_pipeline.features.extraction import extract
 from genre_pipeline.features.log_mel import LogMelBlock
 from genre_pipeline.features.segments import segment_tracks
@@ -94,7 +95,7 @@ def make_tiny_music(folder: Path) -> TinyMusic:
     block = DatasetBlock(kind="folder", path=root, min_duration_s=0.1)
     tracks = ingest("tiny", DATASETS["folder"], block, cache=folder / "cache.parquet", n_workers=1).tracks
     result = extract(
-        tracks, root=root, spec=FEATURES["log_mel"], block=FEATURE, folder=folder / "features", n_workers=1
+        tracks, root=root, spec=FEATURES["log_mel"], block=FEATURE, folder=folder / "features", workers=Workers("serial")
     )
     return TinyMusic(root, tracks, segment_tracks(tracks, FEATURE).table, split_in_turn(tracks), result.store)
 

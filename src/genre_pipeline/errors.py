@@ -56,3 +56,7 @@ class TrackingError(GenrePipelineError):
 
 class StorageError(GenrePipelineError):
     """A result cannot be written: the disk is full, or the folder is read-only."""
+
+
+class ComputeError(GenrePipelineError):
+    """Workers cannot be started or reached, or died."""

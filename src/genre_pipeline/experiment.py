@@ -9,13 +9,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from genre_pipeline.blocks import Block, parse_block
 from genre_pipeline.cells import Cell, check_name
 from genre_pipeline.datasets import DATASETS, DatasetBlock, DatasetSpec
 from genre_pipeline.errors import ConfigError, UnknownNameError
 from genre_pipeline.features import FEATURES, FeatureBlock, FeatureSpec
+from genre_pipeline.features.backends import Backend, Workers
 from genre_pipeline.registry import Registry, suggestion
 from genre_pipeline.splits.base import PROTOCOLS, ProtocolBlock, ProtocolSpec
 from genre_pipeline.training.recipes import ModelBlock, parse_model
@@ -64,11 +65,14 @@ class StorageBlock(Block):
     Attributes:
         ingest: Folder of the ingest caches.
         features: Folder of the feature stores.
+        features_url: Any fsspec URL (``s3://bucket/features``) where finished feature stores are published, and fetched
+            from where the folder has none; none for nowhere.
         models: Folder of the checkpoints.
     """
 
     ingest: Path
     features: Path
+    features_url: str | None = None
     models: Path
 
 
@@ -76,10 +80,26 @@ class ComputeBlock(Block):
     """How much of the machine is used.
 
     Attributes:
-        n_workers: Threads that decode audio and compute features; none for one a core.
+        backend: Where features are extracted: ``serial`` (one thread), ``threads``, ``processes``, or ``dask``.
+        n_workers: Workers that decode audio and compute features; none for one a core.
+        address: Address of a Dask scheduler, such as ``tcp://10.0.0.1:8786``, for the backend ``dask``; none for a
+            cluster on this machine.
     """
 
+    backend: Backend = "threads"
     n_workers: int | None = Field(default=None, ge=1, le=1024)
+    address: str | None = None
+
+    @model_validator(mode="after")
+    def _address_is_used(self) -> ComputeBlock:
+        if self.address is not None and self.backend != "dask":
+            raise ValueError(f"address={self.address} is a Dask scheduler's, but backend is '{self.backend}'")
+        return self
+
+    @property
+    def extraction(self) -> Workers:
+        """Who extracts features."""
+        return Workers(self.backend, self.workers(), self.address)
 
     def workers(self) -> int:
         """Return the number of workers: the parameter, or the cores this process may use."""

@@ -11,10 +11,21 @@ from genre_pipeline.audio import io as audio_io
 from genre_pipeline.errors import FeatureError, StoreError
 from genre_pipeline.features import FEATURES
 from genre_pipeline.features import store as store_module
-from genre_pipeline.features.extraction import extract
+from genre_pipeline.features.backends import Workers
+from genre_pipeline.features.extraction import Target, extract, extract_together
 from genre_pipeline.features.store import FeatureStore
 
 SPEC = FEATURES["log_mel"]
+
+
+def adding(spec, finish):
+    """Return a kind of feature whose finished blocks pass through a function."""
+
+    def begin(signal, block):
+        original = spec.begin(signal, block)
+        return lambda: (finish(each) for each in original())
+
+    return dataclasses.replace(spec, begin=begin)
 
 
 @pytest.fixture
@@ -23,7 +34,7 @@ def run(tmp_path, small_block):
 
     def run(tracks, **changes):
         arguments = {"root": tmp_path / "audio", "spec": SPEC, "block": small_block, "folder": tmp_path / "store"}
-        return extract(tracks, **{**arguments, "n_workers": 2, "shard_size": 2, **changes})
+        return extract(tracks, **{**arguments, "workers": Workers("threads", 2), "shard_size": 2, **changes})
 
     return run
 
@@ -38,13 +49,13 @@ def rows(write_track):
 def decoded(monkeypatch):
     """Names of the files that were decoded, in no order."""
     names = []
-    original = audio_io.read_waveform
+    original = audio_io.waveform_blocks
 
-    def count(path, *, sample_rate):
+    def count(path, **clip):
         names.append(path.name)
-        return original(path, sample_rate=sample_rate)
+        return original(path, **clip)
 
-    monkeypatch.setattr(audio_io, "read_waveform", count)
+    monkeypatch.setattr(audio_io, "waveform_blocks", count)
     return names
 
 
@@ -57,6 +68,7 @@ def test_stores_the_feature_of_every_track(run, rows, make_tracks, small_block, 
     assert result.report == {
         "n_tracks": 5,
         "n_extracted": 5,
+        "n_copied": 0,
         "n_reused": 0,
         "n_removed": 0,
         "n_bytes": result.store.n_bytes,
@@ -74,7 +86,7 @@ def test_bytes_do_not_depend_on_the_number_of_workers_or_shards(run, rows, make_
     folders = [tmp_path / f"store-{n_workers}-{shard_size}" for n_workers, shard_size in [(1, 1), (3, 2), (3, 64)]]
     for folder in folders:
         _, n_workers, shard_size = folder.name.split("-")
-        run(tracks, folder=folder, n_workers=int(n_workers), shard_size=int(shard_size))
+        run(tracks, folder=folder, workers=Workers("threads", int(n_workers)), shard_size=int(shard_size))
     first, *others = [contents(folder) for folder in folders]
     assert others == [first, first]
 
@@ -82,9 +94,7 @@ def test_bytes_do_not_depend_on_the_number_of_workers_or_shards(run, rows, make_
 def test_torch_threads_are_restored(run, rows, make_tracks, monkeypatch):
     before = torch.get_num_threads()
     inside = []
-    spec = dataclasses.replace(
-        SPEC, extract=lambda *given: inside.append(torch.get_num_threads()) or SPEC.extract(*given)
-    )
+    spec = adding(SPEC, lambda frames: inside.append(torch.get_num_threads()) or frames)
     torch.set_num_threads(2)
     try:
         run(make_tracks(rows), spec=spec)
@@ -219,12 +229,12 @@ class TestFailures:
             run(make_tracks([{"track_id": "a", "quarantined": True}]))
 
     def test_numbers_beyond_float16_name_the_remedy(self, run, rows, make_tracks):
-        spec = dataclasses.replace(SPEC, extract=lambda *given: SPEC.extract(*given) * np.float32(1e5))
+        spec = adding(SPEC, lambda frames: frames * np.float32(1e5))
         with pytest.raises(FeatureError, match="Set the feature's dtype to float32"):
             run(make_tracks(rows), spec=spec)
 
     def test_a_fault_of_the_extractor_is_not_hidden(self, run, rows, make_tracks):
-        spec = dataclasses.replace(SPEC, extract=lambda *given: SPEC.extract(*given)[1:])
+        spec = adding(SPEC, lambda frames: frames[1:])
         with pytest.raises(ValueError, match="Expected features of shape"):
             run(make_tracks(rows), spec=spec)
 
@@ -243,78 +253,3 @@ class TestFailures:
         assert (tmp_path / "store" / "thesis.txt").exists()
 
 
-class TestCrashes:
-    @pytest.fixture
-    def uninterrupted(self, run, rows, make_tracks, tmp_path):
-        run(make_tracks(rows), folder=tmp_path / "uninterrupted")
-        return contents(tmp_path / "uninterrupted")
-
-    @pytest.mark.parametrize("call", [1, 2, 3, 4, 5])
-    def test_interrupted_between_frames_and_index(self, run, rows, make_tracks, tmp_path, uninterrupted, call):
-        """The first index is that of the empty store: from the second on, frames are on disk that it does not name."""
-        n_calls = 0
-        original = store_module._write_index
-
-        def interrupt(*arguments):
-            nonlocal n_calls
-            n_calls += 1
-            if n_calls == call:
-                raise KeyboardInterrupt
-            original(*arguments)
-
-        with pytest.MonkeyPatch.context() as broken:
-            broken.setattr(store_module, "_write_index", interrupt)
-            if call <= 4:
-                with pytest.raises(KeyboardInterrupt):
-                    run(make_tracks(rows))
-            else:
-                run(make_tracks(rows))
-        if call > 1:
-            left = FeatureStore.open(tmp_path / "store")
-            left.verify()
-            assert len(left.index) == min(2 * (call - 2), 5)
-        run(make_tracks(rows))
-        assert contents(tmp_path / "store") == uninterrupted
-
-    def test_interrupted_in_the_middle_of_a_shard(self, run, rows, make_tracks, tmp_path, uninterrupted, decoded):
-        n_calls = 0
-        original = FeatureStore.append
-
-        def half_write(store, tracks):
-            nonlocal n_calls
-            n_calls += 1
-            if n_calls == 2:
-                with (store.folder / "frames.bin").open("ab") as file:
-                    file.write(tracks[0].frames.tobytes()[:333])
-                raise OSError(5, "Input/output error")
-            original(store, tracks)
-
-        with pytest.MonkeyPatch.context() as broken:
-            broken.setattr(FeatureStore, "append", half_write)
-            with pytest.raises(OSError, match="Input/output error"):
-                run(make_tracks(rows))
-        left = FeatureStore.open(tmp_path / "store")
-        left.verify()
-        assert left.index["track_id"].tolist() == ["t0", "t1"]
-        decoded.clear()
-        run(make_tracks(rows))
-        assert sorted(decoded) == ["t2.wav", "t3.wav", "t4.wav"]
-        assert contents(tmp_path / "store") == uninterrupted
-
-    def test_ctrl_c_while_decoding_keeps_the_finished_shards(
-        self, run, rows, make_tracks, tmp_path, uninterrupted, monkeypatch
-    ):
-        original = audio_io.read_waveform
-
-        def interrupt(path, *, sample_rate):
-            if path.name == "t3.wav":
-                raise KeyboardInterrupt
-            return original(path, sample_rate=sample_rate)
-
-        with monkeypatch.context() as broken:
-            broken.setattr(audio_io, "read_waveform", interrupt)
-            with pytest.raises(KeyboardInterrupt):
-                run(make_tracks(rows))
-        assert FeatureStore.open(tmp_path / "store").index["track_id"].tolist() == ["t0", "t1"]
-        run(make_tracks(rows))
-        assert contents(tmp_path / "store") == uninterrupted

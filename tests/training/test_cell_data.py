@@ -9,6 +9,7 @@ import pytest
 import tiny_music
 from genre_pipeline.errors import TrainingError
 from genre_pipeline.features import FEATURES
+from genre_pipeline.features.backends import Workers
 from genre_pipeline.features.extraction import extract
 from genre_pipeline.features.store import FeatureStore, PackedTrack
 from genre_pipeline.training.cell_data import CellData
@@ -149,7 +150,7 @@ class TestFingerprint:
             spec=FEATURES["log_mel"],
             block=FEATURE,
             folder=again.store.folder,
-            n_workers=1,
+            workers=Workers("serial"),
         ).store
         # jazz_0 trains in repeat 0.
         assert join(music).fingerprint(0, "train") != join(music, store=changed).fingerprint(0, "train")
@@ -163,7 +164,7 @@ class TestFingerprint:
             spec=FEATURES["log_mel"],
             block=block,
             folder=tmp_path / "other",
-            n_workers=1,
+            workers=Workers("serial"),
         ).store
         assert join(music).fingerprint(0, "train") != join(music, store=other).fingerprint(0, "train")
 

@@ -1,30 +1,54 @@
-"""Extraction: from audio files to a feature store, computing only what is not stored yet."""
+"""Extraction: from audio files to feature stores, computing only what is not stored yet."""
 
 from __future__ import annotations
 
 import logging
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from genre_pipeline.audio import io as audio_io
-from genre_pipeline.errors import AudioError, FeatureError
+from genre_pipeline.errors import FeatureError, StoreError
+from genre_pipeline.features.backends import Workers
 from genre_pipeline.features.base import FeatureBlock, FeatureSpec
-from genre_pipeline.features.store import FeatureStore, Frames, PackedTrack, spec_hash
+from genre_pipeline.features.locks import writing
+from genre_pipeline.features.shards import Recording, Shard, ShardTask, WrittenShard, write_shards
+from genre_pipeline.features.store import FeatureStore, spec_hash
 from genre_pipeline.progress import progress_bar
 
 logger = logging.getLogger(__name__)
 
 # Share of unused bytes [?] from which a store is rewritten: it then never takes more than twice the space it needs.
 _MAX_WASTE = 0.5
+# [?] Tracks that a worker does at a time: half a second of work, so that few seconds are lost and the workers end
+# together, and enough for what is written beside the frames not to count.
+SHARD_SIZE = 16
+# [?] Shards wait for the store's next index until they hold so many tracks, and so large a share of those stored
+# already: writing the index then takes time in proportion to the tracks, however many they are.
+_COMMIT_TRACKS = 256
+_COMMIT_SHARE = 1 / 8
 
 _NO_HASH = "has no audio hash, because its audio could not be read at ingest"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A feature that is wanted, and where.
+
+    Attributes:
+        spec: The kind of feature.
+        block: Its parameters.
+        folder: Its store's folder.
+    """
+
+    spec: FeatureSpec
+    block: FeatureBlock
+    folder: Path
 
 
 @dataclass(frozen=True)
@@ -33,21 +57,14 @@ class ExtractionResult:
 
     Attributes:
         store: The store, holding exactly the tracks that are not quarantined and did not fail.
-        report: Plain JSON: ``n_tracks`` in the store; ``n_extracted`` recordings computed in this run; ``n_reused``
-            tracks found in the store; ``n_removed`` recordings no longer wanted; ``n_bytes`` of the frames; ``failed``,
-            a list of ``track_id``, ``path`` and ``error``.
+        report: Plain JSON: ``n_tracks`` in the store; ``n_extracted`` recordings computed in this run; ``n_copied``
+            recordings found in other stores of the same specification; ``n_reused`` tracks found in this store, or in
+            what a killed run left; ``n_removed`` recordings no longer wanted; ``n_bytes`` of the frames; ``failed``, a
+            list of ``track_id``, ``path`` and ``error``.
     """
 
     store: FeatureStore
     report: dict[str, Any]
-
-
-class _Job(NamedTuple):
-    """One recording to be computed."""
-
-    track_id: str
-    audio_hash: str
-    path: str
 
 
 def extract(
@@ -57,73 +74,200 @@ def extract(
     spec: FeatureSpec,
     block: FeatureBlock,
     folder: Path,
-    n_workers: int,
-    shard_size: int = 64,
+    workers: Workers,
+    library: Path | None = None,
+    shard_size: int = SHARD_SIZE,
 ) -> ExtractionResult:
-    """Bring a feature store up to date with a track table.
+    """Bring one feature store up to date with a track table: see :func:`extract_together`."""
+    target = Target(spec, block, folder)
+    return extract_together(tracks, [target], root=root, workers=workers, library=library, shard_size=shard_size)[0]
+
+
+def extract_together(
+    tracks: pd.DataFrame,
+    targets: Sequence[Target],
+    *,
+    root: Path,
+    workers: Workers,
+    library: Path | None = None,
+    shard_size: int = SHARD_SIZE,
+) -> list[ExtractionResult]:
+    """Bring feature stores up to date with a track table, decoding each clip once for all of one sample rate.
 
     Recordings are known by their ``audio_hash``: a track that was renamed, or is a copy of another, is not decoded
-    again; one whose audio changed is. A store of another specification or extractor version is replaced. Quarantined
-    tracks are not part of it.
+    again; one whose audio changed is. A recording that another store of the same specification holds is copied from
+    there. A store of another specification or extractor version is replaced. Quarantined tracks are not part of it.
+
+    Workers write shards beside the stores (see :mod:`~genre_pipeline.features.shards`), and the stores take them in,
+    in the order of the tracks: their bytes do not depend on who did the work, nor on interruptions. What a run that was
+    killed had finished, the next one finds.
 
     Args:
         tracks: Track table, sorted by ``track_id``.
-        root: The dataset's root folder, which the tracks' paths are relative to.
-        spec: The kind of feature.
-        block: Its parameters.
-        folder: The store's folder.
-        n_workers: Threads that decode and compute. The bytes stored do not depend on it.
-        shard_size: Tracks written at a time: what an interruption can lose at most.
+        targets: The features, each with a store of its own.
+        root: The dataset's root folder, which the tracks' paths are relative to. Where the workers are on other
+            machines, it and the stores' folders lie on a file system that all of them mount at the same place.
+        workers: Who decodes and computes.
+        library: Folder of all feature stores (``<dataset>/<feature>``), where recordings are looked for; none for no
+            look.
+        shard_size: Tracks that a worker does at a time, which is what each of them can lose if all are killed.
 
     Returns:
-        The store, and a report. A track that fails is left out of the store, logged and reported; it does not stop
-        the others, and is tried again in the next run.
+        For each target the store, and a report. A track that fails is left out of the store, logged and reported; it
+        does not stop the others, and is tried again in the next run.
 
     Raises:
-        FeatureError: If no track is left: all are quarantined, or every one failed.
-        StoreError: If the store in the folder is corrupted.
-        StorageError: If the disk is full, or the folder is read-only.
+        FeatureError: If no track is left for a feature: all are quarantined, or every one failed.
+        StoreError: If a store in a folder is corrupted, or another process writes to it.
+        StorageError: If the disk is full, or a folder is read-only.
+        ComputeError: If the workers cannot be started or reached, or die.
     """
-    wanted = tracks.loc[~tracks["quarantined"].astype(bool), ["track_id", "audio_hash", "path"]].astype("string")
-    if wanted.empty:
+    wanted = _wanted(tracks, root)
+    with ExitStack() as stack:
+        for folder in sorted({target.folder for target in targets}):
+            stack.enter_context(writing(folder))
+        updates = [_Update(target, wanted, library) for target in targets]
+        _run(_plan(updates, wanted, root=root, shard_size=shard_size), updates, workers)
+        return [update.finish(root) for update in updates]
+
+
+def _wanted(tracks: pd.DataFrame, root: Path) -> pd.DataFrame:
+    usable = tracks.loc[~tracks["quarantined"].astype(bool), list(Recording._fields)]
+    if usable.empty:
         raise FeatureError(f"{root}: no track to extract features from: all {len(tracks)} are quarantined.")
-    store = _open_or_create(folder, spec, block)
-    n_removed = len(set(store.index["audio_hash"]) - set(wanted["audio_hash"]))
-    store.adopt(wanted)
-    n_reused = len(store.index)
+    texts = {"track_id": "string", "audio_hash": "string", "path": "string"}
+    return usable.astype({**texts, "start_sample": "int64", "n_samples": "int64"}).sort_values("track_id")
 
-    fresh = wanted.loc[~wanted["audio_hash"].isin(store.index["audio_hash"])].drop_duplicates("audio_hash")
-    jobs = [_Job(*row) for row in fresh.itertuples(index=False, name=None) if row[1]]
-    errors = _extract_into(store, jobs, root=root, spec=spec, block=block, n_workers=n_workers, shard_size=shard_size)
-    if store.waste() > _MAX_WASTE:
-        store.compact()
-    # A second time, for the copies of what was computed just now.
-    store.adopt(wanted)
 
-    failed = _failures(wanted, errors)
-    if store.index.empty:
-        raise FeatureError(
-            f"{root}: the feature '{spec.name}' could be computed of none of {len(wanted)} tracks. "
-            f"The first: {failed[0]['path']}: {failed[0]['error']}"
+class _Update:
+    """One store on its way to holding the wanted tracks.
+
+    Attributes:
+        shards: What has to be computed, in the order of the frames, by the number of its task.
+        written: What the workers answered, by the number of the task.
+    """
+
+    def __init__(self, target: Target, wanted: pd.DataFrame, library: Path | None) -> None:
+        self.target = target
+        self.wanted = wanted
+        self.shards: dict[int, Shard] = {}
+        self.written: dict[int, WrittenShard] = {}
+        self.store = _open_or_create(target)
+        self.n_removed = len(set(self.store.index["audio_hash"]) - set(self.wanted["audio_hash"]))
+        self.store.adopt(self.wanted)
+        self.n_reused = len(self.store.index)
+        n_stored = self._n_recordings()
+        if library is not None:
+            _copy_from_others(self.store, self._missing(), library)
+        self.n_copied = self._n_recordings() - n_stored
+        self.n_extracted = 0
+        self.errors: dict[str, str] = {}
+
+    def recordings(self) -> list[Recording]:
+        """Return what has to be computed, sorted."""
+        rows = self._missing().itertuples(index=False, name=None)
+        return sorted(Recording(*row) for row in rows if row[1])
+
+    def ask(self, number: int, recordings: Sequence[Recording]) -> Shard:
+        """Note that recordings are computed as a shard, after those noted before."""
+        shard = Shard(self.target.spec, self.target.block, tuple(recordings), _shards_folder(self.target))
+        self.shards[number] = shard
+        return shard
+
+    def receive(self, number: int, shard: WrittenShard) -> None:
+        """Take what a worker wrote; shards go into the store in their order, many at a time."""
+        self.written[number] = shard
+        if shard.reused:
+            self.n_reused += len(shard.tracks)
+        else:
+            self.n_extracted += len(shard.tracks)
+        self._note_errors(self.shards[number], shard)
+        waiting = self._in_order()
+        n_waiting = sum(len(self.written[each].tracks) for each in waiting)
+        if n_waiting >= max(_COMMIT_TRACKS, _COMMIT_SHARE * len(self.store.index)):
+            self._commit(waiting)
+
+    def finish(self, root: Path) -> ExtractionResult:
+        """Take in the last shards, tidy up, and report."""
+        self._commit(self._in_order())
+        if self.store.waste() > _MAX_WASTE:
+            self.store.compact()
+        # A second time, for the copies of what was computed just now.
+        self.store.adopt(self.wanted)
+        shutil.rmtree(_shards_folder(self.target), ignore_errors=True)
+        failed = self._failed()
+        if self.store.index.empty:
+            raise FeatureError(
+                f"{root}: the feature '{self.target.spec.name}' could be computed of none of {len(self.wanted)} "
+                f"tracks. The first: {failed[0]['path']}: {failed[0]['error']}"
+            )
+        report = {
+            "n_tracks": len(self.store.index),
+            "n_extracted": self.n_extracted,
+            "n_copied": self.n_copied,
+            "n_reused": self.n_reused,
+            "n_removed": self.n_removed,
+            "n_bytes": self.store.n_bytes,
+            "failed": failed,
+        }
+        logger.info(
+            "%s: %d tracks extracted, %d copied from other stores, %d unchanged, %d removed, %d failed; %.1f MB stored",
+            _label(self.target.folder),
+            self.n_extracted,
+            self.n_copied,
+            self.n_reused,
+            self.n_removed,
+            len(failed),
+            self.store.n_bytes / 1e6,
         )
-    report = {
-        "n_tracks": len(store.index),
-        "n_extracted": len(jobs) - len(errors),
-        "n_reused": n_reused,
-        "n_removed": n_removed,
-        "n_bytes": store.n_bytes,
-        "failed": failed,
-    }
-    logger.info(
-        "%s: %d tracks extracted, %d unchanged, %d removed, %d failed; %.1f MB stored",
-        _label(folder),
-        report["n_extracted"],
-        n_reused,
-        n_removed,
-        len(failed),
-        store.n_bytes / 1e6,
-    )
-    return ExtractionResult(store=store, report=report)
+        return ExtractionResult(store=self.store, report=report)
+
+    def _missing(self) -> pd.DataFrame:
+        """Return the wanted recordings that are not stored, once each."""
+        stored = self.wanted["audio_hash"].isin(self.store.index["audio_hash"])
+        return self.wanted.loc[~stored].drop_duplicates("audio_hash")
+
+    def _n_recordings(self) -> int:
+        return int(self.store.index["audio_hash"].nunique())
+
+    def _in_order(self) -> list[int]:
+        """Return the numbers of the shards that may be stored now: those that wait for none before them."""
+        numbers = []
+        for number in self.shards:
+            if number not in self.written:
+                break
+            numbers.append(number)
+        return numbers
+
+    def _commit(self, numbers: Sequence[int]) -> None:
+        shards = [(self.shards.pop(number), self.written.pop(number)) for number in numbers]
+        files = [(shard.frames_path, written.tracks) for shard, written in shards if written.tracks]
+        if files:
+            self.store.append_files(files)
+        for shard, _ in shards:
+            shard.list_path.unlink(missing_ok=True)
+            shard.frames_path.unlink(missing_ok=True)
+
+    def _note_errors(self, shard: Shard, written: WrittenShard) -> None:
+        self.errors.update(written.errors)
+        for recording in shard.recordings:
+            if recording.audio_hash in written.errors:
+                logger.warning(
+                    "Track '%s' (%s) gives no '%s' feature: %s",
+                    recording.track_id,
+                    recording.path,
+                    self.target.spec.name,
+                    written.errors[recording.audio_hash],
+                )
+
+    def _failed(self) -> list[dict[str, str]]:
+        """List every track that is not in the store, copies of a failed recording included, in the tracks' order."""
+        reasons = {**self.errors, "": _NO_HASH}
+        return [
+            {"track_id": track_id, "path": path, "error": reasons[audio_hash]}
+            for track_id, audio_hash, path, *_ in self.wanted.itertuples(index=False, name=None)
+            if audio_hash in reasons
+        ]
 
 
 def _label(folder: Path) -> str:
@@ -131,90 +275,89 @@ def _label(folder: Path) -> str:
     return "/".join(folder.parts[-2:])
 
 
-def _open_or_create(folder: Path, spec: FeatureSpec, block: FeatureBlock) -> FeatureStore:
+def _shards_folder(target: Target) -> Path:
+    return target.folder.with_name(f".{target.folder.name}.shards")
+
+
+def _open_or_create(target: Target) -> FeatureStore:
+    folder = target.folder
     if not folder.exists() or not any(folder.iterdir()):
-        return FeatureStore.create(folder, spec, block)
+        return FeatureStore.create(folder, target.spec, target.block)
     store = FeatureStore.open(folder)
-    if store.spec_hash != spec_hash(spec, block):
+    if store.spec_hash != spec_hash(target.spec, target.block):
         logger.info("%s: replacing the features of another specification (%s).", folder, store.spec_hash)
-        return FeatureStore.create(folder, spec, block)
+        return FeatureStore.create(folder, target.spec, target.block)
     return store
 
 
-def _extract_into(
-    store: FeatureStore,
-    jobs: Sequence[_Job],
-    *,
-    root: Path,
-    spec: FeatureSpec,
-    block: FeatureBlock,
-    n_workers: int,
-    shard_size: int,
-) -> dict[str, str]:
-    """Compute recordings and append them in shards; return the errors of those that failed, by audio hash."""
-
-    def compute(job: _Job) -> Frames:
-        waveform = audio_io.read_waveform(root / job.path, sample_rate=block.sample_rate)
-        return store.pack(spec.extract(waveform, block))
-
-    errors: dict[str, str] = {}
-    shard: list[PackedTrack] = []
-    with (
-        progress_bar(f"Extracting {_label(store.folder)}", len(jobs)) as advance,
-        _single_torch_thread(),
-        closing(_in_order(jobs, compute, n_workers)) as results,
-    ):
-        for job, result in results:
-            try:
-                shard.append(PackedTrack(job.track_id, job.audio_hash, result.result()))
-            except (AudioError, FeatureError) as error:
-                errors[job.audio_hash] = str(error)
-                logger.warning("Track '%s' (%s) gives no '%s' feature: %s", job.track_id, job.path, spec.name, error)
-            if len(shard) == shard_size:
-                store.append(shard)
-                shard = []
-            advance(job.track_id)
-    if shard:
-        store.append(shard)
-    return errors
-
-
-def _in_order(
-    jobs: Sequence[_Job], compute: Callable[[_Job], Frames], n_workers: int
-) -> Generator[tuple[_Job, Future[Frames]], None, None]:
-    """Run jobs in threads, a few ahead of the consumer so that memory stays flat; yield them in their order."""
-    ahead: deque[tuple[_Job, Future[Frames]]] = deque()
-    with ThreadPoolExecutor(n_workers, thread_name_prefix="features") as pool:
+def _copy_from_others(store: FeatureStore, missing: pd.DataFrame, library: Path) -> None:
+    """Copy what other stores of the same specification hold. One that is damaged, or being packed, has nothing."""
+    for header in sorted(library.glob("*/*/store.json")):
+        if missing.empty:
+            return
+        if header.parent.resolve() == store.folder.resolve():
+            continue
         try:
-            for job in jobs:
-                ahead.append((job, pool.submit(compute, job)))
-                if len(ahead) > 2 * n_workers:
-                    yield ahead.popleft()
-            while ahead:
-                yield ahead.popleft()
-        finally:
-            for _, future in ahead:
-                future.cancel()
+            store.copy_from(FeatureStore.open(header.parent, spec_hash=store.spec_hash), missing)
+        except (StoreError, FileNotFoundError):
+            continue
+        missing = missing.loc[~missing["audio_hash"].isin(store.index["audio_hash"])]
+
+
+class _Job(NamedTuple):
+    """What a worker is asked, and whose shards come back."""
+
+    task: ShardTask
+    updates: tuple[_Update, ...]
+
+
+def _plan(updates: Sequence[_Update], wanted: pd.DataFrame, *, root: Path, shard_size: int) -> list[_Job]:
+    """Share out the work. A clip's group does not depend on what is stored, so that shards left by a crash fit."""
+    hashes = wanted["audio_hash"].drop_duplicates()
+    group_of = {audio_hash: index // shard_size for index, audio_hash in enumerate(hashes)}
+    groups: defaultdict[int, dict[int, list[Recording]]] = defaultdict(dict)
+    for index, update in enumerate(updates):
+        for recording in update.recordings():
+            groups[group_of[recording.audio_hash]].setdefault(index, []).append(recording)
+    jobs = []
+    for number, group in enumerate(groups[each] for each in sorted(groups)):
+        concerned = tuple(updates[index] for index in group)
+        shards = tuple(
+            update.ask(number, recordings) for update, recordings in zip(concerned, group.values(), strict=True)
+        )
+        jobs.append(_Job(ShardTask(root, shards), concerned))
+    return jobs
+
+
+def _run(jobs: Sequence[_Job], updates: Sequence[_Update], workers: Workers) -> None:
+    if not jobs:
+        return
+    labels = ", ".join(_label(update.target.folder) for update in updates)
+    n_clips = sum(len(_clips(job.task)) for job in jobs)
+    with (
+        progress_bar(f"Extracting {labels}", n_clips) as advance,
+        _torch_threads_kept(),
+        workers.map(write_shards, [job.task for job in jobs]) as answers,
+    ):
+        for number, shards in answers:
+            job = jobs[number]
+            for update, shard in zip(job.updates, shards, strict=True):
+                update.receive(number, shard)
+            for track_id in _clips(job.task):
+                advance(track_id)
+
+
+def _clips(task: ShardTask) -> list[str]:
+    return sorted({each.track_id for shard in task.shards for each in shard.recordings})
 
 
 @contextmanager
-def _single_torch_thread() -> Iterator[None]:
-    """Give each thread of the pool one torch thread: the threads already share out the cores."""
+def _torch_threads_kept() -> Iterator[None]:
+    """Undo what workers in this process do to torch."""
     import torch
 
     n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     try:
         yield
     finally:
         torch.set_num_threads(n_threads)
-
-
-def _failures(wanted: pd.DataFrame, errors: dict[str, str]) -> list[dict[str, str]]:
-    """List every track that is not in the store, copies of a failed recording included, in the tracks' order."""
-    reasons = {**errors, "": _NO_HASH}
-    return [
-        {"track_id": track_id, "path": path, "error": reasons[audio_hash]}
-        for track_id, audio_hash, path in wanted.itertuples(index=False, name=None)
-        if audio_hash in reasons
-    ]

@@ -11,18 +11,19 @@ A store is a folder of three files:
 Frames are appended, made durable, and only then named by a new index that takes the old one's place in one step. What
 the index does not name does not exist, and is cut off by the next write. So a crash leaves a valid store, short of the
 tracks being written. Packing moves the tracks into a second file of frames, which the new index names. One process
-writes at a time, and nobody reads while frames are dropped.
+writes at a time (:func:`~genre_pipeline.features.locks.writing`), and nobody reads while frames are dropped.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -46,6 +47,8 @@ _INDEX = "index.parquet"
 # Two names, so that packing can write one while the index still names the other.
 _FRAMES = ("frames.bin", "frames-packed.bin")
 _INDEX_TYPES = {"track_id": "string", "audio_hash": "string", "offset": "int64", "n_frames": "int64", "crc32": "int64"}
+# [?] Frames of another store that are in memory at a time while they are copied.
+_COPY_BYTES = 2**25
 # Segments copied in one go [?]: enough to make numpy's overhead small, few enough to need little memory beside.
 _GATHER_SEGMENTS = 256
 
@@ -58,7 +61,7 @@ def spec_hash(spec: FeatureSpec, block: FeatureBlock) -> str:
 
     Args:
         spec: The kind of feature.
-        block: Its parameters. How segments are cut and normalised does not matter.
+        block: Its parameters. How segments are normalised does not matter, nor how they are cut out of the feature.
 
     Returns:
         16 hexadecimal digits.
@@ -71,7 +74,10 @@ def _spec_hash(extractor_version: int, feature: dict[str, Any]) -> str:
 
 
 def _stored_parameters(block: FeatureBlock) -> dict[str, Any]:
-    return {field: value for field, value in block.dump().items() if field not in _USE_FIELDS}
+    """Return a block without how its numbers are used, but with what of that they do depend on."""
+    parameters = {field: value for field, value in block.dump().items() if field not in _USE_FIELDS}
+    padding = None if block.padding is None else [block.padding.least, block.padding.full]
+    return {**parameters, "own_samples": block.own_samples, "padding": padding}
 
 
 class StoreHeader(Block):
@@ -107,6 +113,53 @@ class PackedTrack:
     track_id: str
     audio_hash: str
     frames: Frames
+
+
+class StoredTrack(NamedTuple):
+    """A track whose packed frames lie in a file.
+
+    Attributes:
+        track_id: The track.
+        audio_hash: Hash of the audio that they were computed from.
+        n_frames: How many frames there are.
+        crc32: Checksum of their bytes.
+    """
+
+    track_id: str
+    audio_hash: str
+    n_frames: int
+    crc32: int
+
+
+def pack_frames(frames: NDArray[np.float32], *, n_bins: int, dtype: Literal["float16", "float32"]) -> Frames:
+    """Bring frames into the form in which they are stored.
+
+    Args:
+        frames: Shape ``(n_frames, n_bins)``, float32.
+        n_bins: Numbers that a frame must have.
+        dtype: The stored type.
+
+    Returns:
+        The same shape, C order, little-endian, of the stored type.
+
+    Raises:
+        FeatureError: If there are numbers that are not finite, or that the type cannot hold.
+        ValueError: If the shape is wrong, which is a fault of the extractor.
+    """
+    if frames.ndim != 2 or frames.shape[1] != n_bins or frames.shape[0] == 0:
+        raise ValueError(f"Expected features of shape ({n_bins}, n_frames), got {frames.shape[::-1]}.")
+    # Without a copy of the magnitudes; a NaN makes both NaN.
+    greatest = max(float(frames.max()), -float(frames.min()))
+    if not np.isfinite(greatest):
+        raise FeatureError("The feature holds NaN or infinite numbers. Leave the clip out, or change the parameters.")
+    limit = float(np.finfo(dtype).max)
+    if greatest > limit:
+        raise FeatureError(
+            f"The feature reaches {greatest:g}, beyond the {limit:g} that {dtype} can hold. "
+            "Set the feature's dtype to float32, or its scale to decibels."
+        )
+    packed: Frames = frames.astype(np.dtype(dtype).newbyteorder("<"), order="C")
+    return packed
 
 
 class FeatureStore:
@@ -268,21 +321,7 @@ class FeatureStore:
             FeatureError: If there are numbers that are not finite, or that the type cannot hold.
             ValueError: If the shape is wrong, which is a fault of the extractor.
         """
-        if features.ndim != 2 or features.shape[0] != self.header.n_bins or features.shape[1] == 0:
-            raise ValueError(f"Expected features of shape ({self.header.n_bins}, n_frames), got {features.shape}.")
-        greatest = float(np.abs(features).max())
-        if not np.isfinite(greatest):
-            raise FeatureError(
-                "The feature holds NaN or infinite numbers. Leave the clip out, or change the parameters."
-            )
-        limit = float(np.finfo(self._type).max)
-        if greatest > limit:
-            raise FeatureError(
-                f"The feature reaches {greatest:g}, beyond the {limit:g} that {self.header.dtype} can hold. "
-                "Set the feature's dtype to float32, or its scale to decibels."
-            )
-        packed: Frames = features.T.astype(self._type, order="C")
-        return packed
+        return pack_frames(features.T, n_bins=self.header.n_bins, dtype=self.header.dtype)
 
     def append(self, tracks: Sequence[PackedTrack]) -> None:
         """Add tracks. They become part of the store all at once, or not at all.
@@ -293,24 +332,63 @@ class FeatureStore:
         Raises:
             StorageError: If the disk is full, or the folder is read-only.
         """
-        lengths = [len(track.frames) for track in tracks]
-        added = pd.DataFrame(
-            {
-                "track_id": [track.track_id for track in tracks],
-                "audio_hash": [track.audio_hash for track in tracks],
-                "offset": self._end + np.cumsum([0, *lengths])[:-1],
-                "n_frames": lengths,
-                "crc32": [zlib.crc32(track.frames.data) for track in tracks],
-            }
-        ).astype(_INDEX_TYPES)
-        self._discard_unnamed()
-        with storage_errors(self._path), self._path.open("r+b") as file:
-            file.seek(self.n_bytes)
+
+        def write(file: IO[bytes]) -> None:
             for track in tracks:
                 file.write(track.frames.data)
-            file.flush()
-            os.fsync(file.fileno())
-        self._replace_index(pd.concat([self._index, added], ignore_index=True), self._frames_name)
+
+        rows = [
+            StoredTrack(track.track_id, track.audio_hash, len(track.frames), zlib.crc32(track.frames.data))
+            for track in tracks
+        ]
+        self._extend(rows, write)
+
+    def append_files(self, files: Sequence[tuple[Path, Sequence[StoredTrack]]]) -> None:
+        """Add tracks whose packed frames lie in files, one after another. All become part of the store, or none.
+
+        Args:
+            files: The files, and the tracks of each, which are not in the store yet.
+
+        Raises:
+            StorageError: If the disk is full, or the folder is read-only.
+        """
+
+        def write(file: IO[bytes]) -> None:
+            for path, _ in files:
+                with path.open("rb") as frames:
+                    shutil.copyfileobj(frames, file, 1 << 20)
+
+        self._extend([track for _, tracks in files for track in tracks], write)
+
+    def copy_from(self, other: FeatureStore, tracks: pd.DataFrame) -> None:
+        """Add those of some tracks whose audio another store of the same specification holds intact.
+
+        Args:
+            other: The other store. It may be written to meanwhile.
+            tracks: ``track_id`` and ``audio_hash`` of tracks that are not in this store yet.
+
+        Raises:
+            StorageError: If the disk is full, or the folder is read-only.
+        """
+        stored = other.index.drop(columns="track_id").drop_duplicates("audio_hash")
+        found = tracks[["track_id", "audio_hash"]].merge(stored, on="audio_hash", how="inner")
+        waiting: list[PackedTrack] = []
+        n_bytes = 0
+        # Read, not mapped: of a file that is cut short meanwhile, a mapping would kill the process.
+        with other._path.open("rb") as file:
+            for track_id, audio_hash, offset, n_frames, crc32 in found.itertuples(index=False, name=None):
+                file.seek(offset * self._frame_bytes)
+                data = file.read(n_frames * self._frame_bytes)
+                if zlib.crc32(data) != crc32:
+                    continue
+                frames = np.frombuffer(data, dtype=self._type).reshape(n_frames, self.header.n_bins)
+                waiting.append(PackedTrack(track_id, audio_hash, frames))
+                n_bytes += len(data)
+                if n_bytes >= _COPY_BYTES:
+                    self.append(waiting)
+                    waiting, n_bytes = [], 0
+        if waiting:
+            self.append(waiting)
 
     def adopt(self, tracks: pd.DataFrame) -> None:
         """Make the index name exactly those of the given tracks whose audio is stored, under their present ids.
@@ -389,6 +467,18 @@ class FeatureStore:
         index = _sorted(index)
         _write_index(self.folder / _INDEX, index, frames_name)
         self._use_index(index, frames_name)
+
+    def _extend(self, tracks: Sequence[StoredTrack], write: Callable[[IO[bytes]], None]) -> None:
+        """Have the frames of tracks written after those that are there, make them durable, then name them."""
+        added = pd.DataFrame(tracks, columns=StoredTrack._fields)
+        added["offset"] = self._end + added["n_frames"].cumsum().shift(fill_value=0)
+        self._discard_unnamed()
+        with storage_errors(self._path), self._path.open("r+b") as file:
+            file.seek(self.n_bytes)
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        self._replace_index(pd.concat([self._index, added.astype(_INDEX_TYPES)], ignore_index=True), self._frames_name)
 
     def _discard_unnamed(self) -> None:
         """Remove the bytes that the index does not name, left by a crash or by tracks that are gone."""

@@ -49,6 +49,7 @@ def extract_features(
         spec=FEATURES[block.kind],
         block=block,
         folder=Path(storage["features"]) / name / feature_name,
-        n_workers=parse_block(ComputeBlock, compute, key="compute").workers(),
+        workers=parse_block(ComputeBlock, compute, key="compute").extraction,
+        library=Path(storage["features"]),
     )
     return result.store, {"feature": feature_name, **segmentation, **result.report}

@@ -1,0 +1,166 @@
+"""Where work is done: in this thread, in threads, in processes, or on a Dask cluster. One function serves all."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager as ContextManager
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal, TypeVar
+
+from genre_pipeline.errors import ComputeError
+
+Backend = Literal["serial", "threads", "processes", "dask"]
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+# [?] Tasks that wait for each worker, so that none is idle while results are taken in.
+_AHEAD = 2
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Who does the work.
+
+    Attributes:
+        backend: ``serial`` (this thread), ``threads``, ``processes`` (new ones, on this machine) or ``dask``.
+        n_workers: How many. A cluster at an address has its own number; there it only says how much is sent ahead.
+        address: A Dask scheduler's (``tcp://host:8786``); none for a cluster of ``n_workers`` processes that is
+            started on this machine, for as long as the work lasts.
+    """
+
+    backend: Backend = "threads"
+    n_workers: int = 1
+    address: str | None = None
+
+    def map(
+        self, function: Callable[[Task], Result], tasks: Sequence[Task]
+    ) -> ContextManager[Iterator[tuple[int, Result]]]:
+        """Do tasks, in any order.
+
+        Args:
+            function: What to do with a task. For processes and Dask, both must be picklable, results small, and the
+                function such that doing a task twice does no harm: the task of a lost worker is done again.
+            tasks: The tasks.
+
+        Returns:
+            A context manager of an iterator of each task's number and result, as they come. Leaving it early cancels
+            what has not begun.
+
+        Raises:
+            ComputeError: If the workers cannot be started or reached, or die. What the function raises, is raised.
+        """
+        if self.backend == "serial":
+            return closing(_in_this_thread(function, tasks))
+        return closing(_in_workers(self, function, tasks))
+
+
+def _in_this_thread(
+    function: Callable[[Task], Result], tasks: Sequence[Task]
+) -> Generator[tuple[int, Result], None, None]:
+    for number, task in enumerate(tasks):
+        yield number, function(task)
+
+
+def _in_workers(
+    workers: Workers, function: Callable[[Task], Result], tasks: Sequence[Task]
+) -> Generator[tuple[int, Result], None, None]:
+    todo = iter(enumerate(tasks))
+    running: dict[Future[Result], int] = {}
+    with _EXECUTORS[workers.backend](workers) as executor:
+        try:
+            for number, task in islice(todo, workers.n_workers * (1 + _AHEAD)):
+                running[executor.submit(function, task)] = number
+            while running:
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    number = running.pop(future)
+                    for following, task in islice(todo, 1):
+                        running[executor.submit(function, task)] = following
+                    yield number, future.result()
+        finally:
+            for future in running:
+                future.cancel()
+
+
+@contextmanager
+def _threads(workers: Workers) -> Iterator[Executor]:
+    with ThreadPoolExecutor(workers.n_workers, thread_name_prefix="features") as executor:
+        yield executor
+
+
+@contextmanager
+def _processes(workers: Workers) -> Iterator[Executor]:
+    # Spawned: a fork of a process with threads (torch has some) may hang.
+    context = multiprocessing.get_context("spawn")
+    try:
+        with ProcessPoolExecutor(workers.n_workers, mp_context=context, initializer=_begin_worker) as executor:
+            yield executor
+    except BrokenProcessPool as error:
+        raise ComputeError(
+            "A worker process was killed, perhaps for want of memory. Lower compute.n_workers, and run again: what is "
+            "finished is kept."
+        ) from error
+
+
+def _begin_worker() -> None:
+    """Leave Ctrl-C to the parent, and end with it, also if it is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@contextmanager
+def _dask(workers: Workers) -> Iterator[Executor]:
+    try:
+        from distributed import Client, LocalCluster
+        from distributed.scheduler import KilledWorker
+    except ImportError as error:
+        raise ComputeError(
+            "compute.backend: 'dask' needs the package distributed. Install it: pip install 'genre-pipeline[dask]'"
+        ) from error
+    cluster: ContextManager[object]
+    if workers.address is None:
+        cluster = LocalCluster(
+            n_workers=workers.n_workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+        )
+    else:
+        cluster = nullcontext(workers.address)
+    with cluster as place:
+        try:
+            client = Client(place)
+        except (OSError, TimeoutError) as error:
+            raise ComputeError(
+                f"compute.address: no Dask scheduler answers at {workers.address} ({error}). Start one there "
+                "(dask scheduler), or leave the address out."
+            ) from error
+        with client:
+            try:
+                # Not pure: tasks that are equal are still done each.
+                yield client.get_executor(pure=False)
+            except KilledWorker as error:
+                raise ComputeError(
+                    f"Several Dask workers were lost at one and the same task ({error}). See their logs; they may "
+                    "lack memory. What is finished is kept."
+                ) from error
+
+
+_EXECUTORS: dict[str, Callable[[Workers], ContextManager[Executor]]] = {
+    "threads": _threads,
+    "processes": _processes,
+    "dask": _dask,
+}
