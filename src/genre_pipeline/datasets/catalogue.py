@@ -76,7 +76,6 @@ def shipped_facts(name: str) -> tuple[Mapping[str, str], ...]:
     return tuple(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
 
 
-@cache
 def plain(text: str) -> str:
     """Reduce a name to lower-case ASCII letters and digits, in which the spellings of a name mostly agree.
 
