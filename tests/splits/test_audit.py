@@ -4,7 +4,7 @@ import numpy as np
 
 from genre_pipeline.splits.audit import MAX_EXAMPLES, leak_audit
 
-NOTHING = {"track": 0, "audio": 0, "artist": 0, "album": 0}
+NOTHING = {"track": 0, "file": 0, "audio": 0, "recording": 0, "artist": 0, "album": 0}
 
 
 def test_a_clean_split_has_no_leaks(make_tracks):
@@ -22,7 +22,7 @@ def test_leaks_are_counted_by_pair_and_shown(make_tracks):
         [("blues", "A"), ("blues", "a "), ("jazz", "b"), ("jazz", "b")], audio_hash=["1", "2", "3", "3"]
     )
     audit = leak_audit(tracks, np.array([["train", "test", "validation", "test"]]))
-    assert audit["overall"] == {"track": 0, "audio": 1, "artist": 2, "album": 0}
+    assert audit["overall"] == {**NOTHING, "audio": 1, "artist": 2}
     (counts,) = audit["per_repeat"]
     assert counts["train_test"] == {**NOTHING, "artist": 1}
     assert counts["validation_test"] == {**NOTHING, "artist": 1, "audio": 1}
@@ -41,7 +41,7 @@ def test_a_value_is_counted_once_over_repeats(make_tracks):
 
 
 def test_the_unknown_is_not_compared(make_tracks):
-    tracks = make_tracks([("blues", ""), ("blues", "")], album="Greatest Hits", audio_hash="")
+    tracks = make_tracks([("blues", ""), ("blues", "")], album="Greatest Hits", audio_hash="", content_hash="")
     assert leak_audit(tracks, np.array([["train", "test"]]))["overall"] == NOTHING
 
 
@@ -62,3 +62,22 @@ def test_examples_are_few(make_tracks):
     audit = leak_audit(tracks, np.array([["train", "test"] * 9]))
     assert audit["overall"]["artist"] == 9
     assert len(audit["examples"]["artist"]) == MAX_EXAMPLES
+
+
+def test_files_and_recordings_are_compared_too(make_tracks):
+    pairs = [("blues", "a"), ("blues", "b"), ("jazz", "c")]
+    tracks = make_tracks(pairs, content_hash=["1", "1", "2"], recording=["t0000", "t0001", "t0000"])
+    audit = leak_audit(tracks, np.array([["train", "test", "validation"]]))
+    assert audit["overall"] == {**NOTHING, "file": 1, "recording": 1}
+    assert audit["examples"]["recording"] == [
+        {"value": "t0000", "repeat": 0, "splits": ["train", "validation"], "track_ids": ["t0000", "t0002"]}
+    ]
+
+
+def test_pieces_share_their_track_and_all_that_it_is(make_tracks):
+    tracks = make_tracks([("blues", "a"), ("jazz", "")], album="Hits").take([0, 0, 1, 1]).reset_index(drop=True)
+    audit = leak_audit(tracks, np.array([["train", "test", "validation", "validation"]]))
+    assert audit["overall"] == dict.fromkeys(NOTHING, 1)
+    assert audit["examples"]["track"] == [
+        {"value": "t0000", "repeat": 0, "splits": ["train", "test"], "track_ids": ["t0000", "t0000"]}
+    ]

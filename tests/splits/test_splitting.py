@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from genre_pipeline.errors import SplitError
@@ -38,14 +39,21 @@ def test_the_report_is_plain_json_and_complete(collection):
     assert set(report) == {
         *("dataset", "protocol", "kind", "parameters", "design", "promises", "leaky", "genres", "n_tracks"),
         *("n_repeats", "split_hash", "counts", "stratification_imbalance", "leaks", "unknown_artist_tracks"),
-        *("left_out", "listed_not_present"),
+        *("left_out", "listed_not_present", "listed_quarantined", "subset", "unit", "n_units"),
     }
     assert (report["dataset"], report["protocol"], report["kind"]) == ("demo", "honest", "artist_kfold")
-    assert report["parameters"] == {"kind": "artist_kfold", "seed": 3, "repeats": None, "n_folds": 5}
-    assert report["promises"] == ["artist", "audio", "track"]
+    assert report["parameters"] == {
+        "kind": "artist_kfold",
+        "seed": 3,
+        "repeats": None,
+        "promises": [],
+        "n_folds": 5,
+    }
+    assert report["promises"] == ["artist", "audio", "file", "recording", "track"]
     assert report["genres"] == ["blues", "jazz", "rock"]
     assert (report["n_tracks"], report["n_repeats"], report["unknown_artist_tracks"]) == (75, 5, 3)
-    assert report["listed_not_present"] == {"n_tracks": 0, "track_ids": []}
+    assert (report["unit"], report["n_units"], report["subset"]) == ("track", 75, "")
+    assert report["listed_not_present"] == report["listed_quarantined"] == {"n_tracks": 0, "track_ids": []}
 
 
 def test_quarantined_tracks_stand_nowhere(make_tracks):
@@ -67,8 +75,9 @@ def test_counts_and_imbalance(make_tracks):
             "test": {"blues": 2, "jazz": 1},
         }
     ]
-    # Blues: 2 of 3 in the test, 5 of 8 in all.
-    assert report["stratification_imbalance"] == pytest.approx(2 / 3 - 5 / 8)
+    # Blues: 2 of 3 in training and test, 1 of 2 in validation, 5 of 8 in all.
+    expected = {"train": 2 / 3 - 5 / 8, "validation": 5 / 8 - 1 / 2, "test": 2 / 3 - 5 / 8}
+    assert report["stratification_imbalance"] == pytest.approx(expected)
 
 
 def test_the_hash_tells_splits_datasets_and_genres_apart(six):
@@ -78,6 +87,7 @@ def test_the_hash_tells_splits_datasets_and_genres_apart(six):
     assert split(six, spec, protocol="other").report["split_hash"] == reference
     assert split(six, fixed(SIX[::-1])).report["split_hash"] != reference
     assert split(six, spec, dataset="other").report["split_hash"] != reference
+    assert split(six, spec, subset="2 of 10 genres").report["split_hash"] != reference
     assert split(six.replace({"genre": {"jazz": "rock"}}), spec).report["split_hash"] != reference
 
 
@@ -128,19 +138,60 @@ def test_a_broken_promise_of_artists_is_an_error(six):
 
 def test_a_track_that_is_there_twice_is_an_error(six):
     labels = ("train", "test", "train", "validation", "validation", "test")
-    with pytest.raises(SplitError, match=r"promises that no track.*names a track twice"):
+    with pytest.raises(SplitError, match=r"promises that no track.*Name every track once"):
         split(six.assign(track_id=["t0", "t1", "t2", "t3", "t0", "t5"]), fixed(labels))
 
 
-def test_shared_audio_under_different_artists_asks_to_quarantine_duplicates(make_tracks):
-    pairs = [(genre, f"{genre} {n}") for genre in ("blues", "jazz") for n in range(5)]
-    tracks = make_tracks(pairs, audio_hash=["same" if n in {0, 4} else f"h{n}" for n in range(10)])
-    spec = PROTOCOLS["artist_kfold"]
-    with pytest.raises(SplitError, match=r"promises that no audio .*Quarantine duplicates"):
-        split(tracks, spec, spec.block(kind="artist_kfold"))
+@pytest.mark.parametrize(
+    ("kind", "column", "remedy"),
+    [
+        ("file", "content_hash", "Quarantine duplicates"),
+        ("audio", "audio_hash", "Quarantine duplicates"),
+        ("recording", "recording", "Add 'near_duplicate' to the dataset's 'quarantine'"),
+        ("artist", "artist", "artist_kfold"),
+    ],
+)
+def test_a_block_may_promise_more_than_its_kind(make_tracks, kind, column, remedy):
+    tracks = make_tracks([(genre, "") for _ in range(3) for genre in ("blues", "jazz")])
+    tracks = tracks.assign(**{column: ["same", *"bcde", "same"]}).astype({column: "string"})
+    report = split(tracks, fixed(SIX)).report
+    assert (report["leaks"]["overall"][kind], report["promises"]) == (1, ["track"])
+    with pytest.raises(SplitError, match=rf"promises that no {kind} .* 1 do .*'t0000' is in train .*{remedy}"):
+        split(tracks, fixed(SIX), ProtocolBlock(kind="fixed", promises=(kind,)))
+
+
+def test_a_subset_is_named(six):
+    result = split(six, fixed(SIX), subset="2 of 10 genres, 6 of 1000 tracks")
+    assert result.report["subset"] == result.table.attrs["subset"] == "2 of 10 genres, 6 of 1000 tracks"
+
+
+@pytest.mark.parametrize("leaky", [True, False])
+def test_the_table_carries_its_marks_into_parquet(make_tracks, tmp_path, leaky):
+    apart = make_tracks([(genre, f"{genre} {n}") for n in range(3) for genre in ("blues", "jazz")])
+    result = split(apart, fixed(SIX, leaky=leaky), protocol="mine")
+    result.table.to_parquet(tmp_path / "split.parquet")
+    table = pd.read_parquet(tmp_path / "split.parquet")
+    assert table["leaky"].tolist() == [leaky] * 6
+    assert table.attrs == {key: result.report[key] for key in ("dataset", "subset", "protocol", "split_hash", "leaky")}
+    assert table.attrs["split_hash"]
+
+
+def test_pieces_have_their_places_and_one_side_each(six):
+    pieces = pd.DataFrame({"row": np.repeat(range(6), 2), "start_s": [0.0, 15.0] * 6, "end_s": [15.0, 30.0] * 6})
+    labels = np.array([["train", "test"] * 4 + ["validation", ""] * 2])
+    spec = replace(PROTOCOLS["random_segment"], split=lambda *_: Assignment(labels, pieces=pieces))
+    result = split(six, spec)
+    report = result.report
+    assert list(result.table) == ["repeat", "track_id", "start_s", "end_s", "genre", "split", "leaky"]
+    assert (report["unit"], report["n_tracks"], report["n_units"]) == ("piece", 6, 10)
+    assert report["counts"][0]["validation"] == {"blues": 1, "jazz": 1}
+    assert report["leaks"]["overall"]["track"] == 4
+    assert report["promises"] == []
+    moved = replace(spec, split=lambda *_: Assignment(labels, pieces=pieces.assign(end_s=[14.0, 30.0] * 6)))
+    assert split(six, moved).report["split_hash"] != report["split_hash"]
 
 
 def test_what_is_not_promised_is_a_number(make_tracks):
     tracks = make_tracks([("blues", "a"), ("jazz", "b")] * 3, audio_hash="same")
     report = split(tracks, fixed(SIX)).report
-    assert report["leaks"]["overall"] == {"track": 0, "audio": 1, "artist": 2, "album": 0}
+    assert report["leaks"]["overall"] == {"track": 0, "file": 0, "audio": 1, "recording": 0, "artist": 2, "album": 0}

@@ -39,15 +39,18 @@ def n_repeats(block: KFoldBlock) -> int:
 def balanced_folds(groups: NDArray[np.intp], genres: NDArray[np.str_], *, n_folds: int, seed: int) -> NDArray[np.intp]:
     """Give each group of tracks one fold, so that every genre is spread evenly over the folds.
 
-    Groups come by size, the largest first, in random order where equal. Each goes where it adds least to the sum, over
-    genres and folds, of the squared share of the genre that the fold holds; where that is equal, to the smaller fold.
-    It is the longest-processing-time rule of Graham (SIAM J. Appl. Math. 17, 1969) for several genres at once.
+    Groups come by size, the largest first, then by genre, in random order where equal. Each goes where it adds least
+    to the sum, over genres and folds, of the squared share of the genre that the fold holds; where that is equal, to
+    the smaller fold. It is the longest-processing-time rule of Graham (SIAM J. Appl. Math. 17, 1969) for several genres
+    at once.
 
-    Two bounds hold, whatever the tracks. With c the tracks of a genre in a fold, v those in a group, N all of them
+    Three bounds hold, whatever the tracks. With c the tracks of a genre in a fold, v those in a group, N all of them
     and k folds:
 
     - Where no group has tracks of two genres, the folds' c differ by at most the largest v of the genre: each group
       goes to the fold that holds least of it.
+    - Where moreover every group is a single track, the folds' totals differ by at most one: a genre goes round all
+      folds, and what is left over goes to the smallest.
     - In any case the sum over genres and folds of (c / N - 1 / k)^2 is at most (1 - 1 / k) times the sum over genres
       and groups of (v / N)^2. That is what folds drawn at random give on average, and no choice of the rule is worse
       than the average of its choices (the method of conditional expectations).
@@ -72,7 +75,7 @@ def balanced_folds(groups: NDArray[np.intp], genres: NDArray[np.str_], *, n_fold
     shuffled = np.random.default_rng(seed).permutation(len(counts))
     held = np.zeros((n_folds, len(totals)), dtype=np.int64)
     fold_of_group = np.empty(len(counts), dtype=np.intp)
-    for group in shuffled[np.argsort(-counts[shuffled].sum(axis=1), kind="stable")]:
+    for group in shuffled[np.lexsort((counts.argmax(axis=1)[shuffled], -counts.sum(axis=1)[shuffled]))]:
         added = np.zeros(n_folds)
         # One genre after another, so that every machine adds in the same order.
         for genre in np.flatnonzero(counts[group]):

@@ -25,8 +25,9 @@ class TrackKFoldBlock(KFoldBlock):
 def split(tracks: pd.DataFrame, block: TrackKFoldBlock, context: SplitContext) -> Assignment:
     """Give each track one fold, keeping the genres' proportions alike, whoever plays.
 
-    The folds' numbers of tracks of a genre differ by at most one. Nothing but the track is kept together: copies are
-    kept out by ingest, unless the dataset's ``quarantine`` lets them in, and then the audit counts them.
+    The folds' numbers of tracks differ by at most one, of each genre and in all. Nothing but the track is kept
+    together: copies are kept out by ingest, unless the dataset's ``quarantine`` lets them in, and then the audit counts
+    them.
 
     Args:
         tracks: The usable tracks, sorted by track id.
