@@ -7,11 +7,10 @@ on which other features are computed beside them.
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +23,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Samples = NDArray[np.float32]
-Derived = TypeVar("Derived")
+Precision = Literal["single", "double"]
 
 # Measured [?]: 128 frames at a hop of 1024 still lie in a core's cache; fewer cost more calls.
 CHUNK_SAMPLES = 2**17
-# [?] So that a chunk at a short hop is not transformed at once: 2048-point spectra of a block stay under 5 MB.
-_BLOCK_FRAMES = 256
+# Measured [?]: frames of 1 MB in all, transformed at once. Twice as many take five times as long, out of the cache.
+_BLOCK_NUMBERS = 2**18
 # [?] Three times the spectrogram of a 30-s clip (1025 x 1292 numbers of 4 bytes): beyond it, frames wait on the disk.
 MEMORY_BYTES = 2**24
 
@@ -88,12 +87,14 @@ class Spectrum(NamedTuple):
         win_length: Length of the window, in samples, centred in the frame.
         window: Name of the window, as scipy knows it; periodic.
         hop_length: Distance between successive frames, in samples.
+        precision: In which frames are windowed and transformed; what comes out is single either way.
     """
 
     n_fft: int
     win_length: int
     window: str
     hop_length: int
+    precision: Precision = "single"
 
 
 class Spectra:
@@ -152,8 +153,8 @@ class Signal:
         """Have a function called with the spectra of successive frames.
 
         Frames are centred on the multiples of the hop length, the samples being continued by zeros: the transpose of
-        ``librosa.stft(samples, n_fft=..., hop_length=..., win_length=..., window=...)``, in single precision
-        throughout (librosa transforms in double precision, which takes several times as long).
+        ``librosa.stft(samples, n_fft=..., hop_length=..., win_length=..., window=...)``, which transforms in double
+        precision and takes several times as long.
         """
         self._framers.setdefault(spectrum, _Framer(spectrum)).receivers.append(receive)
 
@@ -207,7 +208,7 @@ class _Framer:
     def push(self, samples: Samples) -> None:
         import torch
 
-        n_fft, _, _, hop_length = self._spectrum
+        n_fft, hop_length = self._spectrum.n_fft, self._spectrum.hop_length
         samples = np.concatenate([self._waiting, samples])[self._to_skip :]
         n_frames = max(0, 1 + (len(samples) - n_fft) // hop_length)
         used = n_frames * hop_length
@@ -216,8 +217,8 @@ class _Framer:
             return
         frames = torch.from_numpy(samples).unfold(0, n_fft, hop_length)
         window = _padded_window(self._spectrum)
-        for block in frames.split(_BLOCK_FRAMES):
-            spectra = Spectra(torch.fft.rfft(block * window))
+        for block in frames.split(max(1, _BLOCK_NUMBERS // n_fft)):
+            spectra = Spectra(torch.fft.rfft(block * window).to(torch.complex64))
             for receive in self.receivers:
                 receive(spectra)
 
@@ -227,38 +228,43 @@ class _Framer:
 
 @lru_cache(maxsize=64)
 def _padded_window(spectrum: Spectrum) -> Tensor:
-    """Return a periodic window, shape ``(n_fft,)``, float32, with zeros around it where it is shorter than a frame."""
+    """Return a periodic window, shape ``(n_fft,)``, with zeros around it where it is shorter than a frame."""
     import torch
     from scipy.signal import get_window
 
     padded = np.zeros(spectrum.n_fft)
     start = (spectrum.n_fft - spectrum.win_length) // 2
     padded[start : start + spectrum.win_length] = get_window(spectrum.window, spectrum.win_length, fftbins=True)
-    return torch.from_numpy(padded.astype(np.float32))
+    return torch.from_numpy(padded.astype(spectrum.precision))
 
 
 class _Decimator:
-    """Lowers the rate by a whole factor."""
+    """Lowers the rate by a whole factor, keeping the energy."""
 
     def __init__(self, factor: int) -> None:
         import soxr
 
         self.signal = Signal()
         self._factor = factor
-        self._gain = np.float32(math.sqrt(factor))
         self._stream = soxr.ResampleStream(factor, 1, 1, dtype="float32", quality="HQ")
         self._n_taken = 0
 
     def push(self, samples: Samples) -> None:
         self._n_taken += len(samples)
-        self.signal.push(self._stream.resample_chunk(samples) * self._gain)
+        self.signal.push(self._resampled(samples))
 
     def close(self) -> None:
-        rest = self._stream.resample_chunk(np.empty(0, dtype=np.float32), last=True) * self._gain
+        rest = self._resampled(np.empty(0, dtype=np.float32), last=True)
         # The length that librosa rounds to: up. soxr rounds to the nearest.
         n_missing = -(-self._n_taken // self._factor) - self.signal.n_samples
         self.signal.push(np.pad(rest[:n_missing], (0, max(0, n_missing - len(rest)))))
         self.signal.close()
+
+    def _resampled(self, samples: Samples, *, last: bool = False) -> Samples:
+        # In double precision, as librosa does: rounded otherwise, quiet bins of a CQT move by 0.005 dB, because the
+        # error is added up octave by octave.
+        scaled = np.divide(self._stream.resample_chunk(samples, last=last), np.sqrt(1.0 / self._factor), dtype=np.float64)
+        return scaled.astype(np.float32)
 
 
 class Frames:

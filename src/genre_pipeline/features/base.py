@@ -42,16 +42,16 @@ class SegmentBlock(Block):
     def _one_way_of_cutting(self) -> SegmentBlock:
         if self.hop_frames > self.n_frames:
             raise ValueError(
-                f"hop_frames={self.hop_frames} is greater than n_frames={self.n_frames}, "
+                f"segment.hop_frames={self.hop_frames} is greater than segment.n_frames={self.n_frames}, "
                 "which would leave gaps between segments"
             )
         if self.own_s is not None and self.hop_frames != self.n_frames:
             raise ValueError(
-                f"hop_frames={self.hop_frames} must equal n_frames={self.n_frames} where own_s is given: "
+                f"segment.hop_frames={self.hop_frames} must equal segment.n_frames={self.n_frames} where own_s is given: "
                 "pieces that are transformed on their own do not overlap"
             )
         if self.own_s is not None and self.pad_frames:
-            raise ValueError("own_s and pad_frames exclude each other: pieces are dropped, not padded")
+            raise ValueError("segment.own_s and segment.pad_frames exclude each other: what is left of a clip is dropped")
         return self
 
 

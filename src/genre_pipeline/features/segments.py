@@ -20,7 +20,7 @@ class SegmentResult:
         table: One row a segment: ``segment_id`` (``track#000``), ``track_id``, ``segment_index``, ``start_frame``,
             ``n_frames``, ``start_s``, ``duration_s``; in the order of the tracks, then of time.
         report: Plain JSON: ``n_tracks`` and ``n_segments`` in the table, ``too_short`` (tracks left out because not
-            one segment fits), ``segment_duration_s``.
+            one segment fits), ``segment_duration_s`` (the median).
     """
 
     table: pd.DataFrame
@@ -35,14 +35,14 @@ def frames_of_tracks(tracks: pd.DataFrame, block: FeatureBlock) -> pd.Series[int
         block: The feature's parameters.
 
     Returns:
-        Number of frames, index as ``tracks``: ``1 + ceil(n_samples * block.sample_rate / sample_rate) // hop_length``,
-        or 0 where there are no samples.
+        Number of frames, index as ``tracks``: that of the block for ``ceil(n_samples * block.sample_rate /
+        sample_rate)`` samples, or 0 where there are none.
     """
     n_samples = tracks["n_samples"].astype("int64")
     own_rate = tracks["sample_rate"].astype("int64").clip(lower=1)
     # Rounded up as the resampler does, in integers, because a float's ceiling can be one too many.
     resampled = -(-n_samples * block.sample_rate // own_rate)
-    return (1 + resampled // block.hop_length).where(n_samples > 0, 0).astype("int64")
+    return resampled.map(block.n_frames).astype("int64")
 
 
 def segment_tracks(tracks: pd.DataFrame, block: FeatureBlock) -> SegmentResult:
@@ -66,7 +66,9 @@ def segment_tracks(tracks: pd.DataFrame, block: FeatureBlock) -> SegmentResult:
 
     track_ids = np.repeat(usable["track_id"].to_numpy(dtype=object), counts)
     indices = np.concatenate([np.arange(count, dtype=np.int64) for count in counts])
-    frame_s = block.hop_length / block.sample_rate
+    durations_s = (usable["n_samples"] / usable["sample_rate"].clip(lower=1)).to_numpy(dtype=np.float64)
+    # A frame that is the whole clip lasts as long as the clip.
+    frame_s = np.repeat(durations_s if block.frame_s is None else np.full(len(usable), block.frame_s), counts)
     ids = [f"{track_id}#{index:03d}" for track_id, index in zip(track_ids, indices, strict=True)]
     table = pd.DataFrame(
         {
@@ -76,14 +78,14 @@ def segment_tracks(tracks: pd.DataFrame, block: FeatureBlock) -> SegmentResult:
             "start_frame": indices * hop_frames,
             "n_frames": np.full(len(ids), n_frames, dtype=np.int64),
             "start_s": indices * hop_frames * frame_s,
-            "duration_s": np.full(len(ids), n_frames * frame_s),
+            "duration_s": n_frames * frame_s,
         }
     )
     report = {
         "n_tracks": int(np.count_nonzero(counts)),
         "n_segments": len(table),
         "too_short": usable.loc[counts == 0, "track_id"].astype(str).tolist(),
-        "segment_duration_s": n_frames * frame_s,
+        "segment_duration_s": float(table["duration_s"].median()),
     }
     return SegmentResult(table=table, report=report)
 
@@ -96,9 +98,15 @@ def _check_every_genre(tracks: pd.DataFrame, segmented: pd.DataFrame, block: Fea
         what = f"No track of {', '.join(lost)} has"
     else:
         return
-    n_frames = block.segment.n_frames
+    segment = block.segment
+    if segment.own_s is None:
+        key = "segment.n_frames"
+        n_needed = segment.n_frames - segment.pad_frames
+        needed = f"{key}={n_needed} frames ({max(0, n_needed - 1) * block.hop_length / block.sample_rate:.2f} s)"
+    else:
+        key = "segment.own_s"
+        needed = f"{key}={segment.own_s:g} s"
     raise FeatureError(
-        f"{what} a segment: expected tracks of at least segment.n_frames={n_frames} frames "
-        f"({(n_frames - 1) * block.hop_length / block.sample_rate:.2f} s) that are not quarantined. "
-        f"Lower segment.n_frames of the '{block.kind}' feature, bring longer clips, or leave the genre out."
+        f"{what} a segment: expected tracks of at least {needed} that are not quarantined. "
+        f"Lower {key} of the '{block.kind}' feature, bring longer clips, or leave the genre out."
     )

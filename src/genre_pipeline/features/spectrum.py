@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from genre_pipeline.features.analysis import Frames, Spectrum
+from genre_pipeline.features.analysis import Frames, Precision, Spectrum
 from genre_pipeline.features.base import FeatureBlock, Features
 
 if TYPE_CHECKING:
@@ -22,11 +22,14 @@ class SpectralBlock(FeatureBlock):
         n_fft: Length of a frame, in samples; even, so that frames lie centred on multiples of ``hop_length``.
         win_length: Length of the window, in samples, centred in the frame; none for the whole frame.
         window: Shape of the window, periodic.
+        precision: In which frames are transformed. ``double`` takes twice as long; it matters to bins far below the
+            loudest of their frame, which single precision moves by up to 0.005 dB where they lie 80 dB lower.
     """
 
     n_fft: int = Field(ge=2, multiple_of=2)
     win_length: int | None = Field(default=None, ge=1)
     window: Literal["hann", "hamming", "blackman"] = "hann"
+    precision: Precision = "single"
 
     @model_validator(mode="after")
     def _window_fits(self) -> SpectralBlock:
@@ -37,7 +40,7 @@ class SpectralBlock(FeatureBlock):
     @property
     def spectrum(self) -> Spectrum:
         """The spectra that the feature is made of."""
-        return Spectrum(self.n_fft, self.win_length or self.n_fft, self.window, self.hop_length)
+        return Spectrum(self.n_fft, self.win_length or self.n_fft, self.window, self.hop_length, self.precision)
 
 
 class LevelBlock(FeatureBlock):

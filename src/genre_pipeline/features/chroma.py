@@ -1,0 +1,149 @@
+"""Chroma: the energy of each pitch class, whatever its octave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from genre_pipeline.errors import FeatureError
+from genre_pipeline.features.analysis import Frames, Signal, Spectra
+from genre_pipeline.features.base import FEATURES, Features, FeatureSpec, Finish
+from genre_pipeline.features.spectrum import SpectralBlock
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+# [?] Six times the spectra of a 30-s clip at a hop of 512: finding pitches takes some eight times the space, and a
+# worker is to stay under 500 MB.
+MAX_TUNED_BYTES = 2**25
+
+
+class ChromaBlock(SpectralBlock):
+    """Parameters of a chromagram.
+
+    Attributes:
+        n_chroma: Pitch classes in an octave.
+        tuning: How far the music is from A4 = 440 Hz, in classes; none to estimate it from the clip. An estimate looks
+            at all of the clip's spectra at once, so it is limited to clips of a few minutes.
+    """
+
+    n_chroma: int = Field(default=12, ge=1)
+    tuning: float | None = Field(default=None, ge=-0.5, lt=0.5)
+
+
+def begin_chroma(signal: Signal, block: ChromaBlock) -> Finish:
+    """Begin a chromagram, shape ``(n_chroma, n_frames)``, C first; the strongest class of each frame is 1.
+
+    Equal to ``librosa.feature.chroma_stft(y=waveform, sr=..., n_fft=..., hop_length=..., n_chroma=..., tuning=...)``
+    within 1e-4. A silent frame is 0 in every class.
+
+    Args:
+        signal: The signal, before its samples.
+        block: The parameters.
+
+    Returns:
+        The function that finishes the feature; it refuses a waveform shorter than a frame, or too long for an estimate
+        of its tuning.
+
+    Example:
+        >>> from genre_pipeline.features import SegmentBlock
+        >>> block = ChromaBlock(kind="chroma", sample_rate=22050, hop_length=512, n_fft=2048, tuning=0.0,
+        ...                     segment=SegmentBlock(n_frames=43, hop_frames=43))
+        >>> a4 = np.sin(2 * np.pi * 440 * np.arange(22050) / 22050).astype(np.float32)
+        >>> chroma = FEATURES["chroma"].extract(a4, block)
+        >>> chroma.shape, int(chroma.mean(axis=1).argmax())
+        ((12, 44), 9)
+    """
+    tuning = block.tuning
+    if tuning is None:
+        return _begin_tuned(signal, block)
+    frames = Frames()
+    signal.on_spectra(block.spectrum, lambda spectra: frames.append(_chroma(spectra.energies, block, tuning)))
+
+    def finish() -> Iterator[Features]:
+        signal.require(block.n_fft)
+        for chroma in frames.blocks():
+            yield chroma.T
+
+    return finish
+
+
+def _begin_tuned(signal: Signal, block: ChromaBlock) -> Finish:
+    frames = Frames()
+    max_frames = MAX_TUNED_BYTES // (4 * (1 + block.n_fft // 2))
+    max_samples = max_frames * block.hop_length
+
+    def receive(spectra: Spectra) -> None:
+        if signal.n_samples <= max_samples:
+            frames.append(spectra.energies.numpy())
+
+    signal.on_spectra(block.spectrum, receive)
+
+    def finish() -> Iterator[Features]:
+        import torch
+
+        signal.require(block.n_fft)
+        if signal.n_samples > max_samples:
+            raise FeatureError(
+                f"The waveform is too long for an estimate of its tuning: expected at most {max_samples} samples "
+                f"({max_samples / block.sample_rate:.0f} s), got {signal.n_samples}. Give the tuning (0.0 for A4 = "
+                "440 Hz), set segment.own_s to transform it piece by piece, or use an excerpt."
+            )
+        energies = np.concatenate(list(frames.blocks()))
+        # Each frame in a column, as librosa has it: it goes through them in the order of memory.
+        tuning = estimate_tuning(np.asfortranarray(energies.T), sample_rate=block.sample_rate, n_chroma=block.n_chroma)
+        yield _chroma(torch.from_numpy(energies), block, tuning).T
+
+    return finish
+
+
+def estimate_tuning(energies: NDArray[np.float32], *, sample_rate: int, n_chroma: int) -> float:
+    """Estimate how far music is from A4 = 440 Hz: ``librosa.estimate_tuning``, but 0 for silence without a warning.
+
+    Args:
+        energies: Squared magnitudes, shape ``(n_bins, n_frames)``.
+        sample_rate: Rate of the waveform, in Hz.
+        n_chroma: Pitch classes in an octave.
+
+    Returns:
+        The deviation, from -0.5 to 0.5 classes.
+    """
+    import librosa
+
+    pitches_hz, strengths = librosa.piptrack(S=energies, sr=sample_rate)
+    present = pitches_hz > 0
+    if not present.any():
+        return 0.0
+    strong = present & (strengths >= np.median(strengths[present]))
+    return float(librosa.pitch_tuning(pitches_hz[strong], bins_per_octave=n_chroma))
+
+
+@lru_cache(maxsize=64)
+def _bank(block: ChromaBlock, tuning: float) -> Tensor:
+    import librosa
+    import torch
+
+    bank = librosa.filters.chroma(sr=block.sample_rate, n_fft=block.n_fft, tuning=tuning, n_chroma=block.n_chroma)
+    return torch.from_numpy(np.ascontiguousarray(bank.T, dtype=np.float32))
+
+
+def _chroma(energies: Tensor, block: ChromaBlock, tuning: float) -> Features:
+    chroma = energies @ _bank(block, tuning)
+    greatest = chroma.amax(dim=1, keepdim=True)
+    # As in librosa: what is no number in single precision's normal range is not scaled up.
+    tiny = float(np.finfo(np.float32).tiny)
+    normalised: Features = chroma.div_(greatest.masked_fill_(greatest < tiny, 1.0)).numpy()
+    return normalised
+
+
+def _n_chroma(block: ChromaBlock) -> int:
+    return block.n_chroma
+
+
+FEATURES.register(FeatureSpec(name="chroma", block=ChromaBlock, n_bins=_n_chroma, begin=begin_chroma, version=1))

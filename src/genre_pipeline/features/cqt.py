@@ -1,0 +1,196 @@
+"""Constant-Q transform: frequency bins equally spaced in pitch, each as many periods long as any other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from genre_pipeline.features.analysis import Precision, Signal, Spectra, Spectrum, squared_magnitudes
+from genre_pipeline.features.base import FEATURES, Features, FeatureSpec, Finish
+from genre_pipeline.features.spectrum import LevelBlock, Levels
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# C1 [C]: where librosa begins, 45 semitones below A4.
+_C1_HZ = 440.0 * 2.0 ** (-45 / 12)
+# Width of a Hann window's main lobe, in bins of its own length [C]: how far a filter reaches beyond its centre.
+_HANN_BANDWIDTH = 1.5
+
+
+class CqtBlock(LevelBlock):
+    """Parameters of a constant-Q transform. Where a default is given, it is librosa's [C].
+
+    Attributes:
+        hop_length: Distance between successive frames, in samples: a multiple of ``2 ** (n_octaves - 1)``, because each
+            octave below the highest is computed at half the rate of the one above it.
+        n_octaves: Number of octaves.
+        bins_per_octave: Bins in each of them.
+        f_min_hz: Centre of the lowest bin; C1 by default.
+        filter_scale: Length of the filters, relative to that which just separates neighbouring bins.
+        sparsity: Share of each filter's spectrum that is left out, from its smallest values. librosa's 0.01 lies
+            0.66 dB (mean) from the exact transform; 0 comes closest, and takes longer.
+        precision: In which frames are transformed.
+    """
+
+    n_octaves: int = Field(ge=1, le=12)
+    bins_per_octave: int = Field(ge=2)
+    f_min_hz: float = Field(default=_C1_HZ, gt=0.0)
+    filter_scale: float = Field(default=1.0, gt=0.0)
+    sparsity: float = Field(default=0.01, ge=0.0, lt=1.0)
+    precision: Precision = "single"
+
+    @model_validator(mode="after")
+    def _hop_can_be_halved(self) -> CqtBlock:
+        multiple = 2 ** (self.n_octaves - 1)
+        if self.hop_length % multiple:
+            raise ValueError(
+                f"hop_length={self.hop_length} is not a multiple of {multiple}, as n_octaves={self.n_octaves} requires"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _filters_lie_below_nyquist(self) -> CqtBlock:
+        if self.highest_hz > self.sample_rate / 2:
+            raise ValueError(
+                f"{self.n_octaves} octaves from f_min_hz={self.f_min_hz:g} reach up to {self.highest_hz:.0f} Hz, beyond "
+                f"half the sample rate, {self.sample_rate / 2:g} Hz: choose fewer octaves"
+            )
+        return self
+
+    @property
+    def n_bins(self) -> int:
+        """Number of bins."""
+        return self.n_octaves * self.bins_per_octave
+
+    @property
+    def highest_hz(self) -> float:
+        """Upper edge of the highest filter."""
+        centre_hz = self.f_min_hz * 2.0 ** ((self.n_bins - 1) / self.bins_per_octave)
+        step = 4.0 ** (1.0 / self.bins_per_octave)
+        bandwidth = (step - 1.0) / (step + 1.0) / self.filter_scale
+        return float(centre_hz * (1.0 + 0.5 * _HANN_BANDWIDTH * bandwidth))
+
+
+class _Octave(NamedTuple):
+    """One octave's filters.
+
+    Attributes:
+        factor: How much lower the rate is than that of the octave above, or, of the highest, than the waveform's.
+        spectrum: The spectra that the filters are applied to.
+        columns: The bins of the spectra that the filters use.
+        weights: Shape ``(n_columns, bins_per_octave)``, complex64.
+        energy_gains: What the responses' energies are multiplied by, shape ``(bins_per_octave,)``.
+    """
+
+    factor: int
+    spectrum: Spectrum
+    columns: slice
+    weights: Tensor
+    energy_gains: Tensor
+
+
+@lru_cache(maxsize=16)
+def _octaves(block: CqtBlock) -> tuple[_Octave, ...]:
+    """Plan the octaves, from the highest to the lowest, as ``librosa.cqt`` does at every call."""
+    import librosa
+    import torch
+
+    frequencies_hz = block.f_min_hz * 2.0 ** (np.arange(block.n_bins) / block.bins_per_octave)
+    first_factor = 2 ** _n_early_halvings(block)
+    first_rate = block.sample_rate / first_factor
+    octaves = []
+    for index in range(block.n_octaves):
+        rate = first_rate / 2**index
+        stop = block.n_bins - index * block.bins_per_octave
+        centres_hz = frequencies_hz[stop - block.bins_per_octave : stop]
+        filters, lengths = librosa.filters.wavelet(freqs=centres_hz, sr=rate, filter_scale=block.filter_scale)
+        n_fft = filters.shape[1]
+        spectra = np.fft.fft(filters * (lengths[:, None] / n_fft), axis=1)[:, : 1 + n_fft // 2]
+        sparse = librosa.util.sparsify_rows(spectra.astype(np.complex64), quantile=block.sparsity)
+        # The gain that librosa gives its filters, in its precision, so that the weights are rounded alike.
+        weights = (sparse.toarray() * np.sqrt(2.0**index)).astype(np.complex64).T
+        used = np.flatnonzero(weights.any(axis=1))
+        columns = slice(int(used[0]), int(used[-1]) + 1)
+        octaves.append(
+            _Octave(
+                factor=first_factor if index == 0 else 2,
+                spectrum=Spectrum(n_fft, n_fft, "boxcar", block.hop_length // first_factor // 2**index, block.precision),
+                columns=columns,
+                weights=torch.from_numpy(np.ascontiguousarray(weights[columns])),
+                # The filter's length at the first rate, which librosa divides by.
+                energy_gains=torch.from_numpy((0.5**index / lengths).astype(np.float32)),
+            )
+        )
+    return tuple(octaves)
+
+
+def _n_early_halvings(block: CqtBlock) -> int:
+    """Return how often the rate may be halved before the highest octave, by librosa's rule."""
+    by_filters = int(np.ceil(np.log2(block.sample_rate / 2 / block.highest_hz))) - 2
+    n_twos = (block.hop_length & -block.hop_length).bit_length() - 1
+    return max(0, min(by_filters, n_twos - block.n_octaves + 1))
+
+
+def begin_cqt(signal: Signal, block: CqtBlock) -> Finish:
+    """Begin a constant-Q transform: levels in dB, shape ``(n_bins, n_frames)``, the lowest bin first.
+
+    Equal to ``librosa.amplitude_to_db(abs(librosa.cqt(waveform, sr=..., hop_length=..., fmin=..., n_bins=...,
+    bins_per_octave=...)))`` within 2e-3 dB for 99.9 % of the values of music and noise: Brown's transform by Schörkhuber
+    and Klapuri's recursion (2010), an octave at a time, each at half the rate of the one above. The filters are made
+    once instead of at each call, and transforms are in single precision, so that values some 80 dB below a frame's
+    loudest differ by more.
+
+    Args:
+        signal: The signal, before its samples.
+        block: The parameters.
+
+    Returns:
+        The function that finishes the feature; it refuses a waveform shorter than a filter of the highest octave.
+
+    Example:
+        >>> from genre_pipeline.features import SegmentBlock
+        >>> block = CqtBlock(kind="cqt", sample_rate=22050, hop_length=512, n_octaves=7, bins_per_octave=12,
+        ...                  segment=SegmentBlock(n_frames=43, hop_frames=43))
+        >>> FEATURES["cqt"].extract(np.zeros(22050, dtype=np.float32), block).shape
+        (84, 44)
+    """
+    octaves = _octaves(block)
+    levels = [Levels(block) for _ in octaves]
+    rate = signal
+    for octave, octave_levels in zip(octaves, levels, strict=True):
+        rate = rate if octave.factor == 1 else rate.decimated(octave.factor)
+        rate.on_spectra(octave.spectrum, _filtered_into(octave_levels, octave))
+
+    def finish() -> Iterator[Features]:
+        signal.require(octaves[0].factor * octaves[0].spectrum.n_fft)
+        greatest_db = max(octave_levels.greatest_db for octave_levels in levels)
+        n_left = block.frames_of(signal.n_samples)
+        for blocks in zip(*(octave_levels.blocks(greatest_db) for octave_levels in reversed(levels)), strict=False):
+            # Rounding up at each halving may give the lower octaves one frame more.
+            n_frames = min(n_left, *(len(each) for each in blocks))
+            n_left -= n_frames
+            yield np.concatenate([each[:n_frames] for each in blocks], axis=1).T
+
+    return finish
+
+
+def _filtered_into(levels: Levels, octave: _Octave) -> Callable[[Spectra], None]:
+    import torch
+
+    def receive(spectra: Spectra) -> None:
+        responses = spectra.values[:, octave.columns] @ octave.weights
+        levels.append(squared_magnitudes(torch.view_as_real(responses)).mul_(octave.energy_gains))
+
+    return receive
+
+
+def _n_bins(block: CqtBlock) -> int:
+    return block.n_bins
+
+
+FEATURES.register(FeatureSpec(name="cqt", block=CqtBlock, n_bins=_n_bins, begin=begin_cqt, version=1))
