@@ -88,6 +88,23 @@ def test_terminal_table_fits_and_tells(results):
     assert text.endswith("\n")
 
 
+def test_a_part_of_a_dataset_is_named_also_from_the_csv_file(make_result, tmp_path):
+    part = "6 of 10 genres, 397 of 1000 tracks"
+    frame = leaderboard([make_result(dataset="gtzan", subset=part), make_result()])
+    assert frame["subset"].tolist() == ["", part]
+    frame.to_csv(tmp_path / "leaderboard.csv", index=False)
+    lines = format_leaderboard(pd.read_csv(tmp_path / "leaderboard.csv")).splitlines()
+    assert f"gtzan ({part}) · artist_kfold: mean of 5 folds; 6 genres, largest class 16.7 %" in lines
+    assert "demo · artist_kfold: mean of 5 folds; 6 genres, largest class 16.7 %" in lines
+    assert format_leaderboard(frame).splitlines() == lines
+
+
+def test_whole_datasets_only_come_back_from_the_csv_file(make_result, tmp_path):
+    leaderboard([make_result()]).to_csv(tmp_path / "leaderboard.csv", index=False)
+    text = format_leaderboard(pd.read_csv(tmp_path / "leaderboard.csv"))
+    assert text.startswith("demo · artist_kfold: ")
+
+
 def test_terminal_table_never_folds_a_name(make_result):
     result = make_result()
     result["cell"]["model"] = "a_model_with_quite_a_long_name"

@@ -79,12 +79,22 @@ def test_accuracy_has_a_panel_a_setting_and_marks_leaks(results):
     content = _content(figure)
     titles = [annotation["text"] for annotation in content["layout"]["annotations"]]
     assert titles[0] == "demo · artist_kfold, mean of 5 folds; dotted: largest genre, 16.7 %"
+    assert titles[1] == "demo · random_segment (LEAKY), mean of 5 resampled splits; dotted: largest genre, 16.7 %"
     assert len(titles) == 4
     assert content["layout"]["yaxis"]["categoryarray"] == ["svm", "crnn_gru", "net1", "net2"]
     assert content["layout"]["yaxis2"]["categoryarray"][-1] == "net2 (LEAKY)"
     symbols = {trace["y"][0]: trace["marker"]["symbol"] for trace in _traces(figure, "mean")}
     assert symbols["net2"] == "circle"
     assert symbols["net2 (LEAKY)"] == "diamond-open"
+
+
+@pytest.mark.parametrize("draw", [accuracy_comparison, learning_curves, confusion_matrices])
+def test_every_figure_names_the_part_of_the_dataset_and_the_leak(make_result, draw):
+    figure = draw([make_result(dataset="gtzan", protocol="random_segment", subset="6 of 10 genres", leaky=True)])
+    layout = _content(figure)["layout"]
+    texts = [annotation["text"] for annotation in layout.get("annotations", [])] + [layout["title"].get("text", "")]
+    (named,) = [text for text in texts if "gtzan (6 of 10 genres) · random_segment" in text]
+    assert "(LEAKY)" in named
 
 
 def test_curves_are_means_of_the_repeats_that_still_train(make_result):

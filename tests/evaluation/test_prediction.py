@@ -56,7 +56,8 @@ class TestPredictRepeat:
         made = predict_repeat(checkpoint, music.data(), 0, cache=cache)
         predictions = made.table
         assert not made.reused
-        assert list(predictions) == ["repeat", "split", "track_id", "segment_id", "genre", *PROBABILITIES]
+        assert list(predictions) == ["repeat", "split", "leaky", "track_id", "segment_id", "genre", *PROBABILITIES]
+        assert not predictions["leaky"].any()
         assert set(predictions["repeat"]) == {0}
         for side in ("validation", "test"):
             rows = predictions[predictions["split"] == side].reset_index(drop=True)

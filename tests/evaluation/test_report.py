@@ -16,21 +16,23 @@ HOSTILE = "<script>window.broken = true</script>"
 _BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
-def make_split(dataset="demo", protocol="artist_kfold", *, leaky=False):
+def make_split(dataset="demo", protocol="artist_kfold", *, leaky=False, subset=""):
     n = 30 if leaky else 0
     example = {"value": HOSTILE, "repeat": 0, "splits": ["train", "test"], "track_ids": ["blues.00001", "blues.00002"]}
     return {
         "dataset": dataset,
+        "subset": subset,
         "protocol": protocol,
+        "promises": [] if leaky else ["artist", "track"],
         "kind": protocol,
         "design": "resampled" if leaky else "kfold",
         "leaky": leaky,
         "n_tracks": 118,
         "n_repeats": 5,
         "split_hash": "5b1e5b1e5b1e5b1e",
-        "stratification_imbalance": 0.0123,
+        "stratification_imbalance": {"train": 0.004, "validation": 0.0203, "test": 0.0123},
         "leaks": {
-            "overall": {"track": 0, "audio": 0, "artist": n, "album": 3},
+            "overall": {"track": 0, "file": 1, "audio": 0, "recording": 2, "artist": n, "album": 3},
             "examples": {"artist": [example] if leaky else []},
         },
         "unknown_artist_tracks": 4,
@@ -133,7 +135,8 @@ def test_page_says_what_was_run_and_how(results, make_dataset):
         *("classical/classical.00017.wav", "same audio as classical.00003"),
     ]
     assert tables["splits-table"][2] == [
-        *("random_segmentLEAKY", "demo", "resampled", "5", "118", "0", "0", "30", "3", "4", "1.2", "5b1e5b1e5b1e5b1e"),
+        *("random_segmentLEAKY", "demo", "resampled", "\N{EN DASH}", "5", "118", "0", "1", "0", "2", "30", "3", "4"),
+        *("0.4", "2.0", "1.2", "5b1e5b1e5b1e5b1e"),
     ]
     assert "blues.00001" in page
     cells = dict(zip(tables["cells-table"][0], tables["cells-table"][1], strict=True))
@@ -246,7 +249,22 @@ def test_many_faults_are_cut_with_a_note_and_none_is_good_news(make_result, make
 
 def test_split_reports_may_lack_keys(make_result):
     row = _Page(render([make_result()], splits=[{"dataset": "demo", "protocol": "new"}])).tables["splits-table"][1]
-    assert row == ["new", "demo", *["\N{EN DASH}"] * 10]
+    assert row == ["new", "demo", *["\N{EN DASH}"] * 15]
+
+
+def test_a_part_of_a_dataset_is_never_taken_for_the_whole(make_result, make_dataset):
+    part = "6 of 10 genres, 397 of 1000 tracks"
+    result, split = make_result(dataset="gtzan", subset=part), make_split(dataset="gtzan", leaky=True, subset=part)
+    page = render([result], [make_dataset("gtzan", subset=part)], [split])
+    parsed = _Page(page)
+    assert parsed.tables["leaderboard-table"][1][1] == f"gtzan ({part})"
+    assert parsed.tables["cells-table"][1][1] == f"gtzan ({part})"
+    assert parsed.tables["splits-table"][1][1] == f"gtzan ({part})"
+    assert f"<h3>gtzan ({part}) · artist_kfold</h3>" in page
+    assert f"<code>gtzan ({part})</code>" in page
+    assert f"gtzan ({part}) · artist_kfold, repeat 0: artist" in page
+    assert "gtzan ·" not in page
+    assert f"## gtzan ({part}) · artist_kfold" in build_markdown([result])
 
 
 def test_confidence_is_shown(make_result):
