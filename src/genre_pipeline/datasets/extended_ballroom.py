@@ -1,7 +1,7 @@
 """Extended Ballroom: 4180 excerpts of 30 s of dance music in thirteen dances, from Marchand and Peeters (2016).
 
 The authors published a list (tempo, artist, title, MD5 of each file, which tracks repeat which) and a script that
-fetched the audio from a shop of dance music. The list ships with this package, as facts with their source named.
+fetched the audio from a site about ballroom dancing. The list ships with this package, as facts with their source named.
 """
 
 from __future__ import annotations
@@ -210,13 +210,13 @@ DATASETS.register(
             "description', IEEE International Workshop on Machine Learning for Signal Processing, 2016."
         ),
         licence=(
-            "No licence is stated. The authors offer the list, not the audio: the excerpts are previews of a shop of "
-            "dance music, under their owners' copyright; the user brings a copy, and it is not redistributed."
+            "No licence is stated. The authors offer the list, not the audio, which the site ballroomdancers.com had for "
+            "listening; it is under its owners' copyright. The user brings a copy, and it is not redistributed."
         ),
         caveats=(
             (
                 "Tempo alone gives the dance away: taking for each track the most common dance among the others of its "
-                "rounded tempo is right for 85 % of all tracks (counted in the tempo annotations of the authors' list)."
+                "tempo is right for 85 % of all tracks (counted in the tempo annotations of the authors' list)."
             ),
             (
                 "The classes are unbalanced, from 23 tracks (Wcswing) to 529 (Waltz); papers often use the nine "
