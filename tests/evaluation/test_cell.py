@@ -2,12 +2,13 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from genre_pipeline.evaluation.cell import evaluate_cell, metric_values
-from genre_pipeline.evaluation.comparison import CellResult, leaderboard
+from genre_pipeline.evaluation.comparison import CellResult, leaderboard, summary_row
 from genre_pipeline.evaluation.metrics import score
 from genre_pipeline.evaluation.prediction import predict_cell
 from tiny_music import AUDIT, CELL, FEATURE, GENRES, SEGMENTS_PER_TRACK, make_tiny_music, train_tiny
@@ -134,6 +135,26 @@ def test_a_single_repeat_has_no_deviation(music, tmp_path):
     assert result["n_repeats"] == 1
     assert result["selection"] == "last"
     assert {row["sd"] for row in result["summary"]} == {None}
+
+
+@pytest.mark.parametrize("evaluated", ["net"], indirect=True)
+def test_the_interval_counts_what_the_split_divides(evaluated, music, tmp_path):
+    checkpoints = evaluated[0]
+    # Tracks that test in repeat 0 have a segment less, so that segments and tracks are in other proportions.
+    tested = music.split["track_id"][(music.split["repeat"] == 0) & (music.split["split"] == "test")]
+    last = (music.segments["segment_index"] == SEGMENTS_PER_TRACK - 1) & music.segments["track_id"].isin(tested)
+    fewer = replace(music, segments=music.segments[~last])
+    results = {
+        unit: evaluate(checkpoints, fewer, tmp_path, audit={**AUDIT, "unit": unit})[1] for unit in ("track", "piece")
+    }
+    width = {}
+    for unit, result in results.items():
+        row = summary_row(result, unit="segment", metric="log_loss")
+        width[unit] = row["ci_high"] - row["mean"]
+    n_tracks, n_segments = results["track"]["n_tracks"], results["track"]["n_segments"]
+    assert n_segments["test"] / n_segments["train"] != n_tracks["test"] / n_tracks["train"]
+    expected = (0.5 + n_segments["test"] / n_segments["train"]) / (0.5 + n_tracks["test"] / n_tracks["train"])
+    assert math.isclose(width["piece"] / width["track"], math.sqrt(expected))
 
 
 def test_a_repeat_without_checkpoint_is_a_fault_of_the_caller(evaluated, music):

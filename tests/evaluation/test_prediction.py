@@ -2,6 +2,7 @@
 
 import errno
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,14 @@ class TestPredictRepeat:
             expected = music.data().rows(0, side)[["track_id", "segment_id", "genre"]]
             pd.testing.assert_frame_equal(rows[["track_id", "segment_id", "genre"]], expected)
         assert np.allclose(predictions[PROBABILITIES].sum(axis=1), 1.0)
+
+    def test_a_leak_of_the_split_is_marked(self, music, checkpoint, cache):
+        data = replace(music.data(), split=music.split.assign(leaky=True))
+        assert predict_repeat(checkpoint, music.data(), 0, cache=cache).reused is False
+        marked = predict_repeat(checkpoint, data, 0, cache=cache)
+        assert not marked.reused
+        assert marked.table["leaky"].all()
+        assert predict_repeat(checkpoint, data, 0, cache=cache).table["leaky"].all()
 
     def test_they_are_those_of_the_model(self, music, checkpoint, cache):
         predictions = predict_repeat(checkpoint, music.data(), 0, cache=cache).table
@@ -165,6 +174,13 @@ class TestGenrePredictor:
         assert table["path"].tolist() == [str(path) for path in fresh]
         assert table["probability"].tolist() == table[PROBABILITIES].max(axis=1).tolist()
         assert set(table["error"]) == {""}
+        assert not table["leaky"].any()
+
+    def test_a_model_of_a_leaky_split_says_so(self, music, tmp_path):
+        leaky = replace(music, split=music.split.assign(leaky=True))
+        predictor = GenrePredictor.open(train_tiny(leaky, tmp_path / "model", model="naive_bayes").folder)
+        assert predictor.leaky
+        assert predictor.classify([music.path("jazz/jazz_1")])["leaky"].tolist() == [True]
 
     def test_what_cannot_be_classified_does_not_stop_the_others(self, music, folder, tmp_path):
         short = write_clip(tmp_path / "short.wav", "rock", seed=0, duration_s=0.1)

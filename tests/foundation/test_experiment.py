@@ -69,6 +69,7 @@ def test_a_bad_value_is_named_with_its_key(parameters, section, key, value, mess
         ("datasets", "music", {"path": "/"}, r"datasets.music.kind: is missing. Known: .*folder"),
         ("datasets", "unused", {"kind": "gtzan"}, r"datasets.unused.path: is missing"),
         ("protocols", "folds", {"kind": "artist_fold"}, r"protocols.folds.kind: Unknown protocol kind 'artist_fold'"),
+        ("protocols", "fair", {"kind": "random_segment"}, r"protocols.fair.kind: .* leaky .* begins with 'random_seg"),
         ("protocols", "folds", {"kind": "artist_kfold", "n_folds": 1}, r"protocols.folds.n_folds: got 1"),
         ("features", "mel", {"kind": "log_mell"}, r"features.mel.kind: Unknown feature kind 'log_mell'. Did"),
         ("models", "net", {"family": "crn", "feature": "mel"}, r"models.net.family: Unknown model family 'crn'. Did"),

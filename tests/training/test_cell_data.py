@@ -15,6 +15,8 @@ from genre_pipeline.features.store import FeatureStore, PackedTrack
 from genre_pipeline.training.cell_data import CellData
 from tiny_music import CELL, FEATURE, GENRES, SEGMENTS_PER_TRACK, make_tiny_music, write_clip
 
+SIDES = ("train", "validation", "test")
+
 
 @pytest.fixture(scope="module")
 def music(tmp_path_factory):
@@ -108,6 +110,43 @@ def test_a_genre_that_is_lost_in_training_stops_the_cell(music):
 def test_many_lost_tracks_are_not_all_listed(music):
     with pytest.raises(TrainingError, match=r"12 tracks .* \(blues/blues_0, .*jazz/jazz_0 and 7 more\)"):
         join(music, segments=music.segments.iloc[:0])
+
+
+def divided(music, *borders_s):
+    """A split of each track's second into pieces that train, validate and test; in no order, for none is promised."""
+    whole = music.split[music.split["repeat"] == 0].drop(columns="split")
+    places = zip(SIDES, borders_s[:-1], borders_s[1:], strict=True)
+    tables = [whole.assign(start_s=start_s, end_s=end_s, split=side, leaky=True) for side, start_s, end_s in places]
+    return pd.concat(tables[::-1], ignore_index=True)
+
+
+class TestPieces:
+    """The three segments of a track, of 0.256 s, have their centres at 0.128, 0.384 and 0.640 s."""
+
+    def test_a_segment_stands_where_its_centre_does(self, music):
+        data = join(music, split=divided(music, 0.0, 0.25, 0.5, 1.0))
+        for index, side in enumerate(SIDES):
+            rows = data.rows(0, side)
+            assert set(rows["segment_index"]) == {index}
+            assert rows["track_id"].tolist() == music.tracks["track_id"].tolist()
+            assert rows["genre"].tolist() == [track_id.split("/")[0] for track_id in rows["track_id"]]
+            assert data.segment_set(0, side).targets.tolist() == [GENRES.index(genre) for genre in rows["genre"]]
+        assert data.counts() == (dict.fromkeys(SIDES, 12.0), dict.fromkeys(SIDES, 12.0))
+        assert data.left_out == []
+
+    @pytest.mark.parametrize(("borders_s", "sides"), [((0.0, 0.3, 0.6, 0.65), "012"), ((0.0, 0.2, 0.639, 1.0), "012")])
+    def test_only_the_centre_decides(self, music, borders_s, sides):
+        data = join(music, split=divided(music, *borders_s))
+        assert "".join(str(*set(data.rows(0, side)["segment_index"])) for side in SIDES) == sides
+
+    def test_a_segment_in_no_piece_stands_nowhere(self, music):
+        with pytest.raises(TrainingError, match="no segment of 'blues' is left on the test side"):
+            join(music, split=divided(music, 0.0, 0.25, 0.5, 0.6))
+
+    def test_the_mark_of_the_split_is_part_of_the_fingerprint(self, music):
+        plain, marked = join(music), join(music, split=music.split.assign(leaky=True))
+        assert (plain.leaky, marked.leaky) == (False, True)
+        assert plain.fingerprint(0, "train") != marked.fingerprint(0, "train")
 
 
 class TestFingerprint:
