@@ -134,11 +134,15 @@ def test_every_entry_has_a_layer(environment):
 
 
 def test_the_patterns_are_versioned_or_say_why_not():
-    """What is overwritten in place: pointers, whose content has its own checks, and the last comparison."""
+    """What is overwritten in place: pointers, whose content has its own checks, the last comparison, and its cards."""
     plain = {name for name, entry in load("base", "catalog").items() if not entry.get("versioned")}
     assert plain == {
         "{dataset}.{feature}.features",
         "{dataset}.{protocol}.{feature}.{model}.checkpoints",
+        "{dataset}.card",
+        "{dataset}.card_markdown",
+        "{dataset}.{protocol}.audit_card",
+        "{dataset}.{protocol}.audit_card_markdown",
         "leaderboard",
         "accuracy_comparison",
         "learning_curves",

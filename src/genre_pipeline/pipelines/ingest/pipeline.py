@@ -6,24 +6,34 @@ from kedro.pipeline import Node, Pipeline
 
 from genre_pipeline.experiment import Experiment
 from genre_pipeline.pipelines.binding import bind
+from genre_pipeline.pipelines.ingest.cards import write_dataset_card
 from genre_pipeline.pipelines.ingest.nodes import ingest_dataset
 
 
 def create_pipeline(experiment: Experiment) -> Pipeline:
-    """Make one namespace a dataset, with its ingest node."""
+    """Make one namespace a dataset, with its ingest node and its card."""
     return Pipeline([_ingest(dataset) for dataset in experiment.datasets])
 
 
 def _ingest(dataset: str) -> Pipeline:
-    node = Node(
-        bind(ingest_dataset, name=dataset),
-        inputs=["params:dataset", "params:storage", "params:compute"],
-        outputs=["tracks", "quality"],
-        name="ingest",
-        tags="ingest",
-    )
+    nodes = [
+        Node(
+            bind(ingest_dataset, name=dataset),
+            inputs=["params:dataset", "params:storage", "params:compute"],
+            outputs=["tracks", "quality"],
+            name="ingest",
+            tags="ingest",
+        ),
+        Node(
+            bind(write_dataset_card, name=dataset),
+            inputs=["tracks", "quality", "params:dataset"],
+            outputs=["card", "card_markdown"],
+            name="write_card",
+            tags="ingest",
+        ),
+    ]
     return Pipeline(
-        [node],
+        nodes,
         namespace=dataset,
         parameters={
             "params:dataset": f"params:datasets.{dataset}",

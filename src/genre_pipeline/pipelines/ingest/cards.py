@@ -1,0 +1,32 @@
+"""The node that writes a dataset's card."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from genre_pipeline.data_cards import dataset_card, render_html, render_markdown, spectrogram_examples
+from genre_pipeline.experiment import parse_dataset
+from genre_pipeline.tracking import current_tracker
+
+
+def write_dataset_card(
+    tracks: pd.DataFrame, quality: dict[str, Any], dataset: dict[str, Any], *, name: str
+) -> tuple[str, str]:
+    """Write a dataset's card, and attach it to the session's MLflow run.
+
+    Args:
+        tracks: The track table.
+        quality: The quality report.
+        dataset: The dataset's parameters.
+        name: The dataset's name.
+
+    Returns:
+        The card as HTML, and as Markdown.
+    """
+    examples = spectrogram_examples(tracks, parse_dataset(name, dataset).root)
+    card = dataset_card(quality, tracks, examples)
+    html, markdown = render_html(card), render_markdown(card)
+    current_tracker().log_artifacts({f"data_cards/{name}.html": html, f"data_cards/{name}.md": markdown})
+    return html, markdown
