@@ -7,9 +7,21 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from genre_pipeline.features import FEATURES, FeatureBlock
+from genre_pipeline.errors import FeatureError
+from genre_pipeline.features import FEATURES, FeatureBlock, extract_features, stream_features
+from genre_pipeline.features import analysis as analysis_module
 from genre_pipeline.features.store import FeatureStore
+
+NAMES = ["sine", "chirp", "impulse", "noise", "silence"]
+
+# What a kind needs beside the parameters of a log-mel spectrogram.
+OWN_PARAMETERS = {
+    "cqt": {"n_octaves": 7, "bins_per_octave": 12, "f_min_hz": 32.7},
+    "statistics": {"segment": {"n_frames": 1, "hop_frames": 1}},
+}
 
 
 @pytest.fixture(params=FEATURES.names())
@@ -18,12 +30,25 @@ def spec(request):
 
 
 @pytest.fixture
-def block(spec, make_log_mel):
-    common = {name: value for name, value in make_log_mel().model_dump().items() if name in spec.block.model_fields}
-    return spec.block.model_validate({**common, "kind": spec.name})
+def make_block(make_log_mel):
+    """A function that makes the small block of a kind."""
+
+    def make(spec, **changes):
+        common = {name: value for name, value in make_log_mel().model_dump().items() if name in spec.block.model_fields}
+        common.pop("dtype")
+        own = OWN_PARAMETERS.get(spec.name, {})
+        return spec.block.model_validate({**common, **own, "kind": spec.name, **changes})
+
+    return make
 
 
-NAMES = ["sine", "chirp", "impulse", "noise", "silence"]
+@pytest.fixture
+def block(spec, make_block):
+    return make_block(spec)
+
+
+def in_blocks(waveform, lengths):
+    return np.split(waveform, np.cumsum(lengths)[np.cumsum(lengths) < len(waveform)])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -43,7 +68,7 @@ def test_the_waveform_is_not_changed(spec, block, signals):
 
 def test_the_same_waveform_gives_the_same_bits_in_any_thread(spec, block, signals):
     with ThreadPoolExecutor(3) as pool:
-        first, *others = pool.map(lambda _: spec.extract(signals["chirp"], block).tobytes(), range(6))
+        first, *others = pool.map(lambda _: spec.extract(signals["chirp"], block).tobytes(), range(4))
     assert set(others) == {first}
 
 
@@ -72,3 +97,59 @@ def test_block_is_frozen_hashable_and_plain(spec, block):
 
 def test_version_is_a_positive_number(spec):
     assert spec.version >= 1
+
+
+@pytest.mark.parametrize(
+    ("waveform", "message"),
+    [
+        (np.zeros((2, 4096), np.float32), r"wrong shape: expected mono, \(n_samples,\), got \(2, 4096\)"),
+        (np.zeros(255, np.float32), r"too short: expected at least \d+ samples, got 255"),
+        (np.zeros(0, np.float32), r"too short: expected at least \d+ samples, got 0"),
+        (np.full(4096, np.nan, np.float32), "4096 samples that are NaN or infinite"),
+        (np.where(np.arange(4096) == 9, np.inf, 0).astype(np.float32), "1 samples that are NaN or infinite"),
+    ],
+    ids=["stereo", "short", "empty", "nan", "infinite"],
+)
+def test_unusable_waveforms_are_refused(spec, block, waveform, message):
+    with pytest.raises(FeatureError, match=message):
+        spec.extract(waveform, block)
+
+
+def test_features_computed_together_are_those_computed_alone(make_block, signals):
+    requests = [(spec, make_block(spec)) for spec in FEATURES]
+    pieces = {"segment": {"n_frames": 44, "hop_frames": 44, "own_s": 1.0}}
+    padded = {"segment": {"n_frames": 90, "hop_frames": 90, "pad_frames": 4}}
+    for name, changes in [("log_mel", pieces), ("mfcc", pieces), ("log_mel", padded), ("stft", {"hop_length": 331})]:
+        requests.append((FEATURES[name], make_block(FEATURES[name], **changes)))
+    together = extract_features(signals["noise"], requests)
+    for (spec, block), features in zip(requests, together, strict=True):
+        np.testing.assert_array_equal(features, spec.extract(signals["noise"], block))
+
+
+@settings(
+    derandomize=True, deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(lengths=st.lists(st.integers(0, 30_000), max_size=6))
+def test_blocks_of_any_length_give_the_same_bits(make_block, signals, lengths):
+    requests = [(spec, make_block(spec)) for spec in FEATURES if spec.name != "statistics"]
+    whole = extract_features(signals["chirp"], requests)
+    streams = stream_features(in_blocks(signals["chirp"], lengths), requests)
+    for blocks, expected in zip(streams, whole, strict=True):
+        np.testing.assert_array_equal(np.concatenate(list(blocks), axis=1), expected)
+
+
+def test_frames_that_wait_on_the_disk_are_the_same(monkeypatch, spec, block, signals):
+    expected = spec.extract(signals["noise"], block)
+    monkeypatch.setattr(analysis_module, "MEMORY_BYTES", 4000)
+    (blocks,) = stream_features([signals["noise"]], [(spec, block)])
+    np.testing.assert_allclose(np.concatenate(list(blocks), axis=1), expected, rtol=1e-6, atol=1e-5)
+
+
+def test_one_feature_may_fail_beside_another(make_block, signals):
+    # Of 2 s, only pieces of 3 s cannot be had.
+    spec = FEATURES["log_mel"]
+    long_pieces = make_block(spec, segment={"n_frames": 130, "hop_frames": 130, "own_s": 3.0})
+    whole, pieces = stream_features([signals["noise"]], [(spec, make_block(spec)), (spec, long_pieces)])
+    assert next(whole).shape == (128, 87)
+    with pytest.raises(FeatureError, match=r"too short: expected at least one piece of 66150 samples.*segment\.own_s"):
+        next(pieces)

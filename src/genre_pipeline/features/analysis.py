@@ -8,14 +8,17 @@ on which other features are computed beside them.
 from __future__ import annotations
 
 import tempfile
+import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genre_pipeline.errors import FeatureError
+from genre_pipeline.storage import storage_errors
 
 if TYPE_CHECKING:
     from typing import IO
@@ -277,16 +280,22 @@ class Frames:
         self._file: IO[bytes] | None = None
 
     def append(self, block: NDArray[np.float32]) -> None:
-        """Add frames, shape ``(n, n_bins)``, float32. They are not changed, and must not be from now on."""
+        """Add frames, shape ``(n, n_bins)``, float32. They are not changed, and must not be from now on.
+
+        Raises:
+            StorageError: If the disk is full that temporary files lie on.
+        """
         self._n_bins = block.shape[1]
         if self._file is not None:
-            self._file.write(np.ascontiguousarray(block).data)
+            with storage_errors(Path(tempfile.gettempdir())):
+                self._file.write(np.ascontiguousarray(block).data)
             return
         self._blocks.append(block)
         self._n_bytes += block.nbytes
         if self._n_bytes > MEMORY_BYTES:
             blocks, self._blocks = self._blocks, []
-            self._file = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the frames
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the frames do
+            weakref.finalize(self, self._file.close)
             for each in blocks:
                 self.append(each)
 

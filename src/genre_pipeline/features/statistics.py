@@ -36,14 +36,11 @@ class StatisticsBlock(FeatureBlock):
         hop_length: Distance between the frames that the statistics are taken over, in samples.
         n_fft: Length of those frames, in samples; even.
         n_mfcc: Number of MFCCs, of 128 mel bands.
-        pad_mode: How the waveform is continued at its ends: by its mirror image, as librosa did before its version
-            0.10, or by silence.
         dtype: Type of the stored numbers. Variances of frequencies reach millions, which float16 cannot hold.
     """
 
     n_fft: int = Field(ge=2, multiple_of=2)
     n_mfcc: int = Field(default=20, ge=1, le=128)
-    pad_mode: Literal["reflect", "constant"] = "reflect"
     dtype: Literal["float16", "float32"] = "float32"
 
     @model_validator(mode="after")
@@ -80,7 +77,9 @@ def begin_statistics(signal: Signal, block: StatisticsBlock) -> Finish:
     ``spectral_bandwidth``, ``spectral_rolloff``, ``zero_crossing_rate`` and ``mfcc``; mean and variance over samples of
     the two outputs of ``librosa.effects.hpss``; and the tempo of ``librosa.beat.beat_track``, 0 where nothing begins.
     With 2048-sample frames, a hop of 512 and 20 MFCCs these are the 57 columns of the feature table that is commonly
-    used with GTZAN (Kaggle, "GTZAN Dataset - Music Genre Classification", ``features_30_sec.csv``).
+    used with GTZAN (Kaggle, "GTZAN Dataset - Music Genre Classification", ``features_30_sec.csv``), to six digits or
+    more. For that, the ends of a clip are treated as librosa did before its version 0.10, which made the table: frames
+    there see the waveform's mirror image instead of silence, and the outputs of ``hpss`` end with the last whole hop.
 
     Args:
         signal: The signal, before its samples.
@@ -118,14 +117,14 @@ def _statistics(waveform: Samples, block: StatisticsBlock) -> NDArray[np.float32
 
     rate = block.sample_rate
     frames = {"hop_length": block.hop_length}
-    spectra = librosa.stft(waveform, n_fft=block.n_fft, pad_mode=block.pad_mode, **frames)
+    spectra = librosa.stft(waveform, n_fft=block.n_fft, pad_mode="reflect", **frames)
     magnitudes = np.abs(spectra)
     energies = magnitudes**2
     tuning = estimate_tuning(energies, sample_rate=rate, n_chroma=12)
     mel = librosa.feature.melspectrogram(S=energies, sr=rate, n_mels=128)
     described = [
         librosa.feature.chroma_stft(S=energies, sr=rate, tuning=tuning),
-        librosa.feature.rms(y=waveform, frame_length=block.n_fft, pad_mode=block.pad_mode, **frames),
+        librosa.feature.rms(y=waveform, frame_length=block.n_fft, pad_mode="reflect", **frames),
         librosa.feature.spectral_centroid(S=magnitudes, sr=rate),
         librosa.feature.spectral_bandwidth(S=magnitudes, sr=rate),
         librosa.feature.spectral_rolloff(S=magnitudes, sr=rate),
