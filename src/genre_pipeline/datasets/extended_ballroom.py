@@ -1,7 +1,7 @@
 """Extended Ballroom: 4180 excerpts of 30 s of dance music in thirteen dances, from Marchand and Peeters (2016).
 
 The authors published a list (tempo, artist, title, MD5 of each file, which tracks repeat which) and a script that
-fetched the audio from a site about ballroom dancing. The list ships with this package, as facts with their source named.
+fetched the audio from a site about ballroom dancing. The list ships with this package, as facts with their source.
 """
 
 from __future__ import annotations
@@ -210,8 +210,8 @@ DATASETS.register(
             "description', IEEE International Workshop on Machine Learning for Signal Processing, 2016."
         ),
         licence=(
-            "No licence is stated. The authors offer the list, not the audio, which the site ballroomdancers.com had for "
-            "listening; it is under its owners' copyright. The user brings a copy, and it is not redistributed."
+            "No licence is stated. The authors offer the list, not the audio, which the site ballroomdancers.com had "
+            "for listening; it is under its owners' copyright. The user brings a copy, and it is not redistributed."
         ),
         caveats=(
             (

@@ -190,8 +190,8 @@ DATASETS.register(
             "Universitat Pompeu Fabra, Barcelona, 2006."
         ),
         licence=(
-            "The recordings are from the label Magnatune, much of whose music is under Creative Commons licences, as the "
-            "dataset's page says; look there for the terms. The user brings a copy, and it is not redistributed."
+            "The recordings are from the label Magnatune, much of whose music is under Creative Commons licences, as "
+            "the dataset's page says; look there for the terms. The user brings a copy, and it is not redistributed."
         ),
         caveats=(
             (
