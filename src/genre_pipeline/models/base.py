@@ -45,6 +45,31 @@ class GenreNetwork(nn.Module, ABC):
             Logits, shape ``(batch, n_classes)``.
         """
 
+    def training_logits(self, features: Tensor, targets: Tensor) -> Tensor:  # noqa: ARG002
+        """Score segments for the loss of a training step; the scores of :meth:`forward` unless the loss needs more.
+
+        Args:
+            features: Segments, shape ``(batch, n_bins, n_frames)``.
+            targets: Indices of the genres, shape ``(batch,)``, which a large-margin loss makes harder to reach.
+
+        Returns:
+            Logits, shape ``(batch, n_classes)``.
+        """
+        logits: Tensor = self(features)
+        return logits
+
+    def begin_step(self, epoch: int, progress: float) -> None:
+        """Take note of how far the training is, before each step: for what is annealed, or frozen after some epochs.
+
+        Args:
+            epoch: The epoch, from 1.
+            progress: Share of all planned steps that are done, from 0 to 1.
+        """
+
+    def choices(self) -> Tensor | None:
+        """Return the expert that each segment of the last batch went to, shape ``(batch,)``; none without experts."""
+        return None
+
     def l2_coefficients(self) -> dict[str, float]:
         """Return the L2 coefficient of each penalised parameter, by name as in ``named_parameters``.
 

@@ -1,0 +1,133 @@
+"""LGNet: a residual trunk, and experts of which a learned gate lets one score each segment.
+
+The paper states the trunk, the linear gate, top-1 routing and the freezing of the gate [P]; its Algorithm 1 is lost.
+The gate's scale reaches the result only if the chosen expert's output is multiplied by it, because the choice itself is
+the same for linear, softmax and sigmoid gates, which the paper's Table 2 finds to differ: that is the default [I].
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from genre_pipeline.blocks import Block
+from genre_pipeline.models.base import MODELS, GenreNetwork, InputShape, NetworkSpec
+from genre_pipeline.models.resnet import ResNetTrunk
+
+_REFERENCE = (
+    "Locally Activated Gated Neural Network for Automatic Music Genre Classification, Applied Sciences 13(8), 2023, "
+    "article 5010"
+)
+
+
+class LgNetBlock(Block):
+    """Architecture of LGNet.
+
+    Attributes:
+        n_experts: Experts, called MLP layers in the paper: 2, 4, 8 or 16 [P].
+        gate: What is made of the gate's linear scores: ``softmax``, ``sigmoid``, or nothing (``linear``) [P].
+        routing: ``top1`` (the chosen expert's scores times its gate value [I]), ``soft`` (all experts, weighed by their
+            gate values) or ``straight_through`` (the chosen expert's scores as they are, with the gradient of
+            ``top1``) [?].
+        n_hidden: Units of an expert's hidden layer; none for experts without one. Not stated [?].
+        freeze_gate_after: Epochs after which the gate no longer learns; none for never. "Several" [P], how many is not
+            said [?].
+        width: Channels of the trunk's first stage [P].
+    """
+
+    n_experts: int = Field(default=4, ge=1)
+    gate: Literal["softmax", "sigmoid", "linear"] = "softmax"
+    routing: Literal["top1", "soft", "straight_through"] = "top1"
+    n_hidden: int | None = Field(default=512, ge=1)
+    freeze_gate_after: int | None = Field(default=10, ge=1)
+    width: int = Field(default=64, ge=1)
+
+
+class LgNet(GenreNetwork):
+    """The network.
+
+    Args:
+        block: The architecture.
+        shape: Shape of one segment; both its sides may vary.
+        n_classes: Number of genres.
+    """
+
+    def __init__(self, block: LgNetBlock, shape: InputShape, n_classes: int) -> None:  # noqa: ARG002
+        super().__init__()
+        self.block = block
+        self.trunk = ResNetTrunk(18, block.width)
+        n_inputs = self.trunk.n_outputs
+        self.gate = nn.Linear(n_inputs, block.n_experts)
+        self.experts = nn.ModuleList(_expert(n_inputs, block.n_hidden, n_classes) for _ in range(block.n_experts))
+        self.n_classes = n_classes
+        self._choices: Tensor | None = None
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Score segments of shape ``(batch, n_bins, n_frames)``."""
+        embeddings = self.trunk(features)
+        gates = self._gates(embeddings)
+        self._choices = gates.detach().argmax(dim=1)
+        if self.block.routing == "soft":
+            scores = torch.stack([expert(embeddings) for expert in self.experts], dim=1)
+            return (gates[:, :, None] * scores).sum(dim=1)
+        chosen = gates.gather(1, self._choices[:, None])
+        if self.block.routing == "straight_through":
+            # One in the forward direction; its gradient is the gate's.
+            chosen = 1.0 + chosen - chosen.detach()
+        return chosen * self._scores_of_chosen(embeddings, self._choices)
+
+    def begin_step(self, epoch: int, progress: float) -> None:  # noqa: ARG002
+        """Freeze the gate once its epochs are over."""
+        limit = self.block.freeze_gate_after
+        self.gate.requires_grad_(limit is None or epoch <= limit)
+
+    def choices(self) -> Tensor | None:
+        """Return the expert that each segment of the last batch was sent to."""
+        return self._choices
+
+    def _gates(self, embeddings: Tensor) -> Tensor:
+        scores: Tensor = self.gate(embeddings)
+        if self.block.gate == "softmax":
+            return scores.softmax(dim=1)
+        return scores.sigmoid() if self.block.gate == "sigmoid" else scores
+
+    def _scores_of_chosen(self, embeddings: Tensor, choices: Tensor) -> Tensor:
+        """Send each row to its expert only, so that an expert without rows gets no gradient, not even a zero one."""
+        scores: Tensor | None = None
+        for number, expert in enumerate(self.experts):
+            rows = (choices == number).nonzero().squeeze(1)
+            if len(rows):
+                part = expert(embeddings[rows])
+                if scores is None:
+                    scores = part.new_zeros(len(embeddings), self.n_classes)
+                scores = scores.index_copy(0, rows, part)
+        assert scores is not None, "every row has an expert"
+        return scores
+
+
+def _expert(n_inputs: int, n_hidden: int | None, n_classes: int) -> nn.Module:
+    if n_hidden is None:
+        return nn.Linear(n_inputs, n_classes)
+    return nn.Sequential(nn.Linear(n_inputs, n_hidden), nn.ReLU(), nn.Linear(n_hidden, n_classes))
+
+
+def build_lgnet(block: LgNetBlock, shape: InputShape, n_classes: int) -> GenreNetwork:
+    """Make LGNet.
+
+    Args:
+        block: The architecture.
+        shape: Shape of one segment.
+        n_classes: Number of genres.
+
+    Example:
+        >>> network = build_lgnet(LgNetBlock(n_hidden=None), InputShape(n_bins=128, n_frames=128), 10)
+        >>> sum(parameter.numel() for parameter in network.parameters())
+        11192812
+    """
+    return LgNet(block, shape, n_classes)
+
+
+MODELS.register(NetworkSpec(name="lgnet", block=LgNetBlock, build=build_lgnet, reference=_REFERENCE, version=1))

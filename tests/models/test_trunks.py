@@ -1,0 +1,157 @@
+"""ResNet, LGNet, ConvNeXt, MusicNeXt and the networks over frames as published."""
+
+import pytest
+import torch
+from torch import nn
+
+from genre_pipeline.errors import ConfigError
+from genre_pipeline.models import MODELS, InputShape
+from genre_pipeline.models.lgnet import LgNetBlock, build_lgnet
+from genre_pipeline.models.resnet import ResNetTrunk
+
+SHAPE = InputShape(n_bins=128, n_frames=256)
+MUSICNEXT = {"block_norm": False, "activation": "elu", "layer_scale": None, "head": {"kind": "large_margin"}}
+
+
+def build(family, shape=SHAPE, n_classes=10, **values):
+    spec = MODELS[family]
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return spec.build(spec.block.model_validate(values), shape, n_classes)
+
+
+def count(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize(
+    ("family", "values", "n_parameters"),
+    [
+        ("resnet", {}, 11_175_370),
+        # The published ResNet-50, 25,557,032 [P], less two input channels and 990 classes.
+        ("resnet", {"depth": 50}, 25_557_032 - 2 * 49 * 64 - 990 * 2049),
+        ("lgnet", {"n_experts": 4, "n_hidden": 512}, 12_243_436),
+        ("lgnet", {"n_experts": 4, "n_hidden": 256}, 11_707_884),
+        ("lgnet", {"n_experts": 4, "n_hidden": 128}, 11_440_108),
+        ("lgnet", {"n_experts": 4, "n_hidden": None}, 11_192_812),
+        ("convnext", {**MUSICNEXT, "activation_after": "depthwise"}, 27_804_672),
+        ("convnext", {**MUSICNEXT, "activation_after": "expansion"}, 27_804_672),
+        ("convnext", {**MUSICNEXT, "widths": (64, 128, 256, 512)}, 12_441_600),
+        # The published ConvNeXt-T, 28,589,128 [P], less two input channels and 990 classes.
+        ("convnext", {}, 28_589_128 - 2 * 16 * 96 - 990 * 769),
+        ("residual_convolutions", {}, None),
+    ],
+)
+def test_parameter_counts(family, values, n_parameters):
+    if n_parameters is not None:
+        assert count(build(family, **values)) == n_parameters
+
+
+@pytest.mark.parametrize(
+    ("values", "n_parameters"),
+    [({"n_filters": (128, 128, 256), "hidden": (), "shortcut": False}, 464_906), ({}, 1_250_928)],
+)
+def test_parameter_counts_of_the_compared_networks(values, n_parameters):
+    assert count(build("residual_convolutions", InputShape(n_bins=513, n_frames=128), **values)) == n_parameters
+
+
+def test_the_trunk_of_lgnet():
+    assert count(ResNetTrunk()) == 11_170_240
+
+
+class TestLgNet:
+    def network(self, **values):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            block = LgNetBlock(**{"n_experts": 3, "n_hidden": None, "width": 4, **values})
+            return build_lgnet(block, SHAPE, 5).eval()
+
+    def batch(self):
+        return torch.randn(6, 32, 32, generator=torch.Generator().manual_seed(2))
+
+    @pytest.mark.parametrize("gate", ["softmax", "sigmoid", "linear"])
+    def test_the_chosen_expert_alone_scores_times_its_gate_value(self, gate):
+        network, batch = self.network(gate=gate), self.batch()
+        embeddings = network.trunk(batch)
+        scores = network.gate(embeddings)
+        gates = {"softmax": scores.softmax(1), "sigmoid": scores.sigmoid(), "linear": scores}[gate]
+        expected = torch.stack(
+            [gates[row, k] * network.experts[k](embeddings[row]) for row, k in enumerate(gates.argmax(1).tolist())]
+        )
+        torch.testing.assert_close(network(batch), expected)
+        assert network.choices().tolist() == gates.argmax(1).tolist()
+
+    def test_soft_routing_mixes_all(self):
+        network, batch = self.network(routing="soft"), self.batch()
+        embeddings = network.trunk(batch)
+        gates = network.gate(embeddings).softmax(1)
+        expected = sum(gates[:, k, None] * network.experts[k](embeddings) for k in range(3))
+        torch.testing.assert_close(network(batch), expected)
+
+    def test_straight_through_scores_are_the_experts_own_and_still_teach_the_gate(self):
+        network, batch = self.network(routing="straight_through"), self.batch()
+        embeddings = network.trunk(batch)
+        logits = network(batch)
+        row = torch.stack([network.experts[k](embeddings[i]) for i, k in enumerate(network.choices().tolist())])
+        torch.testing.assert_close(logits, row)
+        logits.square().sum().backward()
+        assert network.gate.weight.grad.abs().sum() > 0
+
+    def test_the_gate_learns_for_the_given_epochs_only(self):
+        network = self.network(freeze_gate_after=2)
+        learns = []
+        for epoch in (1, 2, 3):
+            network.begin_step(epoch, 0.0)
+            learns.append(network.gate.weight.requires_grad)
+        assert learns == [True, True, False]
+
+    def test_a_gate_that_is_never_frozen(self):
+        network = self.network(freeze_gate_after=None)
+        network.begin_step(1000, 1.0)
+        assert network.gate.weight.requires_grad
+
+    def test_experts_without_segments_do_not_move(self):
+        network = self.network()
+        optimiser = torch.optim.AdamW(network.parameters(), lr=0.1, weight_decay=0.1)
+        before = [expert.weight.clone() for expert in network.experts]
+        network(self.batch()[:1]).square().sum().backward()
+        optimiser.step()
+        (chosen,) = network.choices().tolist()
+        moved = [not torch.equal(old, expert.weight) for old, expert in zip(before, network.experts, strict=True)]
+        assert moved == [number == chosen for number in range(3)]
+
+
+class TestConvNeXt:
+    def test_musicnext_has_no_normalisation_in_stem_and_blocks(self):
+        network = build("convnext", **MUSICNEXT, widths=(8, 8, 8, 8), depths=(1, 1, 1, 1))
+        norms = [name for name, module in network.named_modules() if isinstance(module, nn.LayerNorm)]
+        assert len(norms) == 4
+        assert norms[-1] == "norm"
+
+    @pytest.mark.parametrize(
+        ("reading", "where"), [("depthwise", "first_activation"), ("expansion", "second_activation")]
+    )
+    def test_the_two_readings_of_elu(self, reading, where):
+        network = build("convnext", **MUSICNEXT, activation_after=reading, widths=(8, 8, 8, 8), depths=(1, 1, 1, 1))
+        found = {name.rsplit(".", 1)[-1] for name, module in network.named_modules() if isinstance(module, nn.ELU)}
+        assert found == {where}
+
+    def test_too_small_segments_are_refused(self):
+        with pytest.raises(ConfigError, match="at least 32 bins and 32 frames.* 128 bins and 31 frames"):
+            build("convnext", InputShape(n_bins=128, n_frames=31))
+
+
+def test_a_shortcut_joins_equal_widths():
+    with pytest.raises(ConfigError, match="first convolution's 8 outputs to the third's 4"):
+        build("residual_convolutions", n_filters=(8, 8, 4))
+
+
+def test_a_network_over_frames_needs_a_part():
+    with pytest.raises(ValueError, match="at least one of them"):
+        MODELS["sequence"].block()
+
+
+def test_plain_pooling_gives_mean_and_deviation():
+    network = build("short_chunk", n_filters=(4, 4), n_attention=None)
+    frames = torch.tensor([[[1.0, 3.0]] * 4])
+    torch.testing.assert_close(network.pooling(frames), torch.tensor([[2.0] * 4 + [1.0] * 4]))
