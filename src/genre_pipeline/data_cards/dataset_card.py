@@ -139,18 +139,19 @@ def _genres(report: Mapping[str, Any], usable: pd.DataFrame) -> list[Block]:
     expected, missing = report["expected"], Counter(each["genre"] for each in report["missing"])
     keys = artist_keys(usable)
     n_unknown = usable["genre"][keys == ""].value_counts()
-    largest = keys[keys != ""].groupby(usable["genre"]).agg(lambda same: int(same.value_counts().iloc[0]))
+    artists = {genre: same.value_counts() for genre, same in keys[keys != ""].groupby(usable["genre"])}
     rows: list[list[Value]] = []
     for genre in sorted({*report["genres"], *expected, *missing}):
-        found = report["genres"].get(genre, {"clips": 0, "usable": 0, "artists": 0})
-        share = largest[genre] / found["usable"] if genre in largest else None
+        found = report["genres"].get(genre, {"clips": 0, "usable": 0})
+        n_tracks = artists.get(genre)
+        share = None if n_tracks is None else int(n_tracks.iloc[0]) / found["usable"]
         rows.append(
             [
                 genre,
                 *([int(expected.get(genre, 0)), found["clips"], missing[genre]] if expected else [found["clips"]]),
                 found["clips"] - found["usable"],
                 found["usable"],
-                found["artists"],
+                0 if n_tracks is None else len(n_tracks),
                 int(n_unknown.get(genre, 0)),
                 NOTHING if share is None else Entry(percent(share), sort=share),
             ]

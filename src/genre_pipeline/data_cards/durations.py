@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 
@@ -29,21 +32,12 @@ def duration_classes(durations_s: pd.Series[float]) -> dict[str, int]:
     if durations_s.empty:
         return {}
     lengths_ms = np.rint(np.sort(durations_s.to_numpy(dtype=np.float64)) * 1000).astype(np.int64)
-    shortest, long = int(lengths_ms[0]), int(lengths_ms[int(_TAIL * (len(lengths_ms) - 1))])
+    shortest, long = int(lengths_ms[0]), int(lengths_ms[math.ceil(_TAIL * (len(lengths_ms) - 1))])
     width = next((each for each in _WIDTHS_MS if long // each - shortest // each < _MAX_CLASSES), _WIDTHS_MS[-1])
     first = shortest // width
     places = np.minimum(lengths_ms // width - first, _MAX_CLASSES)
     counts = np.bincount(places)
-    labels = [_label((first + place) * width, (first + place + 1) * width) for place in range(_MAX_CLASSES)]
-    labels.append(f"{_number((first + _MAX_CLASSES) * width)} or longer")
-    return dict(zip(labels, counts.tolist(), strict=False))
-
-
-def _label(start_ms: int, end_ms: int) -> str:
-    start, unit = _number(start_ms).split()
-    end, end_unit = _number(end_ms).split()
-    return f"{start} to {end} {unit}" if unit == end_unit else f"{start} {unit} to {end} {end_unit}"
-
-
-def _number(time_ms: int) -> str:
-    return f"{time_ms / 1000:g} s" if time_ms < 120_000 else f"{time_ms / 60_000:g} min"
+    unit_ms, unit = (60_000, "min") if width >= 60_000 else (1000, "s")
+    limits = [f"{(first + place) * width / unit_ms:g}" for place in range(_MAX_CLASSES + 1)]
+    labels = [f"{start} to {end} {unit}" for start, end in pairwise(limits)]
+    return dict(zip([*labels, f"{limits[-1]} {unit} or longer"], counts.tolist(), strict=False))
