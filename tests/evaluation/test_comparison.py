@@ -79,8 +79,8 @@ def test_terminal_table_fits_and_tells(results):
     text = format_leaderboard(leaderboard(results))
     lines = text.splitlines()
     assert max(map(len, lines)) <= 100
-    assert "demo · artist_kfold: mean of 5 folds; 6 genres, largest class 16.7 %" in lines
-    assert "demo · random_segment: mean of 5 resampled splits; 6 genres, largest class 16.7 %" in lines
+    assert "demo · artist_kfold: mean of 5 folds; 6 genres, largest class 16.7 %; split 5b1e5b1e" in lines
+    assert "demo · random_segment: mean of 5 resampled splits; 6 genres, largest class 16.7 %; split 5b1e5b1e" in lines
     best = next(line for line in lines if line.startswith("net2"))
     assert "80.0 ± 3.2   77.2 to 82.8" in best
     assert sum(line.startswith("net2 !") for line in lines) == 2
@@ -94,8 +94,8 @@ def test_a_part_of_a_dataset_is_named_also_from_the_csv_file(make_result, tmp_pa
     assert frame["subset"].tolist() == ["", part]
     frame.to_csv(tmp_path / "leaderboard.csv", index=False)
     lines = format_leaderboard(pd.read_csv(tmp_path / "leaderboard.csv")).splitlines()
-    assert f"gtzan ({part}) · artist_kfold: mean of 5 folds; 6 genres, largest class 16.7 %" in lines
-    assert "demo · artist_kfold: mean of 5 folds; 6 genres, largest class 16.7 %" in lines
+    assert f"gtzan ({part}) · artist_kfold: mean of 5 folds; 6 genres, largest class 16.7 %; split 5b1e5b1e" in lines
+    assert "demo · artist_kfold: mean of 5 folds; 6 genres, largest class 16.7 %; split 5b1e5b1e" in lines
     assert format_leaderboard(frame).splitlines() == lines
 
 

@@ -67,6 +67,12 @@ def test_every_environment_is_a_valid_experiment(environment):
     assert set(parameters) <= set(SECTIONS)
 
 
+def test_what_is_used_only_by_name_is_in_no_environment_but_a_papers(environment):
+    experiment = load_experiment(load(environment))
+    by_name = {name for name, block in experiment.protocols.items() if PROTOCOLS[block.kind].only_by_name}
+    assert not by_name or environment.startswith("paper_")
+
+
 def test_every_section_is_in_the_base_environment():
     assert sorted(load("base")) == list(SECTIONS)
 

@@ -167,6 +167,8 @@ _REPEAT_WORDS = {
 # Wide enough that no name is folded; the table itself is about 100 columns wide [?].
 _TERMINAL_WIDTH = 200
 _MISSING = "-"
+# Digits of a hash that tell the few splits of an experiment apart [?]; the CSV file has all of them.
+_SHORT_HASH = 8
 LEAKY_NOTE = "Inflated: tracks, recordings or artists on both sides, or a choice by test score."
 
 
@@ -479,7 +481,9 @@ def _row(result: CellResult) -> dict[str, Any]:
 def _heading(dataset: str, protocol: str, rows: pd.DataFrame) -> str:
     n_genres = common(rows["n_genres"])
     chance = common(rows["chance_largest_class"].map(percent))
-    return f"{dataset} · {protocol}: {common(rows['statistic'])}; {n_genres} genres, largest class {chance} %"
+    splits = common(rows["split_hash"].str[:_SHORT_HASH])
+    facts = f"{common(rows['statistic'])}; {n_genres} genres, largest class {chance} %; split {splits}"
+    return f"{dataset} · {protocol}: {facts}"
 
 
 def _terminal_table(rows: pd.DataFrame) -> Any:

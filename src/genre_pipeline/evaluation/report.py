@@ -260,7 +260,8 @@ def build_markdown(results: Sequence[CellResult]) -> str:
     for dataset, protocol, rows in blocks(frame):
         chance = f"always the largest genre: {common(rows['chance_largest_class'].map(percent))} %"
         lines += ["", f"## {_markdown(dataset)} · {_markdown(protocol)}", ""]
-        lines += [f"{common(rows['statistic'])}; {common(rows['n_genres'])} genres; {chance}.", ""]
+        split = f"split `{common(rows['split_hash'])}`"
+        lines += [f"{common(rows['statistic'])}; {common(rows['n_genres'])} genres; {chance}; {split}.", ""]
         lines += [
             "| model | feature | accuracy | interval | balanced | macro-F1 | segments | parameters | training |",
             "|---|---|--:|--:|--:|--:|--:|--:|--:|",
