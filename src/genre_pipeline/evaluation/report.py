@@ -191,7 +191,8 @@ def build_report(
         confidence: Coverage of the results' intervals.
 
     Returns:
-        The page. Everything that comes from data is escaped, and a content security policy forbids all loading.
+        The page. Everything that comes from data is escaped, and a content security policy forbids all loading. It
+        links to the cards of datasets and splits, in ``data_cards/`` and ``splits/`` beside it.
 
     Raises:
         EvaluationError: If there is no result, or one of them is incomplete.
