@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dying_feature import DYING, KILLED_FILE
+from genre_pipeline.errors import ComputeError
+from genre_pipeline.features import FEATURES
+from genre_pipeline.features.backends import Workers
+from genre_pipeline.features.extraction import extract
+
+TESTS = str(Path(__file__).parents[1])
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture
+def run(tmp_path, small_block, write_track, make_tracks):
+    """A function that extracts the same six tracks with given workers, and returns the store's bytes."""
+    tracks = make_tracks([write_track(f"t{number}", seed=number, n_samples=3000 + 500 * number) for number in range(6)])
+
+    def run(workers, spec=FEATURES["log_mel"]):
+        folder = tmp_path / workers.backend
+        result = extract(
+            tracks, root=tmp_path / "audio", spec=spec, block=small_block, folder=folder, workers=workers, shard_size=1
+        )
+        assert result.report["n_extracted"] + result.report["n_reused"] == 6
+        return contents(folder)
+
+    return run
+
+
+@pytest.fixture
+def child_environment(monkeypatch, tmp_path):
+    """What new processes need: the tests' modules, and the place of the mark that one of them was killed."""
+    monkeypatch.setenv("PYTHONPATH", TESTS)
+    monkeypatch.setenv(KILLED_FILE, str(tmp_path / "killed"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+@pytest.mark.parametrize("workers", [Workers("serial"), Workers("threads", 1), Workers("threads", 3)], ids=str)
+def test_map_does_each_task_once(workers):
+    with workers.map(lambda task: task * task, list(range(50))) as results:
+        assert sorted(results) == [(number, number * number) for number in range(50)]
+
+
+@pytest.mark.parametrize("workers", [Workers("serial"), Workers("threads", 2)], ids=str)
+def test_what_a_task_raises_is_raised_and_ends_the_work(workers):
+    done = []
+
+    def work(task):
+        done.append(task)
+        raise ZeroDivisionError(task)
+
+    with pytest.raises(ZeroDivisionError), workers.map(work, list(range(100))) as results:
+        list(results)
+    assert len(done) < 100
+
+
+def test_leaving_early_begins_nothing_more():
+    done = []
+    with Workers("threads", 1).map(done.append, list(range(100))) as results:
+        next(results)
+    assert len(done) < 100
+
+
+def test_processes_leave_the_same_bytes(run, child_environment):
+    assert run(Workers("processes", 2)) == run(Workers("serial"))
+
+
+def test_a_killed_process_is_one_message_and_its_work_goes_on(run, child_environment):
+    """The pool is lost with its process; what was finished is found by the next run."""
+    with pytest.raises(ComputeError, match="A worker process was killed.* Lower compute.n_workers"):
+        run(Workers("processes", 1), DYING)
+    assert run(Workers("processes", 1), DYING) == run(Workers("serial"))
+
+
+def test_worker_processes_end_with_their_parent(tmp_path, child_environment):
+    """The worker holds the pipe's end until it is gone: without its watch, this would wait for ever."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen([sys.executable, str(Path(__file__).with_name("orphaning.py")), str(pipe)]) as parent:
+        with pipe.open("rb") as reading:
+            assert reading.read() == b"working"
+        assert parent.wait() == -9
+
+
+class TestDask:
+    @pytest.fixture
+    def dask(self):
+        return pytest.importorskip("distributed", reason="needs the optional extra 'dask'")
+
+    @pytest.fixture
+    def start(self, child_environment):
+        """A function that starts a program of Dask's and waits for the line that it prints when it is ready."""
+        started = []
+
+        def start(program, *arguments, ready):
+            command = [sys.executable, "-m", f"distributed.cli.dask_{program}", *arguments]
+            process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+            started.append(process)
+            for line in process.stderr:
+                if ready in line:
+                    return line.rsplit(maxsplit=1)[-1]
+            raise AssertionError(f"{program} ended before it was ready")
+
+        yield start
+        for process in reversed(started):
+            process.kill()
+            process.wait()
+            process.stderr.close()
+
+    def test_the_death_of_a_worker_changes_nothing(self, dask, start, run, tmp_path):
+        address = start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", ready="Scheduler at:")
+        for _ in range(2):
+            arguments = ["--no-nanny", "--no-dashboard", "--nthreads", "1", "--host", "127.0.0.1"]
+            start("worker", address, *arguments, ready="Registered to:")
+        stored = run(Workers("dask", 2, address), DYING)
+        assert (tmp_path / "killed").exists()
+        with dask.Client(address) as client:
+            assert len(client.scheduler_info()["workers"]) == 1
+        assert stored == run(Workers("serial"))
+
+    def test_a_cluster_is_started_where_there_is_no_address(self, dask, run, child_environment):
+        assert run(Workers("dask", 1)) == run(Workers("serial"))
+
+    def test_a_scheduler_that_does_not_answer_is_named(self, dask, run, monkeypatch):
+        import dask as configuration
+
+        # Port 1 of this machine: nothing listens there.
+        with configuration.config.set({"distributed.comm.timeouts.connect": "100ms"}):
+            with pytest.raises(ComputeError, match="no Dask scheduler answers at tcp://127.0.0.1:1 "):
+                run(Workers("dask", 1, "tcp://127.0.0.1:1"))
+
+    def test_the_missing_extra_is_named(self, run, monkeypatch):
+        monkeypatch.setitem(sys.modules, "distributed", None)
+        with pytest.raises(ComputeError, match=r"pip install 'genre-pipeline\[dask\]'"):
+            run(Workers("dask", 1))
