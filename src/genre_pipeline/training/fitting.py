@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -15,11 +15,13 @@ from torch.nn import functional
 from genre_pipeline.errors import TrainingError
 from genre_pipeline.features import FeatureBlock
 from genre_pipeline.models import EstimatorSpec, GenreNetwork, NetworkSpec
+from genre_pipeline.training.augmentation import augment, mix
 from genre_pipeline.training.devices import choose_device, choose_precision, place, reproducible
 from genre_pipeline.training.epochs import EpochCallback, EpochRecord, Selection
 from genre_pipeline.training.optimisers import OPTIMISERS, l2_penalty, parameter_groups
 from genre_pipeline.training.predictors import compute_logits, summarise
 from genre_pipeline.training.recipes import ModelBlock, TrainingBlock
+from genre_pipeline.training.schedules import Stalled, make_schedule
 from genre_pipeline.training.segments import Normalisation, SegmentSet, as_tensor
 
 if TYPE_CHECKING:
@@ -133,22 +135,33 @@ class _Loop:
         kind = OPTIMISERS[self.recipe.optimiser]
         self.has_penalty = kind.is_decoupled
         groups = parameter_groups(network, weight_decay=self.recipe.weight_decay, is_decoupled=kind.is_decoupled)
-        self.optimiser: optim.Optimizer = kind.build(groups, self.recipe.learning_rate)
+        self.optimiser: optim.Optimizer = kind.build(groups, self.recipe.learning_rate, self.recipe.epsilon)
+        self.schedule = make_schedule(self.recipe.learning_rate, self.recipe.schedule)
+        self.weights = _class_weights(self.recipe, self.train.targets, task.n_classes)
+        self.average: optim.swa_utils.AveragedModel | None = None
+        if self.recipe.ema_decay is not None:
+            multiply = optim.swa_utils.get_ema_multi_avg_fn(self.recipe.ema_decay)  # type: ignore[no-untyped-call]
+            # Normalisation's running statistics are averaged too: they belong to the averaged weights.
+            self.average = optim.swa_utils.AveragedModel(network, multi_avg_fn=multiply, use_buffers=True)
+        self.n_steps = 0
+        self.n_planned_steps = self.recipe.max_epochs * -(-len(task.train) // self.recipe.batch_size)
 
     def run(self, tell: EpochCallback) -> tuple[tuple[EpochRecord, ...], int]:
         """Train, leave the selected weights in the network, and return the history and the selected epoch."""
         selection = Selection(self.recipe.patience)
+        stopping = self.recipe.stopping
+        stalled = None if stopping is None else Stalled(stopping)
         history: list[EpochRecord] = []
         kept: dict[str, Tensor] = {}
         for epoch in range(1, self.recipe.max_epochs + 1):
             history.append(self.run_epoch(epoch))
             if selection.update(history[-1]) and self.recipe.selection == "best_validation":
-                kept = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
+                kept = _copied(self.trained)
             tell(history[-1])
-            if selection.is_exhausted:
+            self.schedule.after_epoch(history[-1])
+            if selection.is_exhausted or (stalled is not None and stalled.after(history[-1])):
                 break
-        if kept:
-            self.network.load_state_dict(kept)
+        self.network.load_state_dict(kept or _copied(self.trained))
         self.network.eval()
         return tuple(history), selection.best.epoch if kept else history[-1].epoch
 
@@ -175,7 +188,7 @@ class _Loop:
         self.network.train()
         order = torch.randperm(len(self.train.targets), generator=self.order).to(self.device)
         batches = torch.split(order, self.recipe.batch_size)
-        results = [self.step(batch) for batch in batches]
+        results = [self.step(batch, epoch) for batch in batches]
         # Looking at the numbers once an epoch spares a GPU a halt after each batch.
         losses = torch.stack([loss for loss, _ in results]).double().cpu()
         self.check_finite(losses, epoch)
@@ -183,21 +196,45 @@ class _Loop:
         n_right = int(torch.stack([right for _, right in results]).sum())
         return float((losses * sizes).sum() / sizes.sum()), n_right / len(order)
 
-    def step(self, batch: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, batch: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
         """Change the weights once; return the batch's mean loss and how many segments were right."""
+        progress = self.n_steps / self.n_planned_steps
+        self.network.begin_step(epoch, progress)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.schedule.rate_at(progress)
         targets = self.train.targets[batch]
-        is_half = self.precision != torch.float32
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_half):
-            logits = self.network(self.normalisation(self.train.features[batch]))
-        loss = functional.cross_entropy(logits.float(), targets, label_smoothing=self.recipe.label_smoothing)
+        features = augment(self.normalisation(self.train.features[batch]), self.recipe.augmentation)
+        partners, share = None, 1.0
+        if self.recipe.augmentation.mixup:
+            features, partners, share = mix(features, self.recipe.augmentation.mixup)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision != torch.float32):
+            logits = self.network.training_logits(features, targets)
+        loss = self.loss(logits, targets)
+        if partners is not None:
+            loss = share * loss + (1.0 - share) * self.loss(logits, targets[partners])
         self.optimiser.zero_grad(set_to_none=True)
         (loss + l2_penalty(self.network) if self.has_penalty else loss).backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
+        self.n_steps += 1
+        if self.average is not None:
+            self.average.update_parameters(self.network)
         return loss.detach(), (logits.argmax(dim=1) == targets).sum()
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return the batch's mean cross-entropy."""
+        smoothing = self.recipe.label_smoothing
+        return functional.cross_entropy(logits.float(), targets, weight=self.weights, label_smoothing=smoothing)
+
+    @property
+    def trained(self) -> GenreNetwork:
+        """The network whose weights count: the moving average where there is one."""
+        if self.average is None:
+            return self.network
+        return cast("GenreNetwork", self.average.module)
 
     def validate(self, epoch: int) -> tuple[float, float]:
         """Return the mean loss and the accuracy over the validation split."""
-        logits = compute_logits(self.network, self.normalisation, self.validation.features, self.device)
+        logits = compute_logits(self.trained, self.normalisation, self.validation.features, self.device)
         loss = float(functional.cross_entropy(logits, self.validation.targets))
         if not np.isfinite(loss):
             raise TrainingError(self.diagnosis(f"the validation loss after epoch {epoch} is {loss}"))
@@ -218,6 +255,18 @@ class _Loop:
             f"training.learning_rate (now {self.recipe.learning_rate:g}), or set precision to float32 "
             f"(now {str(self.precision).removeprefix('torch.')})."
         )
+
+
+def _copied(network: GenreNetwork) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+
+
+def _class_weights(recipe: TrainingBlock, targets: Tensor, n_classes: int) -> Tensor | None:
+    """Return what a segment of each genre counts: on average one."""
+    if recipe.class_weights == "none":
+        return None
+    counts = torch.bincount(targets, minlength=n_classes)
+    return len(targets) / (n_classes * counts.float())
 
 
 def _fit_estimator(task: Task, spec: EstimatorSpec, tell: EpochCallback) -> Fitted:

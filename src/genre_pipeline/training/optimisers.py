@@ -12,6 +12,7 @@ from genre_pipeline.models import GenreNetwork
 from genre_pipeline.registry import Registry
 
 _KERAS_EPS = 1e-7  # [D] Keras' default for every optimiser
+_TORCH_EPS = 1e-8  # [D] torch's default for AdamW
 
 ParameterGroups = list[dict[str, Any]]
 
@@ -22,31 +23,32 @@ class OptimiserSpec:
 
     Attributes:
         name: Registered name.
-        build: Makes the optimiser from parameter groups, each with its own ``weight_decay``, and a learning rate.
+        build: Makes the optimiser from parameter groups, each with its own ``weight_decay``, a learning rate, and the
+            constant that is added to the root (none for the framework's).
         is_decoupled: Whether weight decay shrinks the weights directly instead of adding to their gradient. Only
             with coupled decay is an L2 penalty the same as weight decay.
     """
 
     name: str
-    build: Callable[[ParameterGroups, float], optim.Optimizer]
+    build: Callable[..., optim.Optimizer]
     is_decoupled: bool
 
 
 OPTIMISERS: Registry[OptimiserSpec] = Registry("optimiser")
 
 
-def _adadelta(groups: ParameterGroups, learning_rate: float) -> optim.Optimizer:
+def _adadelta(groups: ParameterGroups, learning_rate: float, epsilon: float | None = None) -> optim.Optimizer:
     # rho and eps are Keras' [D]; torch's own defaults are .9 and 1e-6. The update rule is the same.
-    return optim.Adadelta(groups, lr=learning_rate, rho=0.95, eps=_KERAS_EPS)
+    return optim.Adadelta(groups, lr=learning_rate, rho=0.95, eps=epsilon or _KERAS_EPS)
 
 
-def _adam(groups: ParameterGroups, learning_rate: float) -> optim.Optimizer:
+def _adam(groups: ParameterGroups, learning_rate: float, epsilon: float | None = None) -> optim.Optimizer:
     # Keras adds eps before the bias correction, torch after it: they differ by less than eps / |gradient|.
-    return optim.Adam(groups, lr=learning_rate, eps=_KERAS_EPS)
+    return optim.Adam(groups, lr=learning_rate, eps=epsilon or _KERAS_EPS)
 
 
-def _adamw(groups: ParameterGroups, learning_rate: float) -> optim.Optimizer:
-    return optim.AdamW(groups, lr=learning_rate)
+def _adamw(groups: ParameterGroups, learning_rate: float, epsilon: float | None = None) -> optim.Optimizer:
+    return optim.AdamW(groups, lr=learning_rate, eps=epsilon or _TORCH_EPS)
 
 
 OPTIMISERS.register(OptimiserSpec("adadelta", _adadelta, is_decoupled=False))

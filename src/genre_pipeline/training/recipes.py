@@ -12,7 +12,9 @@ from genre_pipeline.cells import check_name
 from genre_pipeline.errors import ConfigError, UnknownNameError
 from genre_pipeline.models import MODELS, ModelSpec
 from genre_pipeline.registry import suggestion
+from genre_pipeline.training.augmentation import AugmentationBlock
 from genre_pipeline.training.optimisers import OPTIMISERS
+from genre_pipeline.training.schedules import ScheduleBlock, StoppingBlock
 
 
 class TrainingBlock(Block):
@@ -28,6 +30,13 @@ class TrainingBlock(Block):
         selection: Which epoch's weights are kept: ``best_validation`` (highest validation accuracy; among equals the
             lowest loss) or ``last``.
         patience: Epochs without a better validation result after which training stops; none to never stop early.
+        schedule: How the step size changes: ``kind: plateau`` or ``kind: cosine``; none for a constant one.
+        stopping: Another rule that ends the training early, on a loss; none for no such rule.
+        augmentation: What is done to training segments.
+        class_weights: ``none``, or ``balanced``: a segment counts in inverse proportion to the size of its genre.
+        epsilon: The constant that the optimiser adds to the root; none for its framework's.
+        ema_decay: Decay of a moving average of the weights, which then stands in for them in validation and afterwards;
+            none for no average.
         label_smoothing: Share of each target that is spread evenly over all genres, in training only.
         precision: ``float32``, ``bfloat16`` (mixed), or ``auto``: bfloat16 where the processor has it natively.
         device: ``cpu``, ``cuda``, ``mps``, or ``auto`` for the fastest there is.
@@ -41,6 +50,12 @@ class TrainingBlock(Block):
     max_epochs: int = Field(default=50, ge=1)
     selection: Literal["best_validation", "last"] = "best_validation"
     patience: int | None = Field(default=None, ge=1)
+    schedule: ScheduleBlock | None = None
+    stopping: StoppingBlock | None = None
+    augmentation: AugmentationBlock = AugmentationBlock()
+    class_weights: Literal["none", "balanced"] = "none"
+    epsilon: float | None = Field(default=None, gt=0.0)
+    ema_decay: float | None = Field(default=None, gt=0.0, lt=1.0)
     label_smoothing: float = Field(default=0.0, ge=0.0, lt=1.0)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"

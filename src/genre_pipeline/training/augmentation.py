@@ -1,0 +1,105 @@
+"""Changes of the training segments, drawn anew for each batch; validation and test segments are never changed.
+
+All work on normalised features, in the place where they are, and use torch's global random state, which training seeds.
+"""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from genre_pipeline.blocks import Block
+
+
+class AugmentationBlock(Block):
+    """What is done to training segments; nothing by default.
+
+    Attributes:
+        time_reversal: Probability that a segment is played backwards: MusicNeXt's "horizontal flip" [P].
+        shift_frames: Greatest number of frames by which a segment is moved in time; what leaves at one end comes back
+            at the other.
+        gain: Standard deviation of a constant that is added to a whole segment; on a scale in decibels it is a gain.
+        noise: Standard deviation of noise that is added to each number.
+        n_time_masks: Stretches of frames that are blotted out: SpecAugment (D. S. Park et al., Interspeech 2019).
+        max_time_mask: Greatest length of such a stretch, in frames.
+        n_frequency_masks: Stretches of bins that are blotted out.
+        max_frequency_mask: Greatest length of such a stretch, in bins.
+        mixup: Parameter of the beta distribution from which the share of the second of two mixed segments is drawn
+            (H. Zhang, M. Cisse, Y. N. Dauphin and D. Lopez-Paz, mixup, ICLR 2018); 0 for none.
+    """
+
+    time_reversal: float = Field(default=0.0, ge=0.0, le=1.0)
+    shift_frames: int = Field(default=0, ge=0)
+    gain: float = Field(default=0.0, ge=0.0)
+    noise: float = Field(default=0.0, ge=0.0)
+    n_time_masks: int = Field(default=0, ge=0)
+    max_time_mask: int = Field(default=20, ge=1)
+    n_frequency_masks: int = Field(default=0, ge=0)
+    max_frequency_mask: int = Field(default=16, ge=1)
+    mixup: float = Field(default=0.0, ge=0.0)
+
+
+def augment(features: Tensor, block: AugmentationBlock) -> Tensor:
+    """Change segments in every way but mixing them.
+
+    Args:
+        features: Normalised segments, shape ``(batch, n_bins, n_frames)``. Not changed.
+        block: What is done.
+
+    Returns:
+        Segments of the same shape; the same tensor if nothing is done.
+    """
+    if block.time_reversal:
+        is_reversed = _uniform(features) < block.time_reversal
+        features = torch.where(is_reversed[:, None, None], features.flip(2), features)
+    if block.shift_frames:
+        features = _shifted(features, block.shift_frames)
+    if block.gain:
+        features = features + block.gain * torch.randn(len(features), 1, 1, device=features.device)
+    if block.noise:
+        features = features + block.noise * torch.randn_like(features)
+    for _ in range(block.n_time_masks):
+        features = _masked(features, block.max_time_mask, axis=2)
+    for _ in range(block.n_frequency_masks):
+        features = _masked(features, block.max_frequency_mask, axis=1)
+    return features
+
+
+def mix(features: Tensor, alpha: float) -> tuple[Tensor, Tensor, float]:
+    """Mix each segment of a batch with another one (mixup).
+
+    Args:
+        features: Segments, shape ``(batch, n_bins, n_frames)``. Not changed.
+        alpha: Parameter of the beta distribution.
+
+    Returns:
+        The mixed segments; the row that each was mixed with; the share of the first, at least one half.
+    """
+    share = float(torch.distributions.Beta(alpha, alpha).sample())
+    share = max(share, 1.0 - share)
+    partners = torch.randperm(len(features), device=features.device)
+    return share * features + (1.0 - share) * features[partners], partners, share
+
+
+def _uniform(features: Tensor) -> Tensor:
+    return torch.rand(len(features), device=features.device)
+
+
+def _shifted(features: Tensor, limit: int) -> Tensor:
+    """Move each segment by its own number of frames, from ``-limit`` to ``limit``."""
+    n_frames = features.shape[2]
+    moves = torch.randint(-limit, limit + 1, (len(features), 1), device=features.device)
+    sources = (torch.arange(n_frames, device=features.device) - moves) % n_frames
+    return features.gather(2, sources[:, None, :].expand_as(features))
+
+
+def _masked(features: Tensor, limit: int, *, axis: int) -> Tensor:
+    """Set a stretch along an axis to zero, which is the mean of normalised features; another one in each segment."""
+    size = features.shape[axis]
+    lengths = (_uniform(features) * (min(limit, size) + 1)).floor()
+    starts = (_uniform(features) * (size - lengths + 1)).floor()
+    places = torch.arange(size, device=features.device)
+    is_masked = (places >= starts[:, None]) & (places < (starts + lengths)[:, None])
+    shape = (len(features), 1, size) if axis == 2 else (len(features), size, 1)
+    return features.masked_fill(is_masked.view(shape), 0.0)
