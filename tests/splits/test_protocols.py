@@ -406,6 +406,17 @@ def test_a_list_with_all_parts_is_taken_as_it_is(collection):
     assert table["repeat"].unique().tolist() == [0, 1, 2]
 
 
+def test_the_validation_part_tests_where_the_test_part_is_not_at_hand(collection):
+    parts = dict(zip(collection["track_id"], np.resize(["train", "validation", "test"], 75), strict=True))
+    result = split("official", collection, {"published": parts}, test_part="validation")
+    first = sides(result.table, 0)
+    assert first["test"] == {track for track, part in parts.items() if part == "validation"}
+    assert first["train"] | first["validation"] == {track for track, part in parts.items() if part == "train"}
+    assert first["validation"]
+    assert result.report["left_out"] == {"quarantined": 0, "not_listed": 25}
+    assert result.report["leaks"]["per_repeat"][0]["train_validation"]["artist"] == 0
+
+
 def test_tracks_that_a_list_does_not_name_are_left_out_and_the_absent_named(collection):
     parts = published(collection)["published"]
     left_out = [parts.popitem()[0] for _ in range(3)]
@@ -521,6 +532,8 @@ def test_three_tracks_a_genre_give_one_to_each_side(make_tracks):
         ("artist_kfold", {"seed": -1}, r"protocols\.artist_kfold\.seed: got -1"),
         ("artist_kfold", {"folds": 5}, "Did you mean 'n_folds'"),
         ("official", {"list": None}, r"protocols\.official\.list: got None"),
+        ("official", {"test_part": "train"}, r"protocols\.official\.test_part: got 'train'"),
+        ("track_kfold", {"promises": ["artists"]}, r"protocols\.track_kfold\.promises\.0: got 'artists'"),
     ],
 )
 def test_bad_parameters_are_named(kind, values, message):

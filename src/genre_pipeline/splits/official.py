@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -27,10 +28,13 @@ class OfficialBlock(ProtocolBlock):
 
     Attributes:
         list: Name of one of the dataset's official splits.
-        validation_ratio: Share of the training tracks that validate, where the list has no validation part. [?]
+        test_part: The part of the list that tests. With ``validation``, for where only the published training and
+            validation tracks are at hand, the list's test part is left out, and validation is carved from training.
+        validation_ratio: Share of the training tracks that validate, where no part of the list does. [?]
     """
 
     list: str
+    test_part: Literal["test", "validation"] = "test"
     validation_ratio: float = Field(default=0.1, gt=0.0, lt=1.0)
 
 
@@ -60,7 +64,7 @@ def split(tracks: pd.DataFrame, block: OfficialBlock, context: SplitContext) -> 
 
 
 def _parts(block: OfficialBlock, context: SplitContext) -> Mapping[str, str]:
-    """Return the list: track id to side."""
+    """Return what the list gives a side to: track id to side."""
     key = f"protocols.{context.protocol}.list"
     if block.list not in context.official:
         raise SplitError(
@@ -74,7 +78,10 @@ def _parts(block: OfficialBlock, context: SplitContext) -> Mapping[str, str]:
             f"{key}: the list '{block.list}' of the dataset '{context.dataset}' puts tracks into "
             f"{', '.join(repr(part) for part in unknown)}; expected {', '.join(SPLITS)}. Correct the list."
         )
-    return parts
+    if block.test_part == "test":
+        return parts
+    sides = {"train": "train", block.test_part: "test"}
+    return {track: sides[part] for track, part in parts.items() if part in sides}
 
 
 def _carve(training: pd.DataFrame, block: OfficialBlock) -> NDArray[np.str_]:
