@@ -48,9 +48,7 @@ def test_spectra_equal_librosa_stft(signals, spectrum):
     spectra = torch.cat([block.values for block in blocks]).numpy().T
     n_fft, win_length, window, hop_length, _ = spectrum
     window = "ones" if window == "boxcar" else window
-    expected = librosa.stft(
-        signals["chirp"], n_fft=n_fft, win_length=win_length, window=window, hop_length=hop_length
-    )
+    expected = librosa.stft(signals["chirp"], n_fft=n_fft, win_length=win_length, window=window, hop_length=hop_length)
     assert spectra.dtype == np.complex64
     np.testing.assert_allclose(spectra, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
     energies = torch.cat([block.energies for block in blocks]).numpy().T

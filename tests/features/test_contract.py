@@ -126,9 +126,7 @@ def test_features_computed_together_are_those_computed_alone(make_block, signals
         np.testing.assert_array_equal(features, spec.extract(signals["noise"], block))
 
 
-@settings(
-    derandomize=True, deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(derandomize=True, deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lengths=st.lists(st.integers(0, 30_000), max_size=6))
 def test_blocks_of_any_length_give_the_same_bits(make_block, signals, lengths):
     requests = [(spec, make_block(spec)) for spec in FEATURES if spec.name != "statistics"]

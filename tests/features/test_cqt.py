@@ -103,7 +103,10 @@ def test_a_tone_is_loudest_in_the_bin_of_its_pitch(make_cqt, frequency_hz, bin_n
     ("changes", "message"),
     [
         ({"hop_length": 331}, "hop_length=331 is not a multiple of 64, as n_octaves=7 requires"),
-        ({"n_octaves": 9}, r"9 octaves from f_min_hz=32\.7032 reach up to \d+ Hz, beyond half the sample rate, 11025 Hz"),
+        (
+            {"n_octaves": 9},
+            r"9 octaves from f_min_hz=32\.7032 reach up to \d+ Hz, beyond half the sample rate, 11025 Hz",
+        ),
         ({"bins_per_octave": 1}, "bins_per_octave: got 1"),
         ({"sparsity": 1.0}, r"sparsity: got 1\.0"),
     ],

@@ -84,9 +84,7 @@ def test_the_number_of_frames_is_known_beforehand(n_samples, segment):
 
 
 def test_segments_of_pieces_begin_where_the_pieces_do(make_tracks):
-    block = FeatureBlock(
-        kind="log_mel", sample_rate=8000, hop_length=128, segment=SegmentBlock(**own(19, 0.3))
-    )
+    block = FeatureBlock(kind="log_mel", sample_rate=8000, hop_length=128, segment=SegmentBlock(**own(19, 0.3)))
     tracks = make_tracks([{"track_id": "a", "n_samples": 8000}, {"track_id": "b", "n_samples": 2399}])
     assert frames_of_tracks(tracks, block).tolist() == [57, 0]
     result = segment_tracks(tracks, block)

@@ -56,9 +56,7 @@ def test_spectral_features_equal_librosa(paths):
         np.testing.assert_allclose(stft, expected_stft, rtol=0, atol=TOLERANCE_DB)
         expected_mfcc = librosa.feature.mfcc(y=waveform, sr=22050, n_mfcc=20)
         np.testing.assert_allclose(mfcc, expected_mfcc, rtol=1e-4, atol=1e-4 * np.abs(expected_mfcc).max())
-        expected_cqt = librosa.amplitude_to_db(
-            np.abs(librosa.cqt(waveform, sr=22050, n_bins=252, bins_per_octave=36))
-        )
+        expected_cqt = librosa.amplitude_to_db(np.abs(librosa.cqt(waveform, sr=22050, n_bins=252, bins_per_octave=36)))
         assert (np.abs(cqt - expected_cqt) <= TOLERANCE_DB).mean() >= 0.999, path.name
 
 

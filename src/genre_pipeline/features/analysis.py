@@ -118,21 +118,21 @@ class Spectra:
         return self._derived[key]
 
     @property
+    def magnitudes(self) -> Tensor:
+        """Magnitudes, shape ``(n_frames, 1 + n_fft // 2)``, float32. Not to be changed."""
+        return self.derived("magnitudes", lambda spectra: magnitudes(spectra.values))
+
+    @property
     def energies(self) -> Tensor:
         """Squared magnitudes, shape ``(n_frames, 1 + n_fft // 2)``, float32. Not to be changed."""
-        return self.derived("energies", _energies)
+        return self.derived("energies", lambda spectra: spectra.magnitudes.square())
 
 
-def _energies(spectra: Spectra) -> Tensor:
+def magnitudes(values: Tensor) -> Tensor:
+    """Return the magnitudes of complex64 numbers, by numpy: three times as fast as torch, or as squares and a sum."""
     import torch
 
-    return squared_magnitudes(torch.view_as_real(spectra.values))
-
-
-def squared_magnitudes(parts: Tensor) -> Tensor:
-    """Return ``real ** 2 + imaginary ** 2``, from a shape ``(..., 2)``: without the square root that ``abs`` takes."""
-    real, imaginary = parts.unbind(-1)
-    return real.square().addcmul_(imaginary, imaginary)
+    return torch.from_numpy(np.abs(values.numpy()))
 
 
 class Signal:
@@ -207,6 +207,8 @@ class _Framer:
         self._half = np.zeros(spectrum.n_fft // 2, dtype=np.float32)
         self._waiting = self._half
         self._to_skip = 0
+        # One for all blocks: memory that is given back and asked for anew costs as much as the transform.
+        self._windowed: Tensor | None = None
 
     def push(self, samples: Samples) -> None:
         import torch
@@ -220,8 +222,13 @@ class _Framer:
             return
         frames = torch.from_numpy(samples).unfold(0, n_fft, hop_length)
         window = _padded_window(self._spectrum)
-        for block in frames.split(max(1, _BLOCK_NUMBERS // n_fft)):
-            spectra = Spectra(torch.fft.rfft(block * window).to(torch.complex64))
+        n_block = max(1, _BLOCK_NUMBERS // n_fft)
+        if self._windowed is None:
+            self._windowed = window.new_empty(n_block, n_fft)
+        for start in range(0, n_frames, n_block):
+            block = frames[start : start + n_block]
+            windowed = torch.mul(block, window, out=self._windowed[: len(block)])
+            spectra = Spectra(torch.fft.rfft(windowed).to(torch.complex64))
             for receive in self.receivers:
                 receive(spectra)
 
@@ -266,7 +273,9 @@ class _Decimator:
     def _resampled(self, samples: Samples, *, last: bool = False) -> Samples:
         # In double precision, as librosa does: rounded otherwise, quiet bins of a CQT move by 0.005 dB, because the
         # error is added up octave by octave.
-        scaled = np.divide(self._stream.resample_chunk(samples, last=last), np.sqrt(1.0 / self._factor), dtype=np.float64)
+        scaled = np.divide(
+            self._stream.resample_chunk(samples, last=last), np.sqrt(1.0 / self._factor), dtype=np.float64
+        )
         return scaled.astype(np.float32)
 
 

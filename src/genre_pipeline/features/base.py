@@ -22,7 +22,8 @@ class SegmentBlock(Block):
     Usually segments are slices of the clip's feature. Where ``own_s`` is given, the waveform is cut first, and each
     piece transformed on its own, as some papers do. That differs in two ways: the outermost frames of a segment see
     silence where a slice sees the neighbouring music, and the greatest level (``ref: max``, ``top_db``) is the
-    segment's instead of the clip's. On music the log-mel levels move by 1.2 dB on average.
+    segment's instead of the clip's. Measured on 12 clips of GTZAN, 3-s pieces, log-mel 2048/512/128: levels move by
+    0.2 dB on average, and by 2.7 dB with ``ref: max``.
 
     Attributes:
         n_frames: Frames in a segment.
@@ -47,11 +48,13 @@ class SegmentBlock(Block):
             )
         if self.own_s is not None and self.hop_frames != self.n_frames:
             raise ValueError(
-                f"segment.hop_frames={self.hop_frames} must equal segment.n_frames={self.n_frames} where own_s is given: "
-                "pieces that are transformed on their own do not overlap"
+                f"segment.hop_frames={self.hop_frames} must equal segment.n_frames={self.n_frames} where own_s is "
+                "given: pieces that are transformed on their own do not overlap"
             )
         if self.own_s is not None and self.pad_frames:
-            raise ValueError("segment.own_s and segment.pad_frames exclude each other: what is left of a clip is dropped")
+            raise ValueError(
+                "segment.own_s and segment.pad_frames exclude each other: what is left of a clip is dropped"
+            )
         return self
 
 
@@ -246,6 +249,7 @@ class _Pieces:
         self._frames: list[Frames] = []
         self._errors: dict[int, FeatureError] = {}
         self._waiting: Samples = np.empty(0, dtype=np.float32)
+        self._n_pieces = 0
 
     def begin(self, spec: FeatureSpec, block: FeatureBlock) -> Finish:
         alone = block.segment.model_copy(update={"own_s": None})
@@ -258,10 +262,11 @@ class _Pieces:
         self._waiting = np.concatenate([self._waiting, samples])
         while len(self._waiting) >= self._n_samples:
             piece, self._waiting = np.split(self._waiting, [self._n_samples])
+            self._n_pieces += 1
             for index, blocks in enumerate(stream_features([piece], self._requests)):
                 try:
                     self._frames[index].append(_joined(blocks).T)
-                except FeatureError as error:
+                except FeatureError as error:  # noqa: PERF203  # a request of its own each
                     self._errors.setdefault(index, error)
 
     def close(self) -> None:
@@ -270,14 +275,13 @@ class _Pieces:
     def _finish(self, index: int) -> Iterator[Features]:
         if index in self._errors:
             raise self._errors[index]
-        n_blocks = 0
-        for n_blocks, block in enumerate(self._frames[index].blocks(), start=1):
-            yield block.T
-        if n_blocks == 0:
+        if not self._n_pieces:
             raise FeatureError(
                 f"The waveform is too short: expected at least one piece of {self._n_samples} samples. "
                 "Leave the clip out (quarantine 'too_short'), or lower segment.own_s."
             )
+        for block in self._frames[index].blocks():
+            yield block.T
 
 
 def _joined(blocks: Iterator[Features]) -> Features:

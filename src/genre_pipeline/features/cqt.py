@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from pydantic import Field, model_validator
 
-from genre_pipeline.features.analysis import Precision, Signal, Spectra, Spectrum, squared_magnitudes
+from genre_pipeline.features.analysis import Precision, Signal, Spectra, Spectrum, magnitudes
 from genre_pipeline.features.base import FEATURES, Features, FeatureSpec, Finish
 from genre_pipeline.features.spectrum import LevelBlock, Levels
 
@@ -57,8 +57,8 @@ class CqtBlock(LevelBlock):
     def _filters_lie_below_nyquist(self) -> CqtBlock:
         if self.highest_hz > self.sample_rate / 2:
             raise ValueError(
-                f"{self.n_octaves} octaves from f_min_hz={self.f_min_hz:g} reach up to {self.highest_hz:.0f} Hz, beyond "
-                f"half the sample rate, {self.sample_rate / 2:g} Hz: choose fewer octaves"
+                f"{self.n_octaves} octaves from f_min_hz={self.f_min_hz:g} reach up to {self.highest_hz:.0f} Hz, "
+                f"beyond half the sample rate, {self.sample_rate / 2:g} Hz: choose fewer octaves"
             )
         return self
 
@@ -119,7 +119,9 @@ def _octaves(block: CqtBlock) -> tuple[_Octave, ...]:
         octaves.append(
             _Octave(
                 factor=first_factor if index == 0 else 2,
-                spectrum=Spectrum(n_fft, n_fft, "boxcar", block.hop_length // first_factor // 2**index, block.precision),
+                spectrum=Spectrum(
+                    n_fft, n_fft, "boxcar", block.hop_length // first_factor // 2**index, block.precision
+                ),
                 columns=columns,
                 weights=torch.from_numpy(np.ascontiguousarray(weights[columns])),
                 # The filter's length at the first rate, which librosa divides by.
@@ -140,10 +142,10 @@ def begin_cqt(signal: Signal, block: CqtBlock) -> Finish:
     """Begin a constant-Q transform: levels in dB, shape ``(n_bins, n_frames)``, the lowest bin first.
 
     Equal to ``librosa.amplitude_to_db(abs(librosa.cqt(waveform, sr=..., hop_length=..., fmin=..., n_bins=...,
-    bins_per_octave=...)))`` within 2e-3 dB for 99.9 % of the values of music and noise: Brown's transform by Schörkhuber
-    and Klapuri's recursion (2010), an octave at a time, each at half the rate of the one above. The filters are made
-    once instead of at each call, and transforms are in single precision, so that values some 80 dB below a frame's
-    loudest differ by more.
+    bins_per_octave=...)))`` within 2e-3 dB for 99.9 % of the values of music and noise: Brown's transform by
+    Schörkhuber and Klapuri's recursion (2010), an octave at a time, each at half the rate of the one above. The filters
+    are made once instead of at each call, and transforms are in single precision, so that values some 80 dB below a
+    frame's loudest differ by more.
 
     Args:
         signal: The signal, before its samples.
@@ -168,9 +170,9 @@ def begin_cqt(signal: Signal, block: CqtBlock) -> Finish:
 
     def finish() -> Iterator[Features]:
         signal.require(octaves[0].factor * octaves[0].spectrum.n_fft)
-        greatest_db = max(octave_levels.greatest_db for octave_levels in levels)
+        greatest = max(octave_levels.greatest for octave_levels in levels)
         n_left = block.frames_of(signal.n_samples)
-        for blocks in zip(*(octave_levels.blocks(greatest_db) for octave_levels in reversed(levels)), strict=False):
+        for blocks in zip(*(octave_levels.blocks(greatest) for octave_levels in reversed(levels)), strict=False):
             # Rounding up at each halving may give the lower octaves one frame more.
             n_frames = min(n_left, *(len(each) for each in blocks))
             n_left -= n_frames
@@ -180,11 +182,9 @@ def begin_cqt(signal: Signal, block: CqtBlock) -> Finish:
 
 
 def _filtered_into(levels: Levels, octave: _Octave) -> Callable[[Spectra], None]:
-    import torch
-
     def receive(spectra: Spectra) -> None:
         responses = spectra.values[:, octave.columns] @ octave.weights
-        levels.append(squared_magnitudes(torch.view_as_real(responses)).mul_(octave.energy_gains))
+        levels.append(magnitudes(responses).square_().mul_(octave.energy_gains))
 
     return receive
 

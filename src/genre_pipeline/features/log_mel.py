@@ -158,10 +158,12 @@ class MelBands(NamedTuple):
         return spectra.derived(self, self._compute)
 
     def _compute(self, spectra: Spectra) -> Tensor:
-        powers = spectra.energies if self.power == 2.0 else spectra.energies.pow(self.power / 2.0)
+        import torch
+
+        powers = spectra.energies if self.power == 2.0 else spectra.magnitudes.pow(self.power)
         energies = powers.new_zeros(len(powers), self.n_mels)
         for group in _band_groups(self):
-            energies[:, group.bands] = powers[:, group.columns] @ group.weights
+            torch.mm(powers[:, group.columns], group.weights, out=energies[:, group.bands])
         return energies
 
 

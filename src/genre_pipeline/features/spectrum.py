@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from genre_pipeline.features.analysis import Frames, Precision, Spectrum
@@ -68,30 +68,29 @@ class Levels:
     def __init__(self, block: LevelBlock) -> None:
         self._block = block
         self._frames = Frames()
-        self.greatest_db = -np.inf
+        self.greatest = 0.0
 
     def append(self, energies: Tensor) -> None:
-        """Add the energies of the next frames, shape ``(n, n_bins)``, float32. Not changed."""
-        levels_db = energies.clamp(min=self._block.amin).log10_().mul_(10.0)
-        self.greatest_db = max(self.greatest_db, float(levels_db.max()))
-        self._frames.append(levels_db.numpy())
+        """Add the energies of the next frames, shape ``(n, n_bins)``, float32, not to be changed from now on."""
+        self.greatest = max(self.greatest, float(energies.max()))
+        self._frames.append(energies.numpy())
 
-    def blocks(self, greatest_db: float | None = None) -> Iterator[Features]:
+    def blocks(self, greatest: float | None = None) -> Iterator[Features]:
         """Read the levels, relative to the reference, none lower than the range allows.
 
         Args:
-            greatest_db: The clip's greatest level before it is related to the reference; none for that of the frames
-                added here.
+            greatest: The clip's greatest energy; none for that of the frames added here.
 
         Yields:
             Shape ``(n, n_bins)``, float32; the caller's own.
         """
-        peak_db = self.greatest_db if greatest_db is None else greatest_db
-        # The reference is no lower than the floor, as in librosa.
-        zero_db = peak_db if self._block.ref == "max" else max(0.0, 10.0 * float(np.log10(self._block.amin)))
-        for levels_db in self._frames.blocks():
-            if zero_db:
-                levels_db -= np.float32(zero_db)
-            if self._block.top_db is not None:
-                np.maximum(levels_db, np.float32(peak_db - zero_db - self._block.top_db), out=levels_db)
-            yield levels_db
+        import torch
+
+        # Neither the loudest nor the reference is lower than the floor, as in librosa.
+        loudest = max(self._block.amin, self.greatest if greatest is None else greatest)
+        zero_db = 10.0 * math.log10(loudest if self._block.ref == "max" else max(self._block.amin, 1.0))
+        top_db = self._block.top_db
+        floor = self._block.amin if top_db is None else max(self._block.amin, loudest * 10.0 ** (-top_db / 10.0))
+        for energies in self._frames.blocks():
+            levels_db = torch.from_numpy(energies).clamp_(min=floor).log10_().mul_(10.0)
+            yield (levels_db.sub_(zero_db) if zero_db else levels_db).numpy()

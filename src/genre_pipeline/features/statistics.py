@@ -116,21 +116,21 @@ def _statistics(waveform: Samples, block: StatisticsBlock) -> NDArray[np.float32
     import librosa
 
     rate = block.sample_rate
-    frames = {"hop_length": block.hop_length}
-    spectra = librosa.stft(waveform, n_fft=block.n_fft, pad_mode="reflect", **frames)
+    hop_length = block.hop_length
+    spectra = librosa.stft(waveform, n_fft=block.n_fft, pad_mode="reflect", hop_length=hop_length)
     magnitudes = np.abs(spectra)
     energies = magnitudes**2
     tuning = estimate_tuning(energies, sample_rate=rate, n_chroma=12)
     mel = librosa.feature.melspectrogram(S=energies, sr=rate, n_mels=128)
     described = [
         librosa.feature.chroma_stft(S=energies, sr=rate, tuning=tuning),
-        librosa.feature.rms(y=waveform, frame_length=block.n_fft, pad_mode="reflect", **frames),
+        librosa.feature.rms(y=waveform, frame_length=block.n_fft, pad_mode="reflect", hop_length=hop_length),
         librosa.feature.spectral_centroid(S=magnitudes, sr=rate),
         librosa.feature.spectral_bandwidth(S=magnitudes, sr=rate),
         librosa.feature.spectral_rolloff(S=magnitudes, sr=rate),
-        librosa.feature.zero_crossing_rate(waveform, frame_length=block.n_fft, **frames),
+        librosa.feature.zero_crossing_rate(waveform, frame_length=block.n_fft, hop_length=hop_length),
         *(
-            librosa.util.fix_length(librosa.istft(part, n_fft=block.n_fft, **frames), size=len(waveform))
+            librosa.util.fix_length(librosa.istft(part, n_fft=block.n_fft, hop_length=hop_length), size=len(waveform))
             for part in librosa.decompose.hpss(spectra)
         ),
     ]
