@@ -1,4 +1,4 @@
-"""Commands of the project: ``kedro run`` with messages for people, and ``kedro leaderboard``."""
+"""Commands of the project: ``kedro run`` with messages for people, ``kedro leaderboard`` and ``kedro stores``."""
 
 from __future__ import annotations
 
@@ -116,3 +116,122 @@ def _leaderboard_text(catalog: Any, env: str | None) -> str:
 def _shown(path: Path) -> str:
     """Return a path relative to the current folder where that is shorter."""
     return str(min((str(path), os.path.relpath(path)), key=len))
+
+
+@cli.group()
+def stores() -> None:
+    """List, check and clear away feature stores."""
+
+
+@stores.command(name="list")
+@env_option
+@_for_people
+def list_stores(env: str | None) -> None:
+    """List all feature stores with their sizes."""
+    from genre_pipeline.features.inventory import summarise_stores
+
+    click.echo(_stores_table(summarise_stores(_stores_folder(env))))
+
+
+@stores.command(name="verify")
+@env_option
+@_for_people
+def verify_stores(env: str | None) -> None:
+    """Read all feature stores and check their bytes."""
+    from genre_pipeline.errors import StoreError
+    from genre_pipeline.features.inventory import summarise_stores
+
+    found = summarise_stores(_stores_folder(env), verify=True)
+    faults = [store.fault for store in found if store.fault]
+    if faults:
+        raise StoreError("\n".join([f"Damaged feature stores: {len(faults)} of {len(found)}", *faults]))
+    click.echo(f"Feature stores, all intact: {len(found)}")
+
+
+@stores.command(name="prune")
+@env_option
+@click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
+@click.option("--yes", is_flag=True, help="Do not ask before deleting.")
+@_for_people
+def prune_stores(env: str | None, dry_run: bool, yes: bool) -> None:
+    """Delete feature stores that no environment's datasets and features use, and damaged ones."""
+    from rich.filesize import decimal
+
+    from genre_pipeline.features.inventory import remove_store, summarise_stores, unused_stores
+
+    unused = unused_stores(summarise_stores(_stores_folder(env)), _used_stores())
+    if not unused:
+        click.echo("Every feature store is used.")
+        return
+    click.echo(_stores_table(unused))
+    size = decimal(sum(store.n_bytes for store in unused))
+    if dry_run:
+        click.echo(f"{size} would be freed.")
+        return
+    if not yes:
+        click.confirm(f"Delete them, and free {size}?", abort=True)
+    for store in unused:
+        remove_store(store.folder)
+    click.echo(f"{size} freed.")
+
+
+def _parameters(env: str | None) -> Any:
+    from kedro.framework.project import settings
+    from kedro.framework.startup import bootstrap_project
+
+    from genre_pipeline.project import PROJECT_ROOT
+
+    bootstrap_project(PROJECT_ROOT)
+    conf = str(PROJECT_ROOT / settings.CONF_SOURCE)
+    return settings.CONFIG_LOADER_CLASS(conf_source=conf, env=env, **settings.CONFIG_LOADER_ARGS)["parameters"]
+
+
+def _stores_folder(env: str | None) -> Path:
+    from genre_pipeline.experiment import load_experiment
+
+    return load_experiment(_parameters(env)).storage.features
+
+
+def _used_stores() -> set[tuple[str, str, str]]:
+    """Return dataset, feature and specification of all that any environment defines: they share their stores."""
+    from kedro.framework.project import settings
+
+    from genre_pipeline.experiment import parse_feature
+    from genre_pipeline.features import FEATURES
+    from genre_pipeline.features.store import spec_hash
+    from genre_pipeline.project import PROJECT_ROOT
+
+    _parameters(None)
+    used: set[tuple[str, str, str]] = set()
+    for folder in sorted((PROJECT_ROOT / settings.CONF_SOURCE).iterdir()):
+        if not folder.is_dir() or folder.name == settings.CONFIG_LOADER_ARGS["base_env"]:
+            continue
+        parameters = _parameters(folder.name)
+        for feature, values in parameters["features"].items():
+            block = parse_feature(feature, values)
+            specification = spec_hash(FEATURES[block.kind], block)
+            used.update((dataset, feature, specification) for dataset in parameters["datasets"])
+    return used
+
+
+def _stores_table(found: Any) -> str:
+    from rich.filesize import decimal
+
+    heads = ("dataset", "feature", "tracks", "size", "waste", "specification")
+    rows = [
+        (
+            store.dataset,
+            store.feature,
+            f"{store.n_tracks:,}",
+            decimal(store.n_bytes),
+            f"{store.waste:.0%}",
+            "DAMAGED" if store.fault else store.spec_hash,
+        )
+        for store in found
+    ]
+    widths = [max(len(row[column]) for row in [heads, *rows]) for column in range(len(heads))]
+    total = f"Feature stores: {len(rows)}, {decimal(sum(store.n_bytes for store in found))}"
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [heads, *rows]
+    ]
+    return "\n".join([*lines, "", total])

@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow.parquet
-import scipy.signal
-import torch
+
+# The last three: once, here, instead of in each fork.
+import pyarrow.parquet  # noqa: F401
+import scipy.signal  # noqa: F401
+import torch  # noqa: F401
 
 from genre_pipeline.features import FEATURES, extraction
 from genre_pipeline.features.backends import Workers
 from genre_pipeline.features.extraction import Target, extract_together
 from genre_pipeline.features.log_mel import LogMelBlock
 
-# Imported once, here, instead of in each fork.
-assert pyarrow.parquet and scipy.signal and torch
 CHANGES = {"open", "os.rename", "os.remove", "os.truncate", "os.mkdir", "os.rmdir"}
 SHARD_SIZE = 2
 SEGMENT = {"n_frames": 10, "hop_frames": 5}
@@ -78,7 +78,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def main(work: Path, every: int) -> None:
-    """Print how many points there were; fail where a run that was killed and run again differs from a whole one."""
+    """Write how many points there were; fail where a run that was killed and run again differs from a whole one."""
     tracks, audio = pd.read_pickle(work / "tracks.pickle"), work / "audio"
     reading, decoded = os.pipe()
     os.set_blocking(reading, False)
@@ -104,7 +104,7 @@ def main(work: Path, every: int) -> None:
         assert len(tracks) <= n_decoded <= len(tracks) + SHARD_SIZE, f"killed at {kill_at}: {n_decoded} decoded"
         left = sorted(path.name for path in folder.iterdir())
         assert left == [".a.lock", ".b.lock", "a", "b"], f"killed at {kill_at}: {left} left"
-    print(n_points)
+    sys.stdout.write(str(n_points))
 
 
 if __name__ == "__main__":

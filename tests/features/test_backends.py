@@ -93,7 +93,7 @@ def test_worker_processes_end_with_their_parent(tmp_path, child_environment):
 
 class TestDask:
     @pytest.fixture
-    def dask(self):
+    def distributed(self):
         return pytest.importorskip("distributed", reason="needs the optional extra 'dask'")
 
     @pytest.fixture
@@ -116,27 +116,27 @@ class TestDask:
             process.wait()
             process.stderr.close()
 
-    def test_the_death_of_a_worker_changes_nothing(self, dask, start, run, tmp_path):
+    def test_the_death_of_a_worker_changes_nothing(self, distributed, start, run, tmp_path):
         address = start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", ready="Scheduler at:")
         for _ in range(2):
             arguments = ["--no-nanny", "--no-dashboard", "--nthreads", "1", "--host", "127.0.0.1"]
             start("worker", address, *arguments, ready="Registered to:")
         stored = run(Workers("dask", 2, address), DYING)
         assert (tmp_path / "killed").exists()
-        with dask.Client(address) as client:
+        with distributed.Client(address) as client:
             assert len(client.scheduler_info()["workers"]) == 1
         assert stored == run(Workers("serial"))
 
-    def test_a_cluster_is_started_where_there_is_no_address(self, dask, run, child_environment):
+    def test_a_cluster_is_started_where_there_is_no_address(self, distributed, run, child_environment):
         assert run(Workers("dask", 1)) == run(Workers("serial"))
 
-    def test_a_scheduler_that_does_not_answer_is_named(self, dask, run, monkeypatch):
-        import dask as configuration
+    def test_a_scheduler_that_does_not_answer_is_named(self, distributed, run):
+        import dask
 
         # Port 1 of this machine: nothing listens there.
-        with configuration.config.set({"distributed.comm.timeouts.connect": "100ms"}):
-            with pytest.raises(ComputeError, match="no Dask scheduler answers at tcp://127.0.0.1:1 "):
-                run(Workers("dask", 1, "tcp://127.0.0.1:1"))
+        impatient = dask.config.set({"distributed.comm.timeouts.connect": "100ms"})
+        with impatient, pytest.raises(ComputeError, match="no Dask scheduler answers at tcp://127.0.0.1:1 "):
+            run(Workers("dask", 1, "tcp://127.0.0.1:1"))
 
     def test_the_missing_extra_is_named(self, run, monkeypatch):
         monkeypatch.setitem(sys.modules, "distributed", None)

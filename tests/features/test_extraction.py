@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from genre_pipeline.features import FEATURES
 from genre_pipeline.features import store as store_module
 from genre_pipeline.features.backends import Workers
 from genre_pipeline.features.extraction import Target, extract, extract_together
+from genre_pipeline.features.locks import writing
 from genre_pipeline.features.store import FeatureStore
 
 SPEC = FEATURES["log_mel"]
@@ -253,3 +255,190 @@ class TestFailures:
         assert (tmp_path / "store" / "thesis.txt").exists()
 
 
+class TestClips:
+    def test_a_clip_is_taken_out_of_its_file(self, run, write_track, make_tracks, small_block, tmp_path):
+        whole = write_track("whole", seed=1, n_samples=9000)
+        clips = [
+            {**whole, "track_id": f"clip{start}", "audio_hash": f"{start}", "start_sample": start, "n_samples": 3000}
+            for start in (1000, 5000)
+        ]
+        store = run(make_tracks(clips)).store
+        waveform = audio_io.read_waveform(tmp_path / "audio" / "whole.wav", sample_rate=small_block.sample_rate)
+        for start in (1000, 5000):
+            expected = SPEC.extract(waveform[start : start + 3000], small_block)
+            np.testing.assert_array_equal(store.read(f"clip{start}"), expected.astype(np.float16))
+
+    def test_a_clip_that_its_file_lacks_is_reported(self, run, rows, make_tracks):
+        rows[0] = {**rows[0], "start_sample": 2000, "n_samples": 1001}
+        [failure] = run(make_tracks(rows)).report["failed"]
+        assert failure["track_id"] == "t0"
+        assert "holds 3000 samples" in failure["error"]
+
+
+class TestTogether:
+    @pytest.fixture
+    def targets(self, small_block, make_mfcc, tmp_path):
+        cepstrum = make_mfcc(**small_block.model_dump(exclude={"dtype", "kind"}), n_mfcc=4)
+        half_rate = small_block.model_copy(update={"sample_rate": 4000})
+        return [
+            Target(SPEC, small_block, tmp_path / "mel"),
+            Target(FEATURES["mfcc"], cepstrum, tmp_path / "mfcc"),
+            Target(SPEC, half_rate, tmp_path / "half"),
+        ]
+
+    @pytest.fixture
+    def together(self, tmp_path):
+        def together(tracks, targets, **changes):
+            return extract_together(
+                tracks,
+                targets,
+                **{"root": tmp_path / "audio", "workers": Workers("serial"), "shard_size": 2, **changes},
+            )
+
+        return together
+
+    def test_each_store_is_what_it_is_alone(self, together, targets, run, rows, make_tracks, tmp_path):
+        results = together(make_tracks(rows), targets)
+        for result, target in zip(results, targets, strict=True):
+            alone = tmp_path / "alone" / target.folder.name
+            assert run(make_tracks(rows), spec=target.spec, block=target.block, folder=alone).report == result.report
+            assert contents(target.folder) == contents(alone)
+
+    def test_each_file_is_decoded_once_a_rate(self, together, targets, rows, make_tracks, decoded):
+        together(make_tracks(rows), targets[:2])
+        assert sorted(decoded) == [row["path"] for row in rows]
+        decoded.clear()
+        together(make_tracks(rows), targets)
+        assert sorted(decoded) == [row["path"] for row in rows]
+
+    def test_only_what_a_store_lacks_is_computed(self, together, targets, rows, make_tracks, decoded):
+        together(make_tracks(rows[:2]), targets[:1])
+        together(make_tracks(rows[2:4]), targets[1:2])
+        decoded.clear()
+        results = together(make_tracks(rows), targets[:2])
+        assert [result.report["n_extracted"] for result in results] == [3, 3]
+        assert sorted(decoded) == [row["path"] for row in rows]
+
+    def test_a_clip_may_fail_one_feature_only(self, together, targets, rows, make_tracks, small_block, tmp_path):
+        long_frames = Target(SPEC, small_block.model_copy(update={"n_fft": 4096}), tmp_path / "long")
+        mel, long = together(make_tracks(rows), [targets[0], long_frames])
+        assert mel.report["failed"] == []
+        assert [failure["track_id"] for failure in long.report["failed"]] == ["t0", "t1", "t2"]
+        assert long.store.index["track_id"].tolist() == ["t3", "t4"]
+
+
+class TestSharing:
+    @pytest.fixture
+    def library(self, tmp_path):
+        return tmp_path / "features"
+
+    @pytest.fixture
+    def into(self, run, library):
+        """A function that extracts into the store of a dataset and feature of the library."""
+        return lambda tracks, name, **changes: run(tracks, folder=library / name, library=library, **changes)
+
+    def test_what_another_dataset_has_is_copied(self, into, rows, make_tracks, decoded, library):
+        first = into(make_tracks(rows[:4]), "one/mel")
+        decoded.clear()
+        renamed = [{**row, "track_id": f"other/{row['track_id']}"} for row in rows]
+        second = into(make_tracks(renamed), "two/mel")
+        assert decoded == ["t4.wav"]
+        assert (second.report["n_copied"], second.report["n_extracted"], second.report["n_reused"]) == (4, 1, 0)
+        for row in rows[:4]:
+            np.testing.assert_array_equal(
+                second.store.read(f"other/{row['track_id']}"), first.store.read(row["track_id"])
+            )
+        second.store.verify()
+
+    def test_another_name_for_the_same_numbers_shares_them(self, into, rows, make_tracks, decoded, small_block):
+        into(make_tracks(rows), "one/mel")
+        decoded.clear()
+        into(make_tracks(rows), "one/scaled", block=small_block.model_copy(update={"normalisation": "per_segment"}))
+        assert decoded == []
+
+    def test_other_numbers_are_not_taken(self, into, rows, make_tracks, decoded, small_block):
+        into(make_tracks(rows), "one/mel")
+        decoded.clear()
+        into(make_tracks(rows), "two/mel", block=small_block.model_copy(update={"n_mels": 8}))
+        assert len(decoded) == 5
+
+    def test_damaged_bytes_are_not_taken(self, into, rows, make_tracks, decoded, library):
+        into(make_tracks(rows), "one/mel")
+        frames = library / "one" / "mel" / "frames.bin"
+        content = bytearray(frames.read_bytes())
+        content[5] ^= 1
+        frames.write_bytes(bytes(content))
+        (library / "zero" / "mel").mkdir(parents=True)
+        (library / "zero" / "mel" / "store.json").write_text("{")
+        decoded.clear()
+        into(make_tracks(rows), "two/mel").store.verify()
+        assert decoded == ["t0.wav"]
+
+    def test_large_stores_are_copied_piece_by_piece(self, into, rows, make_tracks, monkeypatch):
+        """The same bytes, whatever is in memory at a time."""
+        into(make_tracks(rows), "one/mel")
+        whole = contents(into(make_tracks(rows), "two/mel").store.folder)
+        monkeypatch.setattr(store_module, "_COPY_BYTES", 1)
+        assert contents(into(make_tracks(rows), "three/mel").store.folder) == whole
+
+
+class TestInterruptions:
+    def test_what_a_worker_had_finished_is_found_again(self, run, rows, make_tracks, decoded, tmp_path, monkeypatch):
+        whole = contents(run(make_tracks(rows), folder=tmp_path / "whole").store.folder)
+        original = audio_io.waveform_blocks
+
+        def interrupt(path, **clip):
+            if path.name == "t3.wav":
+                raise KeyboardInterrupt
+            return original(path, **clip)
+
+        with monkeypatch.context() as broken:
+            broken.setattr(audio_io, "waveform_blocks", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                run(make_tracks(rows), workers=Workers("serial"))
+        decoded.clear()
+        report = run(make_tracks(rows)).report
+        assert sorted(decoded) == ["t2.wav", "t3.wav", "t4.wav"]
+        assert (report["n_reused"], report["n_extracted"]) == (2, 3)
+        assert contents(tmp_path / "store") == whole
+        assert not (tmp_path / ".store.shards").exists()
+
+    @pytest.mark.parametrize("damage", ["frames", "list", "nonsense"])
+    def test_a_damaged_shard_is_made_again(self, run, rows, make_tracks, tmp_path, monkeypatch, damage):
+        whole = contents(run(make_tracks(rows), folder=tmp_path / "whole").store.folder)
+        with monkeypatch.context() as broken:
+            broken.setattr(FeatureStore, "append_files", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                run(make_tracks(rows))
+        suffix = "frames" if damage == "frames" else "json"
+        for path in (tmp_path / ".store.shards").glob(f"*.{suffix}"):
+            path.write_bytes(b'{"tracks": [[1]]}' if damage == "nonsense" else path.read_bytes()[:-1])
+        assert run(make_tracks(rows)).report["n_extracted"] == 5
+        assert contents(tmp_path / "store") == whole
+
+    def test_the_index_is_written_seldom(self, run, rows, make_tracks, monkeypatch):
+        commits = []
+        original = FeatureStore.append_files
+        monkeypatch.setattr(FeatureStore, "append_files", lambda *given: commits.append(given) or original(*given))
+        run(make_tracks(rows), shard_size=1)
+        assert len(commits) == 1
+
+
+class TestLock:
+    def test_a_second_writer_is_refused_and_told_of_the_first(self, run, rows, make_tracks, tmp_path):
+        message = rf"store: is being written by process {os.getpid()} on .*Wait until"
+        with writing(tmp_path / "store"), pytest.raises(StoreError, match=message):
+            run(make_tracks(rows))
+        run(make_tracks(rows))
+
+    def test_a_writer_that_has_not_said_its_name(self, run, rows, make_tracks, tmp_path):
+        with writing(tmp_path / "store"):
+            (tmp_path / ".store.owner").unlink()
+            with pytest.raises(StoreError, match="written by another process"):
+                run(make_tracks(rows))
+
+    def test_a_dead_owner_is_no_owner(self, run, rows, make_tracks, tmp_path):
+        (tmp_path / ".store.lock").touch()
+        (tmp_path / ".store.owner").write_text("process 1 on elsewhere")
+        run(make_tracks(rows))
+        assert not (tmp_path / ".store.owner").exists()

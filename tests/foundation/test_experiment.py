@@ -1,8 +1,10 @@
 import pytest
 
+from genre_pipeline.blocks import parse_block
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import ConfigError
 from genre_pipeline.experiment import ComputeBlock, load_experiment
+from genre_pipeline.features.backends import Workers
 
 
 def test_the_grid_is_every_model_under_every_protocol(parameters):
@@ -123,3 +125,14 @@ def test_protocols_and_features_of_one_name_would_share_a_namespace(parameters):
 def test_workers_default_to_the_cores_of_the_process():
     assert ComputeBlock().workers() >= 1
     assert ComputeBlock(n_workers=3).workers() == 3
+
+
+def test_who_extracts_features():
+    assert ComputeBlock(n_workers=3).extraction == Workers("threads", 3)
+    address = "tcp://127.0.0.1:8786"
+    assert ComputeBlock(backend="dask", n_workers=2, address=address).extraction == Workers("dask", 2, address)
+
+
+def test_an_address_that_nobody_would_use_is_refused():
+    with pytest.raises(ConfigError, match="address=tcp://a:1 is a Dask scheduler's, but backend is 'threads'"):
+        parse_block(ComputeBlock, {"address": "tcp://a:1"}, key="compute")

@@ -18,7 +18,7 @@ from genre_pipeline.features.backends import Workers
 from genre_pipeline.features.base import FeatureBlock, FeatureSpec
 from genre_pipeline.features.locks import writing
 from genre_pipeline.features.shards import Recording, Shard, ShardTask, WrittenShard, write_shards
-from genre_pipeline.features.store import FeatureStore, spec_hash
+from genre_pipeline.features.store import FeatureStore, shards_folder, spec_hash
 from genre_pipeline.progress import progress_bar
 
 logger = logging.getLogger(__name__)
@@ -170,7 +170,7 @@ class _Update:
 
     def ask(self, number: int, recordings: Sequence[Recording]) -> Shard:
         """Note that recordings are computed as a shard, after those noted before."""
-        shard = Shard(self.target.spec, self.target.block, tuple(recordings), _shards_folder(self.target))
+        shard = Shard(self.target.spec, self.target.block, tuple(recordings), shards_folder(self.target.folder))
         self.shards[number] = shard
         return shard
 
@@ -194,7 +194,7 @@ class _Update:
             self.store.compact()
         # A second time, for the copies of what was computed just now.
         self.store.adopt(self.wanted)
-        shutil.rmtree(_shards_folder(self.target), ignore_errors=True)
+        shutil.rmtree(shards_folder(self.target.folder), ignore_errors=True)
         failed = self._failed()
         if self.store.index.empty:
             raise FeatureError(
@@ -273,10 +273,6 @@ class _Update:
 def _label(folder: Path) -> str:
     """Name a store by its dataset's and its own folder."""
     return "/".join(folder.parts[-2:])
-
-
-def _shards_folder(target: Target) -> Path:
-    return target.folder.with_name(f".{target.folder.name}.shards")
 
 
 def _open_or_create(target: Target) -> FeatureStore:

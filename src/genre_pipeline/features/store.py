@@ -80,6 +80,11 @@ def _stored_parameters(block: FeatureBlock) -> dict[str, Any]:
     return {**parameters, "own_samples": block.own_samples, "padding": padding}
 
 
+def shards_folder(folder: Path) -> Path:
+    """Return the folder, beside a store's, of shards that it has not taken in yet."""
+    return folder.with_name(f".{folder.name}.shards")
+
+
 class StoreHeader(Block):
     """What ``store.json`` says.
 
@@ -238,6 +243,11 @@ class FeatureStore:
     def spec_hash(self) -> str:
         """Hash of the feature's specification and of the extractor's version."""
         return self.header.spec_hash
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of its files, each after those that it refers to."""
+        return (self._frames_name, _INDEX, _HEADER)
 
     @property
     def n_bytes(self) -> int:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from genre_pipeline.blocks import parse_block
-from genre_pipeline.experiment import ComputeBlock, parse_dataset, parse_feature
+from genre_pipeline.experiment import ComputeBlock, StorageBlock, parse_dataset, parse_feature
 from genre_pipeline.features import FEATURES
 from genre_pipeline.features.extraction import extract
+from genre_pipeline.features.remote import fetch, publish
 from genre_pipeline.features.store import FeatureStore
 
 
@@ -43,13 +43,20 @@ def extract_features(
         The feature store, and a report of what was extracted, kept and left out.
     """
     block = parse_feature(feature_name, feature)
+    places = parse_block(StorageBlock, storage, key="storage")
+    folder = places.features / name / feature_name
+    url = f"{places.features_url}/{name}/{feature_name}" if places.features_url else None
+    if url and not folder.exists():
+        fetch(url, folder)
     result = extract(
         tracks[tracks["track_id"].isin(segments["track_id"])],
         root=parse_dataset(name, dataset).root,
         spec=FEATURES[block.kind],
         block=block,
-        folder=Path(storage["features"]) / name / feature_name,
+        folder=folder,
         workers=parse_block(ComputeBlock, compute, key="compute").extraction,
-        library=Path(storage["features"]),
+        library=places.features,
     )
+    if url:
+        publish(result.store, url)
     return result.store, {"feature": feature_name, **segmentation, **result.report}
