@@ -503,7 +503,7 @@ def _dataset_view(report: Mapping[str, Any]) -> DatasetView:
         for fault in faults[:_MAX_FAULTS]
     ]
     return DatasetView(
-        name=part_name(report["dataset"], report.get("subset", {"name": ""})["name"]),
+        name=part_name(report["dataset"], report["subset"]["name"]),
         title=report["title"],
         facts={
             "Clips": count(report["n_clips"]),

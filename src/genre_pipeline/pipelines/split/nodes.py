@@ -41,7 +41,7 @@ def split_dataset(
         block,
         dataset=name,
         protocol=protocol_name,
-        subset=quality.get("subset", {"name": ""})["name"],
+        subset=quality["subset"]["name"],
         official=DATASETS[dataset_block.kind].official_splits(dataset_block),
     )
     return result.table, result.report
