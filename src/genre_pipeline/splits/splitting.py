@@ -197,7 +197,7 @@ def _check_sides(
     n_artists = len(set(artist_keys(same)) - {""})
     others = f" (and {len(missing) - 1} more such gaps)" if len(missing) > 1 else ""
     remedy = (
-        "use a list that has every genre in each part"
+        "use a list that has every genre in each part (with its training and validation tracks alone: 'test_part')"
         if assignment.listed
         else f"try another protocols.{context.protocol}.seed, or fewer folds"
     )
