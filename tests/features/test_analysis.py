@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 from genre_pipeline.features import analysis
 from genre_pipeline.features.analysis import Frames, Signal, Spectra, Spectrum, in_chunks
 
-BIG = 2**22
-
 
 def pushed(signal, waveform, n_samples=10_000):
     for chunk in in_chunks([waveform], n_samples):
@@ -102,19 +100,25 @@ def test_frames_beyond_the_limit_are_read_in_bounded_blocks(monkeypatch):
     frames = Frames()
     for first in range(0, len(rows), 37):
         frames.append(rows[first : first + 37])
-    blocks = list(frames.blocks())
+    blocks = [block.copy() for block in frames.blocks()]
     assert [len(block) for block in blocks] == [100, 100, 100, 33]
     np.testing.assert_array_equal(np.concatenate(blocks), rows)
-    blocks[0][:] = 0
 
 
-def test_frames_in_memory_are_the_readers_own():
+def test_a_frame_greater_than_the_limit_is_kept(monkeypatch):
+    monkeypatch.setattr(analysis, "MEMORY_BYTES", 4)
+    frames = Frames()
+    frames.append(np.arange(6, dtype=np.float32).reshape(2, 3))
+    assert [block.tolist() for block in frames.blocks()] == [[[0.0, 1.0, 2.0]], [[3.0, 4.0, 5.0]]]
+
+
+def test_frames_are_copied():
     row = np.ones((1, 3), np.float32)
     frames = Frames()
     frames.append(row)
+    row[:] = 0
     (block,) = frames.blocks()
-    block[:] = 0
-    assert (row == 1).all()
+    assert (block == 1).all()
 
 
 def test_no_frames_give_no_block():

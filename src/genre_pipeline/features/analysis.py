@@ -27,13 +27,22 @@ if TYPE_CHECKING:
 
 Samples = NDArray[np.float32]
 Precision = Literal["single", "double"]
+Window = Literal["hann", "hamming", "blackman", "boxcar"]
+
+_WINDOWS: dict[Window, Callable[[int], NDArray[np.float64]]] = {
+    "hann": np.hanning,
+    "hamming": np.hamming,
+    "blackman": np.blackman,
+    "boxcar": np.ones,
+}
 
 # Measured [?]: 128 frames at a hop of 1024 still lie in a core's cache; fewer cost more calls.
 CHUNK_SAMPLES = 2**17
 # Measured [?]: frames of 1 MB in all, transformed at once. Twice as many take five times as long, out of the cache.
 _BLOCK_NUMBERS = 2**18
-# [?] Three times the spectrogram of a 30-s clip (1025 x 1292 numbers of 4 bytes): beyond it, frames wait on the disk.
-MEMORY_BYTES = 2**24
+# [?] Half as much again as the spectra of a 30-s clip (1025 x 1292 numbers of 4 bytes): beyond it, frames wait on the
+# disk.
+MEMORY_BYTES = 2**23
 
 
 def in_chunks(blocks: Iterable[Samples], n_samples: int) -> Iterator[Samples]:
@@ -88,14 +97,14 @@ class Spectrum(NamedTuple):
     Attributes:
         n_fft: Length of a frame, in samples; even.
         win_length: Length of the window, in samples, centred in the frame.
-        window: Name of the window, as scipy knows it; periodic.
+        window: Shape of the window, periodic.
         hop_length: Distance between successive frames, in samples.
         precision: In which frames are windowed and transformed; what comes out is single either way.
     """
 
     n_fft: int
     win_length: int
-    window: str
+    window: Window
     hop_length: int
     precision: Precision = "single"
 
@@ -240,11 +249,11 @@ class _Framer:
 def _padded_window(spectrum: Spectrum) -> Tensor:
     """Return a periodic window, shape ``(n_fft,)``, with zeros around it where it is shorter than a frame."""
     import torch
-    from scipy.signal import get_window
 
     padded = np.zeros(spectrum.n_fft)
     start = (spectrum.n_fft - spectrum.win_length) // 2
-    padded[start : start + spectrum.win_length] = get_window(spectrum.window, spectrum.win_length, fftbins=True)
+    # numpy's windows are symmetric: one sample more makes them periodic.
+    padded[start : start + spectrum.win_length] = _WINDOWS[spectrum.window](spectrum.win_length + 1)[:-1]
     return torch.from_numpy(padded.astype(spectrum.precision))
 
 
@@ -273,53 +282,68 @@ class _Decimator:
     def _resampled(self, samples: Samples, *, last: bool = False) -> Samples:
         # In double precision, as librosa does: rounded otherwise, quiet bins of a CQT move by 0.005 dB, because the
         # error is added up octave by octave.
-        scaled = np.divide(
-            self._stream.resample_chunk(samples, last=last), np.sqrt(1.0 / self._factor), dtype=np.float64
-        )
-        return scaled.astype(np.float32)
+        resampled = self._stream.resample_chunk(samples, last=last)
+        scaled: Samples = np.divide(resampled, np.sqrt(1.0 / self._factor), dtype=np.float64).astype(np.float32)
+        return scaled
 
 
 class Frames:
-    """The frames of a feature in the making, in order of time: in memory, or on the disk once there are many."""
+    """The frames of a feature in the making, in order of time: in memory, or on the disk once there are many.
 
-    def __init__(self) -> None:
-        self._blocks: list[NDArray[np.float32]] = []
-        self._n_bytes = 0
-        self._n_bins = 0
+    They are copied into one piece of memory. Kept where they were computed, they would lie scattered between what is
+    given back, which then cannot be used again: hours of music would take gigabytes.
+
+    Args:
+        n_sharing: How many collections share the memory that one may take.
+    """
+
+    def __init__(self, n_sharing: int = 1) -> None:
+        self._max_bytes = MEMORY_BYTES // n_sharing
+        self._rows: NDArray[np.float32] | None = None
+        self._n_rows = 0
         self._file: IO[bytes] | None = None
 
     def append(self, block: NDArray[np.float32]) -> None:
-        """Add frames, shape ``(n, n_bins)``, float32. They are not changed, and must not be from now on.
+        """Add frames, shape ``(n, n_bins)``, float32.
 
         Raises:
             StorageError: If the disk is full that temporary files lie on.
         """
-        self._n_bins = block.shape[1]
-        if self._file is not None:
-            with storage_errors(Path(tempfile.gettempdir())):
-                self._file.write(np.ascontiguousarray(block).data)
-            return
-        self._blocks.append(block)
-        self._n_bytes += block.nbytes
-        if self._n_bytes > MEMORY_BYTES:
-            blocks, self._blocks = self._blocks, []
+        if self._rows is None:
+            n_bins = block.shape[1]
+            # Only what is written to takes up memory.
+            self._rows = np.empty((max(1, self._max_bytes // (4 * n_bins)), n_bins), dtype=np.float32)
+        while len(block):
+            fitting, block = np.split(block, [len(self._rows) - self._n_rows])
+            self._rows[self._n_rows : self._n_rows + len(fitting)] = fitting
+            self._n_rows += len(fitting)
+            if self._n_rows == len(self._rows):
+                self._write(self._rows)
+
+    def _write(self, rows: NDArray[np.float32]) -> None:
+        if self._file is None:
             self._file = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the frames do
             weakref.finalize(self, self._file.close)
-            for each in blocks:
-                self.append(each)
+        with storage_errors(Path(tempfile.gettempdir())):
+            self._file.write(rows.data)
+        self._n_rows = 0
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
-        """Read the frames: at once if they are in memory, else in blocks of as many as a bounded memory holds.
+        """Read the frames, once: all together if they are in memory, else in blocks of as many as memory holds.
 
         Yields:
-            Shape ``(n, n_bins)``, float32; the caller's own.
+            Shape ``(n, n_bins)``, float32, until the next is read; not to be kept.
+
+        Raises:
+            StorageError: If the disk is full that temporary files lie on.
         """
-        if self._file is None:
-            if self._blocks:
-                yield np.concatenate(self._blocks)
+        if self._rows is None:
             return
-        n_numbers = max(1, MEMORY_BYTES // (4 * self._n_bins)) * self._n_bins
+        if self._file is None:
+            yield self._rows[: self._n_rows]
+            return
+        self._write(self._rows[: self._n_rows])
         self._file.seek(0)
-        while read := self._file.read(4 * n_numbers):
-            # A copy, because what a file gives may not be written to.
-            yield np.frombuffer(read, dtype=np.float32).reshape(-1, self._n_bins).copy()
+        row_bytes = 4 * self._rows.shape[1]
+        while n_bytes := self._file.readinto(self._rows.data.cast("B")):  # type: ignore[attr-defined]
+            yield self._rows[: n_bytes // row_bytes]

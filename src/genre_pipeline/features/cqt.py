@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from genre_pipeline.features.analysis import Precision, Signal, Spectra, Spectrum, magnitudes
@@ -71,9 +72,13 @@ class CqtBlock(LevelBlock):
     def highest_hz(self) -> float:
         """Upper edge of the highest filter."""
         centre_hz = self.f_min_hz * 2.0 ** ((self.n_bins - 1) / self.bins_per_octave)
+        return float(centre_hz * (1.0 + 0.5 * _HANN_BANDWIDTH * self.relative_bandwidth))
+
+    @property
+    def relative_bandwidth(self) -> float:
+        """Bandwidth of a filter, relative to its centre: one over the periods that it is long."""
         step = 4.0 ** (1.0 / self.bins_per_octave)
-        bandwidth = (step - 1.0) / (step + 1.0) / self.filter_scale
-        return float(centre_hz * (1.0 + 0.5 * _HANN_BANDWIDTH * bandwidth))
+        return float((step - 1.0) / (step + 1.0) / self.filter_scale)
 
 
 class _Octave(NamedTuple):
@@ -97,7 +102,6 @@ class _Octave(NamedTuple):
 @lru_cache(maxsize=16)
 def _octaves(block: CqtBlock) -> tuple[_Octave, ...]:
     """Plan the octaves, from the highest to the lowest, as ``librosa.cqt`` does at every call."""
-    import librosa
     import torch
 
     frequencies_hz = block.f_min_hz * 2.0 ** (np.arange(block.n_bins) / block.bins_per_octave)
@@ -108,12 +112,13 @@ def _octaves(block: CqtBlock) -> tuple[_Octave, ...]:
         rate = first_rate / 2**index
         stop = block.n_bins - index * block.bins_per_octave
         centres_hz = frequencies_hz[stop - block.bins_per_octave : stop]
-        filters, lengths = librosa.filters.wavelet(freqs=centres_hz, sr=rate, filter_scale=block.filter_scale)
+        lengths = rate / (centres_hz * block.relative_bandwidth)
+        filters = _filters(centres_hz / rate, lengths)
         n_fft = filters.shape[1]
         spectra = np.fft.fft(filters * (lengths[:, None] / n_fft), axis=1)[:, : 1 + n_fft // 2]
-        sparse = librosa.util.sparsify_rows(spectra.astype(np.complex64), quantile=block.sparsity)
+        sparse = _without_smallest(spectra, block.sparsity).astype(np.complex64)
         # The gain that librosa gives its filters, in its precision, so that the weights are rounded alike.
-        weights = (sparse.toarray() * np.sqrt(2.0**index)).astype(np.complex64).T
+        weights = (sparse * np.sqrt(2.0**index)).astype(np.complex64).T
         used = np.flatnonzero(weights.any(axis=1))
         columns = slice(int(used[0]), int(used[-1]) + 1)
         octaves.append(
@@ -129,6 +134,35 @@ def _octaves(block: CqtBlock) -> tuple[_Octave, ...]:
             )
         )
     return tuple(octaves)
+
+
+def _filters(frequencies: NDArray[np.float64], lengths: NDArray[np.float64]) -> NDArray[np.complex64]:
+    """Return windowed complex tones, each of a sum of magnitudes of 1: ``librosa.filters.wavelet``.
+
+    Args:
+        frequencies: Centres, in cycles a sample.
+        lengths: Lengths, in samples; need not be whole.
+
+    Returns:
+        Shape ``(n_filters, n_fft)``, each filter in the middle, ``n_fft`` the next power of two.
+    """
+    n_fft = 2 ** int(np.ceil(np.log2(lengths.max())))
+    filters = np.zeros((len(lengths), n_fft), dtype=np.complex64)
+    for row, frequency, length in zip(filters, frequencies, lengths, strict=True):
+        times = np.arange(-length // 2, length // 2)
+        tone = np.exp(2j * np.pi * frequency * times) * np.hanning(len(times) + 1)[:-1]
+        start = (n_fft - len(times)) // 2
+        row[start : start + len(times)] = tone / np.abs(tone).sum()
+    return filters
+
+
+def _without_smallest(rows: NDArray[np.complex128], share: float) -> NDArray[np.complex128]:
+    """Return rows without the smallest values that together make up a share of it: ``librosa.util.sparsify_rows``."""
+    sizes = np.abs(rows)
+    ordered = np.sort(sizes, axis=1)
+    sums = np.cumsum(ordered / ordered.sum(axis=1, keepdims=True), axis=1)
+    least = np.take_along_axis(ordered, np.argmax(sums >= share, axis=1)[:, None], axis=1)
+    return np.where(sizes >= least, rows, 0.0)
 
 
 def _n_early_halvings(block: CqtBlock) -> int:
@@ -162,7 +196,7 @@ def begin_cqt(signal: Signal, block: CqtBlock) -> Finish:
         (84, 44)
     """
     octaves = _octaves(block)
-    levels = [Levels(block) for _ in octaves]
+    levels = [Levels(block, len(octaves)) for _ in octaves]
     rate = signal
     for octave, octave_levels in zip(octaves, levels, strict=True):
         rate = rate if octave.factor == 1 else rate.decimated(octave.factor)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -12,6 +13,9 @@ from genre_pipeline.errors import FeatureError
 from genre_pipeline.features.analysis import Signal
 from genre_pipeline.features.base import FEATURES, Features, FeatureSpec, Finish
 from genre_pipeline.features.log_mel import LogMelBlock, mel_levels
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Frames that a slope is fitted over: librosa's default [C].
 _DELTA_WIDTH = 9
@@ -61,33 +65,51 @@ def begin_mfcc(signal: Signal, block: MfccBlock) -> Finish:
     collected = mel_levels(signal, block)
 
     def finish() -> Iterator[Features]:
-        # Few rows, so all frames fit into memory, even hours: slopes need their neighbours.
-        coefficients = np.concatenate([_coefficients(levels_db, block) for levels_db in collected().blocks()], axis=1)
-        yield np.concatenate([coefficients, *_slopes(coefficients, block.delta_order)], dtype=np.float32)
+        import torch
+
+        levels = collected()
+        cosines = _cosines(block.n_mels, block.n_mfcc)
+        n_frames = block.frames_of(signal.n_samples)
+        # Few rows, so that all frames fit into memory, even hours: slopes need their neighbours.
+        rows = np.empty((_n_rows(block), n_frames), dtype=np.float32)
+        coefficients = rows[: block.n_mfcc]
+        start = 0
+        for levels_db in levels.blocks():
+            stop = start + len(levels_db)
+            coefficients[:, start:stop] = (torch.from_numpy(levels_db) @ cosines).numpy().T
+            start = stop
+        _add_slopes(rows, block)
+        yield rows
 
     return finish
 
 
-def _coefficients(levels_db: Features, block: MfccBlock) -> Features:
-    from scipy.fft import dct
+@lru_cache(maxsize=16)
+def _cosines(n_mels: int, n_mfcc: int) -> Tensor:
+    """Return the first columns of the orthonormal cosine transform of type 2, shape ``(n_mels, n_mfcc)``, float32."""
+    import torch
 
-    rows: Features = dct(levels_db, type=2, norm="ortho", axis=1)[:, : block.n_mfcc].T
-    return rows
+    bands, numbers = np.arange(n_mels)[:, None], np.arange(n_mfcc)
+    cosines = np.cos(np.pi * numbers * (2 * bands + 1) / (2 * n_mels)) * np.sqrt(2.0 / n_mels)
+    cosines[:, 0] = np.sqrt(1.0 / n_mels)
+    return torch.from_numpy(cosines.astype(np.float32))
 
 
-def _slopes(coefficients: Features, delta_order: int) -> list[Features]:
+def _add_slopes(rows: Features, block: MfccBlock) -> None:
+    """Fill the rows below the coefficients."""
+    if not block.delta_order:
+        return
     from scipy.signal import savgol_filter
 
-    n_frames = coefficients.shape[1]
-    if delta_order and n_frames < _DELTA_WIDTH:
+    if rows.shape[1] < _DELTA_WIDTH:
         raise FeatureError(
-            f"The waveform is too short for delta_order={delta_order}: expected at least {_DELTA_WIDTH} frames, "
-            f"got {n_frames}. Leave the clip out, or choose delta_order=0."
+            f"The waveform is too short for delta_order={block.delta_order}: expected at least {_DELTA_WIDTH} frames, "
+            f"got {rows.shape[1]}. Leave the clip out, or choose delta_order=0."
         )
-    return [
-        savgol_filter(coefficients, _DELTA_WIDTH, polyorder=order, deriv=order, axis=1, mode="interp")
-        for order in range(1, delta_order + 1)
-    ]
+    coefficients = rows[: block.n_mfcc]
+    for order in range(1, block.delta_order + 1):
+        slopes = savgol_filter(coefficients, _DELTA_WIDTH, polyorder=order, deriv=order, axis=1, mode="interp")
+        rows[order * block.n_mfcc : (order + 1) * block.n_mfcc] = slopes
 
 
 def _n_rows(block: MfccBlock) -> int:

@@ -63,15 +63,16 @@ class Levels:
 
     Args:
         block: Floor, reference and range.
+        n_sharing: How many such collections make up the feature.
     """
 
-    def __init__(self, block: LevelBlock) -> None:
+    def __init__(self, block: LevelBlock, n_sharing: int = 1) -> None:
         self._block = block
-        self._frames = Frames()
+        self._frames = Frames(n_sharing)
         self.greatest = 0.0
 
     def append(self, energies: Tensor) -> None:
-        """Add the energies of the next frames, shape ``(n, n_bins)``, float32, not to be changed from now on."""
+        """Add the energies of the next frames, shape ``(n, n_bins)``, float32."""
         self.greatest = max(self.greatest, float(energies.max()))
         self._frames.append(energies.numpy())
 
@@ -92,5 +93,5 @@ class Levels:
         top_db = self._block.top_db
         floor = self._block.amin if top_db is None else max(self._block.amin, loudest * 10.0 ** (-top_db / 10.0))
         for energies in self._frames.blocks():
-            levels_db = torch.from_numpy(energies).clamp_(min=floor).log10_().mul_(10.0)
+            levels_db = torch.from_numpy(energies).clamp(min=floor).log10_().mul_(10.0)
             yield (levels_db.sub_(zero_db) if zero_db else levels_db).numpy()
