@@ -1,6 +1,7 @@
 """What every dataset promises, checked on a small tree in each layout that people really have."""
 
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ class Example:
         paths: Path by track id, with the names that differ between layouts in braces.
         layouts: Those names, for each layout; none where the dataset writes its own audio.
         stray: An audio file that is no clip, in the first layout.
+        archive: Name, without its extension, of the archive of the first layout as people have it within the dataset's
+            folder; none where a folder of that name would be a genre.
         tables: Further files of every layout: content by path.
         parameters: What the dataset's block needs for clips of half a second.
     """
@@ -36,6 +39,7 @@ class Example:
     paths: Mapping[str, str] = field(default_factory=dict)
     layouts: tuple[Mapping[str, str], ...] = ()
     stray: str = ""
+    archive: str = "download"
     tables: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
@@ -85,6 +89,7 @@ EXAMPLES = {
         paths={name: f"{name}.{{ext}}" for name in ("jazz/four", "jazz/three", "pop/one", "rock/live/two")},
         layouts=tuple({"ext": extension} for extension in ("wav", "mp3", "ogg", "flac", "au", "aiff")),
         stray="notes.wav",
+        archive="",
     ),
     "gtzan": Example(
         genres={"blues.00000": "blues", "blues.00001": "blues", "hiphop.00000": "hiphop", "rock.00099": "rock"},
@@ -104,6 +109,7 @@ EXAMPLES = {
             {"place": "", "hiphop": "hiphop", "ext": "flac"},
         ),
         stray="genres/blues/notes.wav",
+        archive="genres",
     ),
     "homburg": Example(
         genres={
@@ -247,6 +253,30 @@ def test_the_order_of_a_folders_entries_does_not_matter(tmp_path, monkeypatch, k
 
 
 @every_kind_on_disk
+@pytest.mark.parametrize("form", ["zip", "gztar"])
+def test_archive_as_the_path(tmp_path, kind, form):
+    write_tree(kind, tmp_path / "tree")
+    archive = Path(shutil.make_archive(str(tmp_path / "music"), form, tmp_path / "tree"))
+    block = block_of(kind, archive)
+    DATASETS[kind].prepare(block)
+    assert block.root == tmp_path / "music"
+    clips = DATASETS[kind].find_clips(block).clips
+    assert [(clip.track_id, clip.genre) for clip in clips] == list(EXAMPLES[kind].genres.items())
+    assert all((block.root / clip.path).is_file() for clip in clips)
+
+
+@pytest.mark.parametrize("kind", [kind for kind, example in EXAMPLES.items() if example.layouts and example.archive])
+def test_archive_in_the_folder(tmp_path, kind):
+    write_tree(kind, tmp_path / "tree")
+    (tmp_path / "music").mkdir()
+    shutil.make_archive(str(tmp_path / "music" / EXAMPLES[kind].archive), "zip", tmp_path / "tree")
+    block = block_of(kind, tmp_path / "music")
+    DATASETS[kind].prepare(block)
+    clips = DATASETS[kind].find_clips(block).clips
+    assert [(clip.track_id, clip.genre) for clip in clips] == list(EXAMPLES[kind].genres.items())
+
+
+@every_kind_on_disk
 def test_a_file_that_is_no_clip_is_named(tmp_path, kind):
     write_tree(kind, tmp_path)
     write_audio(tmp_path / EXAMPLES[kind].stray, "stray")
@@ -303,6 +333,8 @@ def test_ingest(tmp_path, kind, number):
     assert dict(zip(tracks["track_id"], tracks["path"], strict=True)) == paths
     assert not tracks["quarantined"].any()
     assert result.report["n_usable"] == len(paths)
+    missing = {row["track_id"]: row["genre"] for row in result.report["missing"]}
+    assert missing == {track_id: genre for track_id, genre in spec.catalogue(block).items() if track_id not in paths}
     again = ingest(kind, spec, block, cache=tmp_path / "cache.parquet", n_workers=1)
     assert (again.report["n_inspected"], again.report["n_reused"]) == (0, len(paths))
 

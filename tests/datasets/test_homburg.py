@@ -1,5 +1,6 @@
 """HOMBURG: the layouts that people have, and the list that ships."""
 
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -70,6 +71,20 @@ def test_one_clip_twice(tmp_path):
     touch(tmp_path, "blues/Andy_Kimbel-Red_Hot_Blues.mp3", "blues/Andy_Kimbel-Red_Hot_Blues.wav")
     with pytest.raises(DatasetError, match=r"two files are the track Andy_Kimbel-Red_Hot_Blues.*Keep one"):
         SPEC.find_clips(block(tmp_path))
+
+
+def test_an_archive_a_genre_as_distributed(tmp_path):
+    for name in ("blues/Andy_Kimbel-Red_Hot_Blues.mp3", "alternative/50_Minutes-Colours.mp3"):
+        touch(tmp_path / "tree", name)
+    (tmp_path / "music").mkdir()
+    for genre in ("alternative", "blues"):
+        shutil.make_archive(str(tmp_path / "music" / genre), "zip", tmp_path / "tree" / genre)
+    SPEC.prepare(block(tmp_path / "music"))
+    listing = SPEC.find_clips(block(tmp_path / "music"))
+    assert [(clip.genre, clip.title) for clip in listing.clips] == [
+        ("alternative", "Colours"),
+        ("blues", "Red Hot Blues"),
+    ]
 
 
 def test_missing_folder(tmp_path):

@@ -14,9 +14,10 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from xml.etree import ElementTree
 
+from genre_pipeline.datasets.archives import prepare_root
 from genre_pipeline.datasets.base import DATASETS, Clip, DatasetBlock, DatasetSpec, Listing, no_official_facts
 from genre_pipeline.datasets.catalogue import MatchedFiles, lies_in, match_files, one_spelling, plain, shipped_facts
-from genre_pipeline.datasets.files import no_audio, require_root
+from genre_pipeline.datasets.files import no_audio
 from genre_pipeline.errors import DatasetError
 
 logger = logging.getLogger(__name__)
@@ -71,12 +72,12 @@ class Song(NamedTuple):
 
 
 def prepare(block: DatasetBlock) -> None:
-    """Check that the folder holds tracks of the list.
+    """Check that the folder holds tracks of the list; unpack what was given as an archive.
 
     Raises:
-        DatasetError: If it is missing, or holds none.
+        DatasetError: If it is missing, or holds none, or an archive cannot be unpacked.
     """
-    require_root(block.root, layout=_LAYOUT)
+    prepare_root(block, layout=_LAYOUT, is_there=lambda root: bool(_match(root).paths))
     if not _match(block.root).paths:
         raise no_audio(block.root, layout=_LAYOUT)
 

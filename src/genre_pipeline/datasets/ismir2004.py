@@ -14,9 +14,10 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
+from genre_pipeline.datasets.archives import prepare_root
 from genre_pipeline.datasets.base import DATASETS, Clip, DatasetBlock, DatasetSpec, ExcerptBlock, Listing
 from genre_pipeline.datasets.catalogue import MatchedFiles, match_files, plain, shipped_facts
-from genre_pipeline.datasets.files import no_audio, require_root
+from genre_pipeline.datasets.files import no_audio
 from genre_pipeline.errors import DatasetError
 
 logger = logging.getLogger(__name__)
@@ -59,12 +60,12 @@ class _Track(NamedTuple):
 
 
 def prepare(block: Ismir2004Block) -> None:
-    """Check that the folder holds tracks of the list, in both parts that the parameters ask for.
+    """Check that the folder holds tracks of the list; unpack what was given as an archive.
 
     Raises:
-        DatasetError: If it is missing, holds none, or holds the other test part only.
+        DatasetError: If it is missing, holds none, or holds the other test part only, or an archive cannot be unpacked.
     """
-    require_root(block.root, layout=_LAYOUT)
+    prepare_root(block, layout=_LAYOUT, is_there=lambda root: bool(_match(root).paths))
     n_found = Counter(_tracks()[track_id].part for track_id in _match(block.root).paths)
     if not n_found:
         raise no_audio(block.root, layout=_LAYOUT)
