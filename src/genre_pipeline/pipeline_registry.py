@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kedro.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from genre_pipeline.experiment import Experiment
 
 _parameters: Mapping[str, Any] | None = None
 
@@ -28,14 +31,15 @@ def register_pipelines() -> dict[str, Pipeline]:
     """Build all pipelines.
 
     Returns:
-        ``ingest``, ``split``, ``segment``, ``features``, ``train_<model>`` for each model of the experiment (with
-        all that it needs, from audio to its metrics), ``evaluate``, ``compare``, ``predict``, ``train_all``
+        ``ingest``, ``split``, ``segment``, ``features``, ``train_<model>`` for each model of the parameters (with
+        all that it needs, from audio to its metrics; on the experiment's datasets and protocols), ``evaluate``, ``compare``, ``predict``, ``train_all``
         (everything, from audio to the report), and ``__default__``, which is ``train_all``.
     """
     from genre_pipeline.experiment import load_experiment
     from genre_pipeline.pipelines import compare, evaluate, features, ingest, predict, segment, split, train
 
-    experiment = load_experiment(_parameters if _parameters is not None else _read_parameters())
+    parameters = _parameters if _parameters is not None else _read_parameters()
+    experiment = load_experiment(parameters)
     stages = {
         "ingest": ingest.create_pipeline(experiment),
         "split": split.create_pipeline(experiment),
@@ -46,19 +50,35 @@ def register_pipelines() -> dict[str, Pipeline]:
     }
     training = {model: train.create_pipeline(experiment, model=model) for model in experiment.models}
     everything = Pipeline([*stages.values(), *training.values()])
-    one_model = {
-        f"train_{model}": everything.to_outputs(
-            *(f"{cell.name}.results" for cell in experiment.cells if cell.model == model)
-        )
-        for model in experiment.models
-    }
+    one_model = {model: _training(experiment, everything, model) for model in experiment.models}
+    for model in parameters["models"]:
+        if model not in one_model:
+            alone = load_experiment(for_model(parameters, model))
+            parts = [stage.create_pipeline(alone) for stage in (ingest, split, segment, features, evaluate)]
+            one_model[model] = _training(alone, Pipeline([*parts, train.create_pipeline(alone, model=model)]), model)
     return {
         **stages,
-        **one_model,
+        **{f"train_{model}": pipeline for model, pipeline in one_model.items()},
         "predict": predict.create_pipeline(),
         "train_all": everything,
         "__default__": everything,
     }
+
+
+def for_model(parameters: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """Return parameters whose experiment has one model, on its own feature, whether it was part of it or not.
+
+    Args:
+        parameters: Merged parameters of a run.
+        model: A model of the parameters.
+    """
+    alone = {**parameters["experiment"], "models": [model], "features": {}, "exclude": []}
+    return {**parameters, "experiment": alone}
+
+
+def _training(experiment: Experiment, pipeline: Pipeline, model: str) -> Pipeline:
+    """Return what leads to the metrics of a model's cells."""
+    return pipeline.to_outputs(*(f"{cell.name}.results" for cell in experiment.cells if cell.model == model))
 
 
 def _read_parameters() -> Mapping[str, Any]:
