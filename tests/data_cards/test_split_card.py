@@ -133,7 +133,7 @@ def test_one_division_is_told_once():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"design": "kfold"}, "Every track is tested once."),
+        ({"design": "kfold"}, "No track is tested twice."),
         ({"design": "resampled"}, "the tracks are drawn anew"),
         ({"unit": "piece", "n_units": 400}, "the pieces of one track may stand on different sides"),
         ({"unit": "piece", "n_units": 4000}, "Pieces 4,000"),

@@ -80,8 +80,8 @@ def dataset_card(report: Mapping[str, Any], tracks: pd.DataFrame, examples: Sequ
         sections=[
             Section("about", "What it is", _about(report)),
             Section("genres", "Genres", _genres(report, usable)),
-            Section("audio", "Audio", _audio(usable)),
             Section("examples", "What it looks like", _examples(examples)),
+            Section("audio", "Audio", _audio(usable)),
             Section("artists", "Artists", _artists(usable)),
             Section("faults", "Faults", _faults(report)),
             Section("missing", "Missing and extra files", _missing(report)),
@@ -162,6 +162,10 @@ def _genres(report: Mapping[str, Any], usable: pd.DataFrame) -> list[Block]:
         "Clips of each genre. Artists are counted among the usable ones; the largest artist is the one with the most "
         "usable tracks of the genre, in percent of them."
     )
+    if expected and report["subset"]["name"]:
+        caption += (
+            " Expected and missing ones are those of the whole dataset, the others those of the part that is used."
+        )
     if not expected:
         caption += " Nobody published a list of what should be there."
     return [grid("genres-table", caption, [*texts("Genre"), *columns], rows)]
@@ -312,12 +316,13 @@ def _copies(report: Mapping[str, Any]) -> list[Block]:
         for each in report["near_duplicates"]
     ]
     official = [" = ".join(group) for group in report["official_duplicates"]]
+    has_checksums = any(report["checksums"].values())
     blocks.append(
         Facts(
             {
                 "Exact copies": f"{len(exact):,}",
                 "Pairs of near copies": f"{len(near):,}",
-                "Copies in the published collection": f"{len(official):,}",
+                **({"Copies in the published collection": f"{len(official):,}"} if has_checksums else {}),
             }
         )
     )
@@ -327,8 +332,8 @@ def _copies(report: Mapping[str, Any]) -> list[Block]:
         blocks.append(folded_grid("exact-copies", "Exact copies", caption, columns, exact, source=_SOURCE))
     if near:
         caption = (
-            "Pairs of tracks that hold the same recording. Similarity is 1 for the same music; the offset is how much "
-            "later it begins in the second."
+            "Pairs of tracks that hold the same recording. Similarity is the share of their acoustic fingerprints that "
+            "agrees: 1 for a copy, 0.5 by chance; the offset is where the other track begins within the first."
         )
         columns = [*texts("One track", "The other", "Genres"), *numeric("Similarity", "Offset (s)")]
         blocks.append(folded_grid("near-copies", "Near copies", caption, columns, near, source=_SOURCE))

@@ -23,7 +23,7 @@ _SHARED = {
 }
 _DESIGNS = {
     "kfold": "The {units} are dealt into folds. In each of the {n} repeats another fold is the test split and another "
-    "one validates; the others train. Every {unit} is tested once.",
+    "one validates; the others train. No {unit} is tested twice.",
     "resampled": "In each of the {n} repeats the {units} are drawn anew, so that the test splits of different repeats "
     "overlap.",
     "seeds": "There is one division into the three splits. The {n} repeats train on the same {units} and differ in the "
@@ -52,7 +52,7 @@ def split_card(report: Mapping[str, Any], *, title: str) -> Card:
     return Card(
         title=f"{title}: the split {report['protocol']}",
         name=f"{report['dataset']}.{report['protocol']}",
-        lead=f"{report['n_tracks']:,} tracks of {len(report['genres'])} genres, split {report['n_repeats']:,} times.",
+        lead=f"{report['n_tracks']:,} tracks of {len(report['genres'])} genres, {report['n_repeats']:,} repeats.",
         notices=_notices(report),
         sections=[
             Section("protocol", "The protocol", _protocol(report)),
