@@ -1,6 +1,7 @@
 """What every dataset promises, checked on a small tree in each layout that people really have."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,7 +31,7 @@ class Example:
         layouts: Those names, for each layout; none where the dataset writes its own audio.
         stray: An audio file that is no clip, in the first layout.
         archive: Name, without its extension, of the archive of the first layout as people have it within the dataset's
-            folder; none where a folder of that name would be a genre.
+            folder; none where there is no one archive of audio and tables.
         tables: Further files of every layout: content by path.
         parameters: What the dataset's block needs for clips of half a second.
     """
@@ -53,6 +54,18 @@ _ISMIR = {
     "anup": "world/anup/embrace/",
 }
 _ISMIR_FLAT = {"rameau": "classical/", "mirnix": "electronic/", "dirnix": "electronic/", "anup": "world/"}
+
+# The parts of FMA's table that matter: three lines of headings, the subject, what is said of it, the index's name.
+_FMA_TABLE = """\
+,track,track,set,set,artist,artist,album
+,genre_top,title,subset,split,id,name,title
+track_id,,,,,,,
+2,Hip-Hop,Food,{subset},training,1,AWOL,A Way Of Life
+5,Hip-Hop,This World,{subset},training,1,AWOL,A Way Of Life
+10,Pop,Freeway,{subset},validation,6,Kurt Vile,Constant Hitmaker
+140,Folk,Queen Of The Wires,{subset},test,54,Alec K. Redfearn,The Blind Spot
+"""
+_FMA_GENRES = {"000002": "Hip-Hop", "000005": "Hip-Hop", "000010": "Pop", "000140": "Folk"}
 
 EXAMPLES = {
     "demo": Example(
@@ -83,6 +96,28 @@ EXAMPLES = {
             {"place": "", "waltz": "", "chacha": "", "tango": "", "ext": "flac"},
         ),
         stray="Waltz/notes.mp3",
+    ),
+    "fma": Example(
+        genres=_FMA_GENRES,
+        paths={track_id: f"{{place}}000/{track_id}.{{ext}}" for track_id in _FMA_GENRES},
+        layouts=(
+            {"place": "fma_small/", "ext": "mp3"},
+            {"place": "fma_small/fma_small/", "ext": "mp3"},
+            {"place": "fma_large/", "ext": "mp3"},
+            {"place": "", "ext": "wav"},
+        ),
+        stray="fma_small/000/notes.mp3",
+        archive="",
+        tables={"fma_metadata/tracks.csv": _FMA_TABLE.format(subset="small")},
+        parameters={"subset": "small"},
+    ),
+    "fma_full": Example(
+        genres=_FMA_GENRES,
+        paths={track_id: f"{{place}}000/{track_id}.{{ext}}" for track_id in _FMA_GENRES},
+        layouts=({"place": "fma_full/", "ext": "mp3"}, {"place": "", "ext": "ogg"}),
+        stray="fma_full/000/notes.mp3",
+        archive="",
+        tables={"tracks.csv": _FMA_TABLE.format(subset="large")},
     ),
     "folder": Example(
         genres={"jazz/four": "jazz", "jazz/three": "jazz", "pop/one": "pop", "rock/live/two": "rock"},
@@ -315,11 +350,12 @@ def test_message_about_missing_audio_says_what_to_do(tmp_path, kind, is_there):
     root = tmp_path / "music"
     if is_there:
         root.mkdir()
-    with pytest.raises(DatasetError, match=r"/music (does not exist|holds no audio)") as caught:
+    with pytest.raises(DatasetError, match=re.escape(str(root))) as caught:
         DATASETS[kind].prepare(block_of(kind, root))
     message = str(caught.value)
-    assert "Expected" in message
-    assert "datasets.<name>.path" in message
+    assert re.search(r"does not exist|holds no audio|is not in", message)
+    assert re.search(r"Expected|Get http", message)
+    assert "datasets.<name>." in message
 
 
 @every_layout
