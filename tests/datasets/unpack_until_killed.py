@@ -1,4 +1,4 @@
-"""Unpacks the archives of a folder, killed by SIGKILL at one change of the disk after another: for ``test_archives.py``.
+"""Unpacks archives, killed by SIGKILL at one change of the disk after another: run by ``test_archives.py``.
 
 Python tells an audit hook of each file that is opened, renamed or removed; the numbered call kills the process. Each
 attempt runs in a fork of this process, which has no threads.
@@ -78,7 +78,7 @@ def main(original: Path, name: str) -> None:
         prepare(work / name)
         assert contents(work) == expected, n_killed
         shutil.rmtree(work)
-    print(n_killed)
+    sys.stdout.write(f"{n_killed}\n")
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def prepare_root(
     *,
     layout: str,
     is_there: Callable[[Path], bool],
-    names: Collection[str] | None = None,
+    stems: Collection[str] | None = None,
 ) -> None:
     """Make sure that a dataset's folder is there, unpacked if it was given as an archive or holds archives only.
 
@@ -81,7 +81,7 @@ def prepare_root(
         block: The dataset's parameters.
         layout: What the folder should hold, for messages.
         is_there: Whether a folder holds the audio, as far as archives are concerned.
-        names: File names of the archives within the folder that may be unpacked; all of them if none are given.
+        stems: Names, without the suffix, of the archives in the folder that may be unpacked; all if none are given.
 
     Raises:
         DatasetError: If the folder or archive is missing, or an archive is damaged or not safe to unpack.
@@ -93,7 +93,7 @@ def prepare_root(
     archives = {
         path: block.root / _stem(path)
         for path in sorted(block.root.iterdir())
-        if _stem(path) and path.is_file() and (names is None or path.name in names)
+        if _stem(path) and path.is_file() and (stems is None or _stem(path) in stems)
     }
     pending = block.root / _PENDING
     if archives and (pending.exists() or not is_there(block.root)):
@@ -332,17 +332,23 @@ def _checked(archive: Path, members: Iterable[_Member], limits: Limits) -> Mappi
             raise _refusal(archive, member.name, "has no name")
         if not parts or _is_litter(parts):
             continue
-        *folders, key = _keys(parts)
-        if any(is_file.setdefault(above, False) for above in folders):
-            raise _refusal(archive, member.name, "lies below what is a file as well")
-        if key in is_file and (is_file[key] or not member.is_folder):
-            raise _refusal(archive, member.name, "is there twice, if the case of letters does not count")
-        is_file[key] = not member.is_folder
+        _take_place(archive, member, parts, is_file)
         if not member.is_folder:
             files[parts] = member
     if not files:
         raise DatasetError(f"{archive}: expected an archive with files in it, and it has none. Get the archive again.")
     return files
+
+
+def _take_place(archive: Path, member: _Member, parts: tuple[str, ...], is_file: dict[str, bool]) -> None:
+    """Note what a member will be, by its path and those above it as the least exact file systems compare them."""
+    normal = [unicodedata.normalize("NFC", part).casefold() for part in parts]
+    *folders, key = ("/".join(normal[:depth]) for depth in range(1, len(normal) + 1))
+    if any(is_file.setdefault(folder, False) for folder in folders):
+        raise _refusal(archive, member.name, "lies below what is a file as well")
+    if key in is_file and (is_file[key] or not member.is_folder):
+        raise _refusal(archive, member.name, "is there twice, if the case of letters does not count")
+    is_file[key] = not member.is_folder
 
 
 def _listed(archive: Path, members: Iterable[_Member]) -> Iterator[_Member]:
@@ -378,12 +384,6 @@ def _parts(archive: Path, name: str) -> tuple[str, ...]:
 def _is_litter(parts: tuple[str, ...]) -> bool:
     """Whether a member is what macOS adds to archives."""
     return any(part in {"__MACOSX", ".DS_Store"} or part.startswith("._") for part in parts)
-
-
-def _keys(parts: tuple[str, ...]) -> list[str]:
-    """Return a path and, before it, the folders above it, as file systems compare them that compare least."""
-    normal = [unicodedata.normalize("NFC", part).casefold() for part in parts]
-    return ["/".join(normal[:depth]) for depth in range(1, len(normal) + 1)]
 
 
 def _lifted(files: Mapping[tuple[str, ...], _Member], name: str, lift: bool) -> Mapping[tuple[str, ...], _Member]:
