@@ -10,11 +10,12 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from genre_pipeline.audio.acoustic import AcousticMeter
 from genre_pipeline.audio.containers import truncation
-from genre_pipeline.audio.io import ForwardSoundFile, open_audio, require_file
+from genre_pipeline.audio.io import ForwardSoundFile, downmix, open_audio, require_file
 from genre_pipeline.errors import AudioError
 
-INSPECTION_VERSION = 1
+INSPECTION_VERSION = 2
 """Raised whenever the same file would be described otherwise, so that remembered inspections are made anew."""
 
 # [?] -80 dBFS, about three steps of 16-bit audio: what dither alone reaches and music does not.
@@ -52,6 +53,8 @@ class AudioFacts:
         content_hash: MD5 of the file's bytes (the hash in which datasets publish their checksums), hexadecimal.
         audio_hash: BLAKE2b (128 bits) of the sample rate and the decoded samples, averaged over channels and rounded
             to 16 bits: equal for a WAV and a FLAC of the same recording. Empty if nothing could be decoded.
+        acoustic: What it sounds like (see :mod:`~genre_pipeline.audio.acoustic`): alike for all files of a recording.
+            Empty if it is silent, steady or shorter than 1.2 s.
         faults: Names of what is wrong, out of :data:`genre_pipeline.datasets.base.Fault`.
         detail: One line for each fault, in the same order.
     """
@@ -64,6 +67,7 @@ class AudioFacts:
     n_bytes: int = 0
     content_hash: str = ""
     audio_hash: str = ""
+    acoustic: bytes = b""
     faults: tuple[str, ...] = ()
     detail: str = ""
 
@@ -130,6 +134,7 @@ def _measured(facts: AudioFacts, path: Path, file: ForwardSoundFile) -> AudioFac
         n_samples=meter.n_samples,
         format=file.format,
         audio_hash=meter.audio_hash,
+        acoustic=meter.acoustic(),
     )
     if meter.n_samples == 0:
         return _with_faults(facts, [("truncated", missing) if missing else ("empty", "the file has no samples")])
@@ -148,6 +153,7 @@ class _Meter:
         self._n_clipped = 0
         self._n_non_finite = 0
         self._end_of_last: NDArray[np.bool_] | None = None
+        self._acoustic = AcousticMeter(sample_rate)
         self._digest = hashlib.blake2b(f"{sample_rate}:".encode(), digest_size=16)
 
     def add(self, block: NDArray[np.float32]) -> None:
@@ -157,12 +163,17 @@ class _Meter:
         if not is_finite.all():
             self._n_non_finite += int((~is_finite).sum())
             block = np.where(is_finite, block, np.float32(0))
-        mono = block.mean(axis=1)
+        mono = downmix(block)
         self._lowest = min(self._lowest, float(mono.min()))
         self._highest = max(self._highest, float(mono.max()))
         self._sum += float(mono.sum(dtype=np.float64))
         self._digest.update(np.rint(mono * 32_768).clip(-32_768, 32_767).astype("<i2").tobytes())
-        self._count_clipped(np.abs(block) >= CLIP_LEVEL)
+        is_full = np.abs(block) >= CLIP_LEVEL
+        if is_full.any():
+            self._count_clipped(is_full)
+        else:
+            self._end_of_last = None
+        self._acoustic.add(mono)
 
     def _count_clipped(self, is_full: NDArray[np.bool_]) -> None:
         """Count the samples that end a run of ``CLIP_RUN`` full-scale ones, runs across blocks included."""
@@ -178,6 +189,10 @@ class _Meter:
     @property
     def audio_hash(self) -> str:
         return self._digest.hexdigest() if self.n_samples else ""
+
+    def acoustic(self) -> bytes:
+        """Return the acoustic fingerprint, once all samples were added."""
+        return self._acoustic.finish()
 
     def faults(self) -> list[tuple[str, str]]:
         """Return what is wrong with the samples (there must be some), each fault with what was measured."""
