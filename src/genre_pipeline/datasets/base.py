@@ -97,7 +97,7 @@ class ExcerptBlock(Block):
     """The part of each file that is the clip, where a dataset ships whole tracks.
 
     A file of at least ``start_s + duration_s`` gives the ``duration_s`` from ``start_s`` on; a shorter one its last
-    ``duration_s``; one shorter than ``duration_s`` gives no clip.
+    ``duration_s``; one shorter than ``duration_s`` is ``too_short``.
 
     Attributes:
         start_s: Where the excerpt begins, in seconds.
@@ -192,6 +192,8 @@ class DatasetSpec:
         licence: Under what terms it may be used, and where it comes from.
         catalogue: The clips that the whole dataset has: track id to genre; empty where nobody published a list.
         checksums: MD5 of the files as they were published, by track id; empty where nobody published them.
+        file_format: Container of those files, in libsndfile's names (``"WAV"``, ``"MP3"``): what another has was
+            encoded anew and cannot have their checksum. Empty where there are no checksums.
         clip_duration_s: Length of the clips as published; one shorter by more than a tenth of a second is ``short``.
             None where they differ.
         sample_rate: Rate of the clips as published, in Hz; another is a ``wrong_rate``. None where they differ.
@@ -208,6 +210,7 @@ class DatasetSpec:
     licence: str
     catalogue: Callable[[Any], Mapping[str, str]] = no_official_facts
     checksums: Callable[[Any], Mapping[str, str]] = no_official_facts
+    file_format: str = ""
     clip_duration_s: float | None = None
     sample_rate: int | None = None
     caveats: tuple[str, ...] = ()

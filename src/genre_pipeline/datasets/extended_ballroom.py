@@ -203,6 +203,7 @@ DATASETS.register(
         official_splits=no_official_facts,
         catalogue=catalogue,
         checksums=checksums,
+        file_format="MP3",
         clip_duration_s=30.0,  # [P] Marchand and Peeters (2016)
         citation=(
             "U. Marchand and G. Peeters, 'The Extended Ballroom Dataset', Late-Breaking Session of the 17th "

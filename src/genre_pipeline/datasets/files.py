@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from posixpath import splitext
 
 from genre_pipeline.errors import DatasetError
 
@@ -63,9 +65,29 @@ def list_files(folder: Path) -> tuple[dict[str, Stamp], list[str]]:
     Raises:
         DatasetError: If a folder cannot be listed, or a name cannot be written as UTF-8.
     """
-    root = folder.resolve()
     found: dict[str, Stamp] = {}
     links: list[str] = []
+    for path, stamp in walk_files(folder):
+        if stamp is None:
+            links.append(path)
+        else:
+            found[path] = stamp
+    return dict(sorted(found.items())), sorted(links)
+
+
+def walk_files(folder: Path) -> Iterator[tuple[str, Stamp | None]]:
+    """Go through the files below a folder as the system lists them, as far as the caller wants.
+
+    Args:
+        folder: Where to look, at any depth.
+
+    Yields:
+        Path relative to ``folder`` and stamp of each file; a link that is not followed has no stamp.
+
+    Raises:
+        DatasetError: As :func:`list_files` does.
+    """
+    root = folder.resolve()
     pending = [""]
     while pending:
         place = pending.pop()
@@ -76,17 +98,26 @@ def list_files(folder: Path) -> tuple[dict[str, Stamp], list[str]]:
                         continue
                     path = _text(f"{place}{entry.name}")
                     if entry.is_symlink() and (entry.is_dir() or not Path(entry.path).resolve().is_relative_to(root)):
-                        links.append(path)
+                        yield path, None
                     elif entry.is_dir():
                         pending.append(f"{path}/")
                     elif entry.is_file():
                         status = entry.stat()
-                        found[path] = (status.st_size, status.st_mtime_ns)
+                        yield path, (status.st_size, status.st_mtime_ns)
         except OSError as error:
             raise DatasetError(
                 f"The folder {folder / place} cannot be listed ({error.strerror}). Make it readable."
             ) from error
-    return dict(sorted(found.items())), sorted(links)
+
+
+def is_audio(path: str) -> bool:
+    """Whether a path has the extension of an audio format.
+
+    Example:
+        >>> is_audio("jazz/So What.FLAC"), is_audio("jazz/cover.jpg")
+        (True, False)
+    """
+    return splitext(path)[1].lower() in AUDIO_EXTENSIONS
 
 
 def _text(path: str) -> str:

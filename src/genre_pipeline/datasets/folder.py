@@ -6,11 +6,13 @@ import csv
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from operator import attrgetter
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from posixpath import splitext
 
+from genre_pipeline.datasets.archives import prepare_root
 from genre_pipeline.datasets.base import DATASETS, Clip, DatasetBlock, DatasetSpec, Listing
-from genre_pipeline.datasets.files import AUDIO_EXTENSIONS, Stamp, list_files, no_audio, require_root
+from genre_pipeline.datasets.files import is_audio, list_files, no_audio, walk_files
 from genre_pipeline.errors import DatasetError
 from genre_pipeline.registry import suggestion
 
@@ -22,14 +24,21 @@ _LAYOUT = f"one sub-folder a genre, holding audio files at any depth, and option
 
 
 def prepare(block: DatasetBlock) -> None:
-    """Check that the folder holds audio.
+    """Check that the folder holds audio; where ``path`` is an archive, unpack it.
 
     Raises:
-        DatasetError: If it is missing or holds none, or its ``metadata.csv`` is not valid.
+        DatasetError: If it is missing or holds none, its ``metadata.csv`` is not valid, or the archive cannot be
+            unpacked.
     """
-    require_root(block.root, layout=_LAYOUT)
-    if not _scan(block.root).paths:
+    # Archives that people keep among their music stay packed.
+    prepare_root(block, layout=_LAYOUT, is_there=_has_audio, stems=())
+    if not _read_metadata(block.root / METADATA_NAME) and not _has_audio(block.root):
         raise no_audio(block.root, layout=_LAYOUT)
+
+
+def _has_audio(root: Path) -> bool:
+    # The first clip is enough: a large collection is listed once, in find_clips.
+    return any(stamp and "/" in path and is_audio(path) for path, stamp in walk_files(root))
 
 
 def find_clips(block: DatasetBlock) -> Listing:
@@ -42,33 +51,22 @@ def find_clips(block: DatasetBlock) -> Listing:
     Raises:
         DatasetError: If ``metadata.csv`` is not valid.
     """
-    scan = _scan(block.root)
-    if scan.stray:
-        logger.warning("%s: %d audio files lie in no genre's folder and are not used.", block.root, len(scan.stray))
-    if scan.links:
-        logger.warning("%s: %d links to folders or out of the dataset are not followed.", block.root, len(scan.links))
-    clips = [
-        _clip(track_id, path, scan.listed.get(path, {}), block.root)
-        for path, track_id in _track_ids(scan.paths).items()
-    ]
-    stamps = {path: scan.files[path] for path in sorted(scan.paths) if path in scan.files}
-    return Listing(tuple(sorted(clips, key=lambda clip: clip.track_id)), stamps, (*scan.links, *scan.stray))
-
-
-class _Scan(NamedTuple):
-    listed: Mapping[str, Mapping[str, str]]
-    files: Mapping[str, Stamp]
-    paths: frozenset[str]
-    stray: tuple[str, ...]
-    links: tuple[str, ...]
-
-
-def _scan(root: Path) -> _Scan:
+    root = block.root
     listed = _read_metadata(root / METADATA_NAME)
     files, links = list_files(root)
-    audio = {path for path in files if PurePosixPath(path).suffix.lower() in AUDIO_EXTENSIONS}
+    audio = {path for path in files if is_audio(path)}
     stray = {path for path in audio if "/" not in path} - listed.keys()
-    return _Scan(listed, files, frozenset((audio | listed.keys()) - stray), tuple(sorted(stray)), tuple(links))
+    paths = (audio | listed.keys()) - stray
+    if stray:
+        logger.warning("%s: %d audio files lie in no genre's folder and are not used.", root, len(stray))
+    if links:
+        logger.warning("%s: %d links to folders or out of the dataset are not followed.", root, len(links))
+    clips = [_clip(track_id, path, listed.get(path, {}), root) for path, track_id in _track_ids(paths).items()]
+    return Listing(
+        tuple(sorted(clips, key=attrgetter("track_id"))),
+        {path: stamp for path, stamp in files.items() if path in paths},
+        tuple(sorted([*links, *stray])),
+    )
 
 
 def _clip(track_id: str, path: str, row: Mapping[str, str], root: Path) -> Clip:
@@ -79,13 +77,12 @@ def _clip(track_id: str, path: str, row: Mapping[str, str], root: Path) -> Clip:
             f"{root / METADATA_NAME}: the file '{path}' lies in no genre's folder and has no genre. Fill in its column "
             "'genre', or move it into a folder."
         )
-    texts = {name: row.get(name, "") for name in ("artist", "title", "album")}
-    return Clip(track_id, genre, path, **texts)
+    return Clip(track_id, genre, path, row.get("artist", ""), row.get("title", ""), row.get("album", ""))
 
 
 def _track_ids(paths: Iterable[str]) -> dict[str, str]:
     """Give each path its own id: the path without the extension, or with it where that is taken."""
-    ids = {path: str(PurePosixPath(path).with_suffix("")) for path in sorted(paths)}
+    ids = {path: splitext(path)[0] for path in sorted(paths)}
     while shared := {track_id for track_id, n in Counter(ids.values()).items() if n > 1}:
         ids = {path: path if track_id in shared else track_id for path, track_id in ids.items()}
     return ids

@@ -7,47 +7,41 @@ known artists apart. Both ship with this package, as facts with their sources na
 
 from __future__ import annotations
 
-import csv
 import logging
 import re
 from functools import cache
-from importlib import resources
-from pathlib import Path
+from pathlib import PurePosixPath
 
+from genre_pipeline.datasets.archives import prepare_root
 from genre_pipeline.datasets.base import DATASETS, Clip, DatasetBlock, DatasetSpec, Listing
-from genre_pipeline.datasets.files import Stamp, list_files, no_audio, require_root
-from genre_pipeline.errors import DatasetError
+from genre_pipeline.datasets.catalogue import lies_in, match_files, plain, shipped_facts
+from genre_pipeline.datasets.files import no_audio
 
 logger = logging.getLogger(__name__)
 
 GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
 """The ten genres, in the spelling of the labels."""
 
-# [P] Tzanetakis and Cook (2002).
-N_CLIPS_PER_GENRE = 100
+_SPELLINGS = {genre: genre for genre in GENRES}
 
-_SPELLINGS = {**{genre: genre for genre in GENRES}, "hip-hop": "hiphop"}
-
-# Where mirrors put the genres' folders below the one that the user unpacked.
-_PLACES = ("", "genres", "genres_original", "Data/genres_original")
-
-_FILE_NAME = re.compile(rf"({'|'.join(_SPELLINGS)})\.(\d{{5}})\.(wav|au|ogg|mp3|flac)", re.IGNORECASE)
+# [P] A file of the archive, ``blues.00000.wav``; mirrors keep the name and change what surrounds it.
+_FILE_NAME = re.compile(r"([a-z-]+)\.(\d{5})", re.IGNORECASE)
 
 _LAYOUT = (
-    "the genres' folders with files such as blues/blues.00000.wav, in it or in one of "
-    + ", ".join(f"{place}/" for place in _PLACES[1:])
-    + " (GTZAN cannot be downloaded by this program: its official links are dead)"
+    "the genres' folders with files such as blues/blues.00000.wav, in it or below it (genres/, genres_original/, "
+    "Data/genres_original/...), or the archive genres.tar.gz (this program cannot download it: its official links are "
+    "dead; many who work on music genres have a copy)"
 )
 
 
 def prepare(block: DatasetBlock) -> None:
-    """Check that the folder holds GTZAN clips.
+    """Check that the folder holds GTZAN clips; unpack archives where it does not.
 
     Raises:
-        DatasetError: If it is missing, or holds none.
+        DatasetError: If it is missing, or holds none, or an archive cannot be unpacked.
     """
-    require_root(block.root, layout=_LAYOUT)
-    if not _paths(block.root)[0]:
+    prepare_root(block, layout=_LAYOUT, is_there=lambda root: bool(match_files(root, _identify).paths))
+    if not match_files(block.root, _identify).paths:
         raise no_audio(block.root, layout=_LAYOUT)
 
 
@@ -57,51 +51,21 @@ def find_clips(block: DatasetBlock) -> Listing:
     Raises:
         DatasetError: If two files are the same clip.
     """
-    known = artists()
-    paths, stamps, others = _paths(block.root)
-    if others:
-        logger.warning("%s: %d files not named like GTZAN clips of their folder are not used.", block.root, len(others))
-    clips = [
-        Clip(track_id, track_id.split(".", maxsplit=1)[0], path, *known.get(track_id, ("", "")))
-        for track_id, path in sorted(paths.items())
-    ]
-    return Listing(tuple(clips), stamps, tuple(sorted(others)))
+    found = match_files(block.root, _identify)
+    if found.extra:
+        logger.warning("%s: %d files that are no clip of their genre are not used.", block.root, len(found.extra))
+    wanted = catalogue(block)
+    clips = [Clip(track_id, wanted[track_id], path, *artists()[track_id]) for track_id, path in found.paths.items()]
+    return Listing(tuple(clips), found.stamps, found.extra)
 
 
-def _paths(root: Path) -> tuple[dict[str, str], dict[str, Stamp], list[str]]:
-    """Return the clips' paths relative to the root by track id, their stamps by path, and the other files' paths."""
-    paths: dict[str, str] = {}
-    stamps: dict[str, Stamp] = {}
-    others: list[str] = []
-    for folder in _genre_folders(root):
-        genre = _SPELLINGS[folder.name.lower()]
-        place = folder.relative_to(root).as_posix()
-        files, links = list_files(folder)
-        others += [f"{place}/{link}" for link in links]
-        for file, stamp in files.items():
-            name = _FILE_NAME.fullmatch(file)
-            track_id, path = f"{genre}.{name[2]}" if name else "", f"{place}/{file}"
-            if name is None or _SPELLINGS[name[1].lower()] != genre:
-                others.append(path)
-                continue
-            if track_id in paths:
-                raise DatasetError(
-                    f"{root}: two files are the GTZAN clip {track_id}: {paths[track_id]} and {path}. Keep one of them."
-                )
-            paths[track_id] = path
-            stamps[path] = stamp
-    return paths, stamps, others
-
-
-def _genre_folders(root: Path) -> list[Path]:
-    """Return the genres' folders in the first place that has any."""
-    for place in _PLACES:
-        base = root / place
-        if base.is_dir():
-            folders = [path for path in sorted(base.iterdir()) if path.name.lower() in _SPELLINGS and path.is_dir()]
-            if folders:
-                return folders
-    return []
+def _identify(path: PurePosixPath) -> str | None:
+    name = _FILE_NAME.fullmatch(path.stem)
+    if name is None:
+        return None
+    genre = plain(name[1])
+    track_id = f"{genre}.{name[2]}"
+    return track_id if track_id in artists() and lies_in(path, genre, _SPELLINGS) else None
 
 
 @cache
@@ -112,17 +76,22 @@ def artists() -> dict[str, tuple[str, str]]:
         >>> artists()["blues.00012"]
         ('Robert Johnson', 'Cross Road Blues')
     """
-    return {row["track_id"]: (row["artist"], row["title"]) for row in _facts("gtzan_artists.csv")}
+    return {row["track_id"]: (row["artist"], row["title"]) for row in shipped_facts("gtzan_artists.csv")}
+
+
+def catalogue(block: DatasetBlock) -> dict[str, str]:  # noqa: ARG001
+    """Return the genre of each of the 1000 clips."""
+    return {track_id: track_id.partition(".")[0] for track_id in artists()}
+
+
+def checksums(block: DatasetBlock) -> dict[str, str]:  # noqa: ARG001
+    """Return the MD5 of each of the 1000 WAV files as they were distributed."""
+    return {row["track_id"]: row["md5"] for row in shipped_facts("gtzan_md5.csv")}
 
 
 def official_splits(block: DatasetBlock) -> dict[str, dict[str, str]]:  # noqa: ARG001
     """Return the ``fault_filtered`` lists: 443 tracks to train on, 197 to validate, 290 to test."""
-    return {"fault_filtered": {row["track_id"]: row["split"] for row in _facts("gtzan_fault_filtered.csv")}}
-
-
-def _facts(name: str) -> list[dict[str, str]]:
-    text = resources.files("genre_pipeline.datasets").joinpath("metadata", name).read_text(encoding="utf-8")
-    return list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
+    return {"fault_filtered": {row["track_id"]: row["split"] for row in shipped_facts("gtzan_fault_filtered.csv")}}
 
 
 DATASETS.register(
@@ -133,17 +102,44 @@ DATASETS.register(
         prepare=prepare,
         find_clips=find_clips,
         official_splits=official_splits,
+        catalogue=catalogue,
+        checksums=checksums,
+        file_format="WAV",
+        clip_duration_s=30.0,  # [P] Tzanetakis and Cook (2002)
+        sample_rate=22_050,  # [P] the same
         citation=(
             "G. Tzanetakis and P. Cook, 'Musical genre classification of audio signals', IEEE Transactions on Speech "
             "and Audio Processing 10(5), 2002. Artists and titles: B. L. Sturm, 'An analysis of the GTZAN music genre "
             "dataset', Proc. ACM MIRUM, 2012. Faults: B. L. Sturm, 'The GTZAN dataset: its contents, its faults, "
             "their effects on evaluation, and its future use', arXiv:1306.1461, 2013. Fault-filtered split: "
             "C. Kereliuk, B. L. Sturm and J. Larsen, 'Deep learning and music adversaries', IEEE Transactions on "
-            "Multimedia 17(11), 2015."
+            "Multimedia 17(11), 2015. Sub-sonic content: F. Rodríguez-Algarra, B. L. Sturm and H. Maruri-Aguilar, "
+            "'Analysing scattering-based music content analysis systems: where's the music?', Proc. 17th International "
+            "Society for Music Information Retrieval Conference (ISMIR), 2016."
         ),
         licence=(
             "No licence is stated. The recordings are under their owners' copyright and were collected for research; "
             "the user brings a copy, and it is not redistributed."
+        ),
+        caveats=(
+            (
+                "Clips are repeated, some of them under two genres, others are mislabelled or distorted; a system that "
+                "is right about the music is expected to score about 94.5 % on these labels (Sturm, 2013)."
+            ),
+            (
+                "A few artists make much of a genre: 35 of reggae's 100 clips are by Bob Marley, 28 of jazz's by "
+                "Coleman Hawkins, and 81 clips have no known artist (counted in Sturm's index). A system that is "
+                "tested on artists it was trained on can score by recognising them."
+            ),
+            (
+                "The fault-filtered lists leave the known faults out and keep known artists apart; they hold 930 "
+                "clips, and numbers on them do not compare to those on all 1000 (Kereliuk, Sturm and Larsen, 2015)."
+            ),
+            (
+                "Some clips have content below 20 Hz, which nobody hears and which tells genres apart: classifiers can "
+                "live off it (Rodríguez-Algarra, Sturm and Maruri-Aguilar, 2016)."
+            ),
+            "A clip of a common mirror, jazz.00054, cannot be read (seen by many who downloaded it).",
         ),
     )
 )

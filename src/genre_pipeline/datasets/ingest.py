@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
-import logging
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from genre_pipeline.audio import AudioFacts
 from genre_pipeline.datasets.base import TRACK_COLUMNS, Clip, DatasetBlock, DatasetSpec
+from genre_pipeline.datasets.copies import exact_copies, near_copies, official_duplicates, recordings
+from genre_pipeline.datasets.findings import (
+    Findings,
+    compare_checksums,
+    cut_excerpts,
+    excerpt_hashes,
+    find_exact_copies,
+    find_inspected,
+    find_near_copies,
+    find_too_short,
+    find_unlike_published,
+)
+from genre_pipeline.datasets.ingest_report import (
+    check_strictly,
+    check_usable,
+    listing_facts,
+    log_report,
+    named_faults,
+    named_pairs,
+    spec_facts,
+    track_counts,
+)
 from genre_pipeline.datasets.inspections import inspect_files
-from genre_pipeline.errors import ConfigError, DatasetError
-from genre_pipeline.registry import suggestion
+from genre_pipeline.datasets.selection import select_clips
 
-logger = logging.getLogger(__name__)
-
-# [?] As many lines as are still read; the report has them all.
-_MAX_WARNINGS = 20
+if TYPE_CHECKING:
+    from genre_pipeline.datasets.near_duplicates import NearDuplicate
 
 
 @dataclass(frozen=True)
@@ -30,201 +47,119 @@ class IngestResult:
     Attributes:
         tracks: One row a clip, sorted by track id, with the columns :data:`~genre_pipeline.datasets.TRACK_COLUMNS`.
             ``faults`` holds the names joined by ``;``; tracks with ``quarantined`` set take part in no split.
-        report: Plain JSON types: ``dataset``, ``kind``, ``title``, ``citation``, ``licence``, ``n_clips``,
-            ``n_usable``, ``n_quarantined``, ``total_duration_s`` (of the usable ones), ``genres`` (for each,
-            ``clips``, ``usable`` and the number of known ``artists`` among the usable), ``faults`` (each with
-            ``track_id``, ``path``, ``fault``, ``detail``, ``quarantined``), ``n_inspected`` and ``n_reused``.
+        report: Plain JSON types: ``dataset``, ``kind``, ``title``, ``citation``, ``licence``, ``caveats``; ``subset``
+            (see :class:`~genre_pipeline.datasets.selection.Subset`); ``n_clips``, ``n_usable``, ``n_quarantined``,
+            ``total_duration_s`` (of the usable ones), ``genres`` (for each, ``clips``, ``usable`` and the number of
+            known ``artists`` among the usable); ``checksums`` (how many are ``official``, ``re_encoded``,
+            ``unknown``); ``expected`` (published number of clips of each genre) and ``missing`` (``track_id`` and
+            ``genre`` of published clips that are not on disk), of the whole dataset even where a part is used;
+            ``extra`` (paths of files that are no clip); ``faults`` (each with ``track_id``, ``path``, ``fault``,
+            ``detail``, ``quarantined``); ``official_duplicates`` (groups of track ids with one published checksum, on
+            disk or not); ``near_duplicates`` (each with ``track_ids``, ``genres``, ``similarity``, ``offset_s``);
+            ``n_inspected`` and ``n_reused``.
     """
 
     tracks: pd.DataFrame
     report: dict[str, Any]
 
 
-class _Finding(NamedTuple):
-    fault: str
-    detail: str
-
-
-@dataclass
-class _Track:
-    clip: Clip
-    facts: AudioFacts
-    findings: list[_Finding]
-    quarantine: tuple[str, ...]
-
-    @property
-    def quarantined(self) -> bool:
-        return any(finding.fault in self.quarantine for finding in self.findings)
-
-
 def ingest(name: str, spec: DatasetSpec, block: DatasetBlock, *, cache: Path, n_workers: int) -> IngestResult:
     """List a dataset's clips, look into each file, and say which can be used.
 
     Besides what :func:`~genre_pipeline.audio.inspect_audio` finds, clips are ``too_short`` (against the block's
-    ``min_duration_s``), ``duplicate_file`` or ``duplicate_audio`` (the same bytes, or the same samples, as a clip that
-    is not quarantined and has a smaller track id: that one is kept).
+    ``min_duration_s`` and ``excerpt``), ``short`` and ``wrong_rate`` (against what the dataset is known for),
+    ``unknown_checksum`` (of the published format, but not the published bytes), ``duplicate_file`` or
+    ``duplicate_audio`` (the same bytes, or the same samples, as a clip that is not quarantined and has a smaller track
+    id: that one is kept) and ``near_duplicate`` (the same recording as one with a smaller track id, by acoustic
+    fingerprint).
+
+    Audio, and what is found in it, are streamed; memory grows by the rows of the track table alone.
 
     Args:
         name: The dataset's name in the parameters.
         spec: Its kind.
         block: Its parameters.
-        cache: Parquet file that remembers what was inspected: only new or changed files are decoded.
+        cache: Parquet file that remembers what was inspected: only new or changed files are opened.
         n_workers: Number of threads.
 
     Returns:
         The track table and the report.
 
     Raises:
-        DatasetError: If the dataset is missing, or a genre has no usable clip.
+        DatasetError: If the dataset is missing, a genre has no usable clip, or the block is strict and anything at all
+            is wrong.
         ConfigError: If ``block.genres`` names a genre that the dataset does not have.
         StorageError: If the cache cannot be written.
     """
     spec.prepare(block)
-    found = spec.find_clips(block).clips
-    clips = _of_genres(name, found, block.genres)
-    facts, n_inspected = inspect_files(
+    listing = spec.find_clips(block)
+    catalogue, checksums = spec.catalogue(block), spec.checksums(block)
+    clips, subset = select_clips(name, listing, catalogue, block)
+    inspections = inspect_files(
         block.root,
         [clip.path for clip in clips],
-        keep=[clip.path for clip in found],
+        stamps=listing.stamps,
         cache=cache,
         n_workers=n_workers,
         description=f"Inspecting {name}",
     )
-    tracks = [_judged(clip, known, block) for clip, known in zip(clips, facts, strict=True)]
-    _mark_duplicates(tracks)
+    tracks = _table(clips, inspections.facts)
+    findings = Findings(len(tracks), block.quarantine)
+    file_lengths = tracks["n_samples"]
+    find_inspected(tracks, findings)
+    find_unlike_published(tracks, spec, findings)
+    if block.excerpt is not None:
+        cut_excerpts(tracks, block.excerpt, findings)
+    find_too_short(tracks, block, findings)
+    tracks["checksum"] = compare_checksums(tracks, checksums, spec.file_format, findings)
+    # Silent clips of one length are all the same, and nothing repeats what is quarantined.
+    is_heard = ~(findings.quarantined() | findings.have(["silent"]))
+    copies = exact_copies(tracks[is_heard])
+    find_exact_copies(tracks, copies, findings)
+    is_heard[list(copies)] = False
+    near = near_copies(tracks[is_heard], inspections)
+    find_near_copies(tracks, near, findings)
+    repeated = official_duplicates(checksums)
+    tracks["recording"] = recordings(tracks["track_id"], _same(tracks, copies, near, repeated))
+    tracks["audio_hash"] = excerpt_hashes(tracks, file_lengths)
+    tracks["faults"] = findings.names()
+    tracks["quarantined"] = findings.quarantined()
+    tracks = tracks[list(TRACK_COLUMNS)].astype(dict(TRACK_COLUMNS))
     report = {
         "dataset": name,
-        "kind": spec.name,
-        "title": spec.title,
-        "citation": spec.citation,
-        "licence": spec.licence,
-        **_summary(tracks),
-        "n_inspected": n_inspected,
-        "n_reused": len(clips) - n_inspected,
+        **spec_facts(spec),
+        "subset": {**asdict(subset), "genres": list(subset.genres)},
+        **track_counts(tracks),
+        **listing_facts(listing, catalogue),
+        "faults": named_faults(tracks, findings),
+        "official_duplicates": repeated,
+        "near_duplicates": named_pairs(tracks, near),
+        "n_inspected": inspections.n_inspected,
+        "n_reused": len(tracks) - inspections.n_inspected,
     }
-    _log(report)
-    _check_usable(name, report)
-    return IngestResult(_table(tracks), report)
+    log_report(report)
+    check_usable(report, block)
+    if block.strict:
+        check_strictly(report, block)
+    return IngestResult(tracks, report)
 
 
-def _of_genres(name: str, clips: Sequence[Clip], genres: Sequence[str] | None) -> Sequence[Clip]:
-    if genres is None:
-        return clips
-    known = {clip.genre for clip in clips}
-    for genre in genres:
-        if genre not in known:
-            raise ConfigError(f"datasets.{name}.genres: the dataset has no genre '{genre}'. {suggestion(genre, known)}")
-    return [clip for clip in clips if clip.genre in genres]
+def _table(clips: Sequence[Clip], facts: pd.DataFrame) -> pd.DataFrame:
+    """Put the clips beside what their files hold."""
+    columns = {each.name: pd.array([getattr(clip, each.name) for clip in clips], "string") for each in fields(Clip)}
+    return pd.concat([pd.DataFrame(columns), facts], axis="columns").assign(start_sample=0)
 
 
-def _judged(clip: Clip, facts: AudioFacts, block: DatasetBlock) -> _Track:
-    findings = [_Finding(*found) for found in zip(facts.faults, facts.detail.splitlines(), strict=True)]
-    if facts.n_samples and facts.duration_s < block.min_duration_s:
-        detail = f"it lasts {facts.duration_s:.2f} s, less than min_duration_s={block.min_duration_s:g}"
-        findings.append(_Finding("too_short", detail))
-    return _Track(clip, facts, findings, block.quarantine)
-
-
-def _mark_duplicates(tracks: Sequence[_Track]) -> None:
-    """Add the duplicate faults to all but the first of the usable tracks that sound the same."""
-    originals: dict[str, _Track] = {}
-    for track in tracks:
-        # Silent clips of one length are all the same, and empty ones have no hash.
-        if track.quarantined or "silent" in track.facts.faults or not track.facts.audio_hash:
-            continue
-        original = originals.setdefault(track.facts.audio_hash, track)
-        if original is track:
-            continue
-        is_same_file = original.facts.content_hash == track.facts.content_hash
-        detail = f"same {'file' if is_same_file else 'audio'} as {original.clip.track_id}"
-        if original.clip.genre != track.clip.genre:
-            detail += f", which is labelled '{original.clip.genre}', not '{track.clip.genre}'"
-        track.findings.append(_Finding("duplicate_file" if is_same_file else "duplicate_audio", detail))
-
-
-def _summary(tracks: Sequence[_Track]) -> dict[str, Any]:
-    usable = [track for track in tracks if not track.quarantined]
-    return {
-        "n_clips": len(tracks),
-        "n_usable": len(usable),
-        "n_quarantined": len(tracks) - len(usable),
-        "total_duration_s": sum(track.facts.duration_s for track in usable),
-        "genres": {
-            genre: {
-                "clips": sum(track.clip.genre == genre for track in tracks),
-                "usable": sum(track.clip.genre == genre for track in usable),
-                "artists": len({track.clip.artist for track in usable if track.clip.genre == genre} - {""}),
-            }
-            for genre in sorted({track.clip.genre for track in tracks})
-        },
-        "faults": [
-            {
-                "track_id": track.clip.track_id,
-                "path": track.clip.path,
-                "fault": finding.fault,
-                "detail": finding.detail,
-                "quarantined": finding.fault in track.quarantine,
-            }
-            for track in tracks
-            for finding in track.findings
-        ],
-    }
-
-
-def _log(report: dict[str, Any]) -> None:
-    reasons: dict[tuple[str, str], list[str]] = {}
-    for fault in report["faults"]:
-        if fault["quarantined"]:
-            reasons.setdefault((fault["track_id"], fault["path"]), []).append(f"{fault['fault']} ({fault['detail']})")
-    for (track_id, path), faults in list(reasons.items())[:_MAX_WARNINGS]:
-        logger.warning("%s: %s (%s) is not used: %s", report["dataset"], track_id, path, "; ".join(faults))
-    if len(reasons) > _MAX_WARNINGS:
-        logger.warning(
-            "%s: %d more clips are not used; the ingest report names them.",
-            report["dataset"],
-            len(reasons) - _MAX_WARNINGS,
-        )
-    logger.info(
-        "%s: %d clips of %d genres, %d usable (%.1f h), %d quarantined; %d files inspected, %d unchanged.",
-        report["dataset"],
-        report["n_clips"],
-        len(report["genres"]),
-        report["n_usable"],
-        report["total_duration_s"] / 3600,
-        report["n_quarantined"],
-        report["n_inspected"],
-        report["n_reused"],
-    )
-
-
-def _check_usable(name: str, report: dict[str, Any]) -> None:
-    unusable = [genre for genre, counts in report["genres"].items() if not counts["usable"]]
-    if report["n_usable"] and not unusable:
-        return
-    counted = Counter(fault["fault"] for fault in report["faults"] if fault["quarantined"])
-    why = ", ".join(f"{n} {fault}" for fault, n in counted.most_common()) or "the folder is empty"
-    what = (
-        f"the genre {', '.join(map(repr, unusable))} has"
-        if report["n_usable"]
-        else f"the {report['n_clips']} clips have"
-    )
-    raise DatasetError(
-        f"Dataset '{name}': {what} no usable clip (found: {why}). Replace the files that the warnings name, leave the "
-        f"genre out with datasets.{name}.genres, or allow a fault by taking it off datasets.{name}.quarantine."
-    )
-
-
-def _table(tracks: Sequence[_Track]) -> pd.DataFrame:
-    rows = [
-        {
-            **asdict(track.clip),
-            **asdict(track.facts),
-            "start_sample": 0,
-            "recording": track.clip.track_id,
-            "checksum": "",
-            "faults": ";".join(finding.fault for finding in track.findings),
-            "quarantined": track.quarantined,
-        }
-        for track in tracks
-    ]
-    return pd.DataFrame(rows, columns=list(TRACK_COLUMNS)).astype(dict(TRACK_COLUMNS))
+def _same(
+    tracks: pd.DataFrame, copies: Mapping[int, int], near: Sequence[NearDuplicate], repeated: Sequence[Sequence[str]]
+) -> Iterator[tuple[str, str]]:
+    """Yield the pairs of tracks that hold the same recording."""
+    track_ids = tracks["track_id"]
+    for copy, original in copies.items():
+        yield track_ids[copy], track_ids[original]
+    for pair in near:
+        yield pair.one, pair.other
+    # Of a re-encoded copy, the published checksums still tell what the originals were.
+    there = set(track_ids)
+    for group in repeated:
+        yield from pairwise(track_id for track_id in group if track_id in there)

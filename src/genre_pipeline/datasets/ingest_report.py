@@ -1,0 +1,196 @@
+"""What ingest tells of a dataset: the parts of its report, the log lines, and the errors that stop a run."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from genre_pipeline.datasets.base import DatasetBlock, DatasetSpec, Listing
+from genre_pipeline.datasets.findings import CHECKSUM_STATUSES, Findings
+from genre_pipeline.errors import DatasetError
+
+if TYPE_CHECKING:
+    from genre_pipeline.datasets.near_duplicates import NearDuplicate
+
+logger = logging.getLogger(__name__)
+
+Report = dict[str, Any]
+
+# [?] As many lines as are still read; the report has them all.
+_MAX_WARNINGS = 20
+
+# [?] As many names of a sort as tell where to begin.
+_MAX_NAMES = 3
+
+
+def spec_facts(spec: DatasetSpec) -> Report:
+    """Return what a kind of dataset says of itself."""
+    return {
+        "kind": spec.name,
+        "title": spec.title,
+        "citation": spec.citation,
+        "licence": spec.licence,
+        "caveats": list(spec.caveats),
+    }
+
+
+def track_counts(tracks: pd.DataFrame) -> Report:
+    """Count a track table's clips, those that are usable, their genres and artists, and the checksums' statuses."""
+    usable = tracks[~tracks["quarantined"]]
+    n_clips = tracks["genre"].value_counts().to_dict()
+    n_usable = usable["genre"].value_counts().to_dict()
+    n_artists = usable[usable["artist"] != ""].groupby("genre")["artist"].nunique().to_dict()
+    return {
+        "n_clips": len(tracks),
+        "n_usable": len(usable),
+        "n_quarantined": len(tracks) - len(usable),
+        "total_duration_s": float(usable["duration_s"].sum()),
+        "genres": {
+            genre: {
+                "clips": int(n_clips[genre]),
+                "usable": int(n_usable.get(genre, 0)),
+                "artists": int(n_artists.get(genre, 0)),
+            }
+            for genre in sorted(map(str, n_clips))
+        },
+        "checksums": {status: int((tracks["checksum"] == status).sum()) for status in CHECKSUM_STATUSES},
+    }
+
+
+def listing_facts(listing: Listing, catalogue: Mapping[str, str]) -> Report:
+    """Compare what is on disk with what was published."""
+    present = {clip.track_id for clip in listing.clips if clip.path in listing.stamps}
+    return {
+        "expected": dict(sorted(Counter(catalogue.values()).items())),
+        "missing": [
+            {"track_id": track_id, "genre": genre}
+            for track_id, genre in sorted(catalogue.items())
+            if track_id not in present
+        ],
+        "extra": list(listing.extra),
+    }
+
+
+def named_faults(tracks: pd.DataFrame, findings: Findings) -> list[Report]:
+    """List the faults, by track."""
+    return [
+        {
+            "track_id": tracks["track_id"].iloc[row],
+            "path": tracks["path"].iloc[row],
+            "fault": finding.fault,
+            "detail": finding.detail,
+            "quarantined": finding.fault in findings.quarantine,
+        }
+        for row, found in sorted(findings.by_row.items())
+        for finding in found
+    ]
+
+
+def named_pairs(tracks: pd.DataFrame, pairs: Sequence[NearDuplicate]) -> list[Report]:
+    """List the near-duplicates, with both genres."""
+    genres = dict(zip(tracks["track_id"], tracks["genre"], strict=True)) if pairs else {}
+    return [
+        {
+            "track_ids": [pair.one, pair.other],
+            "genres": [genres[pair.one], genres[pair.other]],
+            "similarity": pair.similarity,
+            "offset_s": pair.offset_s,
+        }
+        for pair in pairs
+    ]
+
+
+def log_report(report: Report) -> None:
+    """Log what a reader of the terminal should see: what is not used, by name, then the counts."""
+    name = report["dataset"]
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for fault in report["faults"]:
+        if fault["quarantined"]:
+            reasons.setdefault((fault["track_id"], fault["path"]), []).append(f"{fault['fault']} ({fault['detail']})")
+    for (track_id, path), faults in list(reasons.items())[:_MAX_WARNINGS]:
+        logger.warning("%s: %s (%s) is not used: %s", name, track_id, path, "; ".join(faults))
+    if len(reasons) > _MAX_WARNINGS:
+        logger.warning(
+            "%s: %d more clips are not used; the ingest report names them.", name, len(reasons) - _MAX_WARNINGS
+        )
+    reported = Counter(fault["fault"] for fault in report["faults"] if not fault["quarantined"])
+    if reported:
+        logger.info("%s: faults that are only reported: %s.", name, _counted(reported))
+    if any(report["checksums"].values()):
+        logger.info("%s: files against the published checksums: %s.", name, _counted(report["checksums"]))
+    if report["missing"]:
+        logger.warning(
+            "%s: %d of the %d published clips are not there; the ingest report names them.",
+            name,
+            len(report["missing"]),
+            sum(report["expected"].values()),
+        )
+    if report["subset"]["name"]:
+        logger.warning("%s: a part of the dataset is used (%s); its numbers say so.", name, report["subset"]["name"])
+    logger.info(
+        "%s: %d clips of %d genres, %d usable (%.1f h), %d quarantined; %d files inspected, %d unchanged.",
+        name,
+        report["n_clips"],
+        len(report["genres"]),
+        report["n_usable"],
+        report["total_duration_s"] / 3600,
+        report["n_quarantined"],
+        report["n_inspected"],
+        report["n_reused"],
+    )
+
+
+def check_usable(report: Report, block: DatasetBlock) -> None:
+    """Check that every genre that is asked for has a clip to use.
+
+    Raises:
+        DatasetError: If one has none.
+    """
+    name = report["dataset"]
+    wanted = block.genres or report["genres"]
+    unusable = [genre for genre in wanted if not report["genres"].get(genre, {"usable": 0})["usable"]]
+    if report["n_usable"] and not unusable:
+        return
+    counted = Counter(fault["fault"] for fault in report["faults"] if fault["quarantined"])
+    why = _counted(counted) or "no file"
+    what = (
+        f"the genre {', '.join(map(repr, unusable))} has"
+        if report["n_usable"]
+        else f"the {report['n_clips']} clips have"
+    )
+    raise DatasetError(
+        f"Dataset '{name}': {what} no usable clip (found: {why}). Replace the files that the warnings name, leave the "
+        f"genre out with datasets.{name}.genres, or allow a fault by taking it off datasets.{name}.quarantine."
+    )
+
+
+def check_strictly(report: Report, block: DatasetBlock) -> None:
+    """Check that nothing at all is wrong with the genres that are asked for.
+
+    Raises:
+        DatasetError: If anything is: missing clips, files that are no clip, any fault.
+    """
+    missing = [each["track_id"] for each in report["missing"] if block.genres is None or each["genre"] in block.genres]
+    sorts = {"missing": missing, "extra": report["extra"]}
+    for fault in report["faults"]:
+        sorts.setdefault(fault["fault"], []).append(fault["track_id"])
+    wrong = [f"{len(names)} {sort} ({_first(names)})" for sort, names in sorts.items() if names]
+    if wrong:
+        name = report["dataset"]
+        raise DatasetError(
+            f"Dataset '{name}' is strict (datasets.{name}.strict), and not all is well with it: {'; '.join(wrong)}. "
+            "Repair it, or set strict to false: then ingest goes on with what is usable, and the ingest report names "
+            "all of this."
+        )
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{n} {what}" for what, n in sorted(counts.items(), key=lambda each: -each[1]) if n)
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:_MAX_NAMES]) + (", ..." if len(names) > _MAX_NAMES else "")

@@ -1,0 +1,82 @@
+"""Which of a dataset's clips are used, and what to call them where they are not the whole dataset."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from genre_pipeline.datasets.base import Clip, DatasetBlock, Listing
+from genre_pipeline.errors import ConfigError
+from genre_pipeline.registry import suggestion
+
+
+@dataclass(frozen=True)
+class Subset:
+    """What part of a dataset is used.
+
+    Attributes:
+        name: In words; empty for all of it. It is part of the split's hash and of every number's tags.
+        genres: The genres that have a clip, sorted.
+        of_genres: How many genres the dataset has.
+        n_tracks: How many clips are used whose file is there.
+        of_tracks: How many the dataset has: by its published list, or else on disk.
+        max_per_genre: The block's limit.
+    """
+
+    name: str
+    genres: tuple[str, ...]
+    of_genres: int
+    n_tracks: int
+    of_tracks: int
+    max_per_genre: int | None
+
+
+def select_clips(
+    name: str, listing: Listing, catalogue: Mapping[str, str], block: DatasetBlock
+) -> tuple[list[Clip], Subset]:
+    """Choose the clips that a block asks for.
+
+    Args:
+        name: The dataset's name, for messages.
+        listing: What is on disk.
+        catalogue: The dataset's published list, track id to genre; empty where nobody published one.
+        block: The dataset's parameters.
+
+    Returns:
+        The clips, in the listing's order, and the part of the dataset that they are.
+
+    Raises:
+        ConfigError: If ``block.genres`` names a genre that the dataset does not have.
+    """
+    known = set(catalogue.values()) or {clip.genre for clip in listing.clips}
+    for genre in block.genres or ():
+        if genre not in known:
+            raise ConfigError(f"datasets.{name}.genres: the dataset has no genre '{genre}'. {suggestion(genre, known)}")
+    clips = [clip for clip in listing.clips if block.genres is None or clip.genre in block.genres]
+    if block.max_per_genre is not None:
+        clips = _at_most(clips, block.max_per_genre)
+    present = [clip for clip in clips if clip.path in listing.stamps]
+    genres = tuple(sorted({clip.genre for clip in present}))
+    of_tracks = len(catalogue) or sum(clip.path in listing.stamps for clip in listing.clips)
+    parts = []
+    if len(genres) < len(known):
+        parts.append(f"{len(genres)} of {len(known)} genres")
+    if block.max_per_genre is not None and len(present) < of_tracks:
+        parts.append(f"at most {block.max_per_genre} tracks a genre")
+    if len(present) < of_tracks:
+        parts.append(f"{len(present)} of {of_tracks} tracks")
+    return clips, Subset(", ".join(parts), genres, len(known), len(present), of_tracks, block.max_per_genre)
+
+
+def _at_most(clips: Sequence[Clip], n: int) -> list[Clip]:
+    """Keep the ``n`` clips of each genre whose track ids have the smallest hashes: no order of files matters."""
+    by_genre: dict[str, list[Clip]] = {}
+    for clip in clips:
+        by_genre.setdefault(clip.genre, []).append(clip)
+    kept = {clip.track_id for same in by_genre.values() for clip in _smallest(same, n)}
+    return [clip for clip in clips if clip.track_id in kept]
+
+
+def _smallest(clips: Iterable[Clip], n: int) -> list[Clip]:
+    return sorted(clips, key=lambda clip: hashlib.sha256(clip.track_id.encode()).digest())[:n]
