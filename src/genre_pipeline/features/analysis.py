@@ -134,7 +134,7 @@ class Spectra:
     @property
     def energies(self) -> Tensor:
         """Squared magnitudes, shape ``(n_frames, 1 + n_fft // 2)``, float32. Not to be changed."""
-        return self.derived("energies", lambda spectra: spectra.magnitudes.square())
+        return self.derived("energies", lambda spectra: magnitudes(spectra.values).square_())
 
 
 def magnitudes(values: Tensor) -> Tensor:
@@ -314,9 +314,10 @@ class Frames:
             # Only what is written to takes up memory.
             self._rows = np.empty((max(1, self._max_bytes // (4 * n_bins)), n_bins), dtype=np.float32)
         while len(block):
-            fitting, block = np.split(block, [len(self._rows) - self._n_rows])
-            self._rows[self._n_rows : self._n_rows + len(fitting)] = fitting
-            self._n_rows += len(fitting)
+            room = self._rows[self._n_rows : self._n_rows + len(block)]
+            room[:] = block[: len(room)]
+            block = block[len(room) :]
+            self._n_rows += len(room)
             if self._n_rows == len(self._rows):
                 self._write(self._rows)
 

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from genre_pipeline.features.analysis import Frames, Precision, Spectrum
@@ -41,6 +43,38 @@ class SpectralBlock(FeatureBlock):
     def spectrum(self) -> Spectrum:
         """The spectra that the feature is made of."""
         return Spectrum(self.n_fft, self.win_length or self.n_fft, self.window, self.hop_length, self.precision)
+
+
+class FilterBank:
+    """Filters that are applied to spectra: a matrix product that leaves out most of the zeros.
+
+    Args:
+        filters: Shape ``(n_filters, n_columns)``, float32 or complex64; neighbours use neighbouring columns.
+        n_group: How many neighbours are applied at once. Fewer call the matrix product more often, more of them
+            multiply more zeros.
+    """
+
+    def __init__(self, filters: NDArray[np.float32] | NDArray[np.complex64], n_group: int) -> None:
+        import torch
+
+        self._n_filters = len(filters)
+        self._groups: list[tuple[slice, slice, Tensor]] = []
+        for first in range(0, len(filters), n_group):
+            rows = slice(first, min(first + n_group, len(filters)))
+            used = np.flatnonzero(filters[rows].any(axis=0))
+            if len(used):
+                columns = slice(int(used[0]), int(used[-1]) + 1)
+                weights = torch.from_numpy(np.ascontiguousarray(filters[rows, columns].T))
+                self._groups.append((rows, columns, weights))
+
+    def __call__(self, values: Tensor) -> Tensor:
+        """Return the filters' responses, shape ``(n_frames, n_filters)``, to a shape ``(n_frames, n_columns)``."""
+        import torch
+
+        responses = values.new_zeros(len(values), self._n_filters)
+        for rows, columns, weights in self._groups:
+            torch.mm(values[:, columns], weights, out=responses[:, rows])
+        return responses
 
 
 class LevelBlock(FeatureBlock):
