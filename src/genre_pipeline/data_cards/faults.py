@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from genre_pipeline.audio import inspection
+from genre_pipeline.datasets.findings import SHORT_S
+from genre_pipeline.datasets.near_duplicates import MIN_OVERLAP_S, MIN_SIMILARITY
 
 
 def _dbfs(level: float) -> str:
@@ -19,8 +21,8 @@ MEANINGS: Mapping[str, str] = {
     "empty": "The file has no bytes or no samples.",
     "silent": f"Nothing is heard: the greatest sample lies {_dbfs(inspection.SILENT_PEAK)} or lower.",
     "non_finite": "Some samples are not numbers.",
-    "too_short": "Shorter than the dataset's parameter min_duration_s.",
-    "short": "Shorter, by more than a tenth of a second, than the clips that the dataset is known for.",
+    "too_short": "Shorter than the dataset's parameters min_duration_s or excerpt ask for.",
+    "short": f"Shorter, by more than {SHORT_S:g} s, than the clips that the dataset is known for.",
     "clipped": (
         f"More than {inspection.MAX_CLIPPED:.1%} of the samples are cut off at full scale (runs of at least "
         f"{inspection.CLIP_RUN} samples of {inspection.CLIP_LEVEL} or more), which is heard as distortion."
@@ -29,11 +31,12 @@ MEANINGS: Mapping[str, str] = {
         f"The wave is not centred: its mean is more than {inspection.MAX_DC_OFFSET:.0%} of full scale away from zero."
     ),
     "wrong_rate": "Another sample rate than the dataset was published with.",
-    "unknown_checksum": "Neither the published file, byte for byte, nor known as a re-encoding of it.",
+    "unknown_checksum": "Of the published format, but not the published file, byte for byte.",
     "duplicate_file": "The same bytes as another track, which is kept.",
     "duplicate_audio": "The same samples, once decoded, as another track, which is kept.",
     "near_duplicate": (
-        "The same recording as another track by its acoustic fingerprint, though not the same samples: encoded again, "
+        f"The same recording as another track: where they overlap, by at least {MIN_OVERLAP_S:g} s, "
+        f"{MIN_SIMILARITY:.0%} or more of their acoustic fingerprints agree. The samples differ: encoded again, "
         "louder, or cut elsewhere."
     ),
 }
