@@ -100,7 +100,7 @@ def test_frames_beyond_the_limit_are_read_in_bounded_blocks(monkeypatch):
     frames = Frames()
     for first in range(0, len(rows), 37):
         frames.append(rows[first : first + 37])
-    blocks = [block.copy() for block in frames.blocks()]
+    blocks = list(frames.blocks())
     assert [len(block) for block in blocks] == [100, 100, 100, 33]
     np.testing.assert_array_equal(np.concatenate(blocks), rows)
 

@@ -333,18 +333,20 @@ class Frames:
         """Read the frames, once: all together if they are in memory, else in blocks of as many as memory holds.
 
         Yields:
-            Shape ``(n, n_bins)``, float32, until the next is read; not to be kept.
+            Shape ``(n, n_bins)``, float32; the caller's own.
 
         Raises:
             StorageError: If the disk is full that temporary files lie on.
         """
         if self._rows is None:
             return
+        n_bins = self._rows.shape[1]
         if self._file is None:
-            yield self._rows[: self._n_rows]
+            # Gives back what was not needed, and copies nothing.
+            self._rows.resize((self._n_rows, n_bins), refcheck=False)
+            yield self._rows
             return
         self._write(self._rows[: self._n_rows])
         self._file.seek(0)
-        row_bytes = 4 * self._rows.shape[1]
         while n_bytes := self._file.readinto(self._rows.data.cast("B")):  # type: ignore[attr-defined]
-            yield self._rows[: n_bytes // row_bytes]
+            yield self._rows[: n_bytes // (4 * n_bins)].copy()

@@ -281,7 +281,7 @@ class _Pieces:
                 "Leave the clip out (quarantine 'too_short'), or lower segment.own_s."
             )
         for block in self._frames[index].blocks():
-            yield block.T.copy("K")
+            yield block.T
 
 
 def _joined(blocks: Iterator[Features]) -> Features:

@@ -69,7 +69,7 @@ def begin_chroma(signal: Signal, block: ChromaBlock) -> Finish:
     def finish() -> Iterator[Features]:
         signal.require(block.n_fft)
         for chroma in frames.blocks():
-            yield chroma.T.copy("K")
+            yield chroma.T
 
     return finish
 
@@ -95,7 +95,7 @@ def _begin_tuned(signal: Signal, block: ChromaBlock) -> Finish:
                 f"({max_samples / block.sample_rate:.0f} s), got {signal.n_samples}. Give the tuning (0.0 for A4 = "
                 "440 Hz), set segment.own_s to transform it piece by piece, or use an excerpt."
             )
-        energies = np.concatenate([block.copy() for block in frames.blocks()])
+        energies = np.concatenate(list(frames.blocks()))
         # Each frame in a column, as librosa has it: it goes through them in the order of memory.
         tuning = estimate_tuning(np.asfortranarray(energies.T), sample_rate=block.sample_rate, n_chroma=block.n_chroma)
         yield _chroma(torch.from_numpy(energies), block, tuning).T

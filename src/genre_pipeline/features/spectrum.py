@@ -127,5 +127,5 @@ class Levels:
         top_db = self._block.top_db
         floor = self._block.amin if top_db is None else max(self._block.amin, loudest * 10.0 ** (-top_db / 10.0))
         for energies in self._frames.blocks():
-            levels_db = torch.from_numpy(energies).clamp(min=floor).log10_().mul_(10.0)
+            levels_db = torch.from_numpy(energies).clamp_(min=floor).log10_().mul_(10.0)
             yield (levels_db.sub_(zero_db) if zero_db else levels_db).numpy()

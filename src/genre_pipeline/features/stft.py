@@ -56,7 +56,7 @@ def begin_stft(signal: Signal, block: StftBlock) -> Finish:
     def finish() -> Iterator[Features]:
         signal.require(block.n_fft)
         for frames in collected.blocks():
-            yield frames.T.copy("K")
+            yield frames.T
 
     return finish
 
