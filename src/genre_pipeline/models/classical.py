@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from genre_pipeline.blocks import Block
-from genre_pipeline.errors import ConfigError, TrainingError
+from genre_pipeline.errors import TrainingError
 from genre_pipeline.models.base import MODELS, EstimatorSpec
 
 if TYPE_CHECKING:
@@ -58,20 +58,15 @@ def summarise_frames(features: NDArray[np.float32]) -> NDArray[np.float64]:
 
     Returns:
         Shape ``(n_segments, 4 * n_bins)``: means, standard deviations, then both for the first difference between
-        neighbouring frames.
-
-    Raises:
-        ConfigError: If segments have a single frame, which has no difference.
+        neighbouring frames. Of segments that are a single frame (hand-made statistics, already a summary), that frame,
+        shape ``(n_segments, n_bins)``.
 
     Example:
         >>> summarise_frames(np.array([[[0.0, 2.0, 4.0]]], dtype=np.float32)).round(3).tolist()
         [[2.0, 1.633, 2.0, 0.0]]
     """
-    if features.shape[-1] < 2:
-        raise ConfigError(
-            "Frame statistics need segments of at least 2 frames; raise the feature's segment.n_frames, "
-            f"which is {features.shape[-1]}."
-        )
+    if features.shape[-1] == 1:
+        return features[..., 0].astype(np.float64)
     changes = np.diff(features, axis=-1)
     statistics = [features.mean(axis=-1), features.std(axis=-1), changes.mean(axis=-1), changes.std(axis=-1)]
     # In float64, because newer releases of scikit-learn compute in the type that they are given.
