@@ -1,6 +1,7 @@
 """Unpacking archives: what people have works, and nothing that an archive says can do harm."""
 
 import bz2
+import errno
 import gzip
 import io
 import lzma
@@ -273,6 +274,13 @@ OTHERS = {
 }
 
 
+def test_file_without_a_name(tmp_path):
+    archive = write(tmp_path / "in/a.tar", tar(member("fine.wav", b"a"), member("./.", b"b")))
+    with pytest.raises(DatasetError, match=r"its member '\./\.' has no name"):
+        unpack(archive, tmp_path / "in/out")
+    assert_nothing_happened(archive)
+
+
 @pytest.mark.parametrize("kind", [*LINKS, *OTHERS])
 def test_members_that_are_no_files(tmp_path, kind):
     # The second member would be written through the first one.
@@ -389,7 +397,16 @@ def test_zip_whose_members_share_their_content(tmp_path):
     assert_nothing_happened(archive)
     with pytest.raises(DatasetError, match=r"is damaged at '0001\.wav'"):
         unpack(archive, tmp_path / "in/out")
-    assert not (tmp_path / "in/out").exists()
+    assert_nothing_happened(archive)
+
+
+def test_bomb_behind_the_last_member(tmp_path):
+    content = gzip.compress(tar(member("a.wav", b"a")) + bytes(5 * 2**20))
+    archive = write(tmp_path / "in/a.tar.gz", content)
+    with pytest.raises(DatasetError, match=r"is damaged at 'a\.wav' \(it goes on beyond \d+ bytes\)"):
+        unpack(archive, tmp_path / "in/out", limits=Limits(n_bytes=1000, n_members=1))
+    assert_nothing_happened(archive)
+    unpack(archive, tmp_path / "in/out")
 
 
 def test_header_that_would_fill_the_memory(tmp_path):
@@ -433,7 +450,7 @@ def test_compression_that_python_does_not_read(tmp_path):
     archive = write(tmp_path / "in/a.zip", bytes(content))
     with pytest.raises(DatasetError, match=r"its member 'a\.wav' is packed in a way that Python does not read"):
         unpack(archive, tmp_path / "in/out")
-    assert not (tmp_path / "in/out").exists()
+    assert_nothing_happened(archive)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -443,7 +460,7 @@ def test_truncated_archive(tmp_path, suffix, share):
     archive = write(tmp_path / "in" / f"a{suffix}", content[: int(share * len(content))].rstrip(b"\0"))
     with pytest.raises(DatasetError, match=rf"a{suffix} is damaged at .*Get the archive again"):
         unpack(archive, tmp_path / "in/out")
-    assert not (tmp_path / "in/out").exists()
+    assert_nothing_happened(archive)
 
 
 def test_tar_that_breaks_off_between_members(tmp_path):
@@ -461,7 +478,17 @@ def test_changed_byte(tmp_path, suffix):
     archive = write(tmp_path / "in" / f"a{suffix}", bytes(content))
     with pytest.raises(DatasetError, match=r"is damaged at 'b\.wav'"):
         unpack(archive, tmp_path / "in/out")
-    assert not (tmp_path / "in/out").exists()
+    assert_nothing_happened(archive)
+
+
+def test_file_that_is_shorter_than_the_list_says(tmp_path):
+    content = bytearray(zipped(("a.wav", b"a" * 100)))
+    at = content.rindex(b"PK\x01\x02") + 24
+    content[at : at + 4] = (101).to_bytes(4, "little")
+    archive = write(tmp_path / "in/a.zip", bytes(content))
+    with pytest.raises(DatasetError, match=r"is damaged at 'a\.wav' \(it ends early\)"):
+        unpack(archive, tmp_path / "in/out")
+    assert_nothing_happened(archive)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -490,7 +517,7 @@ def test_whatever_an_archive_holds(tmp_path_factory, data, suffix):
         unpack(archive, work / "out")
     except DatasetError:
         assert not (work / "out").exists()
-    assert {path.name for path in work.iterdir()} <= {archive.name, "out", ".out.lock", ".out.unpacking"}
+    assert {path.name for path in work.iterdir()} <= {archive.name, "out", ".out.lock"}
 
 
 _PARTS = st.sampled_from(["a", "A", "b", "..", ".", "", "c.wav", "a\\b", "C:", "\u00e9", "e\u0301", " "])
@@ -526,6 +553,44 @@ def test_archive_that_may_not_be_read(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(DatasetError, match=r"cannot be read: permission was denied"):
         unpack(write(tmp_path / "in/a.zip", zipped(*FILES.items())), tmp_path / "in/out")
+
+
+def test_full_disk(tmp_path, monkeypatch):
+    archive = write(tmp_path / "in/a.zip", zipped(*FILES.items()))
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        monkeypatch.setattr(archives, "_copy", lambda source, target, n_bytes: full.write(b"a"))
+        with pytest.raises(StorageError, match=r"out: the disk is full"):
+            unpack(archive, tmp_path / "in/out")
+    assert_nothing_happened(archive)
+
+
+def test_folder_that_may_not_be_listed(tmp_path, monkeypatch):
+    def refuse(folder: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(DatasetError, match=r"cannot be listed \(Permission denied\)"):
+        prepare(tmp_path)
+
+
+def test_another_process_was_faster(tmp_path, monkeypatch):
+    archive = write(tmp_path / "in/a.zip", zipped(*FILES.items()))
+
+    class Lock:
+        """The other process unpacks while this one waits."""
+
+        def __init__(self, path: Path) -> None:
+            assert path.name == ".out.lock"
+
+        def __enter__(self) -> None:
+            archives._unpack(archive, tmp_path / "in/out", lift=False, limits=Limits())
+            monkeypatch.setattr(archives, "_unpack", lambda *arguments: pytest.fail("unpacked again"))
+
+        def __exit__(self, *exception: object) -> None: ...
+
+    monkeypatch.setattr(archives, "FileLock", Lock)
+    unpack(archive, tmp_path / "in/out")
+    assert contents(tmp_path / "in/out") == FILES
 
 
 def test_remains_of_a_killed_run_are_removed(tmp_path):

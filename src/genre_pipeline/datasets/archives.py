@@ -92,7 +92,7 @@ def prepare_root(
     require_root(block.root, layout=layout)
     archives = {
         path: block.root / _stem(path)
-        for path in sorted(block.root.iterdir())
+        for path in _entries(block.root)
         if _stem(path) and path.is_file() and (stems is None or _stem(path) in stems)
     }
     pending = block.root / _PENDING
@@ -135,6 +135,13 @@ def unpack(archive: Path, folder: Path, *, lift: bool = False, limits: Limits | 
                 _unpack(archive, folder, lift, limits or Limits())
 
 
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise DatasetError(f"The folder {folder} cannot be listed ({error.strerror}). Make it readable.") from error
+
+
 def _stem(path: Path) -> str:
     """Return an archive's name without its suffix; empty if the name is not an archive's, or a hidden file's."""
     name = path.name
@@ -166,19 +173,28 @@ def _unpack(archive: Path, folder: Path, lift: bool, limits: Limits) -> None:
         if folder.exists():
             _check_replaceable(archive, folder, files)
         _check_space(archive, folder, sum(member.n_bytes for member in files.values()))
-        temporary.mkdir()
-        with progress_bar(f"Unpacking {archive.name}", len(files)) as advance:
-            for parts, member in files.items():
-                target = temporary.joinpath(*parts)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with _reading(archive, member.name), members.open(member) as source, target.open("xb") as copy:
-                    _copy(source, copy, member.n_bytes)
-                advance(target.name)
-    (temporary / _MARKER).write_text(_stamp(archive), encoding="utf-8")
-    if folder.exists():
-        folder.replace(retired)
-    temporary.replace(folder)
-    shutil.rmtree(retired, ignore_errors=True)
+        try:
+            _write(archive, members, files, temporary)
+            (temporary / _MARKER).write_text(_stamp(archive), encoding="utf-8")
+            if folder.exists():
+                folder.replace(retired)
+            temporary.replace(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(retired, ignore_errors=True)
+
+
+def _write(
+    archive: Path, members: _ZipReader | _TarReader, files: Mapping[tuple[str, ...], _Member], folder: Path
+) -> None:
+    folder.mkdir()
+    with progress_bar(f"Unpacking {archive.name}", len(files)) as advance:
+        for parts, member in files.items():
+            target = folder.joinpath(*parts)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with _reading(archive, member.name), members.open(member) as source, target.open("xb") as copy:
+                _copy(source, copy, member.n_bytes)
+            advance(target.name)
 
 
 def _opened(archive: Path, limits: Limits) -> _ZipReader | _TarReader:
@@ -307,7 +323,7 @@ class _BoundedStream:
 
     def _check(self, position: int) -> None:
         if not 0 <= position <= self._limit:
-            raise tarfile.ReadError(f"a header points {position} bytes into it")
+            raise tarfile.ReadError(f"it goes on beyond {self._limit} bytes")
 
 
 def _size_limit(archive: Path, limits: Limits) -> int:
