@@ -153,8 +153,9 @@ def test_every_kind_of_fault_is_explained_and_every_fault_is_named(tracks, quali
 def test_faults_are_explained_with_the_thresholds_that_find_them():
     assert set(MEANINGS) == set(get_args(Fault))
     assert "80 dB below full scale" in MEANINGS["silent"]
-    assert "0.1%" in MEANINGS["clipped"]
-    assert "1%" in MEANINGS["dc_offset"]
+    assert "0.1\N{NO-BREAK SPACE}%" in MEANINGS["clipped"]
+    assert "1\N{NO-BREAK SPACE}%" in MEANINGS["dc_offset"]
+    assert "80\N{NO-BREAK SPACE}%" in MEANINGS["near_duplicate"]
 
 
 def test_missing_and_extra_files_are_named(tracks, quality):

@@ -11,24 +11,27 @@ from genre_pipeline.datasets.findings import SHORT_S
 from genre_pipeline.datasets.near_duplicates import MIN_OVERLAP_S, MIN_SIMILARITY
 
 
-def _dbfs(level: float) -> str:
-    return f"{20 * np.log10(level):.3g} dB below full scale".replace("-", "")
+def _percent(share: float) -> str:
+    return f"{100 * share:g}\N{NO-BREAK SPACE}%"
 
 
 MEANINGS: Mapping[str, str] = {
     "unreadable": "The file is missing, cannot be opened, or is not audio.",
     "truncated": "The file ends before its header says, or decoding stops part-way.",
     "empty": "The file has no bytes or no samples.",
-    "silent": f"Nothing is heard: the greatest sample lies {_dbfs(inspection.SILENT_PEAK)} or lower.",
+    "silent": (
+        f"Nothing is heard: the peak lies {-20 * np.log10(inspection.SILENT_PEAK):.0f} dB below full scale, or lower."
+    ),
     "non_finite": "Some samples are not numbers.",
     "too_short": "Shorter than the dataset's parameters min_duration_s or excerpt ask for.",
     "short": f"Shorter, by more than {SHORT_S:g} s, than the clips that the dataset is known for.",
     "clipped": (
-        f"More than {inspection.MAX_CLIPPED:.1%} of the samples are cut off at full scale (runs of at least "
+        f"More than {_percent(inspection.MAX_CLIPPED)} of the samples are cut off at full scale (runs of at least "
         f"{inspection.CLIP_RUN} samples of {inspection.CLIP_LEVEL} or more), which is heard as distortion."
     ),
     "dc_offset": (
-        f"The wave is not centred: its mean is more than {inspection.MAX_DC_OFFSET:.0%} of full scale away from zero."
+        f"The wave is not centred: its mean is more than {_percent(inspection.MAX_DC_OFFSET)} of full scale away from "
+        "zero."
     ),
     "wrong_rate": "Another sample rate than the dataset was published with.",
     "unknown_checksum": "Of the published format, but not the published file, byte for byte.",
@@ -36,7 +39,7 @@ MEANINGS: Mapping[str, str] = {
     "duplicate_audio": "The same samples, once decoded, as another track, which is kept.",
     "near_duplicate": (
         f"The same recording as another track: where they overlap, by at least {MIN_OVERLAP_S:g} s, "
-        f"{MIN_SIMILARITY:.0%} or more of their acoustic fingerprints agree. The samples differ: encoded again, "
+        f"{_percent(MIN_SIMILARITY)} or more of their acoustic fingerprints agree. The samples differ: encoded again, "
         "louder, or cut elsewhere."
     ),
 }

@@ -17,7 +17,7 @@ _SHARED = {
     "track": "the same track, or pieces of it",
     "file": "files that are equal byte for byte",
     "audio": "files that decode to the same samples",
-    "recording": "the same recording, also re-encoded, louder or cut elsewhere (found by acoustic fingerprint)",
+    "recording": "the same recording, also re-encoded, louder or cut elsewhere",
     "artist": "music of one artist, as far as the artists are known",
     "album": "music of one album, as far as albums are known: a hint, not a leak by itself",
 }
