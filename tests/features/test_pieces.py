@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from genre_pipeline.errors import FeatureError
 from genre_pipeline.features import FEATURES, FeatureBlock, SegmentBlock
 from genre_pipeline.features.segments import frames_of_tracks, segment_tracks
 
@@ -92,6 +93,21 @@ def test_segments_of_pieces_begin_where_the_pieces_do(make_tracks):
     assert result.table["start_s"].tolist() == pytest.approx([0.0, 0.3, 0.6])
     assert result.table["duration_s"].tolist() == pytest.approx([0.3] * 3)
     assert result.report["too_short"] == ["b"]
+
+
+def test_a_genre_without_a_whole_piece_is_an_error(make_tracks):
+    block = FeatureBlock(kind="log_mel", sample_rate=8000, hop_length=128, segment=SegmentBlock(**own(19, 0.3)))
+    with pytest.raises(
+        FeatureError, match=r"at least segment\.own_s=0\.3 s that.*Lower segment\.own_s of the 'log_mel'"
+    ):
+        segment_tracks(make_tracks([{"track_id": "a", "n_samples": 2399}]), block)
+
+
+def test_pieces_that_cannot_give_the_feature_are_refused(signals, make_mfcc):
+    # Five frames are too few for slopes.
+    block = make_mfcc(segment=own(5, 0.1), delta_order=1)
+    with pytest.raises(FeatureError, match="too short for delta_order=1: expected at least 9 frames, got 5"):
+        FEATURES["mfcc"].extract(signals["noise"], block)
 
 
 def test_a_frame_that_is_the_clip_lasts_as_long_as_the_clip(make_tracks):
