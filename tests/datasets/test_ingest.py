@@ -4,18 +4,24 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import soundfile
+from filelock import FileLock
 from pyarrow import parquet
 
-from genre_pipeline.datasets import DATASETS, TRACK_COLUMNS, DatasetBlock, inspections
-from genre_pipeline.datasets import ingest as ingest_module
+from genre_pipeline.datasets import DATASETS, TRACK_COLUMNS, DatasetBlock, ingest_report, inspections, near_duplicates
 from genre_pipeline.datasets.ingest import IngestResult, ingest
+from genre_pipeline.datasets.near_duplicates import NearDuplicate
 from genre_pipeline.errors import ConfigError, DatasetError, StorageError
 
 RATE = 8000
@@ -51,9 +57,9 @@ def cache(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(root: Path, cache: Path) -> Run:
-    def run_ingest(**options) -> IngestResult:
+    def run_ingest(facts: Mapping[str, Any] | None = None, **options) -> IngestResult:
         block = DatasetBlock(kind="folder", path=root, **options)
-        return ingest("mine", DATASETS["folder"], block, cache=cache, n_workers=2)
+        return ingest("mine", replace(DATASETS["folder"], **facts or {}), block, cache=cache, n_workers=2)
 
     return run_ingest
 
@@ -268,14 +274,31 @@ def test_work_is_saved_on_the_way(music, run, cache, monkeypatch):
     saved = []
     save = inspections._save
 
-    def watch(path, known):
-        saved.append(len(known))
-        save(path, known)
+    def watch(path, rows):
+        saved.append(len(rows))
+        save(path, rows)
 
     monkeypatch.setattr(inspections, "_save", watch)
-    monkeypatch.setattr(inspections, "_SAVE_EVERY", 2)
+    monkeypatch.setattr(inspections, "_PART_FILES", 4)
     run()
-    assert saved == [2, 4, 6, 6]
+    assert saved == [4, 2]
+    left = sorted(path.name for path in cache.parent.iterdir())
+    assert left == [".inspections.lock", "inspections.near_duplicates.json", "inspections.parquet"]
+
+
+def test_no_more_files_wait_than_workers_need():
+    taken = []
+
+    def items():
+        for number in range(100):
+            taken.append(number)
+            yield number
+
+    with ThreadPoolExecutor(2) as pool:
+        results = inspections._map_in_order(pool, lambda number: number * number, items(), n_ahead=7)
+        for number, result in enumerate(results):
+            assert result == number * number
+            assert len(taken) <= number + 8
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 not a table PAR1"])
@@ -310,9 +333,9 @@ def test_cache_that_cannot_be_written(music, run, cache, monkeypatch, code, mess
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(Path, "replace", refuse)
-    with pytest.raises(StorageError, match=rf"inspections\.parquet.*{message}"):
+    with pytest.raises(StorageError, match=rf"inspections\.parts.*{message}"):
         run()
-    assert list(cache.parent.iterdir()) == []
+    assert [path for path in cache.parent.rglob("*") if path.is_file() and path.suffix != ".lock"] == []
 
 
 def test_unknown_genre(music, run):
@@ -336,7 +359,7 @@ def test_genre_without_usable_clip(music, write, run, root, caplog):
 
 
 def test_log_lines(music, write, run, caplog, monkeypatch):
-    monkeypatch.setattr(ingest_module, "_MAX_WARNINGS", 2)
+    monkeypatch.setattr(ingest_report, "_MAX_WARNINGS", 2)
     for n in range(5):
         write(f"jazz/short{n}.wav", duration_s=1, seed=n + 60)
     with caplog.at_level("INFO"):
@@ -349,3 +372,260 @@ def test_log_lines(music, write, run, caplog, monkeypatch):
         "mine: 3 more clips are not used; the ingest report names them.",
     ]
     assert "mine: 11 clips of 2 genres, 6 usable (0.0 h), 5 quarantined; 11 files inspected" in caplog.text
+
+
+# What nobody looked into, nobody opened: paths that Python was asked to open while this is a list.
+opened: list[str] | None = None
+
+
+def watch_opened(event: str, arguments: tuple) -> None:
+    if event == "open" and opened is not None:
+        opened.append(str(arguments[0]))
+
+
+@pytest.fixture
+def watched(monkeypatch) -> Iterator[list[str]]:
+    sys.addaudithook(watch_opened)
+    monkeypatch.setattr(sys.modules[__name__], "opened", [])
+    return opened
+
+
+def test_unchanged_files_are_not_opened(music, run, root, watched):
+    first = run()
+    assert {path for path in watched if path.startswith(str(root))} >= set(map(str, music))
+    watched.clear()
+    assert run().tracks.equals(first.tracks)
+    assert [path for path in watched if path.startswith(str(root))] == []
+
+
+def test_near_duplicates_are_remembered_until_a_track_changes(music, write, run, monkeypatch):
+    n_searches = []
+    search = near_duplicates.find_near_duplicates
+
+    def count(track_ids, fingerprints):
+        n_searches.append(len(track_ids))
+        return search(track_ids, fingerprints)
+
+    monkeypatch.setattr(near_duplicates, "find_near_duplicates", count)
+    first = run()
+    assert run().report["near_duplicates"] == first.report["near_duplicates"]
+    assert n_searches == [6]
+    write("jazz/3.wav", seed=99)
+    run()
+    assert n_searches == [6, 7]
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{}"])
+def test_damaged_memory_of_near_duplicates_is_made_anew(music, run, cache, text):
+    first = run()
+    cache.with_name("inspections.near_duplicates.json").write_text(text)
+    assert run().report["near_duplicates"] == first.report["near_duplicates"]
+
+
+def test_quieter_copy_is_a_near_duplicate(music, write, run):
+    noise = np.random.default_rng(0).integers(-9000, 9000, 10 * RATE, dtype=np.int16)
+    write("jazz/a.wav", samples=noise)
+    write("blues/z.flac", samples=(noise // 2)[2 * RATE :])
+    result = run()
+    assert faults(result) == {"jazz/a": "near_duplicate"}
+    (pair,) = result.report["near_duplicates"]
+    assert pair["track_ids"] == ["blues/z", "jazz/a"]
+    assert pair["genres"] == ["blues", "jazz"]
+    assert pair["offset_s"] == pytest.approx(-2, abs=0.2)
+    recordings = result.tracks.set_index("track_id")["recording"]
+    assert recordings["jazz/a"] == "blues/z"
+    assert result.report["n_quarantined"] == 0
+    (fault,) = result.report["faults"]
+    assert fault["detail"].startswith("same recording as blues/z, which is labelled 'blues', not 'jazz' (similarity ")
+
+
+def test_recordings_connect_all_that_are_copies_of_copies(music, run, root, monkeypatch):
+    shutil.copy(root / "jazz/2.wav", root / "jazz/3.wav")
+    pairs = [NearDuplicate("blues/1", "jazz/0", 0.9, 1.0), NearDuplicate("jazz/0", "jazz/2", 0.9, -1.0)]
+    monkeypatch.setattr(near_duplicates, "find_near_duplicates", lambda *_: pairs)
+    checksums = {"blues/0": "1f", "blues/2": "1f", "jazz/9": "1f", "jazz/1": "2e"}
+    result = run({"checksums": lambda block: checksums, "file_format": "FLAC"})
+    assert dict(zip(result.tracks["track_id"], result.tracks["recording"], strict=True)) == {
+        "blues/0": "blues/0",
+        "blues/1": "blues/1",
+        "blues/2": "blues/0",
+        "jazz/0": "blues/1",
+        "jazz/1": "jazz/1",
+        "jazz/2": "blues/1",
+        "jazz/3": "blues/1",
+    }
+    assert faults(result) == {"jazz/0": "near_duplicate", "jazz/2": "near_duplicate", "jazz/3": "duplicate_file"}
+    assert result.report["official_duplicates"] == [["blues/0", "blues/2", "jazz/9"]]
+
+
+def test_near_duplicates_may_be_quarantined(music, run, monkeypatch):
+    pair = NearDuplicate("jazz/0", "jazz/1", 0.9, 1.0)
+    monkeypatch.setattr(near_duplicates, "find_near_duplicates", lambda *_: [pair])
+    result = run(quarantine=("near_duplicate",))
+    assert list(result.tracks["track_id"][result.tracks["quarantined"]]) == ["jazz/1"]
+
+
+def test_against_what_was_published(music, write, run, root, caplog):
+    (root / "jazz/cut.wav").write_bytes((root / "jazz/1.wav").read_bytes()[:-2])
+    write("jazz/3.flac", seed=81)
+    write("jazz/4.wav", seed=82, duration_s=3.5)
+    soundfile.write(root / "jazz/5.wav", np.random.default_rng(83).uniform(-0.5, 0.5, 16_000), 4000)
+    (root / "stray.wav").touch()
+    md5 = {f"{path.parent.name}/{path.stem}": inspections.inspect_audio(path).content_hash for path in music}
+    facts = {
+        "catalogue": lambda block: {**dict.fromkeys(["jazz/0", "jazz/7"], "jazz"), "pop/0": "pop", "pop/1": "pop"},
+        "checksums": lambda block: {**md5, "jazz/3": "0", "jazz/4": "0", "jazz/cut": "0", "pop/0": "0", "pop/1": "0"},
+        "file_format": "WAV",
+        "clip_duration_s": 4.0,
+        "sample_rate": RATE,
+        "caveats": ("It is small.",),
+    }
+    with caplog.at_level("INFO"):
+        result = run(facts)
+    report = result.report
+    assert report["expected"] == {"jazz": 2, "pop": 2}
+    assert report["missing"] == [
+        {"track_id": "jazz/7", "genre": "jazz"},
+        {"track_id": "pop/0", "genre": "pop"},
+        {"track_id": "pop/1", "genre": "pop"},
+    ]
+    assert report["extra"] == ["stray.wav"]
+    assert report["caveats"] == ["It is small."]
+    assert report["checksums"] == {"official": 6, "re_encoded": 1, "unknown": 2}
+    assert report["official_duplicates"] == [["jazz/3", "jazz/4", "jazz/cut", "pop/0", "pop/1"]]
+    statuses = dict(zip(result.tracks["track_id"], result.tracks["checksum"], strict=True))
+    assert (statuses["jazz/0"], statuses["jazz/3"], statuses["jazz/4"], statuses["jazz/5"]) == (
+        "official",
+        "re_encoded",
+        "unknown",
+        "",
+    )
+    assert faults(result) == {
+        "jazz/4": "short;unknown_checksum",
+        "jazz/5": "wrong_rate",
+        "jazz/cut": "truncated;unknown_checksum",
+    }
+    details = {fault["fault"]: fault["detail"] for fault in report["faults"]}
+    assert details["short"] == "it lasts 3.50 s, the published clips 4"
+    assert details["wrong_rate"] == "its rate is 4000 Hz, that of the published clips 8000"
+    assert "mine: 3 of the 4 published clips are not there" in caplog.text
+    assert "mine: files against the published checksums: 6 official, 2 unknown, 1 re_encoded." in caplog.text
+    assert "mine: faults that are only reported: 2 unknown_checksum, 1 short, 1 wrong_rate." in caplog.text
+
+
+def test_excerpts(music, write, run):
+    write("jazz/long.wav", seed=70, duration_s=9)
+    write("jazz/middling.wav", seed=71, duration_s=5)
+    write("jazz/just.wav", seed=72, duration_s=3)
+    write("jazz/brief.wav", seed=73, duration_s=2.5)
+    whole = run(min_duration_s=1).tracks.set_index("track_id")
+    result = run(min_duration_s=1, excerpt={"start_s": 4.0, "duration_s": 3.0})
+    tracks = result.tracks.set_index("track_id")
+    assert tracks["start_sample"][["jazz/long", "jazz/middling", "jazz/just"]].tolist() == [4 * RATE, 2 * RATE, 0]
+    sound = tracks[~tracks["quarantined"]]
+    assert set(sound["n_samples"]) == {3 * RATE}
+    assert set(sound["duration_s"]) == {3.0}
+    assert faults(result) == {"jazz/brief": "too_short"}
+    (fault,) = result.report["faults"]
+    assert fault["detail"] == "it lasts 2.50 s, its excerpt 3"
+    assert fault["quarantined"]
+    is_whole = tracks["audio_hash"] == whole["audio_hash"]
+    assert list(tracks.index[is_whole]) == ["jazz/brief", "jazz/just"]
+    assert tracks["audio_hash"].is_unique
+    assert list(tracks["recording"]) == list(tracks.index)
+    assert result.report["n_inspected"] == 0
+
+
+def test_excerpts_of_the_same_audio_are_duplicates(music, write, run, root):
+    write("jazz/9.flac", samples=soundfile.read(root / "jazz/1.wav", dtype="int16")[0])
+    result = run(min_duration_s=0, excerpt={"start_s": 1.0, "duration_s": 1.0})
+    tracks = result.tracks.set_index("track_id")
+    assert faults(result) == {"jazz/9": "duplicate_audio"}
+    assert tracks["audio_hash"]["jazz/9"] == tracks["audio_hash"]["jazz/1"]
+
+
+def test_excerpts_of_files_without_audio(music, run, root):
+    (root / "jazz/text.wav").write_text("not music")
+    result = run(excerpt={"start_s": 1.0, "duration_s": 3.0})
+    assert faults(result) == {"jazz/text": "unreadable"}
+    row = result.tracks.set_index("track_id").loc["jazz/text"]
+    assert (row["start_sample"], row["n_samples"], row["duration_s"], row["audio_hash"]) == (0, 0, 0.0, "")
+
+
+def test_strict(music, write, run, root):
+    assert run(strict=True).report["n_usable"] == 6
+    write("jazz/short.wav", duration_s=1, seed=50)
+    (root / "stray.wav").touch()
+    catalogue = {**{f"jazz/{n}": "jazz" for n in range(9)}, "pop/0": "pop"}
+    with pytest.raises(DatasetError) as caught:
+        run({"catalogue": lambda block: catalogue}, strict=True)
+    assert (
+        "'mine' is strict (datasets.mine.strict), and not all is well with it: 7 missing (jazz/3, jazz/4, jazz/5, "
+        "...); 1 extra (stray.wav); 1 too_short (jazz/short). Repair it, or set strict to false"
+    ) in str(caught.value)
+
+
+def test_strict_asks_for_the_chosen_genres_only(music, write, run):
+    write("rock/0.wav", duration_s=1, seed=50)
+    catalogue = {"pop/0": "pop", "rock/1": "rock", **dict.fromkeys(["jazz/0"], "jazz"), "blues/0": "blues"}
+    result = run({"catalogue": lambda block: catalogue}, strict=True, genres=("jazz", "blues"))
+    assert [each["track_id"] for each in result.report["missing"]] == ["pop/0", "rock/1"]
+
+
+def test_chosen_genre_of_which_nothing_is_there(music, run):
+    with pytest.raises(DatasetError, match=r"'mine': the genre 'pop' has no usable clip \(found: no file\)"):
+        run({"catalogue": lambda block: {"pop/0": "pop", "jazz/0": "jazz"}}, genres=("jazz", "pop"))
+
+
+def test_missing_file_is_not_looked_for_outside(music, run, root, tmp_path):
+    shutil.copy(music[0], tmp_path / "outside.wav")
+    (root / "jazz/link.wav").symlink_to(tmp_path / "outside.wav")
+    (root / "metadata.csv").write_text("path,artist\njazz/link.wav,Ann\n")
+    result = run()
+    assert faults(result) == {"jazz/link": "unreadable"}
+    assert result.tracks.set_index("track_id")["n_bytes"]["jazz/link"] == 0
+
+
+def test_nothing_but_missing_files(run, root):
+    root.mkdir()
+    (root / "metadata.csv").write_text("path,genre\na.wav,jazz\nb.wav,pop\n")
+    with pytest.raises(DatasetError, match=r"the 2 clips have no usable clip \(found: 2 unreadable\)"):
+        run()
+
+
+def test_cache_that_another_process_holds(music, run, cache):
+    run()
+    with (
+        FileLock(cache.with_name(".inspections.lock")),
+        pytest.raises(StorageError, match="another process is inspecting this dataset"),
+    ):
+        run()
+    assert run().report["n_inspected"] == 0
+
+
+@pytest.mark.parametrize(("column", "is_new"), [("acoustic", True), ("duration_s", False)])
+def test_cache_that_turns_out_damaged_on_the_way(music, write, run, cache, column, is_new):
+    run()
+    group = parquet.ParquetFile(cache).metadata.row_group(0)
+    (chunk,) = (
+        chunk for number in range(group.num_columns) if (chunk := group.column(number)).path_in_schema == column
+    )
+    begin = chunk.dictionary_page_offset or chunk.data_page_offset
+    content = bytearray(cache.read_bytes())
+    content[begin : begin + 16] = b"\xff" * 16
+    cache.write_bytes(content)
+    if is_new:
+        write("jazz/new.wav", seed=99)
+    with pytest.raises(StorageError, match=r"inspections\.parquet: is damaged .* Delete it and run again"):
+        run()
+
+
+def test_killed_ingest_goes_on(tmp_path):
+    script = Path(__file__).with_name("ingest_until_killed.py")
+    done = subprocess.run([sys.executable, script, tmp_path], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    n_inspected = json.loads(done.stdout)
+    assert n_inspected[0] == 6
+    assert n_inspected[-1] == 0
+    assert sorted(n_inspected, reverse=True) == n_inspected
+    assert set(n_inspected) == {6, 4, 2, 0}

@@ -111,7 +111,7 @@ def inspect_files(
             parts += _inspect(root, todo, stamps, folder, n_workers, description)
         if parts or list(held) != [cache] or not all(held[cache]):
             _merge(cache, held, parts)
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
     columns = [name for name in _schema().names if name not in {"path", "mtime_ns", "acoustic"}]
     return Inspections(_read(cache, paths, columns), len(todo), cache)
 
@@ -130,8 +130,9 @@ def _alone(cache: Path) -> Iterator[None]:
                 f"{cache}: another process is inspecting this dataset. Wait until that ends, and run again."
             ) from None
     try:
-        for remains in cache.parent.glob(f".{cache.stem}-*{cache.suffix}"):
-            remains.unlink()
+        for pattern in (f".{cache.stem}-????????.*", f".{cache.stem}.*-????????.*"):
+            for remains in cache.parent.glob(pattern):
+                remains.unlink()
         yield
     finally:
         lock.release()
@@ -250,7 +251,7 @@ def _batches(source: Path, rows: Sequence[bool] | None) -> Iterator[Any]:
                 yield batch if rows is None else batch.filter(pa.array(rows[begin:end], pa.bool_()))
                 begin = end
     except (OSError, pa.ArrowException) as error:
-        raise StorageError(f"{source}: is damaged ({error}). Delete it and run again.") from error
+        raise _damaged(source, error) from error
 
 
 def _read(cache: Path, paths: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
@@ -261,12 +262,16 @@ def _read(cache: Path, paths: Sequence[str], columns: Sequence[str]) -> pd.DataF
     try:
         table = parquet.read_table(cache, columns=["path", *columns])
     except (OSError, pa.ArrowException) as error:
-        raise StorageError(f"{cache}: is damaged ({error}). Delete it and run again.") from error
+        raise _damaged(cache, error) from error
     missing = pa.Table.from_pylist([_row("", 0, _MISSING)], schema=_schema()).select(["path", *columns])
     rows = {path: row for row, path in enumerate(table["path"].to_pylist())}
     indexes = pa.array([rows.get(path, len(rows)) for path in paths], pa.int64())
     found: pd.DataFrame = pa.concat_tables([table, missing]).take(indexes).drop_columns(["path"]).to_pandas()
     return found
+
+
+def _damaged(source: Path, error: Exception) -> StorageError:
+    return StorageError(f"{source}: is damaged ({' '.join(str(error).split())}). Delete it and run again.")
 
 
 def _row(path: str, mtime_ns: int, facts: AudioFacts) -> Row:
