@@ -8,10 +8,10 @@ import soundfile
 import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from invented_music import SAMPLE_RATE, play
 
 from genre_pipeline.audio.acoustic import ACOUSTIC_VERSION, CODE_BITS, CODES_PER_S, AcousticMeter, unpack_codes
 from genre_pipeline.errors import AudioError
+from invented_music import SAMPLE_RATE, play
 
 
 def fingerprint(waveform, sample_rate=SAMPLE_RATE, block_samples=16_384):

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from genre_pipeline.audio import inspect_audio, inspection, io
 from genre_pipeline.audio.containers import truncation
+from genre_pipeline.datasets.near_duplicates import find_near_duplicates
+from invented_music import play
 
 FORMATS = ("wav", "flac", "ogg", "mp3", "aiff", "au", "opus", "rf64", "wavex")
 OPTIONS = {
@@ -261,6 +263,27 @@ def test_several_faults_have_a_line_each(write):
     assert len(facts.detail.splitlines()) == 3
 
 
+def test_acoustic_fingerprint_sees_through_the_encoding(write):
+    music = play(0)
+    wav, flac, mp3, ogg = (inspect_audio(write(f"a.{extension}", music)) for extension in ("wav", "flac", "mp3", "ogg"))
+    assert wav.acoustic == flac.acoustic
+    names = ["flac", "mp3", "ogg", "wav"]
+    pairs = find_near_duplicates(names, [flac.acoustic, mp3.acoustic, ogg.acoustic, wav.acoustic])
+    assert len(pairs) == 6
+
+
+def test_acoustic_fingerprint_is_of_the_averaged_channels(write):
+    music = play(0)
+    mono = inspect_audio(write("a.wav", music, subtype="FLOAT"))
+    stereo = inspect_audio(write("b.wav", np.stack([music, music], axis=1), subtype="FLOAT"))
+    assert stereo.acoustic == mono.acoustic
+
+
+@pytest.mark.parametrize("samples", [np.zeros(50_000), play(0)[:20_000]], ids=["silent", "short"])
+def test_no_acoustic_fingerprint(write, samples):
+    assert inspect_audio(write("a.wav", samples)).acoustic == b""
+
+
 def test_audio_hash_sees_through_the_container(write):
     # Integers: given floats, libsndfile rounds differently for FLAC and for WAV.
     samples = np.random.default_rng(0).integers(-9000, 9000, (5000, 2), dtype=np.int16)
@@ -280,8 +303,9 @@ def test_audio_hash_tells_rates_and_samples_apart(write):
 
 @pytest.mark.parametrize("block_samples", [7, 1024])
 def test_facts_do_not_depend_on_the_block_length(write, monkeypatch, block_samples):
-    path = write("a.wav", n_channels=2)
+    path = write("a.wav", n_channels=2, duration_s=3)
     expected = inspect_audio(path)
+    assert expected.acoustic
     monkeypatch.setattr(io, "_BLOCK_SAMPLES", block_samples)
     assert inspect_audio(path) == expected
 
