@@ -1,6 +1,7 @@
 """The user's own music: genres from folders, facts from a table, and files that are left alone."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -189,3 +190,26 @@ def test_name_that_is_not_utf8(root):
 
 def test_no_official_split(root):
     assert SPEC.official_splits(DatasetBlock(kind="folder", path=root)) == {}
+
+
+def test_archive_is_unpacked_beside_it(root, tmp_path):
+    touch(root, "jazz/a.wav", "pop/b.wav")
+    archive = Path(shutil.make_archive(str(tmp_path / "mine"), "zip", root))
+    block = DatasetBlock(kind="folder", path=archive)
+    SPEC.prepare(block)
+    assert [clip.path for clip in SPEC.find_clips(block).clips] == ["jazz/a.wav", "pop/b.wav"]
+
+
+def test_archive_among_the_music_stays_packed(root, tmp_path):
+    touch(tmp_path, "other/jazz/a.wav")
+    shutil.make_archive(str(root / "backup"), "zip", tmp_path / "other")
+    with pytest.raises(DatasetError, match="holds no audio"):
+        prepare(root)
+    assert [path.name for path in root.iterdir()] == ["backup.zip"]
+
+
+def test_listed_files_are_enough(root):
+    touch(root, "odd.bin")
+    (root / "metadata.csv").write_text("path,genre\nodd.bin,rock\n")
+    prepare(root)
+    assert clips(root) == [Clip("odd", "rock", "odd.bin")]

@@ -1,0 +1,37 @@
+"""Recordings: connected copies have one name, whatever the order of the pairs."""
+
+import pandas as pd
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genre_pipeline.datasets.copies import exact_copies, official_duplicates, recordings
+
+IDS = list("abcdefgh")
+
+
+def test_exact_copies():
+    hashes = ["x", "", "y", "x", "", "x", "y"]
+    tracks = pd.DataFrame({"audio_hash": hashes}, index=[10, 11, 12, 13, 14, 15, 16])
+    assert exact_copies(tracks) == {13: 10, 15: 10, 16: 12}
+
+
+def test_official_duplicates_may_be_more_than_two():
+    assert official_duplicates({"d": "1", "c": "1", "a": "2", "b": "1", "e": "2", "f": "3"}) == [
+        ["a", "e"],
+        ["b", "c", "d"],
+    ]
+    assert official_duplicates({}) == []
+
+
+@settings(derandomize=True, deadline=None, max_examples=100)
+@given(st.lists(st.tuples(st.sampled_from(IDS), st.sampled_from(IDS)), max_size=10))
+def test_recordings(pairs):
+    names = dict(zip(IDS, recordings(pd.Series(IDS), pairs), strict=True))
+    assert all(names[one] == names[other] for one, other in pairs)
+    # Each is named after its first track, and no two are joined without a chain of pairs.
+    groups = {track_id: {track_id} for track_id in IDS}
+    for one, other in pairs:
+        joined = groups[one] | groups[other]
+        for track_id in joined:
+            groups[track_id] = joined
+    assert names == {track_id: min(group) for track_id, group in groups.items()}
