@@ -270,7 +270,8 @@ def test_interrupted_ingest_goes_on_where_it_was(music, run, monkeypatch, interr
     assert result.report["n_usable"] == 6
 
 
-def test_work_is_saved_on_the_way(music, run, cache, monkeypatch):
+@pytest.mark.parametrize(("n_files", "expected"), [(4, [4, 2]), (3, [3, 3])])
+def test_work_is_saved_on_the_way(music, run, cache, monkeypatch, n_files, expected):
     saved = []
     save = inspections._save
 
@@ -279,11 +280,23 @@ def test_work_is_saved_on_the_way(music, run, cache, monkeypatch):
         save(path, rows)
 
     monkeypatch.setattr(inspections, "_save", watch)
-    monkeypatch.setattr(inspections, "_PART_FILES", 4)
+    monkeypatch.setattr(inspections, "_PART_FILES", n_files)
     run()
-    assert saved == [4, 2]
+    assert saved == expected
     left = sorted(path.name for path in cache.parent.iterdir())
     assert left == [".inspections.lock", "inspections.near_duplicates.json", "inspections.parquet"]
+
+
+def test_what_a_killed_run_left_half_written_is_removed(music, run, cache):
+    cache.parent.mkdir()
+    others = cache.with_name(".inspections6-abcdefgh.parquet")
+    names = (".inspections-abc_efgh.parquet", ".inspections.near_duplicates-12345678.json")
+    remains = [cache.with_name(name) for name in names]
+    for path in (others, *remains):
+        path.touch()
+    run()
+    assert others.exists()
+    assert not any(path.exists() for path in remains)
 
 
 def test_no_more_files_wait_than_workers_need():

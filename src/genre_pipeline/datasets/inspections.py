@@ -112,8 +112,8 @@ def inspect_files(
         if parts or list(held) != [cache] or not all(held[cache]):
             _merge(cache, held, parts)
         shutil.rmtree(folder, ignore_errors=True)
-    columns = [name for name in _schema().names if name not in {"path", "mtime_ns", "acoustic"}]
-    return Inspections(_read(cache, paths, columns), len(todo), cache)
+        columns = [name for name in _schema().names if name not in {"path", "mtime_ns", "acoustic"}]
+        return Inspections(_read(cache, paths, columns), len(todo), cache)
 
 
 @contextmanager
