@@ -69,6 +69,8 @@ class TestFiles:
             "08_reporting/test/confusion_matrices.json",
             "08_reporting/test/report.html",
             "08_reporting/test/report.md",
+            *(f"08_reporting/test/data_cards/demo.{form}" for form in ("html", "md")),
+            *(f"08_reporting/test/splits/demo.{protocol}.{form}" for protocol in PROTOCOLS for form in ("html", "md")),
         ],
     )
     def test_it_is_there(self, finished, entry):
@@ -177,7 +179,7 @@ class TestRuns:
         assert session.info.status == "FINISHED"
         assert session.info.run_name == "train_all / test"
         assert session.data.tags["environment"] == "test"
-        assert {"report.html", "report.md"} <= {
+        assert {"data_cards", "report.html", "report.md", "splits"} <= {
             each.path for each in finished.client.list_artifacts(session.info.run_id)
         }
         runs = by_cell(finished)
