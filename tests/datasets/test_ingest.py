@@ -20,6 +20,7 @@ from filelock import FileLock
 from pyarrow import parquet
 
 from genre_pipeline.datasets import DATASETS, TRACK_COLUMNS, DatasetBlock, ingest_report, inspections, near_duplicates
+from genre_pipeline.datasets.base import no_official_facts
 from genre_pipeline.datasets.ingest import IngestResult, ingest
 from genre_pipeline.datasets.near_duplicates import NearDuplicate
 from genre_pipeline.errors import ConfigError, DatasetError, StorageError
@@ -524,6 +525,12 @@ def test_against_what_was_published(music, write, run, root, caplog):
     assert "mine: 3 of the 4 published clips are not there" in caplog.text
     assert "mine: files against the published checksums: 6 official, 2 unknown, 1 re_encoded." in caplog.text
     assert "mine: faults that are only reported: 2 unknown_checksum, 1 short, 1 wrong_rate." in caplog.text
+
+
+def test_kinds_with_published_checksums_say_of_which_format():
+    # Without it, every re-encoded file would be taken for a damaged one.
+    for kind in DATASETS.names():
+        assert bool(DATASETS[kind].file_format) is (DATASETS[kind].checksums is not no_official_facts), kind
 
 
 def test_excerpts(music, write, run):

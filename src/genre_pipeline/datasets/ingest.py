@@ -73,7 +73,8 @@ def ingest(name: str, spec: DatasetSpec, block: DatasetBlock, *, cache: Path, n_
     id: that one is kept) and ``near_duplicate`` (the same recording as one with a smaller track id, by acoustic
     fingerprint).
 
-    Audio, and what is found in it, are streamed; memory grows by the rows of the track table alone.
+    Audio, and what is found in it, are streamed. Memory grows with the listing and the track table, and, when near
+    duplicates are looked for anew, with the acoustic fingerprints.
 
     Args:
         name: The dataset's name in the parameters.
