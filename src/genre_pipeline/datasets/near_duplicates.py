@@ -20,7 +20,7 @@ MIN_SIMILARITY = 0.8
 """[?] Copies of real music reach 0.90 and more, different music up to 0.62 (docs/adr/009-acoustic-fingerprints.md)."""
 
 MIN_OVERLAP_S = 5.0
-"""[?] The shorter the overlap, the more chance there is: similarities over 5 s scatter by 0.028, over 20 s by 0.016."""
+"""Of the codes; the audio's is 1.2 s longer. [?] Similarities over 5 s scatter by 0.028, over 20 s by 0.016."""
 
 _MIN_CODES = round(MIN_OVERLAP_S * CODES_PER_S)
 # [?] In both tracks together, half of what music has in that time: a tone that hardly ever changes is no evidence.
