@@ -91,9 +91,9 @@ def test_whatever_is_registered_is_used_by_some_block(registry, section, key):
     assert used == set(registry.names())
 
 
-def test_every_feature_block_is_used_by_a_model():
-    parameters = load("base")
-    assert {block["feature"] for block in parameters["models"].values()} == set(parameters["features"])
+def test_every_model_has_its_feature(environment):
+    parameters = load(environment)
+    assert {block["feature"] for block in parameters["models"].values()} <= set(parameters["features"])
 
 
 def test_the_cell_to_predict_with_is_part_of_the_experiment(environment):
@@ -161,7 +161,7 @@ def test_the_patterns_are_versioned_or_say_why_not():
 
 class TestPipelines:
     def test_the_registry_is_complete(self, registered, environment):
-        models = load_experiment(load(environment)).settings.models
+        models = load(environment)["models"]
         expected = {*STAGES, *(f"train_{model}" for model in models), "train_all", "__default__"}
         assert set(registered) == expected
         assert registered["__default__"] == registered["train_all"]
@@ -244,10 +244,18 @@ class TestWithoutSession:
             parameters = load("test")
             parameters["experiment"]["models"] = models
             use_parameters(parameters)
-            assert {name for name in pipelines if name.startswith("train_")} == {
-                "train_all",
-                *(f"train_{model}" for model in models),
-            }
+            trained = {node.name for node in pipelines["train_all"].nodes if "train" in node.tags}
+            assert {name.rsplit(".", 1)[1] for name in trained} == {f"train_{model}" for model in models}
+
+    def test_a_model_outside_the_experiment_has_a_pipeline_of_its_own(self):
+        bootstrap_project(PROJECT_ROOT)
+        parameters = load("test")
+        use_parameters(parameters)
+        assert "bbnn" not in parameters["experiment"]["models"]
+        outputs = pipelines["train_bbnn"].outputs()
+        assert outputs >= {
+            f"demo.{protocol}.log_mel_128.bbnn.results" for protocol in ("artist_kfold", "demo_official")
+        }
 
     def test_a_bad_parameter_is_named(self):
         bootstrap_project(PROJECT_ROOT)
