@@ -94,9 +94,8 @@ def make_tiny_music(folder: Path) -> TinyMusic:
             write_clip(root / genre / f"{genre}_{track}.wav", genre, seed=4 * number + track)
     block = DatasetBlock(kind="folder", path=root, min_duration_s=0.1)
     tracks = ingest("tiny", DATASETS["folder"], block, cache=folder / "cache.parquet", n_workers=1).tracks
-    result = extract(
-        tracks, root=root, spec=FEATURES["log_mel"], block=FEATURE, folder=folder / "features", workers=Workers("serial")
-    )
+    spec, stored = FEATURES["log_mel"], folder / "features"
+    result = extract(tracks, root=root, spec=spec, block=FEATURE, folder=stored, workers=Workers("serial"))
     return TinyMusic(root, tracks, segment_tracks(tracks, FEATURE).table, split_in_turn(tracks), result.store)
 
 

@@ -32,8 +32,9 @@ def register_pipelines() -> dict[str, Pipeline]:
 
     Returns:
         ``ingest``, ``split``, ``segment``, ``features``, ``train_<model>`` for each model of the parameters (with
-        all that it needs, from audio to its metrics; on the experiment's datasets and protocols), ``evaluate``, ``compare``, ``predict``, ``train_all``
-        (everything, from audio to the report), and ``__default__``, which is ``train_all``.
+        all that it needs, from audio to its metrics; on the experiment's datasets and protocols), ``evaluate``,
+        ``compare``, ``predict``, ``train_all`` (everything, from audio to the report), and ``__default__``, which is
+        ``train_all``.
     """
     from genre_pipeline.experiment import load_experiment
     from genre_pipeline.pipelines import compare, evaluate, features, ingest, predict, segment, split, train

@@ -9,10 +9,24 @@ from genre_pipeline.datasets.copies import exact_copies, official_duplicates, re
 IDS = list("abcdefgh")
 
 
-def test_exact_copies():
-    hashes = ["x", "", "y", "x", "", "x", "y"]
-    tracks = pd.DataFrame({"audio_hash": hashes}, index=[10, 11, 12, 13, 14, 15, 16])
-    assert exact_copies(tracks) == {13: 10, 15: 10, 16: 12}
+def tracks_of(hashes):
+    return pd.DataFrame({"track_id": IDS[: len(hashes)], "audio_hash": hashes}, index=range(10, 10 + len(hashes)))
+
+
+def test_of_exact_copies_the_first_is_kept():
+    assert exact_copies(tracks_of(["x", "", "y", "x", "", "x", "y"]), set) == {13: 10, 15: 10, 16: 12}
+
+
+def test_of_exact_copies_the_first_that_a_list_names_is_kept():
+    listed = {"d", "f", "g"}
+    assert exact_copies(tracks_of(["x", "", "y", "x", "", "x", "y"]), lambda: listed) == {10: 13, 12: 16, 15: 13}
+
+
+def test_lists_are_read_only_where_there_are_copies():
+    def never():
+        raise AssertionError
+
+    assert exact_copies(tracks_of(["x", "", "", "y"]), never) == {}
 
 
 def test_official_duplicates_may_be_more_than_two():

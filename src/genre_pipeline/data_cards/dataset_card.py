@@ -332,8 +332,8 @@ def _copies(report: Mapping[str, Any]) -> list[Block]:
         blocks.append(folded_grid("exact-copies", "Exact copies", caption, columns, exact, source=_SOURCE))
     if near:
         caption = (
-            "Pairs of tracks that hold the same recording. Similarity is the share of their acoustic fingerprints that "
-            "agrees: 1 for a copy, 0.5 by chance; the offset is where the other track begins within the first."
+            "Pairs of tracks that hold the same recording. Similarity says how far their acoustic fingerprints agree: "
+            "1 for a copy, about 0.5 by chance; the offset is where the other track begins within the first."
         )
         columns = [*texts("One track", "The other", "Genres"), *numeric("Similarity", "Offset (s)")]
         blocks.append(folded_grid("near-copies", "Near copies", caption, columns, near, source=_SOURCE))

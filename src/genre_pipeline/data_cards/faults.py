@@ -38,8 +38,8 @@ MEANINGS: Mapping[str, str] = {
     "duplicate_file": "The same bytes as another track, which is kept.",
     "duplicate_audio": "The same samples, once decoded, as another track, which is kept.",
     "near_duplicate": (
-        f"The same recording as another track: where they overlap, by at least {MIN_OVERLAP_S:g} s, "
-        f"{_percent(MIN_SIMILARITY)} or more of their acoustic fingerprints agree. The samples differ: encoded again, "
-        "louder, or cut elsewhere."
+        f"The same recording as another track: where they overlap, by at least {MIN_OVERLAP_S:g} s, their acoustic "
+        f"fingerprints have a similarity of at least {MIN_SIMILARITY:g}. The samples differ: encoded again, louder, or "
+        "cut elsewhere."
     ),
 }

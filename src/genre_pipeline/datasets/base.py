@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -194,6 +194,7 @@ class DatasetSpec:
         checksums: MD5 of the files as they were published, by track id; empty where nobody published them.
         file_format: Container of those files, in libsndfile's names (``"WAV"``, ``"MP3"``): what another has was
             encoded anew and cannot have their checksum. Empty where there are no checksums.
+        repetitions: Groups of track ids that hold one recording, as somebody published them.
         clip_duration_s: Length of the clips as published; one shorter by more than a tenth of a second is ``short``.
             None where they differ.
         sample_rate: Rate of the clips as published, in Hz; another is a ``wrong_rate``. None where they differ.
@@ -210,6 +211,7 @@ class DatasetSpec:
     licence: str
     catalogue: Callable[[Any], Mapping[str, str]] = no_official_facts
     checksums: Callable[[Any], Mapping[str, str]] = no_official_facts
+    repetitions: Callable[[Any], Iterable[Sequence[str]]] = no_official_facts
     file_format: str = ""
     clip_duration_s: float | None = None
     sample_rate: int | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,21 +23,28 @@ if TYPE_CHECKING:
 _VERSION = 1
 
 
-def exact_copies(tracks: pd.DataFrame) -> dict[int, int]:
-    """Find the tracks that have the same samples as an earlier one.
+def exact_copies(tracks: pd.DataFrame, listed: Callable[[], Container[str]]) -> dict[int, int]:
+    """Find the tracks that have the same samples as another one, which stands for all of them.
+
+    That is the first that an official list names, so that such a list loses no track by it, or else the first.
 
     Args:
         tracks: Some rows of the track table, sorted by track id.
+        listed: Returns the track ids that official lists name; called only where there are copies.
 
     Returns:
-        Index of each copy, and of the first track that it repeats.
+        Index of each copy, and of the track that it repeats.
     """
+    has_hash = tracks["audio_hash"] != ""
+    shared = tracks[has_hash & tracks["audio_hash"].duplicated(keep=False)]
+    if shared.empty:
+        return {}
+    named = listed()
     copies: dict[int, int] = {}
-    first: dict[str, int] = {}
-    for row, audio_hash in zip(tracks.index.tolist(), tracks["audio_hash"], strict=True):
-        if audio_hash and first.setdefault(audio_hash, row) != row:
-            copies[row] = first[audio_hash]
-    return copies
+    for rows in shared.groupby("audio_hash").groups.values():
+        kept = next((row for row in rows if shared["track_id"][row] in named), rows[0])
+        copies.update((int(row), int(kept)) for row in rows if row != kept)
+    return dict(sorted(copies.items()))
 
 
 def near_copies(tracks: pd.DataFrame, inspections: Inspections) -> list[NearDuplicate]:

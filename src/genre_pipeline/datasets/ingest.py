@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,9 +69,9 @@ def ingest(name: str, spec: DatasetSpec, block: DatasetBlock, *, cache: Path, n_
     Besides what :func:`~genre_pipeline.audio.inspect_audio` finds, clips are ``too_short`` (against the block's
     ``min_duration_s`` and ``excerpt``), ``short`` and ``wrong_rate`` (against what the dataset is known for),
     ``unknown_checksum`` (of the published format, but not the published bytes), ``duplicate_file`` or
-    ``duplicate_audio`` (the same bytes, or the same samples, as a clip that is not quarantined and has a smaller track
-    id: that one is kept) and ``near_duplicate`` (the same recording as one with a smaller track id, by acoustic
-    fingerprint).
+    ``duplicate_audio`` (the same bytes, or the same samples, as a clip that is kept: the first that is not quarantined,
+    one that an official list names before others) and ``near_duplicate`` (the same recording as one with a smaller
+    track id, by acoustic fingerprint).
 
     Audio, and what is found in it, are streamed. Memory grows with the listing and the track table, and, when near
     duplicates are looked for anew, with the acoustic fingerprints.
@@ -115,13 +115,15 @@ def ingest(name: str, spec: DatasetSpec, block: DatasetBlock, *, cache: Path, n_
     tracks["checksum"] = compare_checksums(tracks, checksums, spec.file_format, findings)
     # Silent clips of one length are all the same, and nothing repeats what is quarantined.
     is_heard = ~(findings.quarantined() | findings.have(["silent"]))
-    copies = exact_copies(tracks[is_heard])
+    copies = exact_copies(tracks[is_heard], lambda: {*chain.from_iterable(spec.official_splits(block).values())})
     find_exact_copies(tracks, copies, findings)
     is_heard[list(copies)] = False
     near = near_copies(tracks[is_heard], inspections)
     find_near_copies(tracks, near, findings)
     repeated = official_duplicates(checksums)
-    tracks["recording"] = recordings(tracks["track_id"], _same(tracks, copies, near, repeated))
+    tracks["recording"] = recordings(
+        tracks["track_id"], _same(tracks, copies, near, [*repeated, *spec.repetitions(block)])
+    )
     tracks["audio_hash"] = excerpt_hashes(tracks, file_lengths)
     tracks["faults"] = findings.names()
     tracks["quarantined"] = findings.quarantined()
@@ -160,7 +162,7 @@ def _same(
         yield track_ids[copy], track_ids[original]
     for pair in near:
         yield pair.one, pair.other
-    # Of a re-encoded copy, the published checksums still tell what the originals were.
+    # Of a re-encoded copy, what was published still tells what the originals were.
     there = set(track_ids)
     for group in repeated:
         yield from pairwise(track_id for track_id in group if track_id in there)
