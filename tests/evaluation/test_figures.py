@@ -16,6 +16,7 @@ from genre_pipeline.evaluation.figures import (
     confusion_percent,
     learning_curves,
     mean_curve,
+    reliability_diagrams,
     styles,
 )
 
@@ -199,3 +200,15 @@ def test_figures_of_nothing_are_errors():
     for draw in (accuracy_comparison, learning_curves, confusion_matrices):
         with pytest.raises(EvaluationError, match="no result to compare"):
             draw([])
+
+
+def test_reliability_shows_confidence_against_accuracy(results):
+    content = _content(reliability_diagrams(results))
+    assert len(content["data"]) == len(results)
+    assert len(content["layout"]["shapes"]) == 4
+    first = content["data"][0]
+    assert first["x"] == pytest.approx([45.0, 95.0])
+    assert first["y"] == pytest.approx([40.0, 80.0])
+    assert first["customdata"] == [[20], [100]]
+    assert first["marker"]["size"][0] < first["marker"]["size"][1]
+    assert sum(trace["showlegend"] for trace in content["data"]) == 4

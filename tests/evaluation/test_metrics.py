@@ -6,14 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
+from sklearn.calibration import calibration_curve
 
 from genre_pipeline.errors import EvaluationError
-from genre_pipeline.evaluation.metrics import aggregate_to_tracks, confusion, score
+from genre_pipeline.evaluation.metrics import UNITS, aggregate_to_tracks, confusion, reliability_of, score, score_genres
 
 EXACT = settings(derandomize=True, deadline=None, max_examples=40)
 # Not in alphabetical order, as a model's outputs need not be.
 GENRES = ["rock", "blues", "jazz"]
-METRICS = ["accuracy", "balanced_accuracy", "log_loss", "macro_f1"]
+METRICS = ["accuracy", "balanced_accuracy", "ece", "log_loss", "macro_f1", "top_2_accuracy"]
 
 
 def predictions_of(targets, probabilities, *, genres=GENRES, n_segments=1, **columns):
@@ -65,10 +66,76 @@ def test_scores_are_those_of_scikit_learn(predictions):
                 "balanced_accuracy": np.mean(
                     [(predicted[targets == genre] == genre).mean() for genre in np.unique(targets)]
                 ),
+                "ece": ece_of_scikit_learn(predicted == targets, probabilities.max(axis=1)),
                 "log_loss": reference.log_loss(targets, floored, labels=sorted(GENRES)),
                 "macro_f1": reference.f1_score(targets, predicted, labels=GENRES, average="macro", zero_division=0.0),
+                "top_2_accuracy": reference.top_k_accuracy_score(targets, probabilities, k=2, labels=sorted(GENRES)),
             }
         )
+
+
+def ece_of_scikit_learn(correct, confidences):
+    """The bins' accuracies and confidences are those of its calibration curve; it leaves empty bins out."""
+    accuracy, confidence = calibration_curve(correct, np.minimum(confidences, 1.0), n_bins=15)
+    n = np.histogram(-confidences, bins=-np.linspace(0.0, 1.0, 16)[::-1])[0][::-1]
+    return np.abs(accuracy - confidence) @ n[n > 0] / n.sum()
+
+
+@EXACT
+@given(predictions=random_predictions())
+def test_genres_are_scored_as_scikit_learn_does(predictions):
+    scores = score_genres(predictions, genres=GENRES)
+    for unit in UNITS:
+        rows = predictions if unit == "segment" else aggregate_to_tracks(predictions)
+        for repeat, group in rows.groupby("repeat"):
+            predicted = np.asarray(GENRES)[group[[f"p_{genre}" for genre in GENRES]].to_numpy().argmax(axis=1)]
+            expected = reference.precision_recall_fscore_support(
+                group["genre"], predicted, labels=sorted(GENRES), zero_division=np.nan
+            )
+            found = scores[(scores["unit"] == unit) & (scores["repeat"] == repeat)]
+            assert found["genre"].tolist() == sorted(GENRES)
+            for column, numbers in zip(("precision", "recall", "f1", "n"), expected, strict=True):
+                np.testing.assert_allclose(found[column].to_numpy(dtype=float), numbers)
+
+
+@EXACT
+@given(predictions=random_predictions())
+def test_genres_and_wholes_agree(predictions):
+    scores, by_genre = score(predictions, genres=GENRES), score_genres(predictions, genres=GENRES)
+    groups = by_genre.groupby(["repeat", "split", "unit"])
+    keys = ["repeat", "split", "unit"]
+    whole = scores.pivot_table(index=keys, columns="metric", values="value")
+    assert groups["recall"].mean().to_numpy() == pytest.approx(whole["balanced_accuracy"].to_numpy())
+    assert (by_genre["f1"].fillna(0.0).groupby([by_genre[key] for key in keys]).mean()).to_numpy() == pytest.approx(
+        whole["macro_f1"].to_numpy()
+    )
+    assert (whole["top_2_accuracy"] >= whole["accuracy"]).all()
+
+
+@EXACT
+@given(predictions=random_predictions())
+def test_the_reliability_diagram_holds_every_prediction(predictions):
+    for unit in UNITS:
+        bars = reliability_of(predictions, genres=GENRES, unit=unit)
+        matrix = confusion(predictions, genres=GENRES, unit=unit)
+        assert bars["n"].sum() == matrix.sum()
+        assert (bars["accuracy"] * bars["n"]).sum() == pytest.approx(np.trace(matrix))
+        assert (bars["low"] < bars["confidence"] + 1e-9).all()
+        assert (bars["confidence"] <= bars["high"] + 1e-6).all()
+
+
+def test_a_genre_that_is_neither_there_nor_predicted_has_no_numbers():
+    found = score_genres(predictions_of(["rock", "blues"], [[0, 1, 0], [0, 1, 0]]), genres=GENRES)
+    tracks = found[found["unit"] == "track"].set_index("genre")
+    assert tracks.loc["blues", ["precision", "recall", "n"]].tolist() == [0.5, 1.0, 1]
+    assert tracks.loc["rock", ["recall", "f1", "n"]].tolist() == [0.0, 0.0, 1]
+    assert np.isnan(tracks["precision"]["rock"])
+    assert tracks.loc["jazz", ["precision", "recall", "f1"]].isna().all()
+
+
+def test_the_second_of_two_genres_is_always_among_the_best_two():
+    predictions = predictions_of(["rock", "blues"], [[0.9, 0.1], [0.9, 0.1]], genres=["rock", "blues"])
+    assert values(score(predictions, genres=["rock", "blues"]))["top_2_accuracy"] == 1.0
 
 
 def test_balanced_accuracy_is_that_of_scikit_learn():
@@ -106,16 +173,17 @@ def test_the_confusion_matrix_agrees_with_the_accuracy(predictions):
 
 def test_perfect_predictions_score_one():
     found = values(score(predictions_of(GENRES, np.eye(3)), genres=GENRES), unit="track")
-    assert found == pytest.approx(
-        {"accuracy": 1.0, "balanced_accuracy": 1.0, "macro_f1": 1.0, "log_loss": 0.0}, abs=1e-6
-    )
+    errors = {"ece": 0.0, "log_loss": 0.0}
+    assert found == pytest.approx(dict.fromkeys(METRICS, 1.0) | errors, abs=1e-6)
 
 
 def test_uniform_predictions_score_chance():
     found = values(score(predictions_of(GENRES * 5, np.full((15, 3), 1 / 3)), genres=GENRES))
     # All are taken for the first genre: its F1 is 2 * (1/3) / (1/3 + 1).
     expected = {"accuracy": 1 / 3, "balanced_accuracy": 1 / 3, "macro_f1": 0.5 / 3, "log_loss": np.log(3)}
-    assert found == pytest.approx(expected)
+    # Confidence and accuracy are both a third; the second of equal genres is the second in order.
+    expected |= {"ece": 0.0, "top_2_accuracy": 2 / 3}
+    assert found == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_confident_error_costs_a_finite_log_loss():

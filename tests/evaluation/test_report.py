@@ -113,7 +113,8 @@ def test_leaderboard_holds_the_numbers(results):
         "95\N{NO-BREAK SPACE}% interval (%)",
     ]
     assert table[1] == [
-        *("net2", "demo", "artist_kfold", "log_mel_128", "80.0 ± 3.2", "77.2 to 82.8", "79.0", "78.0", "72.0"),
+        *("net2", "demo", "artist_kfold", "log_mel_128", "80.0 ± 3.2", "77.2 to 82.8", "79.0", "78.0", "90.0"),
+        *("12.0", "72.0"),
         *("16.7", "5 folds", "900,000", "12.5 min"),
     ]
     assert len(table) == 1 + len(results)
@@ -148,7 +149,7 @@ def test_page_says_what_was_run_and_how(results, make_dataset):
 
 def test_every_table_has_a_caption_and_scopes(hostile_page):
     page = _Page(hostile_page)
-    assert hostile_page.count("<caption>") == len(page.tables) == 5
+    assert hostile_page.count("<caption>") == len(page.tables) == 7
     assert set(page.scopes) == {"col", "row"}
     assert len(page.ids) == len(set(page.ids))
 
@@ -171,7 +172,7 @@ def test_names_from_data_are_escaped(hostile_page):
     assert HOSTILE not in hostile_page
     assert "<b>rock" not in hostile_page
     assert html.escape(HOSTILE) in hostile_page
-    assert len(_Page(hostile_page).scripts) == 8  # 6 figures, Plotly, and the page's own
+    assert len(_Page(hostile_page).scripts) == 10  # 8 figures, Plotly, and the page's own
 
 
 def test_figures_have_text_alternatives_from_the_data(results):
@@ -185,13 +186,13 @@ def test_figures_have_text_alternatives_from_the_data(results):
     )
     assert re.search(r"net2: \d+ of 120 tracks right \(sum over repeats\); \w+ was taken for \w+ most often", page)
     labels = re.findall(r'role="img" aria-labelledby="([^"]+)"', page)
-    assert len(labels) == 10
+    assert len(labels) == 14
     assert set(labels) <= set(_Page(page).ids)
 
 
 def test_figures_carry_their_options(results):
     figures = _figures(render(results))
-    assert [len(figure["options"]) for figure in figures] == [0] * 4 + [4] * 4 + [16] * 2
+    assert [len(figure["options"]) for figure in figures] == [0] * 4 + [4] * 4 + [16] * 2 + [0] * 4
     caption, data, layout = figures[4]["options"][2]
     assert caption.startswith("Validation loss, mean over repeats: net2")
     assert "nats" in caption
@@ -199,6 +200,26 @@ def test_figures_carry_their_options(results):
     assert layout["yaxis.title.text"] == "cross-entropy (nats)"
     assert "updatemenus" not in figures[4]["layout"]
     assert "title" not in figures[4]["layout"]
+
+
+def test_genres_have_their_numbers(make_result):
+    table = _Page(render([make_result(accuracy=0.8)])).tables["genre-scores-1"]
+    assert table[0] == ["Model", "blues", "classical", "disco", "jazz", "metal", "rock"]
+    numbers = ["90 / 70 / 80", "85 / 75 / 80", "80 / 80 / 80", "75 / 85 / 80", "70 / 90 / 80"]
+    assert table[1] == ["net1", *numbers, "\N{EN DASH} / 0 / 0"]
+
+
+def test_a_genre_without_numbers_is_a_dash(make_result):
+    result = make_result(genres=["jazz", "rock"])
+    for row in result["genre_repeats"]:
+        if row["genre"] == "rock":
+            row.update(precision=None, recall=None, f1=None)
+    assert _Page(render([result])).tables["genre-scores-1"][1][2] == "\N{EN DASH}"
+
+
+def test_calibration_is_described(make_result):
+    captions = html.unescape(render([make_result()])).replace("\N{NO-BREAK SPACE}", " ")
+    assert "Expected calibration error in points, mean over repeats: net1 12.0 (sure by 86.7 % on average)." in captions
 
 
 def test_findings_do_not_read_a_winner_into_noise(make_result):
@@ -358,7 +379,7 @@ def test_browser_draws_every_figure_without_an_error(visit):
     notes, log = visit
     assert "CONSOLE" not in log
     assert notes["drawn"]
-    assert notes["plots"] == 6
+    assert notes["plots"] == 8
     assert not notes["broken"]
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from genre_pipeline.cells import Cell
 from genre_pipeline.evaluation.comparison import CellResult
 from genre_pipeline.evaluation.intervals import summarise
-from genre_pipeline.evaluation.metrics import confusion, score
+from genre_pipeline.evaluation.metrics import UNITS, confusion, reliability_of, score, score_genres
 from genre_pipeline.training import Checkpoint
 from genre_pipeline.training.cell_data import CellData
 
@@ -80,12 +80,12 @@ def evaluate_cell(
         "segment_duration_s": float(first["duration_s"]),
         "summary": _records(summary),
         "repeats": _records(scores),
+        "genre_repeats": _records(score_genres(predictions, genres=data.genres)),
         "history": _records(
             pd.concat([_history(repeat, each) for repeat, each in zip(data.repeats, checkpoints, strict=True)])
         ),
-        "confusion": {
-            unit: confusion(predictions, genres=data.genres, unit=unit).tolist() for unit in ("segment", "track")
-        },
+        "confusion": {unit: confusion(predictions, genres=data.genres, unit=unit).tolist() for unit in UNITS},
+        "reliability": {unit: _records(reliability_of(predictions, genres=data.genres, unit=unit)) for unit in UNITS},
         "leaks": {
             "tracks": overall["track"],
             "files": overall["file"],

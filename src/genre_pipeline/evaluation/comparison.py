@@ -58,6 +58,29 @@ class RepeatRow(TypedDict):
     n: int
 
 
+class GenreRow(TypedDict):
+    """How well one genre was told in one repeat, over its ``n`` tracks or segments; null where undefined."""
+
+    repeat: int
+    split: str
+    unit: str
+    genre: str
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    n: int
+
+
+class ReliabilityRow(TypedDict):
+    """Predictions of about equal confidence: how sure the model was on average, and how often it was right."""
+
+    low: float
+    high: float
+    n: int
+    confidence: float
+    accuracy: float
+
+
 class EpochRow(TypedDict):
     """One epoch of one repeat: losses in nats, accuracies between 0 and 1, null where there is nothing to score."""
 
@@ -95,9 +118,12 @@ class CellResult(TypedDict):
         segment_duration_s: Length of a segment, in seconds.
         summary: Metrics over repeats.
         repeats: Metrics of each repeat.
+        genre_repeats: Precision, recall and F1 of each genre in each repeat.
         history: Metrics of each epoch.
         confusion: For the units ``segment`` and ``track``, counts on the test split summed over repeats: rows are
             true genres, columns predicted ones.
+        reliability: For the units ``segment`` and ``track``, the bins of the reliability diagram, on the test split of
+            all repeats.
         leaks: Tracks, files, audio, recordings, artists and albums found on both sides of a split.
         cost: Training and inference time.
         precision: Number format of training, for example ``float32``.
@@ -120,8 +146,10 @@ class CellResult(TypedDict):
     segment_duration_s: float
     summary: list[SummaryRow]
     repeats: list[RepeatRow]
+    genre_repeats: list[GenreRow]
     history: list[EpochRow]
     confusion: dict[str, list[list[int]]]
+    reliability: dict[str, list[ReliabilityRow]]
     leaks: dict[str, int]
     cost: Cost
     precision: str
@@ -147,6 +175,9 @@ LEADERBOARD_COLUMNS: Mapping[str, str] = {
     "track_accuracy_interval": "string",
     "track_balanced_accuracy_mean": "float64",
     "track_macro_f1_mean": "float64",
+    "track_top_2_accuracy_mean": "float64",
+    "track_log_loss_mean": "float64",
+    "track_ece_mean": "float64",
     "segment_accuracy_mean": "float64",
     "chance_largest_class": "float64",
     "chance_uniform": "float64",
@@ -272,6 +303,23 @@ def confusion_counts(result: CellResult, unit: str) -> np.ndarray[Any, np.dtype[
             f"{counts.shape}. Evaluate the cell again."
         )
     return counts
+
+
+def genre_means(result: CellResult, *, unit: str = "track", split: str = "test") -> pd.DataFrame:
+    """Average each genre's precision, recall and F1 over the repeats in which they are defined.
+
+    Args:
+        result: The cell's result.
+        unit: ``segment`` or ``track``.
+        split: ``validation`` or ``test``.
+
+    Returns:
+        ``precision``, ``recall`` and ``f1`` by genre, in the result's order; NaN where no repeat defines them.
+    """
+    rows = pd.DataFrame(result["genre_repeats"])
+    chosen = rows[(rows["unit"] == unit) & (rows["split"] == split)]
+    numbers = chosen.astype(dict.fromkeys(("precision", "recall", "f1"), "float64")).groupby("genre")
+    return numbers[["precision", "recall", "f1"]].mean().reindex(result["genres"])
 
 
 def chance_levels(result: CellResult) -> tuple[float, float]:
@@ -466,8 +514,10 @@ def _row(result: CellResult) -> dict[str, Any]:
         "n_repeats": result["n_repeats"],
         **{f"track_accuracy_{key}": number(accuracy[key]) for key in ("mean", "sd", "ci_low", "ci_high")},
         "track_accuracy_interval": accuracy["interval"],
-        "track_balanced_accuracy_mean": number(summary_row(result, unit="track", metric="balanced_accuracy")["mean"]),
-        "track_macro_f1_mean": number(summary_row(result, unit="track", metric="macro_f1")["mean"]),
+        **{
+            f"track_{metric}_mean": number(summary_row(result, unit="track", metric=metric)["mean"])
+            for metric in ("balanced_accuracy", "macro_f1", "top_2_accuracy", "log_loss", "ece")
+        },
         "segment_accuracy_mean": number(summary_row(result, unit="segment", metric="accuracy")["mean"]),
         "chance_largest_class": largest,
         "chance_uniform": uniform,

@@ -1,4 +1,4 @@
-"""Figures that compare cells: accuracies with their intervals, learning curves, confusion matrices.
+"""Figures that compare cells: accuracies with their intervals, learning curves, calibration, confusion matrices.
 
 The Plotly figures have transparent backgrounds and mid-grey text, so that they are readable on light and dark pages.
 Names that come from data (genres) are escaped, because Plotly reads a subset of HTML.
@@ -171,6 +171,41 @@ def learning_curves(results: Sequence[CellResult], *, looks: Mapping[tuple[str, 
     return figure.update_layout(
         legend={"orientation": "h", "y": -0.22 / len(groups), "yanchor": "top", "x": 0}, updatemenus=[_menu(buttons)]
     )
+
+
+def reliability_diagrams(
+    results: Sequence[CellResult], *, looks: Mapping[tuple[str, str], Style] | None = None
+) -> Figure:
+    """Draw how often tracks are right against how sure the model was of them.
+
+    Args:
+        results: One result a cell.
+        looks: Styles shared with other figures; the results' own by default.
+
+    Returns:
+        One panel for each dataset and protocol, one line a cell: the bins of
+        :func:`~genre_pipeline.evaluation.calibration.reliability` over the test tracks of all repeats, larger marks for
+        more tracks. A calibrated model is on the dotted diagonal, an overconfident one below it.
+
+    Raises:
+        EvaluationError: If there is no result.
+    """
+    groups, looks = by_setting(results), looks or styles(results)
+    figure = _panels(groups, heights=[320] * len(groups), spacing_px=110)
+    named: set[str] = set()
+    for place, group in enumerate(groups.values(), start=1):
+        figure.add_shape(
+            {"type": "line", "x0": 0, "y0": 0, "x1": 100, "y1": 100, "line": {"color": _CHANCE, "dash": "dot"}},
+            row=place,
+            col=1,
+        )
+        for result in group:
+            look = looks[cell_of(result).model, cell_of(result).feature]
+            figure.add_trace(_reliability_trace(result, look, legend=look.label not in named), row=place, col=1)
+            named.add(look.label)
+    figure.update_xaxes({"title": {"text": "mean confidence (%)", **_AXIS_TITLE}, "range": [0, 103]})
+    figure.update_yaxes({"title": {"text": "accuracy (%)", **_AXIS_TITLE}, "range": [-3, 103]})
+    return figure.update_layout(legend={"orientation": "h", "y": -0.22 / len(groups), "yanchor": "top", "x": 0})
 
 
 def confusion_matrices(results: Sequence[CellResult], *, unit: str = "track") -> Figure:
@@ -349,6 +384,29 @@ def _repeats_trace(result: CellResult, label: str, look: Style) -> Any:
         marker={"color": look.colour, "size": 6, "opacity": 0.35},
         meta="repeats",
         hovertemplate="repeat %{customdata[0]}: %{x:.1f} % of %{customdata[1]} tracks<extra></extra>",
+    )
+
+
+def _reliability_trace(result: CellResult, look: Style, *, legend: bool) -> Any:
+    from plotly.graph_objects import Scatter
+
+    bars = result["reliability"]["track"]
+    shares = np.asarray([bar["n"] for bar in bars]) / sum(bar["n"] for bar in bars)
+    return Scatter(
+        x=[100 * bar["confidence"] for bar in bars],
+        y=[100 * bar["accuracy"] for bar in bars],
+        customdata=[[bar["n"]] for bar in bars],
+        mode="lines+markers",
+        name=_escaped(look.label),
+        legendgroup=look.label,
+        showlegend=legend,
+        line={"color": look.colour, "dash": look.dash, "width": 1.5},
+        # Areas in proportion to tracks, and none too small to be hit [?].
+        marker={"color": look.colour, "size": (5 + 15 * np.sqrt(shares)).tolist(), "opacity": 0.8},
+        hovertemplate=(
+            f"{_escaped(look.label)}<br>sure by %{{x:.1f}} %, right in %{{y:.1f}} %<br>"
+            "%{customdata[0]} tracks<extra></extra>"
+        ),
     )
 
 

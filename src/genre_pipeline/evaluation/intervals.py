@@ -24,7 +24,9 @@ _COLUMNS = ["repeat", "split", "unit", "metric", "value", "n"]
 _BOUNDS = {
     "accuracy": (0.0, 1.0),
     "balanced_accuracy": (0.0, 1.0),
+    "ece": (0.0, 1.0),
     "macro_f1": (0.0, 1.0),
+    "top_2_accuracy": (0.0, 1.0),
     "log_loss": (0.0, math.inf),
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -10,9 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from genre_pipeline.errors import EvaluationError
+from genre_pipeline.evaluation.calibration import expected_calibration_error, reliability
 from genre_pipeline.registry import suggestion
 
 Unit = Literal["segment", "track"]
+UNITS: tuple[Unit, ...] = ("segment", "track")
 
 # The smallest probability that counts in the log loss: float32 softmax underflows to zero. [D] float32 epsilon
 _MIN_PROBABILITY = float(np.finfo(np.float32).eps)
@@ -62,8 +64,9 @@ def score(predictions: pd.DataFrame, *, genres: Sequence[str]) -> pd.DataFrame:
 
     The metrics: ``accuracy``; ``balanced_accuracy``, the mean recall of the genres that are among the targets;
     ``macro_f1``, the mean F1 of all ``genres``, zero for one that is neither there nor predicted; ``log_loss``, the
-    mean negative natural logarithm of the true genre's probability, which counts as at least the float32 epsilon.
-    scikit-learn computes them.
+    mean negative natural logarithm of the true genre's probability, which counts as at least the float32 epsilon;
+    ``top_2_accuracy``, how often the true genre is among the two most probable ones; ``ece``, the expected calibration
+    error (:func:`~genre_pipeline.evaluation.calibration.expected_calibration_error`).
 
     Args:
         predictions: See :func:`aggregate_to_tracks`.
@@ -84,17 +87,72 @@ def score(predictions: pd.DataFrame, *, genres: Sequence[str]) -> pd.DataFrame:
         >>> scores[(scores["unit"] == "track") & (scores["metric"] == "accuracy")]["value"].tolist()
         [0.5]
     """
-    checked = _checked(predictions, genres)
     rows = [
-        (repeat, split, unit, metric, function(group["genre"].to_numpy(dtype=str), _probabilities(group, genres)), n)
-        for unit, table in (("segment", checked), ("track", aggregate_to_tracks(checked)))
-        for (repeat, split), group in table.groupby(["repeat", "split"], observed=True)
-        for n in [len(group)]
+        (*key, metric, function(targets, probabilities), len(targets))
+        for key, targets, probabilities in _groups(predictions, genres)
         for metric, function in _metrics(genres).items()
     ]
     scores = pd.DataFrame(rows, columns=["repeat", "split", "unit", "metric", "value", "n"])
     scores = scores.astype({"repeat": "int64", "split": "string", "unit": "string", "metric": "string", "n": "int64"})
     return scores.sort_values(["repeat", "split", "unit", "metric"], ignore_index=True)
+
+
+def score_genres(predictions: pd.DataFrame, *, genres: Sequence[str]) -> pd.DataFrame:
+    """Score each genre by itself, for segments and for tracks.
+
+    Args:
+        predictions: See :func:`aggregate_to_tracks`.
+        genres: The genres that the model tells apart, at least two.
+
+    Returns:
+        One row per ``repeat``, ``split``, ``unit`` and ``genre``, sorted by them: ``precision`` (the share of what was
+        taken for the genre that is of it; NaN if nothing was), ``recall`` (the share of the genre that was found; NaN
+        if nothing is of it), ``f1`` (their harmonic mean; NaN if both are), and ``n``, the number of units of it.
+
+    Raises:
+        EvaluationError: See :func:`score`.
+
+    Example:
+        >>> segments = pd.DataFrame({"repeat": 0, "split": "test", "track_id": ["a", "b"], "genre": ["jazz", "rock"],
+        ...                          "segment_id": ["a#000", "b#000"], "p_jazz": [0.9, 0.6], "p_rock": [0.1, 0.4]})
+        >>> jazz = score_genres(segments, genres=["jazz", "rock"]).iloc[0]
+        >>> jazz["genre"], jazz["precision"], jazz["recall"], jazz["n"]
+        ('jazz', 0.5, 1.0, 1)
+    """
+    from sklearn.metrics import precision_recall_fscore_support
+
+    names = np.asarray(genres)
+    tables = []
+    for (repeat, split, unit), targets, probabilities in _groups(predictions, genres):
+        precision, recall, f1, n = precision_recall_fscore_support(
+            targets, names[probabilities.argmax(axis=1)], labels=names, zero_division=np.nan
+        )
+        columns = {"genre": names, "precision": precision, "recall": recall, "f1": f1, "n": n}
+        tables.append(pd.DataFrame({"repeat": repeat, "split": split, "unit": unit, **columns}))
+    scores = pd.concat(tables).astype(
+        {"repeat": "int64", "split": "string", "unit": "string", "genre": "string", "n": "int64"}
+    )
+    return scores.sort_values(["repeat", "split", "unit", "genre"], ignore_index=True)
+
+
+def reliability_of(predictions: pd.DataFrame, *, genres: Sequence[str], unit: Unit) -> pd.DataFrame:
+    """Count how often predictions of about equal confidence are right in the test split, over all repeats.
+
+    Args:
+        predictions: See :func:`aggregate_to_tracks`.
+        genres: The genres that the model tells apart.
+        unit: What is counted.
+
+    Returns:
+        See :func:`~genre_pipeline.evaluation.calibration.reliability`.
+
+    Raises:
+        EvaluationError: See :func:`confusion`.
+    """
+    rows = _test_rows(predictions, genres, unit)
+    probabilities = _probabilities(rows, genres)
+    correct = _correct(rows["genre"].to_numpy(dtype=str), probabilities, genres)
+    return reliability(probabilities.max(axis=1), correct)
 
 
 def confusion(predictions: pd.DataFrame, *, genres: Sequence[str], unit: Unit) -> NDArray[np.int64]:
@@ -119,15 +177,38 @@ def confusion(predictions: pd.DataFrame, *, genres: Sequence[str], unit: Unit) -
     """
     from sklearn.metrics import confusion_matrix
 
+    rows = _test_rows(predictions, genres, unit)
+    predicted = np.asarray(genres)[_probabilities(rows, genres).argmax(axis=1)]
+    matrix: NDArray[np.int64] = confusion_matrix(rows["genre"].to_numpy(dtype=str), predicted, labels=list(genres))
+    return matrix
+
+
+def _groups(
+    predictions: pd.DataFrame, genres: Sequence[str]
+) -> Iterator[tuple[tuple[int, str, Unit], NDArray[np.str_], NDArray[np.float64]]]:
+    """Yield repeat, split and unit with the targets and probabilities that belong to them."""
+    checked = _checked(predictions, genres)
+    tables: dict[Unit, pd.DataFrame] = {"segment": checked, "track": aggregate_to_tracks(checked)}
+    for unit, table in tables.items():
+        for (repeat, split), group in table.groupby(["repeat", "split"], observed=True):
+            yield (
+                (int(str(repeat)), str(split), unit),
+                group["genre"].to_numpy(dtype=str),
+                _probabilities(group, genres),
+            )
+
+
+def _test_rows(predictions: pd.DataFrame, genres: Sequence[str], unit: Unit) -> pd.DataFrame:
     checked = _checked(predictions, genres)
     test = checked[checked["split"] == "test"]
     if test.empty:
         found = ", ".join(sorted(set(checked["split"])))
         raise EvaluationError(f"The predictions have no 'test' split to count, only: {found}. Predict the test tracks.")
-    rows = test if unit == "segment" else aggregate_to_tracks(test)
-    predicted = np.asarray(genres)[_probabilities(rows, genres).argmax(axis=1)]
-    matrix: NDArray[np.int64] = confusion_matrix(rows["genre"].to_numpy(dtype=str), predicted, labels=list(genres))
-    return matrix
+    return test if unit == "segment" else aggregate_to_tracks(test)
+
+
+def _correct(targets: NDArray[np.str_], probabilities: NDArray[np.float64], genres: Sequence[str]) -> NDArray[np.bool_]:
+    return np.asarray(np.asarray(genres)[probabilities.argmax(axis=1)] == targets)
 
 
 def _metrics(genres: Sequence[str]) -> dict[str, Callable[[NDArray[np.str_], NDArray[np.float64]], float]]:
@@ -153,11 +234,21 @@ def _metrics(genres: Sequence[str]) -> dict[str, Callable[[NDArray[np.str_], NDA
         clipped = np.maximum(probabilities[:, order], _MIN_PROBABILITY)
         return float(log_loss(targets, clipped / clipped.sum(axis=1, keepdims=True), labels=names[order]))
 
+    def top_2_accuracy(targets: NDArray[np.str_], probabilities: NDArray[np.float64]) -> float:
+        # top_k_accuracy_score gives the same number, but refuses two genres, and takes the last of equal ones.
+        best = names[np.argsort(-probabilities, axis=1, kind="stable")[:, :2]]
+        return float((best == targets[:, None]).any(axis=1).mean())
+
+    def ece(targets: NDArray[np.str_], probabilities: NDArray[np.float64]) -> float:
+        return expected_calibration_error(probabilities.max(axis=1), _correct(targets, probabilities, genres))
+
     return {
         "accuracy": accuracy,
         "balanced_accuracy": balanced_accuracy,
+        "ece": ece,
         "log_loss": clipped_log_loss,
         "macro_f1": macro_f1,
+        "top_2_accuracy": top_2_accuracy,
     }
 
 

@@ -25,6 +25,7 @@ from genre_pipeline.evaluation.comparison import (
     count,
     dataset_name,
     duration,
+    genre_means,
     interval,
     leaderboard,
     mean_and_sd,
@@ -229,6 +230,8 @@ def build_report(
             for setting, group in groups.items()
             if (trained := [result for result in group if result["history"]])
         ],
+        reliability_figures=[_reliability_view(setting, group, looks) for setting, group in groups.items()],
+        genre_tables=[_genre_table(group, looks) for group in groups.values()],
         confusion_figures=[_confusion_view(groups, unit) for unit in ("track", "segment")],
         datasets=[_dataset_view(report) for report in datasets],
         splits=_splits_table(splits),
@@ -355,6 +358,8 @@ def _leaderboard_table(frame: pd.DataFrame, confidence: str) -> Table:
         Column(f"{confidence} interval (%)", numeric=True),
         Column("Balanced acc. (%)", numeric=True),
         Column("Macro-F1 (%)", numeric=True),
+        Column("Top-2 (%)", numeric=True),
+        Column("Calibration error (points)", numeric=True),
         Column("Segment acc. (%)", numeric=True),
         Column("Chance (%)", numeric=True),
         Column("Mean over"),
@@ -363,15 +368,18 @@ def _leaderboard_table(frame: pd.DataFrame, confidence: str) -> Table:
     ]
     rows = [_leaderboard_row(row) for row in frame.to_dict("records")]
     caption = (
-        "Test split. Accuracy, its interval, balanced accuracy and macro-F1 are of tracks. ± is the standard deviation "
-        "over repeats; chance is always answering the largest genre; training time is the sum over repeats."
+        "Test split. All but the segment accuracy is of tracks. ± is the standard deviation over repeats; top-2: the "
+        "true genre is among the two most probable ones; calibration error: how far confidence and accuracy are apart "
+        "(expected calibration error, 15 bins); chance is always answering the largest genre; training time is the sum "
+        "over repeats."
     )
     return Table(caption, columns, rows)
 
 
 def _leaderboard_row(row: Mapping[Any, Any]) -> list[Entry]:
     mean, low, high = (row[f"track_accuracy_{key}"] for key in ("mean", "ci_low", "ci_high"))
-    shares = ("track_balanced_accuracy_mean", "track_macro_f1_mean", "segment_accuracy_mean", "chance_largest_class")
+    metrics = ("balanced_accuracy", "macro_f1", "top_2_accuracy", "ece")
+    shares = (*(f"track_{metric}_mean" for metric in metrics), "segment_accuracy_mean", "chance_largest_class")
     return [
         Entry(row["model"], badge="LEAKY" if row["leaky"] else ""),
         Entry(part_name(row["dataset"], row["subset"])),
@@ -460,6 +468,49 @@ def _curves_caption(group: Sequence[CellResult], quantity: figures.Quantity, loo
     if not endings:
         return f"{quantity.title}: not recorded."
     return f"{quantity.title}, mean over repeats: {_enumerated(endings)}."
+
+
+def _reliability_view(setting: tuple[str, str], group: Sequence[CellResult], looks: Looks) -> FigureView:
+    errors = []
+    for result in group:
+        bars = result["reliability"]["track"]
+        sure = sum(bar["n"] * bar["confidence"] for bar in bars) / sum(bar["n"] for bar in bars)
+        ece = number(summary_row(result, unit="track", metric="ece")["mean"])
+        errors.append(f"{_name(result, looks)} {percent(ece)} (sure by {percent(sure)}{_PERCENT} on average)")
+    return _view(
+        figures.reliability_diagrams(group, looks=looks),
+        key=f"reliability-{'-'.join(setting)}",
+        title=_setting(group),
+        captions=f"Expected calibration error in points, mean over repeats: {_enumerated(errors)}.",
+        height=380,
+    )
+
+
+def _genre_table(group: Sequence[CellResult], looks: Looks) -> Table:
+    genres = sorted({genre for result in group for genre in result["genres"]})
+    rows = []
+    for result in group:
+        means = genre_means(result).reindex(genres)
+        entries = [
+            Entry(
+                _NONE
+                if means.loc[genre].isna().all()
+                else " / ".join(_whole(share) for share in means.loc[genre].to_list()),
+                sort=float(means["f1"][genre]),
+            )
+            for genre in genres
+        ]
+        rows.append([Entry(_name(result, looks), badge="LEAKY" if result["leaky"] else ""), *entries])
+    caption = (
+        f"{_setting(group)}: precision / recall / F1 of the tracks of each genre in %, mean over repeats. Precision is "
+        "the share of what was taken for the genre that is of it, recall the share of the genre that was found. "
+        "Columns sort by F1."
+    )
+    return Table(caption, [Column("Model"), *(Column(genre, numeric=True) for genre in genres)], rows)
+
+
+def _whole(share: float) -> str:
+    return _NONE if math.isnan(share) else f"{100 * share:.0f}"
 
 
 def _confusion_view(groups: Mapping[tuple[str, str], Sequence[CellResult]], unit: str) -> FigureView:

@@ -14,7 +14,12 @@ from plotly.graph_objects import Figure
 
 from genre_pipeline.blocks import parse_block
 from genre_pipeline.evaluation.comparison import CellResult, leaderboard
-from genre_pipeline.evaluation.figures import accuracy_comparison, confusion_matrices, learning_curves
+from genre_pipeline.evaluation.figures import (
+    accuracy_comparison,
+    confusion_matrices,
+    learning_curves,
+    reliability_diagrams,
+)
 from genre_pipeline.evaluation.report import build_markdown, build_report
 from genre_pipeline.experiment import EvaluationBlock
 from genre_pipeline.tracking import current_tracker
@@ -64,17 +69,22 @@ def rank_cells(*summaries: dict[str, Any]) -> pd.DataFrame:
     return leaderboard(_results(summaries))
 
 
-def draw_comparison(*summaries: dict[str, Any]) -> tuple[Figure, Figure, Figure]:
+def draw_comparison(*summaries: dict[str, Any]) -> tuple[Figure, Figure, Figure, Figure]:
     """Draw the cells side by side.
 
     Args:
         *summaries: What was found on each dataset.
 
     Returns:
-        Accuracies with their intervals, learning curves, confusion matrices.
+        Accuracies with their intervals, learning curves, confusion matrices, reliability diagrams.
     """
     results = _results(summaries)
-    return accuracy_comparison(results), learning_curves(results), confusion_matrices(results)
+    return (
+        accuracy_comparison(results),
+        learning_curves(results),
+        confusion_matrices(results),
+        reliability_diagrams(results),
+    )
 
 
 def write_report(experiment: dict[str, Any], evaluation: dict[str, Any], *summaries: dict[str, Any]) -> tuple[str, str]:

@@ -61,7 +61,7 @@ def _compare(experiment: Experiment) -> Pipeline:
         Node(
             draw_comparison,
             inputs=summaries,
-            outputs=["accuracy_comparison", "learning_curves", "confusion_matrices"],
+            outputs=["accuracy_comparison", "learning_curves", "confusion_matrices", "reliability_diagrams"],
             name="draw_comparison",
             tags="compare",
         ),

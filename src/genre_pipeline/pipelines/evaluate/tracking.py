@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 import pandas as pd
 
 from genre_pipeline.evaluation.cell import metric_values
-from genre_pipeline.evaluation.comparison import CellResult
+from genre_pipeline.evaluation.comparison import CellResult, genre_means
 from genre_pipeline.evaluation.figures import confusion_figure
+from genre_pipeline.evaluation.metrics import UNITS
 from genre_pipeline.tracking import CellRun
 from genre_pipeline.training import Checkpoint
 
@@ -52,6 +54,7 @@ def log_evaluation(run: CellRun, result: CellResult, checkpoints: Sequence[Check
         run.log_repeat(repeat, metric_values(rows, value="value"), {**of_split, "seed": checkpoint.card.seed})
     for statistic, suffix in _STATISTICS.items():
         run.log_metrics(metric_values(result["summary"], value=statistic, suffix=suffix))
+    run.log_metrics(_genre_metrics(result))
     run.log_metrics(
         {
             "cost/n_parameters": result["n_parameters"] if result["n_parameters"] is not None else math.nan,
@@ -74,3 +77,14 @@ def log_evaluation(run: CellRun, result: CellResult, checkpoints: Sequence[Check
     served = checkpoints[_SERVED_REPEAT]
     run.log_model(served.folder, result["genres"], fingerprint=served.fingerprint)
     run.finish()
+
+
+def _genre_metrics(result: CellResult) -> dict[str, float]:
+    """Name the test metrics of each genre: ``test_track_f1/jazz``."""
+    return {
+        # What MLflow does not take in a key.
+        f"test_{unit}_{metric}/{re.sub(r'[^a-zA-Z0-9_. -]', '_', str(genre))}": float(value)
+        for unit in UNITS
+        for metric, by_genre in genre_means(result, unit=unit).items()
+        for genre, value in by_genre.items()
+    }
