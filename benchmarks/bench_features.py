@@ -28,7 +28,7 @@ from genre_pipeline.features import FEATURES
 from genre_pipeline.features.backends import Workers
 from genre_pipeline.features.extraction import SHARD_SIZE, Target, extract_together
 from genre_pipeline.features.segments import segment_tracks
-from genre_pipeline.features.store import FeatureStore
+from genre_pipeline.features.store import FeatureStore, StoredTrack
 
 SAMPLE_RATE = 22050
 CPUS = sorted(os.sched_getaffinity(0))
@@ -259,12 +259,43 @@ def measure_memory(work: Path, n_tracks: int, duration_s: float) -> None:
     print(f"| one mix of 2 hours, 44.1 kHz stereo | {peak:.0f} |", flush=True)
 
 
+def measure_backends(work: Path, n_tracks: int, duration_s: float) -> None:
+    """What each backend takes to begin, and what is left to the process that asks: the bound of a cluster."""
+    tracks = write_tracks(work / "backends", n_tracks, duration_s, "wav")
+    print("\n| log-mel 2048/1024/128, all | wall s | CPU ms a track in the asking process |\n|---|---|---|")
+    for workers in (Workers("serial"), Workers("threads", 2), Workers("processes", 2), Workers("dask", 2)):
+        start, cpu_start = time.perf_counter(), time.process_time()
+        our_way(tracks, work / "backends", work / "store", ["log_mel_1024"], workers)
+        wall_s, cpu_s = time.perf_counter() - start, time.process_time() - cpu_start
+        print(f"| {workers.backend} | {wall_s:.1f} | {1000 * cpu_s / n_tracks:.2g} |", flush=True)
+
+
+def measure_index(work: Path) -> None:
+    """What a store of all of FMA costs beside its frames: an index of 106,574 tracks."""
+    n = 106_574
+    block = BLOCKS["mfcc"]
+    spec = FEATURES[block.kind]
+    store = FeatureStore.create(work / "indexed", spec, block)
+    frames = work / "shard.frames"
+    frames.write_bytes(bytes(4 * spec.n_bins(block) * n))
+    index = [StoredTrack(f"{number:06d}", f"{number * 2654435761 % 2**64:032x}", 1, 0) for number in range(n)]
+    print("\n| index of 106,574 tracks | CPU s |\n|---|---|")
+    for name, job in {
+        "append and write": lambda: store.append_files([(frames, index)]),
+        "open": lambda: FeatureStore.open(store.folder),
+        "adopt": lambda: store.adopt(store.index),
+    }.items():
+        start = time.process_time()
+        job()
+        print(f"| {name} | {time.process_time() - start:.2f} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--n-tracks", type=int, default=64)
     parser.add_argument("--duration-s", type=float, default=30.0)
     parser.add_argument("--n-rounds", type=int, default=5)
-    parser.add_argument("--only", choices=["extraction", "features", "gathering", "memory"])
+    parser.add_argument("--only", choices=["extraction", "features", "gathering", "memory", "backends", "index"])
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     n_tracks, duration_s, n_rounds = arguments.n_tracks, arguments.duration_s, arguments.n_rounds
@@ -276,6 +307,8 @@ def main() -> None:
             "features": lambda: compare_features(duration_s, n_rounds),
             "gathering": lambda: compare_gathering(work, n_tracks, duration_s, n_rounds),
             "memory": lambda: measure_memory(work, n_tracks, duration_s),
+            "backends": lambda: measure_backends(work, n_tracks, duration_s),
+            "index": lambda: measure_index(work),
         }
         for part in [arguments.only] if arguments.only else parts:
             parts[part]()
