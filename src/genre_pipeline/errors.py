@@ -46,6 +46,10 @@ class TrainingError(GenrePipelineError):
     """Training cannot start or cannot go on (for example a loss that is not finite)."""
 
 
+class RepeatFailedError(TrainingError):
+    """The training of one repeat cannot go on; those of other repeats and cells may."""
+
+
 class EvaluationError(GenrePipelineError):
     """Predictions cannot be scored."""
 

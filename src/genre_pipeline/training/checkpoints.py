@@ -69,7 +69,8 @@ class CheckpointCard(Block):
         selected_epoch: Epoch whose weights were kept.
         precision: Number type of the forward pass in training.
         device: Type of the device it was trained on.
-        training_s: Time of the training, in seconds.
+        micro_batch_size: Segments whose activations were in memory at once in training; none for estimators.
+        training_s: Time of all epochs, in seconds, those of interrupted attempts too.
         inputs: Fingerprint of the data.
         leaky: Whether the split lets something stand on two sides, so that the scores of its epochs are inflated.
         fingerprint: Fingerprint of everything it depends on.
@@ -92,6 +93,7 @@ class CheckpointCard(Block):
     selected_epoch: int
     precision: str
     device: str
+    micro_batch_size: int | None
     training_s: float
     inputs: str
     leaky: bool
@@ -238,6 +240,8 @@ def write_checkpoint(folder: Path, fitted: Fitted, description: Mapping[str, Any
         "selected_epoch": fitted.selected_epoch,
         "precision": fitted.precision,
         "device": fitted.device,
+        "micro_batch_size": fitted.micro_batch_size,
+        "training_s": fitted.training_s,
         "versions": library_versions(),
         "checksums": {name: _checksum(content) for name, content in files.items()},
     }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 from genre_pipeline.errors import ConfigError
 from genre_pipeline.models import GenreNetwork
@@ -87,6 +88,33 @@ def reproducible(seed: int, device: torch.device, n_threads: int | None = None) 
             yield
     finally:
         torch.set_num_threads(before)
+
+
+def random_state(device: torch.device) -> dict[str, Tensor]:
+    """Return the state of torch's global generators on the CPU and on a device, by kind of device."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    if device.type == "mps":
+        states["mps"] = torch.mps.get_rng_state()
+    return states
+
+
+def set_random_state(states: Mapping[str, Tensor], device: torch.device) -> None:
+    """Go back to what :func:`random_state` returned."""
+    torch.set_rng_state(states["cpu"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], device)
+    if device.type == "mps":
+        torch.mps.set_rng_state(states["mps"])
+
+
+def free_memory(device: torch.device) -> None:
+    """Give memory that no tensor uses back to a device."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    if device.type == "mps":
+        torch.mps.empty_cache()
 
 
 def _has_cuda() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -29,6 +30,8 @@ class EpochRecord:
         learning_rate: The optimiser's step size; zero for estimators, which take no steps.
         seconds: Time the epoch took.
         seconds_left: Estimate of the time until the last planned epoch.
+        gradient_norm: Mean over the steps of the gradient's L2 norm, without coupled weight decay; not a number for
+            estimators.
     """
 
     epoch: int
@@ -40,6 +43,7 @@ class EpochRecord:
     learning_rate: float
     seconds: float
     seconds_left: float
+    gradient_norm: float = math.nan
 
 
 EpochCallback = Callable[[EpochRecord], None]

@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
+import copy
+import logging
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, cast
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, optim
+from torch import Tensor, nn, optim
 from torch.nn import functional
 
-from genre_pipeline.errors import TrainingError
+from genre_pipeline.errors import RepeatFailedError
 from genre_pipeline.features import FeatureBlock
 from genre_pipeline.models import EstimatorSpec, GenreNetwork, NetworkSpec
 from genre_pipeline.training.augmentation import augment, mix
-from genre_pipeline.training.devices import choose_device, choose_precision, place, reproducible
+from genre_pipeline.training.devices import (
+    choose_device,
+    choose_precision,
+    free_memory,
+    place,
+    random_state,
+    reproducible,
+    set_random_state,
+)
+from genre_pipeline.training.divergence import first_not_finite, watched
 from genre_pipeline.training.epochs import EpochCallback, EpochRecord, Selection
 from genre_pipeline.training.optimisers import OPTIMISERS, l2_penalty, parameter_groups
 from genre_pipeline.training.predictors import compute_logits, summarise
 from genre_pipeline.training.recipes import ModelBlock, TrainingBlock
+from genre_pipeline.training.resumption import Resumption, State
 from genre_pipeline.training.schedules import Stalled, make_schedule
 from genre_pipeline.training.segments import Normalisation, SegmentSet, as_tensor
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,17 +75,21 @@ class Fitted:
         model: The network with the selected weights, or the estimator.
         normalisation: How segments are scaled.
         history: One record an epoch.
+        training_s: Time that all epochs took, those of interrupted attempts too.
         selected_epoch: The epoch whose weights were kept.
         device: Type of the device it was computed on.
         precision: Number type of the forward pass in training.
+        micro_batch_size: Segments whose activations are in memory at once in training, at the end.
     """
 
     model: GenreNetwork | BaseEstimator
     normalisation: Normalisation
     history: tuple[EpochRecord, ...]
+    training_s: float
     selected_epoch: int
     device: str
     precision: str
+    micro_batch_size: int | None = None
 
 
 class _Data(NamedTuple):
@@ -83,39 +103,52 @@ class _Data(NamedTuple):
         return cls(as_tensor(segments.features).to(device), torch.tensor(segments.targets, device=device))
 
 
-def fit(task: Task, tell: EpochCallback) -> Fitted:
+def fit(task: Task, tell: EpochCallback, resumption: Resumption | None = None) -> Fitted:
     """Fit a network or an estimator.
 
     Args:
         task: What is to be fitted.
-        tell: Called after each epoch.
+        tell: Called after each epoch, also after those of an earlier attempt that was interrupted.
+        resumption: Keeps a network's state from epoch to epoch, and gives back that of an earlier attempt.
 
     Returns:
         The trained model with its history.
 
     Raises:
         ConfigError: If the architecture does not fit the feature, or the device is not there.
-        TrainingError: If the loss stops being finite, or there are too few segments.
+        RepeatFailedError: If a loss stops being finite, or memory is not enough.
     """
     spec = task.model.spec
-    return _fit_network(task, spec, tell) if isinstance(spec, NetworkSpec) else _fit_estimator(task, spec, tell)
+    if isinstance(spec, NetworkSpec):
+        return _fit_network(task, spec, tell, resumption)
+    return _fit_estimator(task, spec, tell)
 
 
-def _fit_network(task: Task, spec: NetworkSpec, tell: EpochCallback) -> Fitted:
+def _fit_network(task: Task, spec: NetworkSpec, tell: EpochCallback, resumption: Resumption | None) -> Fitted:
     recipe = task.model.training
     device = choose_device(recipe.device)
     with reproducible(task.seed, device, recipe.n_threads):
         network = spec.build(task.model.architecture, task.train.shape, task.n_classes)
         loop = _Loop(task, place(network, device), device)
-        history, selected_epoch = loop.run(tell)
+        history, selected_epoch = loop.run(tell, resumption)
     return Fitted(
         model=loop.network,
         normalisation=loop.normalisation,
         history=history,
+        training_s=loop.spent_s,
         selected_epoch=selected_epoch,
         device=device.type,
         precision=str(loop.precision).removeprefix("torch."),
+        micro_batch_size=loop.micro_batch_size,
     )
+
+
+class _Learned(NamedTuple):
+    """What a pass over the training split brought."""
+
+    loss: float
+    accuracy: float
+    gradient_norm: float
 
 
 class _Loop:
@@ -130,7 +163,6 @@ class _Loop:
         self.train = _Data.on(device, task.train)
         self.validation = _Data.on(device, task.validation)
         self.normalisation = Normalisation.fit(task.feature.normalisation, self.train.features)
-        self.started = time.perf_counter()
         self.order = torch.Generator().manual_seed(task.seed)
         kind = OPTIMISERS[self.recipe.optimiser]
         self.has_penalty = kind.is_decoupled
@@ -143,20 +175,28 @@ class _Loop:
             multiply = optim.swa_utils.get_ema_multi_avg_fn(self.recipe.ema_decay)  # type: ignore[no-untyped-call]
             # Normalisation's running statistics are averaged too: they belong to the averaged weights.
             self.average = optim.swa_utils.AveragedModel(network, multi_avg_fn=multiply, use_buffers=True)
+        self.batch_size = min(self.recipe.batch_size, len(task.train))
+        self.micro_batch_size = min(self.recipe.micro_batch_size or self.batch_size, self.batch_size)
         self.n_steps = 0
         self.n_planned_steps = self.recipe.max_epochs * -(-len(task.train) // self.recipe.batch_size)
+        self.spent_s = 0.0
 
-    def run(self, tell: EpochCallback) -> tuple[tuple[EpochRecord, ...], int]:
+    def run(self, tell: EpochCallback, resumption: Resumption | None = None) -> tuple[tuple[EpochRecord, ...], int]:
         """Train, leave the selected weights in the network, and return the history and the selected epoch."""
         selection = Selection(self.recipe.patience)
         stopping = self.recipe.stopping
         stalled = None if stopping is None else Stalled(stopping)
         history: list[EpochRecord] = []
-        kept: dict[str, Tensor] = {}
+        earlier, kept = self.resumed(resumption)
         for epoch in range(1, self.recipe.max_epochs + 1):
-            history.append(self.run_epoch(epoch))
-            if selection.update(history[-1]) and self.recipe.selection == "best_validation":
+            # Epochs of an earlier attempt are gone through like any other, which brings all counters where they were.
+            is_new = epoch > len(earlier)
+            history.append(self.run_epoch(epoch) if is_new else earlier[epoch - 1])
+            is_best = selection.update(history[-1])
+            if is_new and is_best and self.recipe.selection == "best_validation":
                 kept = _copied(self.trained)
+            if is_new and resumption is not None:
+                resumption.keep(partial(self.unfinished, history, kept))
             tell(history[-1])
             self.schedule.after_epoch(history[-1])
             if selection.is_exhausted or (stalled is not None and stalled.after(history[-1])):
@@ -165,65 +205,125 @@ class _Loop:
         self.network.eval()
         return tuple(history), selection.best.epoch if kept else history[-1].epoch
 
+    def unfinished(self, history: Sequence[EpochRecord], kept: dict[str, Tensor]) -> State:
+        """Return what :meth:`resumed` goes on from."""
+        return {"loop": self.state(), "kept": kept, "history": [asdict(record) for record in history]}
+
+    def resumed(self, resumption: Resumption | None) -> tuple[list[EpochRecord], dict[str, Tensor]]:
+        """Go on from an earlier attempt; return its epochs and the weights it had selected."""
+        found = None if resumption is None else resumption.recall()
+        if found is None:
+            return [], {}
+        self.restore(found["loop"])
+        self.micro_batch_size = found["loop"]["micro_batch_size"]
+        earlier = [EpochRecord(**each) for each in found["history"]]
+        self.spent_s = sum(each.seconds for each in earlier)
+        logger.info("%s: going on after epoch %d, where it was interrupted", self.task.label, len(earlier))
+        return earlier, found["kept"]
+
     def run_epoch(self, epoch: int) -> EpochRecord:
         """Train on every segment once, then look at the validation split."""
         started = time.perf_counter()
-        train_loss, train_accuracy = self.train_epoch(epoch)
-        validation_loss, validation_accuracy = self.validate(epoch)
-        now = time.perf_counter()
+        before = copy.deepcopy(self.state())
+        learned = self.train_epoch(epoch, before)
+        validation_loss, validation_accuracy = self.validate()
+        if not np.isfinite(validation_loss):
+            self.diverged(f"the validation loss after epoch {epoch} is {validation_loss}", epoch, before)
+        seconds = time.perf_counter() - started
+        self.spent_s += seconds
         return EpochRecord(
             epoch=epoch,
             n_epochs=self.recipe.max_epochs,
-            train_loss=train_loss,
-            train_accuracy=train_accuracy,
+            train_loss=learned.loss,
+            train_accuracy=learned.accuracy,
             validation_loss=validation_loss,
             validation_accuracy=validation_accuracy,
             learning_rate=float(self.optimiser.param_groups[0]["lr"]),
-            seconds=now - started,
-            seconds_left=(now - self.started) / epoch * (self.recipe.max_epochs - epoch),
+            seconds=seconds,
+            seconds_left=self.spent_s / epoch * (self.recipe.max_epochs - epoch),
+            gradient_norm=learned.gradient_norm,
         )
 
-    def train_epoch(self, epoch: int) -> tuple[float, float]:
-        """Return the mean loss and the accuracy over the epoch's batches."""
-        self.network.train()
-        order = torch.randperm(len(self.train.targets), generator=self.order).to(self.device)
-        batches = torch.split(order, self.recipe.batch_size)
-        results = [self.step(batch, epoch) for batch in batches]
-        # Looking at the numbers once an epoch spares a GPU a halt after each batch.
-        losses = torch.stack([loss for loss, _ in results]).double().cpu()
-        self.check_finite(losses, epoch)
-        sizes = torch.tensor([len(batch) for batch in batches], dtype=torch.float64)
-        n_right = int(torch.stack([right for _, right in results]).sum())
-        return float((losses * sizes).sum() / sizes.sum()), n_right / len(order)
+    def train_epoch(self, epoch: int, before: State) -> _Learned:
+        """Train on every segment once; where memory is not enough for that, in smaller pieces of a batch."""
+        while True:
+            try:
+                return self.one_pass(epoch, before)
+            except torch.OutOfMemoryError as error:
+                reason = str(error).splitlines()[0]
+            # Only here, when the exception no longer holds on to the failed step's tensors.
+            self.shrink(reason)
+            self.restore(before)
 
-    def step(self, batch: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
-        """Change the weights once; return the batch's mean loss and how many segments were right."""
+    def one_pass(self, epoch: int, before: State) -> _Learned:
+        """Train on every segment once."""
+        self.network.train()
+        batches = self.batches()
+        steps = [self.step(batch, epoch) for batch in batches]
+        # Looking at the numbers once an epoch spares a GPU a halt after each batch.
+        losses, n_right, norms = (torch.stack(values).cpu().double() for values in zip(*steps, strict=True))
+        broken = (~losses.isfinite()).nonzero()
+        if len(broken):
+            index = int(broken[0])
+            where = f"the loss of epoch {epoch}, batch {index + 1} of {len(batches)} is {float(losses[index])}"
+            self.diverged(where, epoch, before)
+        sizes = torch.tensor([len(batch) for batch in batches], dtype=torch.float64)
+        n_segments = float(sizes.sum())
+        return _Learned(
+            loss=float((losses * sizes).sum()) / n_segments,
+            accuracy=float(n_right.sum()) / n_segments,
+            gradient_norm=float(norms.mean()),
+        )
+
+    def batches(self) -> tuple[Tensor, ...]:
+        """Draw the order of an epoch, and divide it."""
+        order = torch.randperm(len(self.train.targets), generator=self.order).to(self.device)
+        return torch.split(order, self.recipe.batch_size)
+
+    def step(self, batch: Tensor, epoch: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Change the weights once; return the batch's mean loss, how many segments were right, the gradient's norm."""
         progress = self.n_steps / self.n_planned_steps
         self.network.begin_step(epoch, progress)
         for group in self.optimiser.param_groups:
             group["lr"] = self.schedule.rate_at(progress)
         targets = self.train.targets[batch]
         features = augment(self.normalisation(self.train.features[batch]), self.recipe.augmentation)
-        partners, share = None, 1.0
+        parts = [(targets, 1.0)]
         if self.recipe.augmentation.mixup:
             features, partners, share = mix(features, self.recipe.augmentation.mixup)
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision != torch.float32):
-            logits = self.network.training_logits(features, targets)
-        loss = self.loss(logits, targets)
-        if partners is not None:
-            loss = share * loss + (1.0 - share) * self.loss(logits, targets[partners])
+            parts = [(targets, share), (targets[partners], 1.0 - share)]
         self.optimiser.zero_grad(set_to_none=True)
-        (loss + l2_penalty(self.network) if self.has_penalty else loss).backward()  # type: ignore[no-untyped-call]
+        if self.has_penalty and isinstance(penalty := l2_penalty(self.network), Tensor):
+            penalty.backward()  # type: ignore[no-untyped-call]
+        loss, n_right = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
+        for piece in _pieces(len(batch), self.micro_batch_size):
+            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision != torch.float32):
+                logits = self.network.training_logits(features[piece], targets[piece])
+            of_piece = torch.stack([share * self.loss(logits, aims, piece) for aims, share in parts]).sum()
+            of_piece.backward()  # type: ignore[no-untyped-call]
+            loss += of_piece.detach()
+            n_right += (logits.argmax(dim=1) == targets[piece]).sum()
+        gradients = [each.grad for each in self.network.parameters() if each.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
         self.optimiser.step()
         self.n_steps += 1
         if self.average is not None:
             self.average.update_parameters(self.network)
-        return loss.detach(), (logits.argmax(dim=1) == targets).sum()
+        return loss, n_right, norm
 
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Return the batch's mean cross-entropy."""
+    def loss(self, logits: Tensor, targets: Tensor, piece: slice) -> Tensor:
+        """Return what a piece of a batch adds to the batch's mean cross-entropy.
+
+        Args:
+            logits: Logits of the piece.
+            targets: Targets of the whole batch.
+            piece: Where the piece is in the batch.
+        """
         smoothing = self.recipe.label_smoothing
-        return functional.cross_entropy(logits.float(), targets, weight=self.weights, label_smoothing=smoothing)
+        total = functional.cross_entropy(
+            logits.float(), targets[piece], weight=self.weights, label_smoothing=smoothing, reduction="sum"
+        )
+        return total / (len(targets) if self.weights is None else self.weights[targets].sum())
 
     @property
     def trained(self) -> GenreNetwork:
@@ -232,33 +332,85 @@ class _Loop:
             return self.network
         return cast("GenreNetwork", self.average.module)
 
-    def validate(self, epoch: int) -> tuple[float, float]:
+    def validate(self) -> tuple[float, float]:
         """Return the mean loss and the accuracy over the validation split."""
         logits = compute_logits(self.trained, self.normalisation, self.validation.features, self.device)
         loss = float(functional.cross_entropy(logits, self.validation.targets))
-        if not np.isfinite(loss):
-            raise TrainingError(self.diagnosis(f"the validation loss after epoch {epoch} is {loss}"))
-        return loss, float((logits.argmax(dim=1) == self.validation.targets).double().mean())
+        return loss, float((logits.argmax(dim=1) == self.validation.targets).float().mean())
 
-    def check_finite(self, losses: Tensor, epoch: int) -> None:
-        """Raise a :class:`TrainingError` that names the first batch whose loss is not finite."""
-        broken = (~losses.isfinite()).nonzero()
-        if len(broken):
-            index = int(broken[0])
-            where = f"the loss of epoch {epoch}, batch {index + 1} of {len(losses)} is {float(losses[index])}"
-            raise TrainingError(self.diagnosis(where))
+    def state(self) -> State:
+        """Return all that the coming epochs depend on, the history aside; tensors are shared, not copied."""
+        return {
+            "network": self.network.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "order": self.order.get_state(),
+            "random": random_state(self.device),
+            "n_steps": self.n_steps,
+            "micro_batch_size": self.micro_batch_size,
+        }
 
-    def diagnosis(self, what: str) -> str:
-        """Return an error message."""
-        return (
-            f"{self.task.label}: {what}. The training has diverged; lower models.{self.task.model.name}."
-            f"training.learning_rate (now {self.recipe.learning_rate:g}), or set precision to float32 "
-            f"(now {str(self.precision).removeprefix('torch.')})."
+    def restore(self, state: State) -> None:
+        """Go back to a state, but for the size of the micro-batches."""
+        state = copy.deepcopy(state)
+        self.network.load_state_dict(state["network"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.order.set_state(state["order"])
+        set_random_state(state["random"], self.device)
+        self.n_steps = state["n_steps"]
+
+    def shrink(self, reason: str) -> None:
+        """Halve the micro-batches after memory was not enough."""
+        self.optimiser.zero_grad(set_to_none=True)
+        free_memory(self.device)
+        if self.micro_batch_size == 1:
+            raise RepeatFailedError(
+                f"{self.task.label}: {self.device.type} has not enough memory for a single segment ({reason}). Train "
+                f"it elsewhere (models.{self.task.model.name}.training.device), or free some memory."
+            )
+        self.micro_batch_size = -(-self.micro_batch_size // 2)
+        logger.warning(
+            "%s: out of memory (%s). The epoch begins again with micro-batches of %d, whose gradients are summed up to "
+            "batches of %d.",
+            *(self.task.label, reason, self.micro_batch_size, self.batch_size),
         )
+
+    def diverged(self, what: str, epoch: int, before: State) -> NoReturn:
+        """Raise an error that says where the numbers went wrong, which going through the epoch again shows."""
+        raise RepeatFailedError(
+            f"{self.task.label}: {what}. First not finite: {self.first_fault(epoch, before)}. The training has "
+            f"diverged; lower models.{self.task.model.name}.training.learning_rate (now "
+            f"{self.recipe.learning_rate:g}), or set precision to float32 (now "
+            f"{str(self.precision).removeprefix('torch.')})."
+        )
+
+    def first_fault(self, epoch: int, before: State) -> str:
+        """Go through an epoch again, looking at every layer, and return what is the first not to be finite."""
+        self.restore(before)
+        self.network.train()
+        batches = self.batches()
+        with watched(self.network) as seen:
+            for number, batch in enumerate(batches, start=1):
+                loss, *_ = self.step(batch, epoch)
+                fault = next(iter(seen), None) or first_not_finite(self.network, loss)
+                if fault is not None:
+                    return f"{fault}, in batch {number} of {len(batches)}"
+        with watched(self.trained) as seen:
+            self.validate()
+        return f"{seen[0]}, in the validation" if seen else "nothing, in a second try"
 
 
 def _copied(network: GenreNetwork) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+
+
+def _pieces(n: int, size: int) -> Iterator[slice]:
+    """Divide a batch of ``n`` segments into pieces of at most a size, alike in length."""
+    n_pieces = -(-n // size)
+    edges = [n * piece // n_pieces for piece in range(n_pieces + 1)]
+    return map(slice, edges[:-1], edges[1:])
 
 
 def _class_weights(recipe: TrainingBlock, targets: Tensor, n_classes: int) -> Tensor | None:
@@ -290,7 +442,9 @@ def _fit_estimator(task: Task, spec: EstimatorSpec, tell: EpochCallback) -> Fitt
         seconds_left=0.0,
     )
     tell(record)
-    return Fitted(estimator, normalisation, (record,), selected_epoch=1, device="cpu", precision="float32")
+    return Fitted(
+        estimator, normalisation, (record,), record.seconds, selected_epoch=1, device="cpu", precision="float32"
+    )
 
 
 def _score(probabilities: NDArray[np.float64], targets: NDArray[np.int64]) -> tuple[float, float]:

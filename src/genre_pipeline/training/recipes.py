@@ -16,6 +16,9 @@ from genre_pipeline.training.augmentation import AugmentationBlock
 from genre_pipeline.training.optimisers import OPTIMISERS
 from genre_pipeline.training.schedules import ScheduleBlock, StoppingBlock
 
+# What says where and how safely a training is computed, and not what comes out.
+_PLACE = frozenset({"device", "n_threads", "resume_interval_s"})
+
 
 class TrainingBlock(Block):
     """How a network is trained. Classical estimators are fitted in one go and use none of it.
@@ -26,6 +29,9 @@ class TrainingBlock(Block):
         weight_decay: Decay of every parameter, in torch's sense; it comes on top of the L2 penalties that the
             architecture states.
         batch_size: Segments in a step; the last batch of an epoch may be smaller.
+        micro_batch_size: Segments whose activations are in memory at once: a step sums the gradients of as many as the
+            batch has. Batch normalisation then takes its statistics from them and not from the batch. None for the
+            batch; if memory is not enough for it, it is halved until it is.
         max_epochs: Passes over the training split.
         selection: Which epoch's weights are kept: ``best_validation`` (highest validation accuracy; among equals the
             lowest loss) or ``last``.
@@ -41,12 +47,15 @@ class TrainingBlock(Block):
         precision: ``float32``, ``bfloat16`` (mixed), or ``auto``: bfloat16 where the processor has it natively.
         device: ``cpu``, ``cuda``, ``mps``, or ``auto`` for the fastest there is.
         n_threads: Threads on the CPU; none for torch's own choice.
+        resume_interval_s: A killed training loses at most this many seconds and the epoch it was in; 0 to write its
+            state after each epoch.
     """
 
     optimiser: str = "adam"
     learning_rate: float = Field(default=1e-3, gt=0.0)
     weight_decay: float = Field(default=0.0, ge=0.0)
     batch_size: int = Field(default=64, ge=1)
+    micro_batch_size: int | None = Field(default=None, ge=1)
     max_epochs: int = Field(default=50, ge=1)
     selection: Literal["best_validation", "last"] = "best_validation"
     patience: int | None = Field(default=None, ge=1)
@@ -60,6 +69,8 @@ class TrainingBlock(Block):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     n_threads: int | None = Field(default=None, ge=1, le=1024)
+    # [?] Writing takes milliseconds for small networks and less than half a second for large ones.
+    resume_interval_s: float = Field(default=10.0, ge=0.0)
 
     @field_validator("optimiser")
     @classmethod
@@ -70,7 +81,7 @@ class TrainingBlock(Block):
 
     def recipe(self) -> dict[str, Any]:
         """Return what decides the result: everything but the place where it is computed."""
-        return {key: value for key, value in self.dump().items() if key not in {"device", "n_threads"}}
+        return {key: value for key, value in self.dump().items() if key not in _PLACE}
 
 
 class ModelBlock(Block):

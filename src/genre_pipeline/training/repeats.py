@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import CheckpointError, TrainingError
@@ -16,15 +16,19 @@ from genre_pipeline.features import FeatureBlock
 from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.models import EstimatorSpec
 from genre_pipeline.training.checkpoints import Checkpoint, write_checkpoint
+from genre_pipeline.training.devices import choose_device
 from genre_pipeline.training.epochs import EpochCallback, narrated
 from genre_pipeline.training.fitting import Task, fit
 from genre_pipeline.training.recipes import ModelBlock
+from genre_pipeline.training.resumption import Resumption
 from genre_pipeline.training.segments import SegmentSet
 
 logger = logging.getLogger(__name__)
 
 # Raised whenever the same parameters and data would give another model.
-TRAINING_VERSION = 1
+TRAINING_VERSION = 2
+# Raised whenever the state of an unfinished training has another form.
+_STATE_VERSION = 1
 
 
 def train_repeat(
@@ -44,8 +48,8 @@ def train_repeat(
 ) -> Checkpoint:
     """Train one repeat of one cell, unless its checkpoint is there already.
 
-    The same arguments give the same weights and the same curve on the same machine. Nothing is written before the
-    training is over, so that an interruption leaves nothing behind.
+    The same arguments give the same weights and the same curve on the same machine, also if the training was killed
+    and goes on where it was: the state of an unfinished one is in ``<folder>.state``.
 
     Args:
         cell: What is trained.
@@ -66,7 +70,8 @@ def train_repeat(
 
     Raises:
         ConfigError: If the architecture does not fit the feature, or the device is not there.
-        TrainingError: If a split is empty, lacks a genre or does not fit the other, or the loss stops being finite.
+        TrainingError: If a split is empty, lacks a genre or does not fit the other.
+        RepeatFailedError: If a loss stops being finite, or memory is not enough.
         StorageError: If the checkpoint cannot be written.
     """
     label = f"{cell.name}, repeat {repeat}"
@@ -76,11 +81,11 @@ def train_repeat(
         return existing
     train, validation = _gathered(train), _gathered(validation)
     _check_splits(label, genres, train, validation)
-    started = time.perf_counter()
-    n_epochs = 1 if isinstance(model.spec, EstimatorSpec) else model.training.max_epochs
+    resumption = None if isinstance(model.spec, EstimatorSpec) else _resumption(folder, mark, model)
+    n_epochs = 1 if resumption is None else model.training.max_epochs
     logger.info("%s: training on %d segments, validating on %d", label, len(train), len(validation))
     with narrated(label, n_epochs, on_epoch) as tell:
-        fitted = fit(Task(label, model, feature, len(genres), seed, train, validation), tell)
+        fitted = fit(Task(label, model, feature, len(genres), seed, train, validation), tell, resumption)
     description = {
         "cell": cell.name,
         "repeat": repeat,
@@ -92,12 +97,14 @@ def train_repeat(
         "n_frames": train.shape.n_frames,
         "n_train_segments": len(train),
         "n_validation_segments": len(validation),
-        "training_s": time.perf_counter() - started,
         "inputs": inputs,
         "leaky": leaky,
         "fingerprint": mark,
     }
-    return write_checkpoint(folder, fitted, description)
+    checkpoint = write_checkpoint(folder, fitted, description)
+    if resumption is not None:
+        resumption.discard()
+    return checkpoint
 
 
 def training_fingerprint(
@@ -129,6 +136,13 @@ def training_fingerprint(
         training={"scikit-learn": version("scikit-learn")} if is_estimator else model.training.recipe(),
         seed=seed,
     )
+
+
+def _resumption(folder: Path, mark: str, model: ModelBlock) -> Resumption:
+    # On another device, or with another torch, the second part would not continue the first.
+    device = choose_device(model.training.device).type
+    identity = fingerprint("training_state", _STATE_VERSION, training=mark, device=device, torch=torch.__version__)
+    return Resumption(folder.with_name(f"{folder.name}.state"), identity, model.training.resume_interval_s)
 
 
 def _reusable(folder: Path, mark: str, label: str) -> Checkpoint | None:
