@@ -103,3 +103,10 @@ def test_squeeze_weighs_whole_channels():
 def test_too_small_segments_are_refused():
     with pytest.raises(ConfigError, match="at least 8 frames and 2 bins.* 7 frames and 128 bins"):
         build(shape=InputShape(n_bins=128, n_frames=7))
+
+
+def test_groups_have_16_channels_or_as_many_as_divide_theirs():
+    layers = [each for each in build(normalisation="group", growth=8).modules() if isinstance(each, nn.GroupNorm)]
+    assert {each.num_channels // each.num_groups for each in layers} == {8}
+    layers = [each for each in build(normalisation="group").modules() if isinstance(each, nn.GroupNorm)]
+    assert {each.num_channels // each.num_groups for each in layers} == {16}

@@ -13,6 +13,7 @@ parameter counts, [?] said nowhere and chosen here.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import gcd
 from typing import Literal
 
 import torch
@@ -97,7 +98,8 @@ class _Layers:
 
     def norm(self, n_channels: int) -> nn.Module:
         if self.block.normalisation == "group":
-            return nn.GroupNorm(max(1, n_channels // _GROUP_CHANNELS), n_channels, eps=KERAS_NORM_EPS)
+            # Fewer in a group where 16 do not divide the channels, as in cut-down networks.
+            return nn.GroupNorm(n_channels // gcd(n_channels, _GROUP_CHANNELS), n_channels, eps=KERAS_NORM_EPS)
         return nn.BatchNorm2d(n_channels, momentum=self.block.norm_momentum, eps=KERAS_NORM_EPS)
 
     def norm_act(self, n_channels: int) -> list[nn.Module]:
