@@ -130,6 +130,13 @@ class TestDask:
     def test_a_cluster_is_started_where_there_is_no_address(self, distributed, run, child_environment):
         assert run(Workers("dask", 1)) == run(Workers("serial"))
 
+    def test_a_task_that_kills_its_workers_is_one_message(self, distributed, run, child_environment):
+        import dask
+
+        strict = dask.config.set({"distributed.scheduler.allowed-failures": 0})
+        with strict, pytest.raises(ComputeError, match="Several Dask workers were lost at one and the same task"):
+            run(Workers("dask", 1), DYING)
+
     def test_a_scheduler_that_does_not_answer_is_named(self, distributed, run):
         import dask
 

@@ -10,7 +10,7 @@ import torch
 
 from genre_pipeline.audio import io as audio_io
 from genre_pipeline.errors import FeatureError, StoreError
-from genre_pipeline.features import FEATURES
+from genre_pipeline.features import FEATURES, extraction
 from genre_pipeline.features import store as store_module
 from genre_pipeline.features.backends import Workers
 from genre_pipeline.features.extraction import Target, extract, extract_together
@@ -416,12 +416,14 @@ class TestInterruptions:
         assert run(make_tracks(rows)).report["n_extracted"] == 5
         assert contents(tmp_path / "store") == whole
 
-    def test_the_index_is_written_seldom(self, run, rows, make_tracks, monkeypatch):
+    @pytest.mark.parametrize(("n_waiting", "n_commits"), [(256, 1), (2, 3), (1, 5)])
+    def test_the_index_is_written_seldom(self, run, rows, make_tracks, monkeypatch, n_waiting, n_commits):
         commits = []
         original = FeatureStore.append_files
         monkeypatch.setattr(FeatureStore, "append_files", lambda *given: commits.append(given) or original(*given))
-        run(make_tracks(rows), shard_size=1)
-        assert len(commits) == 1
+        monkeypatch.setattr(extraction, "_COMMIT_TRACKS", n_waiting)
+        run(make_tracks(rows), shard_size=1, workers=Workers("serial"))
+        assert len(commits) == n_commits
 
 
 class TestLock:
@@ -442,3 +444,14 @@ class TestLock:
         (tmp_path / ".store.owner").write_text("process 1 on elsewhere")
         run(make_tracks(rows))
         assert not (tmp_path / ".store.owner").exists()
+
+    def test_what_killed_writers_left_is_removed(self, run, rows, make_tracks, tmp_path):
+        folder = run(make_tracks(rows)).store.folder
+        before = contents(folder)
+        (folder / ".index-abcdefgh.parquet").touch()
+        (tmp_path / ".store-abcdefgh").mkdir()
+        (tmp_path / ".store_2-abcdefgh").mkdir()
+        run(make_tracks(rows))
+        assert contents(folder) == before
+        assert not (tmp_path / ".store-abcdefgh").exists()
+        assert (tmp_path / ".store_2-abcdefgh").exists()
