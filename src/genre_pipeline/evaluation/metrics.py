@@ -155,6 +155,24 @@ def reliability_of(predictions: pd.DataFrame, *, genres: Sequence[str], unit: Un
     return reliability(probabilities.max(axis=1), correct)
 
 
+def track_outcomes(predictions: pd.DataFrame, *, genres: Sequence[str]) -> pd.DataFrame:
+    """Say of each test track whether it was told right.
+
+    Args:
+        predictions: See :func:`aggregate_to_tracks`.
+        genres: The genres that the model tells apart.
+
+    Returns:
+        One row per repeat and test track: ``repeat``, ``track_id`` and ``right``.
+
+    Raises:
+        EvaluationError: See :func:`confusion`.
+    """
+    rows = _test_rows(predictions, genres, "track")
+    right = _correct(rows["genre"].to_numpy(dtype=str), _probabilities(rows, genres), genres)
+    return rows[["repeat", "track_id"]].assign(right=right).reset_index(drop=True)
+
+
 def confusion(predictions: pd.DataFrame, *, genres: Sequence[str], unit: Unit) -> NDArray[np.int64]:
     """Count what was taken for what in the test split, over all repeats.
 

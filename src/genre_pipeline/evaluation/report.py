@@ -14,6 +14,7 @@ import pandas as pd
 
 from genre_pipeline.evaluation import figures
 from genre_pipeline.evaluation.comparison import (
+    FAILED_NOTE,
     LEAKY_NOTE,
     CellResult,
     blocks,
@@ -25,6 +26,7 @@ from genre_pipeline.evaluation.comparison import (
     count,
     dataset_name,
     duration,
+    failed_mark,
     genre_means,
     interval,
     leaderboard,
@@ -32,6 +34,7 @@ from genre_pipeline.evaluation.comparison import (
     number,
     part_name,
     percent,
+    scored,
     shown_numbers,
     statistic,
     summary_row,
@@ -220,6 +223,7 @@ def build_report(
         scope=_scope(frame),
         leaky=[_full_name(result) for result in results if result["leaky"]],
         leaky_note=LEAKY_NOTE,
+        failures=_failures(results),
         confidence=f"{100 * confidence:g}{_PERCENT}",
         reading=_reading(results),
         findings=[_finding(group, looks) for group in groups.values()],
@@ -232,7 +236,7 @@ def build_report(
         ],
         reliability_figures=[_reliability_view(setting, group, looks) for setting, group in groups.items()],
         genre_tables=[_genre_table(group, looks) for group in groups.values()],
-        confusion_figures=[_confusion_view(groups, unit) for unit in ("track", "segment")],
+        confusion_figures=[_confusion_view(groups, unit) for unit in ("track", "segment") if groups],
         datasets=[_dataset_view(report) for report in datasets],
         splits=_splits_table(splits),
         leak_examples=_leak_examples(splits),
@@ -261,6 +265,9 @@ def build_markdown(results: Sequence[CellResult]) -> str:
     lines = ["# Leaderboard", "", f"{_scope(frame)} {reading}"]
     if frame["leaky"].any():
         lines += ["", f"**LEAKY. {LEAKY_NOTE}**"]
+    failures = _failures(results)
+    if failures:
+        lines += ["", f"**FAILED: {FAILED_NOTE}**", "", *(f"- {_markdown(each)}" for each in failures)]
     for dataset, protocol, rows in blocks(frame):
         chance = f"always the largest genre: {common(rows['chance_largest_class'].map(percent))} %"
         lines += ["", f"## {_markdown(dataset)} · {_markdown(protocol)}", ""]
@@ -276,11 +283,23 @@ def build_markdown(results: Sequence[CellResult]) -> str:
 
 def _markdown_row(row: Mapping[Any, Any]) -> str:
     entries = [
-        f"**LEAKY** {_markdown(row['model'])}" if row["leaky"] else _markdown(row["model"]),
+        " ".join([*(f"**{mark}**" for mark in _marks(row)), _markdown(row["model"])]),
         _markdown(row["feature"]),
         *shown_numbers(row),
     ]
     return f"| {' | '.join(entries)} |"
+
+
+def _marks(row: Mapping[Any, Any]) -> list[str]:
+    return [mark for mark in ("LEAKY" if row["leaky"] else "", failed_mark(row)) if mark]
+
+
+def _failures(results: Sequence[CellResult]) -> list[str]:
+    return [
+        f"{_full_name(result)}, repeat {failure['repeat']} (seed {failure['seed']}): {failure['reason']}"
+        for result in results
+        for failure in result["failures"]
+    ]
 
 
 def _markdown(text: str) -> str:
@@ -304,7 +323,9 @@ def _enumerated(names: Iterable[str]) -> str:
 
 
 def _reading(results: Sequence[CellResult]) -> str:
-    methods = dict.fromkeys(summary_row(result, unit="track", metric="accuracy")["interval"] for result in results)
+    methods = dict.fromkeys(
+        summary_row(result, unit="track", metric="accuracy")["interval"] for result in scored(results)
+    )
     return "; or ".join(_INTERVALS.get(method, method) for method in methods)
 
 
@@ -381,7 +402,7 @@ def _leaderboard_row(row: Mapping[Any, Any]) -> list[Entry]:
     metrics = ("balanced_accuracy", "macro_f1", "top_2_accuracy", "ece")
     shares = (*(f"track_{metric}_mean" for metric in metrics), "segment_accuracy_mean", "chance_largest_class")
     return [
-        Entry(row["model"], badge="LEAKY" if row["leaky"] else ""),
+        Entry(row["model"], badge=" · ".join(_marks(row))),
         Entry(part_name(row["dataset"], row["subset"])),
         Entry(row["protocol"]),
         Entry(row["feature"]),
@@ -491,14 +512,10 @@ def _genre_table(group: Sequence[CellResult], looks: Looks) -> Table:
     rows = []
     for result in group:
         means = genre_means(result).reindex(genres)
+        rows_of_genre = {genre: [float(means[key][genre]) for key in means] for genre in genres}
         entries = [
-            Entry(
-                _NONE
-                if means.loc[genre].isna().all()
-                else " / ".join(_whole(share) for share in means.loc[genre].to_list()),
-                sort=float(means["f1"][genre]),
-            )
-            for genre in genres
+            Entry(_NONE if all(map(math.isnan, shares)) else " / ".join(map(_whole, shares)), sort=shares[-1])
+            for shares in rows_of_genre.values()
         ]
         rows.append([Entry(_name(result, looks), badge="LEAKY" if result["leaky"] else ""), *entries])
     caption = (
