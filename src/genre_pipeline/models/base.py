@@ -32,7 +32,13 @@ class InputShape:
 
 
 class GenreNetwork(nn.Module, ABC):
-    """Base of the neural networks: segments in, logits out, no softmax inside."""
+    """Base of the neural networks: segments in, logits out, no softmax inside.
+
+    Attributes:
+        n_experts: Number of experts that segments are sent to; 0 for a network without experts.
+    """
+
+    n_experts: int = 0
 
     @abstractmethod
     def forward(self, features: Tensor) -> Tensor:

@@ -62,6 +62,7 @@ class LgNet(GenreNetwork):
         n_inputs = self.trunk.n_outputs
         self.gate = nn.Linear(n_inputs, block.n_experts)
         self.experts = nn.ModuleList(_expert(n_inputs, block.n_hidden, n_classes) for _ in range(block.n_experts))
+        self.n_experts = block.n_experts
         self.n_classes = n_classes
         self._choices: Tensor | None = None
 

@@ -1,0 +1,171 @@
+"""Where LGNet sends the segments, from the forward pass to what MLflow gets."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from genre_pipeline.evaluation.routing_figure import routing_figure
+from genre_pipeline.models import InputShape
+from genre_pipeline.models.lgnet import LgNetBlock, build_lgnet
+from genre_pipeline.pipelines.evaluate.routing import log_routing
+from genre_pipeline.tracking import CellRun
+from genre_pipeline.training import parse_model, train_repeat
+from genre_pipeline.training.fitting import Task, fit
+from genre_pipeline.training.predictors import compute_logits
+from genre_pipeline.training.resumption import Resumption
+from genre_pipeline.training.routing import (
+    count_choices,
+    expert_loads,
+    noted_choices,
+    routing_counts,
+    routing_entropy,
+    routing_metrics,
+    routing_table,
+)
+from genre_pipeline.training.segments import Normalisation
+
+N_EXPERTS, N_EPOCHS = 3, 4
+
+
+@pytest.fixture
+def model():
+    values = {
+        "family": "lgnet",
+        "feature": "log_mel_6",
+        "architecture": {"n_experts": N_EXPERTS, "n_hidden": None, "width": 2, "freeze_gate_after": 2},
+        "training": {"max_epochs": N_EPOCHS, "batch_size": 8, "device": "cpu", "precision": "float32"},
+    }
+    return parse_model("lgnet", values)
+
+
+@pytest.fixture
+def checkpoint(arguments, model):
+    return train_repeat(**{**arguments, "model": model})
+
+
+class Log(CellRun):
+    """Keeps what is logged."""
+
+    def __init__(self):
+        self.curves, self.figures, self.epochs = {}, {}, {}
+
+    def log_epoch(self, repeat, epoch, metrics):
+        self.epochs[repeat, epoch] = metrics
+
+    def log_curve(self, key, values):
+        self.curves[key] = list(values)
+
+    def log_figure(self, figure, name):
+        self.figures[name] = figure
+
+
+def test_choices_are_noted_batch_by_batch_and_not_after():
+    torch.manual_seed(0)
+    network = build_lgnet(LgNetBlock(n_experts=N_EXPERTS, width=2), InputShape(8, 8), 3)
+    features = torch.randn(70, 8, 8)
+    with noted_choices(network) as choices:
+        compute_logits(network, Normalisation("none"), features, torch.device("cpu"))
+    compute_logits(network, Normalisation("none"), features, torch.device("cpu"))
+    assert [len(batch) for batch in choices] == [64, 6]
+    expected = network.gate(network.trunk(features)).argmax(dim=1)
+    assert torch.equal(torch.cat(choices), expected)
+
+
+def test_counts_go_through_the_table_in_any_order_of_the_genres():
+    counts = torch.arange(12).reshape(2, 2, 3)
+    genres = ("rock", "epoch", "blues")
+    table = routing_table(list(counts), genres)
+    assert list(table.columns) == ["epoch", "expert", "genre", "n_segments"]
+    read = routing_counts(table.sample(frac=1, random_state=0), genres)
+    assert {epoch: each.tolist() for epoch, each in read.items()} == {1: counts[0].tolist(), 2: counts[1].tolist()}
+    turned = routing_counts(table, genres[::-1])
+    assert turned[2].tolist() == counts[1].flip(1).tolist()
+
+
+@pytest.mark.parametrize(
+    ("loads", "entropy"), [([5, 5, 5, 5], 1.0), ([0, 7, 0, 0], 0.0), ([4, 4, 0, 0], 0.5), ([9], 0.0)]
+)
+def test_the_entropy_says_how_evenly_experts_are_used(loads, entropy):
+    counts = np.array(loads)[:, None]
+    assert routing_entropy(counts) == pytest.approx(entropy)
+    assert expert_loads(counts).sum() == pytest.approx(1.0)
+
+
+def test_a_checkpoint_knows_where_each_epoch_sent_its_validation_segments(checkpoint, arguments):
+    table = checkpoint.routing
+    assert len(table) == N_EPOCHS * N_EXPERTS * len(arguments["genres"])
+    validation = arguments["validation"]
+    for counts in routing_counts(table, arguments["genres"]).values():
+        assert counts.shape == (N_EXPERTS, len(arguments["genres"]))
+        assert counts.sum(axis=0).tolist() == np.bincount(validation.targets).tolist()
+
+
+def test_the_selected_epoch_is_that_of_the_weights(checkpoint, arguments):
+    predictor = checkpoint.predictor(device="cpu")
+    validation = arguments["validation"]
+    with noted_choices(predictor._network) as choices:
+        predictor.predict_probabilities(validation.features)
+    shape = (N_EXPERTS, len(arguments["genres"]))
+    expected = count_choices(choices, torch.from_numpy(validation.targets), shape=shape)
+    counts = routing_counts(checkpoint.routing, arguments["genres"])[checkpoint.card.selected_epoch]
+    assert counts.tolist() == expected.tolist()
+
+
+def test_a_model_without_experts_has_no_routing(arguments, model):
+    checkpoint = train_repeat(**arguments)
+    assert checkpoint.routing is None
+    assert "routing.parquet" not in checkpoint.card.checksums
+    log = Log()
+    log_routing(log, [checkpoint], genres=arguments["genres"])
+    assert not (log.curves or log.figures or log.epochs)
+
+
+def test_an_interrupted_training_keeps_the_routing_of_its_epochs(arguments, model, tmp_path):
+    task = Task(
+        "x", model, arguments["feature"], len(arguments["genres"]), 0, arguments["train"], arguments["validation"]
+    )
+    whole = fit(task, lambda _: None)
+
+    class KilledError(Exception):
+        pass
+
+    def kill(record):
+        if record.epoch == 2:
+            raise KilledError
+
+    path = tmp_path / "state.pt"
+    with pytest.raises(KilledError):
+        fit(task, kill, Resumption(path, "f", 0.0))
+    resumed = fit(task, lambda _: None, Resumption(path, "f", 0.0))
+    assert len(resumed.routing) == N_EPOCHS
+    assert all(torch.equal(one, other) for one, other in zip(whole.routing, resumed.routing, strict=True))
+
+
+def test_loads_are_curves_of_the_repeat_and_the_entropy_one_of_the_cell(checkpoint, arguments):
+    log = Log()
+    log_routing(log, [checkpoint, checkpoint], genres=arguments["genres"])
+    counts = routing_counts(checkpoint.routing, arguments["genres"])
+    assert log.epochs == {(arguments["repeat"], epoch): routing_metrics(each) for epoch, each in counts.items()}
+    assert set(log.epochs[1, 1]) == {"expert_load_0", "expert_load_1", "expert_load_2", "routing_entropy"}
+    assert set(log.curves) == {"routing_entropy"}
+    assert log.curves["routing_entropy"] == pytest.approx([routing_entropy(each) for each in counts.values()])
+    assert set(log.figures) == {"routing_01.png"}
+
+
+def test_the_picture_shows_loads_and_genres(tmp_path):
+    epochs = {1: np.array([[4, 0], [0, 4]]), 2: np.array([[4, 1], [0, 3]])}
+    figure = routing_figure(epochs, selected=2, genres=["blues", "$oul"], title="lgnet_2")
+    over_time, by_genre = figure.axes
+    assert len(over_time.collections) == 2
+    assert [text.get_text() for text in by_genre.texts] == ["100", "25", "75"]
+    path = Path(tmp_path, "routing.png")
+    figure.savefig(path)
+    assert path.stat().st_size > 0
+
+
+def test_the_table_is_plain(checkpoint):
+    assert isinstance(checkpoint.routing, pd.DataFrame)
+    assert {str(kind) for kind in checkpoint.routing[["epoch", "expert", "n_segments"]].dtypes} == {"int64"}
