@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -10,8 +10,12 @@ from genre_pipeline.blocks import parse_block
 from genre_pipeline.experiment import ComputeBlock, StorageBlock, parse_dataset, parse_feature
 from genre_pipeline.features import FEATURES
 from genre_pipeline.features.extraction import extract
+from genre_pipeline.features.pictures import example_figure
 from genre_pipeline.features.remote import fetch, publish
 from genre_pipeline.features.store import FeatureStore
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
 
 
 def extract_features(
@@ -60,3 +64,17 @@ def extract_features(
     if url:
         publish(result.store, url)
     return result.store, {"feature": feature_name, **segmentation, **result.report}
+
+
+def draw_features(tracks: pd.DataFrame, features: FeatureStore, *, title: str) -> Figure:
+    """Draw the feature of one track of each genre.
+
+    Args:
+        tracks: The track table.
+        features: The feature store.
+        title: The figure's title.
+
+    Returns:
+        A Plotly figure.
+    """
+    return example_figure(features, tracks, title=title)

@@ -6,17 +6,17 @@ from kedro.pipeline import Node, Pipeline
 
 from genre_pipeline.experiment import Experiment
 from genre_pipeline.pipelines.binding import bind
-from genre_pipeline.pipelines.features.nodes import extract_features
+from genre_pipeline.pipelines.features.nodes import draw_features, extract_features
 
 
 def create_pipeline(experiment: Experiment) -> Pipeline:
-    """Make one namespace a dataset and feature, with its extraction node."""
+    """Make one namespace a dataset and feature, with its extraction node, and one that draws what came out."""
     pairs = dict.fromkeys((cell.dataset, cell.feature) for cell in experiment.cells)
     return Pipeline([_extract(dataset, feature) for dataset, feature in pairs])
 
 
 def _extract(dataset: str, feature: str) -> Pipeline:
-    node = Node(
+    extract = Node(
         bind(extract_features, name=dataset, feature_name=feature),
         inputs=[
             "tracks",
@@ -31,8 +31,15 @@ def _extract(dataset: str, feature: str) -> Pipeline:
         name="extract",
         tags="features",
     )
+    draw = Node(
+        bind(draw_features, title=f"{feature} of {dataset}"),
+        inputs=["tracks", "features"],
+        outputs="examples",
+        name="draw",
+        tags="features",
+    )
     return Pipeline(
-        [node],
+        [extract, draw],
         namespace=f"{dataset}.{feature}",
         inputs={
             "tracks": f"{dataset}.tracks",
