@@ -44,7 +44,10 @@ def example_figure(store: FeatureStore, tracks: pd.DataFrame, *, title: str) -> 
     figure: Figure = make_subplots(rows=n_rows, cols=_COLUMNS, subplot_titles=names, vertical_spacing=0.3 / n_rows)
     for place, track_id in enumerate(examples["track_id"]):
         levels = _reduced(store.read(track_id))
-        heat_map = Heatmap(z=levels.round(2).tolist(), coloraxis="coloraxis", hovertemplate="%{z}<extra></extra>")
+        # As doubles: rounded single precision has ten digits in JSON.
+        heat_map = Heatmap(
+            z=levels.astype(np.float64).round(2).tolist(), coloraxis="coloraxis", hovertemplate="%{z}<extra></extra>"
+        )
         figure.add_trace(heat_map, row=1 + place // _COLUMNS, col=1 + place % _COLUMNS)
     figure.update_layout(
         title=html.escape(title),
