@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+
+from genre_pipeline.evaluation.paired import PAIR_COLUMNS
 
 GENRES = ["blues", "classical", "disco", "jazz", "metal", "rock"]
 _Z95 = 1.96
@@ -53,6 +57,7 @@ def fabricate_result(
         "feature_hash": "fea7fea7fea7fea7",
         "subset": subset,
         "n_repeats": n_repeats,
+        "failures": [],
         "n_parameters": n_parameters,
         "n_tracks": {"train": 72.0, "validation": 24.0, "test": 24.0},
         "n_segments": {"train": 432.0, "validation": 144.0, "test": 144.0},
@@ -128,6 +133,7 @@ def _history(rng: np.random.Generator, repeat: int, n_epochs: int, accuracy: flo
                 "validation_loss": 1.8 * (1 - 0.7 * progress) + noise,
                 "validation_accuracy": min(1.0, max(0.0, 0.2 + (accuracy - 0.2) * progress + noise)),
                 "learning_rate": 1e-3,
+                "gradient_norm": 0.5,
             }
         )
     return rows
@@ -166,6 +172,50 @@ def _fault(genre: str, fault: str, detail: str, *, quarantined: bool) -> dict[st
     track_id = f"{genre}.00017"
     path = f"{genre}/{track_id}.wav"
     return {"track_id": track_id, "path": path, "fault": fault, "detail": detail, "quarantined": quarantined}
+
+
+def fabricate_pairs(results: list[dict[str, Any]], *, shown: float = 0.1) -> pd.DataFrame:
+    """Compare every two cells of a setting; differences of at least ``shown`` count."""
+    rows = []
+    for a, b in combinations(results, 2):
+        if any(a["cell"][key] != b["cell"][key] for key in ("dataset", "protocol")):
+            continue
+        means = [result["summary"][0]["mean"] for result in (a, b)]
+        difference = means[0] - means[1]
+        better = ("a" if difference > 0 else "b") if abs(difference) >= shown - 1e-9 else ""
+        numbers = {
+            "difference": difference,
+            "ci_low": difference - 0.05,
+            "ci_high": difference + 0.05,
+            "confidence": 0.95,
+            "n_repeats": 5,
+            "n_tracks": 120,
+            "n_clusters": 34,
+            "only_a": 12,
+            "only_b": 7,
+            "p_bootstrap": 0.012,
+            "p_corrected_t": 0.2,
+            "p_mcnemar": math.nan,
+            "p": 0.2,
+            "p_holm": 0.4,
+            "better": better,
+        }
+        names = {
+            f"{key}_{side}": each["cell"][key] for side, each in (("a", a), ("b", b)) for key in ("feature", "model")
+        }
+        setting = {key: a["cell"][key] for key in ("dataset", "protocol")} | {
+            "subset": a["subset"],
+            "leaky": a["leaky"],
+        }
+        rows.append(
+            {**setting, **names, **numbers, "unit": "track", "metric": "accuracy", "split_hash": a["split_hash"]}
+        )
+    return pd.DataFrame(rows, columns=list(PAIR_COLUMNS)).astype(dict(PAIR_COLUMNS))
+
+
+@pytest.fixture(scope="session")
+def make_pairs():
+    return fabricate_pairs
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from genre_pipeline.errors import EvaluationError
 from genre_pipeline.evaluation.cell import evaluate_cell, metric_values
 from genre_pipeline.evaluation.comparison import CellResult, leaderboard, summary_row
 from genre_pipeline.evaluation.metrics import score
@@ -159,7 +160,7 @@ def test_the_interval_counts_what_the_split_divides(evaluated, music, tmp_path):
 
 def test_a_repeat_without_checkpoint_is_a_fault_of_the_caller(evaluated, music):
     checkpoints, folder, _, _ = evaluated
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(EvaluationError, match=r"expected the outcome of the repeats \[0, 1\], got \[0\]"):
         evaluate(checkpoints[:1], music, folder)
 
 

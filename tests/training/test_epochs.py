@@ -16,7 +16,7 @@ def record(epoch, accuracy=0.5, loss=1.0, n_epochs=100, seconds_left=3725.4):
 @settings(derandomize=True, deadline=None, max_examples=60)
 @given(results=st.lists(st.tuples(st.sampled_from([0.1, 0.5, 0.9]), st.sampled_from([0.2, 0.7])), min_size=1))
 def test_the_best_epoch_is_the_first_with_the_highest_accuracy_and_lowest_loss(results):
-    selection = Selection()
+    selection = Selection("validation")
     for epoch, (accuracy, loss) in enumerate(results, start=1):
         selection.update(record(epoch, accuracy, loss))
     ranks = [(accuracy, -loss) for accuracy, loss in results]
@@ -34,7 +34,7 @@ def test_the_best_epoch_is_the_first_with_the_highest_accuracy_and_lowest_loss(r
     ],
 )
 def test_patience(patience, accuracies, stops_after):
-    selection = Selection(patience)
+    selection = Selection("validation", patience)
     stopped = None
     for epoch, accuracy in enumerate(accuracies, start=1):
         selection.update(record(epoch, accuracy))

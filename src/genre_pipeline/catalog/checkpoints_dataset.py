@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from genre_pipeline.catalog.pointer_dataset import PointerDataset
 from genre_pipeline.errors import CheckpointError
-from genre_pipeline.training import Checkpoint
+from genre_pipeline.training import Checkpoint, FailedRepeat
 
 
-class CheckpointsDataset(PointerDataset[list[Checkpoint]]):
-    """Points to the :class:`~genre_pipeline.training.Checkpoint` of each repeat of a cell.
+class CheckpointsDataset(PointerDataset[list[Checkpoint | FailedRepeat]]):
+    """Points to the :class:`~genre_pipeline.training.Checkpoint` of each repeat of a cell, or says why it failed.
 
     ```yaml
     "{dataset}.{protocol}.{feature}.{model}.checkpoints":
@@ -20,15 +21,20 @@ class CheckpointsDataset(PointerDataset[list[Checkpoint]]):
     ```
     """
 
-    def _point(self, content: list[Checkpoint]) -> list[dict[str, Any]]:
+    def _point(self, content: list[Checkpoint | FailedRepeat]) -> list[dict[str, Any]]:
         return [
-            {"folder": str(each.folder), "fingerprint": each.fingerprint, "reused": each.reused} for each in content
+            {"failed": asdict(each)}
+            if isinstance(each, FailedRepeat)
+            else {"folder": str(each.folder), "fingerprint": each.fingerprint, "reused": each.reused}
+            for each in content
         ]
 
-    def _open(self, pointer: Any) -> list[Checkpoint]:
+    def _open(self, pointer: Any) -> list[Checkpoint | FailedRepeat]:
         return [self._open_one(each) for each in pointer]
 
-    def _open_one(self, pointer: dict[str, Any]) -> Checkpoint:
+    def _open_one(self, pointer: dict[str, Any]) -> Checkpoint | FailedRepeat:
+        if "failed" in pointer:
+            return FailedRepeat(**pointer["failed"])
         checkpoint = Checkpoint.open(Path(pointer["folder"]), reused=pointer["reused"])
         if checkpoint.fingerprint != pointer["fingerprint"]:
             raise CheckpointError(

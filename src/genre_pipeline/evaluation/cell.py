@@ -8,18 +8,21 @@ from typing import Any
 import pandas as pd
 
 from genre_pipeline.cells import Cell
-from genre_pipeline.evaluation.comparison import CellResult
+from genre_pipeline.errors import EvaluationError
+from genre_pipeline.evaluation.comparison import CellResult, EpochRow
 from genre_pipeline.evaluation.intervals import summarise
 from genre_pipeline.evaluation.metrics import UNITS, confusion, reliability_of, score, score_genres
-from genre_pipeline.training import Checkpoint
+from genre_pipeline.training import Checkpoint, FailedRepeat
 from genre_pipeline.training.cell_data import CellData
 
-_SELECTION = {"best_validation": "best validation", "last": "last"}
+_SELECTION = {"best_validation": "best validation", "last": "last", "best_test": "best test"}
+# What is not known of a cell of which no repeat was trained.
+_NONE = "none"
 
 
 def evaluate_cell(
     cell: Cell,
-    checkpoints: Sequence[Checkpoint],
+    outcomes: Sequence[Checkpoint | FailedRepeat],
     data: CellData,
     predictions: pd.DataFrame,
     *,
@@ -32,7 +35,7 @@ def evaluate_cell(
 
     Args:
         cell: The cell.
-        checkpoints: The trained model of each repeat, in the order of the repeats.
+        outcomes: The trained model of each repeat, in the order of the repeats, or why there is none.
         data: The cell's segments.
         predictions: The predictions of all repeats.
         inference_s: Seconds that the models took for them.
@@ -41,22 +44,31 @@ def evaluate_cell(
         reference: The model's paper, in one line.
 
     Returns:
-        The cell's result.
+        The cell's result; without any metric if every repeat failed.
 
     Raises:
-        EvaluationError: If the predictions cannot be scored.
+        EvaluationError: If a repeat is missing, or the predictions cannot be scored.
     """
-    scores = score(predictions, genres=data.genres)
+    checkpoints = [each for each in outcomes if isinstance(each, Checkpoint)]
+    failures = [each for each in outcomes if isinstance(each, FailedRepeat)]
+    known = sorted([each.card.repeat for each in checkpoints] + [each.repeat for each in failures])
+    if known != data.repeats:
+        raise EvaluationError(f"{cell.name}: expected the outcome of the repeats {data.repeats}, got {known}.")
     n_tracks, n_segments = data.counts()
     # The correction of the interval asks how much of what was divided trains and tests.
     n_units = n_tracks if audit["unit"] == "track" else n_segments
-    summary = summarise(
-        scores,
-        design=audit["design"],
-        n_train_tracks=n_units["train"],
-        n_test_tracks=n_units["test"],
-        confidence=confidence,
-    )
+    metrics: Any = {key: [] for key in ("summary", "repeats", "genre_repeats", "history")}
+    metrics |= {"confusion": {}, "reliability": {}}
+    if checkpoints:
+        metrics = _metrics(
+            predictions,
+            checkpoints,
+            data.genres,
+            design=audit["design"],
+            n_train_tracks=n_units["train"],
+            n_test_tracks=n_units["test"],
+            confidence=confidence,
+        )
     cards = [checkpoint.card for checkpoint in checkpoints]
     overall = audit["leaks"]["overall"]
     first = data.segments.iloc[0]
@@ -69,23 +81,17 @@ def evaluate_cell(
         },
         "genres": list(data.genres),
         "design": audit["design"],
-        "leaky": bool(audit["leaky"]),
+        "leaky": bool(audit["leaky"]) or any(card.leaky for card in cards),
         "split_hash": audit["split_hash"],
         "feature_hash": data.store.spec_hash,
         "subset": audit["subset"],
         "n_repeats": len(checkpoints),
-        "n_parameters": cards[0].n_parameters,
+        "failures": [{"repeat": each.repeat, "seed": each.seed, "reason": each.reason} for each in failures],
+        "n_parameters": cards[0].n_parameters if cards else None,
         "n_tracks": _sides(n_tracks),
         "n_segments": _sides(n_segments),
         "segment_duration_s": float(first["duration_s"]),
-        "summary": _records(summary),
-        "repeats": _records(scores),
-        "genre_repeats": _records(score_genres(predictions, genres=data.genres)),
-        "history": _records(
-            pd.concat([_history(repeat, each) for repeat, each in zip(data.repeats, checkpoints, strict=True)])
-        ),
-        "confusion": {unit: confusion(predictions, genres=data.genres, unit=unit).tolist() for unit in UNITS},
-        "reliability": {unit: _records(reliability_of(predictions, genres=data.genres, unit=unit)) for unit in UNITS},
+        **metrics,  # type: ignore[typeddict-item]
         "leaks": {
             "tracks": overall["track"],
             "files": overall["file"],
@@ -98,12 +104,30 @@ def evaluate_cell(
             "training_s": float(sum(card.training_s for card in cards)),
             "inference_s": inference_s,
         },
-        "precision": cards[0].precision,
+        "precision": cards[0].precision if cards else _NONE,
         "reference": reference,
-        "selection": _SELECTION[cards[0].model["training"]["selection"]],
-        "seed": cards[0].seed,
+        "selection": _SELECTION[cards[0].model["training"]["selection"]] if cards else _NONE,
+        "seed": min([card.seed for card in cards] + [each.seed for each in failures]),
     }
     return result
+
+
+def _metrics(
+    predictions: pd.DataFrame,
+    checkpoints: Sequence[Checkpoint],
+    genres: tuple[str, ...],
+    **design: Any,
+) -> dict[str, Any]:
+    """Return the parts of a result that need predictions."""
+    scores = score(predictions, genres=genres)
+    return {
+        "summary": _records(summarise(scores, **design)),
+        "repeats": _records(scores),
+        "genre_repeats": _records(score_genres(predictions, genres=genres)),
+        "history": _records(pd.concat([_history(each) for each in checkpoints])),
+        "confusion": {unit: confusion(predictions, genres=genres, unit=unit).tolist() for unit in UNITS},
+        "reliability": {unit: _records(reliability_of(predictions, genres=genres, unit=unit)) for unit in UNITS},
+    }
 
 
 def metric_values(rows: Sequence[Mapping[str, Any]], *, value: str, suffix: str = "") -> dict[str, float]:
@@ -133,10 +157,9 @@ def _sides(counts: Mapping[str, float]) -> Any:
     return {side: counts[side] for side in ("train", "validation", "test")}
 
 
-def _history(repeat: int, checkpoint: Checkpoint) -> pd.DataFrame:
-    columns = ["epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "learning_rate"]
-    history = checkpoint.history[columns].copy()
-    history.insert(0, "repeat", repeat)
+def _history(checkpoint: Checkpoint) -> pd.DataFrame:
+    history = checkpoint.history[[key for key in EpochRow.__annotations__ if key != "repeat"]].copy()
+    history.insert(0, "repeat", checkpoint.card.repeat)
     return history
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import StringIO
 from typing import Any, TypedDict
 
@@ -91,6 +91,15 @@ class EpochRow(TypedDict):
     validation_loss: float | None
     validation_accuracy: float | None
     learning_rate: float | None
+    gradient_norm: float | None
+
+
+class FailureRow(TypedDict):
+    """A repeat that could not be trained, and why."""
+
+    repeat: int
+    seed: int
+    reason: str
 
 
 class Cost(TypedDict):
@@ -111,7 +120,8 @@ class CellResult(TypedDict):
         split_hash: Fingerprint of the split.
         feature_hash: Fingerprint of the feature.
         subset: What part of the dataset was used, empty for all of it.
-        n_repeats: Number of folds, resampled splits or seeds.
+        n_repeats: Number of folds, resampled splits or seeds that were scored.
+        failures: Those that could not be trained. Where all failed, there are no metrics, epochs and matrices.
         n_parameters: Trainable parameters of a network, or none for an estimator.
         n_tracks: Tracks in each split.
         n_segments: Segments in each split.
@@ -128,7 +138,7 @@ class CellResult(TypedDict):
         cost: Training and inference time.
         precision: Number format of training, for example ``float32``.
         reference: The model's paper, in one line.
-        selection: Which epoch was scored: ``best validation`` or ``last``.
+        selection: Which epoch was scored: ``best validation``, ``last`` or ``best test`` (which is leaky).
         seed: Seed of the first repeat.
     """
 
@@ -140,6 +150,7 @@ class CellResult(TypedDict):
     feature_hash: str
     subset: str
     n_repeats: int
+    failures: list[FailureRow]
     n_parameters: int | None
     n_tracks: SplitCounts
     n_segments: SplitCounts
@@ -168,6 +179,7 @@ LEADERBOARD_COLUMNS: Mapping[str, str] = {
     "leaky": "bool",
     "statistic": "string",
     "n_repeats": "int64",
+    "n_failed": "int64",
     "track_accuracy_mean": "float64",
     "track_accuracy_sd": "float64",
     "track_accuracy_ci_low": "float64",
@@ -200,6 +212,7 @@ _TERMINAL_WIDTH = 200
 _MISSING = "-"
 # Digits of a hash that tell the few splits of an experiment apart [?]; the CSV file has all of them.
 _SHORT_HASH = 8
+FAILED_NOTE = "repeats that could not be trained, and are in no number. The report says why."
 LEAKY_NOTE = "Inflated: tracks, recordings or artists on both sides, or a choice by test score."
 
 
@@ -269,14 +282,24 @@ def statistic(result: CellResult) -> str:
         EvaluationError: If the design is unknown.
 
     Example:
-        >>> statistic({"design": "kfold", "n_repeats": 5})
+        >>> statistic({"design": "kfold", "n_repeats": 5, "failures": []})
         'mean of 5 folds'
+        >>> statistic({"design": "kfold", "n_repeats": 3, "failures": [{"repeat": 1}, {"repeat": 4}]})
+        'mean of 3 of 5 folds'
     """
-    design, n_repeats = result["design"], result["n_repeats"]
+    design, n_repeats, n_failed = result["design"], result["n_repeats"], len(result["failures"])
     if design not in _REPEAT_WORDS:
         raise EvaluationError(f"Unknown design '{design}': expected one of {', '.join(_REPEAT_WORDS)}.")
     one, many = _REPEAT_WORDS[design]
+    if n_failed:
+        words = f"{n_repeats} of {n_repeats + n_failed} {many}"
+        return words if n_repeats < 2 else f"mean of {words}"
     return f"one {one}" if n_repeats == 1 else f"mean of {n_repeats} {many}"
+
+
+def scored(results: Iterable[CellResult]) -> list[CellResult]:
+    """Return the results of which at least one repeat could be trained."""
+    return [result for result in results if result["n_repeats"]]
 
 
 def confusion_counts(result: CellResult, unit: str) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -316,7 +339,7 @@ def genre_means(result: CellResult, *, unit: str = "track", split: str = "test")
     Returns:
         ``precision``, ``recall`` and ``f1`` by genre, in the result's order; NaN where no repeat defines them.
     """
-    rows = pd.DataFrame(result["genre_repeats"])
+    rows = pd.DataFrame(result["genre_repeats"], columns=list(GenreRow.__annotations__))
     chosen = rows[(rows["unit"] == unit) & (rows["split"] == split)]
     numbers = chosen.astype(dict.fromkeys(("precision", "recall", "f1"), "float64")).groupby("genre")
     return numbers[["precision", "recall", "f1"]].mean().reindex(result["genres"])
@@ -364,7 +387,7 @@ def leaderboard(results: Sequence[CellResult]) -> pd.DataFrame:
 
 
 def by_setting(results: Sequence[CellResult]) -> dict[tuple[str, str], list[CellResult]]:
-    """Group results whose numbers may be set side by side.
+    """Group results whose numbers may be set side by side; what has no numbers is left out.
 
     Returns:
         Dataset and protocol, in alphabetical order, to their results in the leaderboard's order.
@@ -372,11 +395,12 @@ def by_setting(results: Sequence[CellResult]) -> dict[tuple[str, str], list[Cell
     Raises:
         EvaluationError: As :func:`leaderboard`.
     """
-    by_name = {cell_of(result): result for result in results}
+    by_name = {cell_of(result): result for result in scored(results)}
     groups: dict[tuple[str, str], list[CellResult]] = {}
     for row in leaderboard(results).itertuples():
         cell = Cell(str(row.dataset), str(row.protocol), str(row.feature), str(row.model))
-        groups.setdefault((cell.dataset, cell.protocol), []).append(by_name[cell])
+        if cell in by_name:
+            groups.setdefault((cell.dataset, cell.protocol), []).append(by_name[cell])
     return groups
 
 
@@ -466,6 +490,8 @@ def format_leaderboard(frame: pd.DataFrame) -> str:
     notes = ["Test split, in %; accuracy, balanced accuracy and macro-F1 of tracks, then accuracy of segments."]
     if frame["leaky"].any():
         notes.append(f"! LEAKY. {LEAKY_NOTE}")
+    if frame["n_failed"].any():
+        notes.append(f"FAILED: {FAILED_NOTE}")
     console.print("\n".join(notes), markup=False, highlight=False)
     return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
 
@@ -505,13 +531,26 @@ def shown_numbers(row: Mapping[Any, Any]) -> list[str]:
 
 
 def _row(result: CellResult) -> dict[str, Any]:
-    accuracy = summary_row(result, unit="track", metric="accuracy")
-    largest, uniform = chance_levels(result)
+    """Return a row of the leaderboard; columns that are not in it become missing ones."""
+    numbers = _scores(result) if result["n_repeats"] else {}
     return {
         **result["cell"],
         "leaky": result["leaky"],
         "statistic": statistic(result),
         "n_repeats": result["n_repeats"],
+        "n_failed": len(result["failures"]),
+        "chance_uniform": 1.0 / len(result["genres"]),
+        "n_genres": len(result["genres"]),
+        "n_parameters": result["n_parameters"],
+        **numbers,
+        **result["cost"],
+        **{key: result[key] for key in ("selection", "subset", "split_hash", "feature_hash")},
+    }
+
+
+def _scores(result: CellResult) -> dict[str, Any]:
+    accuracy = summary_row(result, unit="track", metric="accuracy")
+    return {
         **{f"track_accuracy_{key}": number(accuracy[key]) for key in ("mean", "sd", "ci_low", "ci_high")},
         "track_accuracy_interval": accuracy["interval"],
         **{
@@ -519,21 +558,30 @@ def _row(result: CellResult) -> dict[str, Any]:
             for metric in ("balanced_accuracy", "macro_f1", "top_2_accuracy", "log_loss", "ece")
         },
         "segment_accuracy_mean": number(summary_row(result, unit="segment", metric="accuracy")["mean"]),
-        "chance_largest_class": largest,
-        "chance_uniform": uniform,
-        "n_genres": len(result["genres"]),
-        "n_parameters": result["n_parameters"],
-        **result["cost"],
-        **{key: result[key] for key in ("selection", "subset", "split_hash", "feature_hash")},
+        "chance_largest_class": chance_levels(result)[0],
     }
 
 
 def _heading(dataset: str, protocol: str, rows: pd.DataFrame) -> str:
     n_genres = common(rows["n_genres"])
-    chance = common(rows["chance_largest_class"].map(percent))
+    chance = common(rows["chance_largest_class"].dropna().map(percent)) or _MISSING
     splits = common(rows["split_hash"].str[:_SHORT_HASH])
     facts = f"{common(rows['statistic'])}; {n_genres} genres, largest class {chance} %; split {splits}"
     return f"{dataset} · {protocol}: {facts}"
+
+
+def failed_mark(row: Mapping[Any, Any]) -> str:
+    """Say how many repeats of a row of the leaderboard could not be trained.
+
+    Example:
+        >>> failed_mark({"n_repeats": 4, "n_failed": 1}), failed_mark({"n_repeats": 5, "n_failed": 0})
+        ('FAILED 1 of 5', '')
+    """
+    return f"FAILED {row['n_failed']} of {row['n_repeats'] + row['n_failed']}" if row["n_failed"] else ""
+
+
+def _marked(row: Mapping[Any, Any]) -> str:
+    return " ".join(filter(None, (row["model"], "!" if row["leaky"] else "", failed_mark(row))))
 
 
 def _terminal_table(rows: pd.DataFrame) -> Any:
@@ -547,7 +595,7 @@ def _terminal_table(rows: pd.DataFrame) -> Any:
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows.to_dict("records"):
         table.add_row(
-            f"{row['model']} !" if row["leaky"] else row["model"],
+            _marked(row),
             row["feature"],
             *shown_numbers(row),
         )

@@ -39,6 +39,7 @@ _GRID = "rgba(128, 128, 128, 0.25)"
 # White to the palette's blue: the value is read from the cell, the colour only leads the eye [?].
 _MATRIX_COLOURS = [[0.0, "#ffffff"], [1.0, "#0072B2"]]
 _CHANCE = "#8C8C8C"
+_NOTHING = "No model could be trained."
 _AXIS_TITLE: Mapping[str, Any] = {"standoff": 8, "font": {"size": 13}}
 
 
@@ -109,6 +110,8 @@ def accuracy_comparison(
         EvaluationError: If there is no result or a metric is missing.
     """
     groups, looks = by_setting(results), looks or styles(results)
+    if not groups:
+        return _empty(_NOTHING)
     # 34 px a model keep labels apart; 90 px hold a panel's title and axis [?].
     figure = _panels(groups, heights=[34 * len(group) + 90 for group in groups.values()], spacing_px=110)
     for place, group in enumerate(groups.values(), start=1):
@@ -191,6 +194,8 @@ def reliability_diagrams(
         EvaluationError: If there is no result.
     """
     groups, looks = by_setting(results), looks or styles(results)
+    if not groups:
+        return _empty(_NOTHING)
     figure = _panels(groups, heights=[320] * len(groups), spacing_px=110)
     named: set[str] = set()
     for place, group in enumerate(groups.values(), start=1):
@@ -225,6 +230,8 @@ def confusion_matrices(results: Sequence[CellResult], *, unit: str = "track") ->
     from plotly.graph_objects import Figure
 
     ordered = [result for group in by_setting(results).values() for result in group]
+    if not ordered:
+        return _empty(_NOTHING)
     figure = Figure()
     buttons: list[dict[str, Any]] = []
     for place, result in enumerate(ordered):

@@ -34,7 +34,8 @@ class Predictions(NamedTuple):
 
     Attributes:
         table: ``repeat, split, leaky, track_id, segment_id, genre, p_<genre>...``, one row a segment; ``leaky``, the
-            same in every row, tells that the split lets something stand on two sides.
+            same in every row, tells that the split lets something stand on two sides, or that the test side chose the
+            model's epoch.
         inference_s: Time that the model took, in seconds, when it was asked.
         reused: Whether they were there already.
     """
@@ -76,7 +77,7 @@ def predict_repeat(checkpoint: Checkpoint, data: CellData, repeat: int, *, cache
         rows = data.rows(repeat, side)[["track_id", "segment_id", "genre"]]
         rows.insert(0, "repeat", repeat)
         rows.insert(1, "split", side)
-        rows.insert(2, "leaky", data.leaky)
+        rows.insert(2, "leaky", data.leaky or checkpoint.card.leaky)
         sides.append(rows.join(pd.DataFrame(probabilities, columns=[f"p_{genre}" for genre in data.genres])))
     predictions = Predictions(pd.concat(sides, ignore_index=True), inference_s, reused=False)
     _write(predictions, cache, identity)
@@ -87,7 +88,7 @@ def predict_cell(checkpoints: Sequence[Checkpoint], data: CellData, *, folder: P
     """Predict the validation and test segments of all repeats of a cell.
 
     Args:
-        checkpoints: The trained model of each repeat, in the order of the repeats.
+        checkpoints: The trained model of each repeat; a repeat that failed has none.
         data: The cell's segments.
         folder: Folder of the cell, where predictions are kept beside the checkpoints.
 
@@ -98,9 +99,14 @@ def predict_cell(checkpoints: Sequence[Checkpoint], data: CellData, *, folder: P
         StorageError: If the predictions cannot be written.
     """
     repeats = [
-        predict_repeat(checkpoint, data, repeat, cache=folder / f"repeat_{repeat:02d}.predictions.parquet")
-        for repeat, checkpoint in zip(data.repeats, checkpoints, strict=True)
+        predict_repeat(
+            each, data, repeat := each.card.repeat, cache=folder / f"repeat_{repeat:02d}.predictions.parquet"
+        )
+        for each in checkpoints
     ]
+    if not repeats:
+        columns = ["repeat", "split", "leaky", "track_id", "segment_id", "genre"]
+        return pd.DataFrame(columns=[*columns, *(f"p_{genre}" for genre in data.genres)]), 0.0
     table = pd.concat([each.table for each in repeats], ignore_index=True)
     return table, sum(each.inference_s for each in repeats)
 
@@ -144,7 +150,8 @@ class GenrePredictor:
         feature: The front-end's parameters.
         spec: The front-end.
         predictor: The trained model.
-        leaky: Whether the model was trained and tested on a split that lets something stand on two sides.
+        leaky: Whether the model was trained and tested on a split that lets something stand on two sides, or the test
+            side chose its epoch.
     """
 
     genres: tuple[str, ...]

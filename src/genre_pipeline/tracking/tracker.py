@@ -46,6 +46,9 @@ class CellRun:
     def log_repeat(self, repeat: int, metrics: Mapping[str, float], tags: Mapping[str, object]) -> None:
         """Log a repeat's final metrics and finish its run."""
 
+    def fail_repeat(self, repeat: int, reason: str, tags: Mapping[str, object]) -> None:
+        """Finish a repeat's run as failed, and say why in its tag ``failure``."""
+
     def log_metrics(self, metrics: Mapping[str, float]) -> None:
         """Log metrics of the whole cell; values that are not finite are left out."""
 
@@ -157,6 +160,14 @@ class MlflowCellRun(CellRun):
         run_id = self._repeat(repeat)
         self._client.log_batch(run_id, metrics=_metrics(metrics), tags=_tags(tags))
         self._client.set_terminated(run_id)
+        del self._repeats[repeat]
+
+    @override
+    def fail_repeat(self, repeat: int, reason: str, tags: Mapping[str, object]) -> None:
+        self._flush()
+        run_id = self._repeat(repeat)
+        self._client.log_batch(run_id, tags=_tags({**tags, "failure": reason}))
+        self._client.set_terminated(run_id, status="FAILED")
         del self._repeats[repeat]
 
     @override

@@ -1,6 +1,6 @@
 """Training: recipes, the loop over epochs, and the checkpoints that come out of it."""
 
-from genre_pipeline.training.checkpoints import Checkpoint, CheckpointCard
+from genre_pipeline.training.checkpoints import Checkpoint, CheckpointCard, FailedRepeat
 from genre_pipeline.training.epochs import EpochRecord
 from genre_pipeline.training.predictors import Predictor
 from genre_pipeline.training.recipes import ModelBlock, TrainingBlock, parse_model
@@ -12,6 +12,7 @@ __all__ = [
     "Checkpoint",
     "CheckpointCard",
     "EpochRecord",
+    "FailedRepeat",
     "ModelBlock",
     "Normalisation",
     "Predictor",

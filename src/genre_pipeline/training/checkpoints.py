@@ -2,7 +2,8 @@
 
 A checkpoint is a folder: ``card.json`` says what the model is and what it came from and holds the other files'
 checksums; ``weights.safetensors`` (a network) or ``estimator.skops`` (a scikit-learn classifier) is the model;
-``normalisation.safetensors`` scales its input; ``history.parquet`` has one row an epoch.
+``normalisation.safetensors`` scales its input; ``history.parquet`` has one row an epoch. Where there are experts,
+``routing.parquet`` says which genres went to which of them.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from genre_pipeline.training.devices import choose_device
 from genre_pipeline.training.epochs import history_table
 from genre_pipeline.training.fitting import Fitted
 from genre_pipeline.training.predictors import EstimatorPredictor, NetworkPredictor, Predictor
+from genre_pipeline.training.routing import routing_table
 from genre_pipeline.training.segments import Normalisation, NormalisationKind
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 _CARD = "card.json"
 _HISTORY = "history.parquet"
+_ROUTING = "routing.parquet"
 _NORMALISATION = "normalisation.safetensors"
 _WEIGHTS = "weights.safetensors"
 _ESTIMATOR = "estimator.skops"
@@ -46,6 +49,8 @@ _ESTIMATOR = "estimator.skops"
 _TRUSTED_TYPES = (
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
+    "sklearn.metrics._classification.log_loss",
+    "sklearn.metrics._scorer._Scorer",
     "sklearn.model_selection._split.StratifiedKFold",
 )
 
@@ -72,7 +77,8 @@ class CheckpointCard(Block):
         micro_batch_size: Segments whose activations were in memory at once in training; none for estimators.
         training_s: Time of all epochs, in seconds, those of interrupted attempts too.
         inputs: Fingerprint of the data.
-        leaky: Whether the split lets something stand on two sides, so that the scores of its epochs are inflated.
+        leaky: Whether the split lets something stand on two sides, or the test side chose the epoch, so that scores are
+            inflated.
         fingerprint: Fingerprint of everything it depends on.
         versions: Version of each library that matters.
         checksums: SHA-256 of each other file.
@@ -139,7 +145,8 @@ class Checkpoint:
         except (ConfigError, ValueError) as error:
             raise _corrupted(folder, f"{_CARD} cannot be read: {error}") from error
         checkpoint = cls(folder, card, reused)
-        for name in (_WEIGHTS if card.kind == "network" else _ESTIMATOR, _NORMALISATION, _HISTORY):
+        needed = {_WEIGHTS if card.kind == "network" else _ESTIMATOR, _NORMALISATION, _HISTORY}
+        for name in sorted(needed | card.checksums.keys()):
             checkpoint._read(name)
         return checkpoint
 
@@ -156,6 +163,17 @@ class Checkpoint:
             CheckpointError: If the file is missing or was changed.
         """
         return pd.read_parquet(io.BytesIO(self._read(_HISTORY)))
+
+    @property
+    def routing(self) -> pd.DataFrame | None:
+        """Where the validation segments went: see :func:`~genre_pipeline.training.routing.routing_table`.
+
+        None for a model without experts.
+
+        Raises:
+            CheckpointError: If the file was changed.
+        """
+        return pd.read_parquet(io.BytesIO(self._read(_ROUTING))) if _ROUTING in self.card.checksums else None
 
     def predictor(self, *, device: str = "auto") -> Predictor:
         """Return the model, ready to predict.
@@ -213,6 +231,21 @@ class Checkpoint:
         return content
 
 
+@dataclass(frozen=True)
+class FailedRepeat:
+    """A repeat whose training could not go on: it stands where the checkpoint would.
+
+    Attributes:
+        repeat: Which repeat of the protocol.
+        seed: Seed of the training.
+        reason: What happened, for people.
+    """
+
+    repeat: int
+    seed: int
+    reason: str
+
+
 def write_checkpoint(folder: Path, fitted: Fitted, description: Mapping[str, Any]) -> Checkpoint:
     """Write a checkpoint: the folder is there as a whole, or not at all.
 
@@ -233,6 +266,8 @@ def write_checkpoint(folder: Path, fitted: Fitted, description: Mapping[str, Any
         _NORMALISATION: _tensor_bytes(fitted.normalisation.state()),
         _HISTORY: _table_bytes(history_table(fitted.history)),
     }
+    if fitted.routing:
+        files[_ROUTING] = _table_bytes(routing_table(fitted.routing, description["genres"]))
     values = {
         **description,
         "kind": "estimator" if network is None else "network",

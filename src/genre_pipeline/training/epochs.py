@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
+from typing import Literal
 
 import pandas as pd
 
@@ -30,6 +31,8 @@ class EpochRecord:
         learning_rate: The optimiser's step size; zero for estimators, which take no steps.
         seconds: Time the epoch took.
         seconds_left: Estimate of the time until the last planned epoch.
+        test_loss: Mean cross-entropy over the test split after the epoch, only where that selects the epoch (leaky).
+        test_accuracy: Share of test segments that are right after the epoch, under the same condition.
         gradient_norm: Mean over the steps of the gradient's L2 norm, without coupled weight decay; not a number for
             estimators.
     """
@@ -43,6 +46,8 @@ class EpochRecord:
     learning_rate: float
     seconds: float
     seconds_left: float
+    test_loss: float = math.nan
+    test_accuracy: float = math.nan
     gradient_norm: float = math.nan
 
 
@@ -55,24 +60,26 @@ def history_table(records: Iterable[EpochRecord]) -> pd.DataFrame:
 
 
 class Selection:
-    """Keeps track of the epoch with the best validation result.
+    """Keeps track of the epoch with the best result.
 
     Higher accuracy is better; among equal accuracies the lower loss.
 
     Args:
+        side: The split whose result counts.
         patience: Epochs without a better result after which it is time to stop; none for never.
 
     Example:
         >>> def record(epoch, accuracy, loss):
         ...     return EpochRecord(epoch, 9, 0.0, 0.0, loss, accuracy, 0.1, 0.0, 0.0)
-        >>> selection = Selection(patience=2)
+        >>> selection = Selection("validation", patience=2)
         >>> [selection.update(record(*each)) for each in ((1, 0.5, 1.0), (2, 0.5, 0.9), (3, 0.4, 0.1), (4, 0.5, 0.9))]
         [True, True, False, False]
         >>> selection.best.epoch, selection.is_exhausted
         (2, True)
     """
 
-    def __init__(self, patience: int | None = None) -> None:
+    def __init__(self, side: Literal["validation", "test"], patience: int | None = None) -> None:
+        self._side = side
         self._patience = patience
         self._best: EpochRecord | None = None
         self._n_waited = 0
@@ -90,15 +97,16 @@ class Selection:
 
     def update(self, record: EpochRecord) -> bool:
         """Take note of an epoch and return whether it is the best so far."""
-        is_better = self._best is None or _rank(record) > _rank(self._best)
+        is_better = self._best is None or self._rank(record) > self._rank(self._best)
         self._n_waited = 0 if is_better else self._n_waited + 1
         if is_better:
             self._best = record
         return is_better
 
-
-def _rank(record: EpochRecord) -> tuple[float, float]:
-    return record.validation_accuracy, -record.validation_loss
+    def _rank(self, record: EpochRecord) -> tuple[float, float]:
+        if self._side == "test":
+            return record.test_accuracy, -record.test_loss
+        return record.validation_accuracy, -record.validation_loss
 
 
 @contextmanager
@@ -117,7 +125,7 @@ def narrated(label: str, n_epochs: int, on_epoch: EpochCallback | None) -> Itera
     """
     last: EpochRecord | None = None
     logged_epoch = 0
-    best = Selection()
+    best = Selection("validation")
 
     def log(record: EpochRecord) -> None:
         nonlocal logged_epoch

@@ -35,6 +35,7 @@ from genre_pipeline.training.optimisers import OPTIMISERS, l2_penalty, parameter
 from genre_pipeline.training.predictors import compute_logits, summarise
 from genre_pipeline.training.recipes import ModelBlock, TrainingBlock
 from genre_pipeline.training.resumption import Resumption, State
+from genre_pipeline.training.routing import count_choices, noted_choices
 from genre_pipeline.training.schedules import Stalled, make_schedule
 from genre_pipeline.training.segments import Normalisation, SegmentSet, as_tensor
 
@@ -56,6 +57,7 @@ class Task:
         seed: Seed of the initial weights, of dropout and of the order of the segments.
         train: The segments to learn from.
         validation: The segments to select the epoch by.
+        test: The segments to select the epoch by where the recipe says ``best_test``; none everywhere else.
     """
 
     label: str
@@ -65,6 +67,7 @@ class Task:
     seed: int
     train: SegmentSet
     validation: SegmentSet
+    test: SegmentSet | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +83,8 @@ class Fitted:
         device: Type of the device it was computed on.
         precision: Number type of the forward pass in training.
         micro_batch_size: Segments whose activations are in memory at once in training, at the end.
+        routing: For each epoch how many validation segments of each genre went to each expert, shape
+            ``(n_experts, n_classes)``; empty for a model without experts.
     """
 
     model: GenreNetwork | BaseEstimator
@@ -90,6 +95,7 @@ class Fitted:
     device: str
     precision: str
     micro_batch_size: int | None = None
+    routing: tuple[Tensor, ...] = ()
 
 
 class _Data(NamedTuple):
@@ -140,6 +146,7 @@ def _fit_network(task: Task, spec: NetworkSpec, tell: EpochCallback, resumption:
         device=device.type,
         precision=str(loop.precision).removeprefix("torch."),
         micro_batch_size=loop.micro_batch_size,
+        routing=tuple(loop.routing),
     )
 
 
@@ -162,6 +169,7 @@ class _Loop:
         self.precision = choose_precision(self.recipe.precision, device)
         self.train = _Data.on(device, task.train)
         self.validation = _Data.on(device, task.validation)
+        self.test = None if task.test is None else _Data.on(device, task.test)
         self.normalisation = Normalisation.fit(task.feature.normalisation, self.train.features)
         self.order = torch.Generator().manual_seed(task.seed)
         kind = OPTIMISERS[self.recipe.optimiser]
@@ -177,13 +185,14 @@ class _Loop:
             self.average = optim.swa_utils.AveragedModel(network, multi_avg_fn=multiply, use_buffers=True)
         self.batch_size = min(self.recipe.batch_size, len(task.train))
         self.micro_batch_size = min(self.recipe.micro_batch_size or self.batch_size, self.batch_size)
+        self.routing: list[Tensor] = []
         self.n_steps = 0
         self.n_planned_steps = self.recipe.max_epochs * -(-len(task.train) // self.recipe.batch_size)
         self.spent_s = 0.0
 
     def run(self, tell: EpochCallback, resumption: Resumption | None = None) -> tuple[tuple[EpochRecord, ...], int]:
         """Train, leave the selected weights in the network, and return the history and the selected epoch."""
-        selection = Selection(self.recipe.patience)
+        selection = Selection("validation" if self.test is None else "test", self.recipe.patience)
         stopping = self.recipe.stopping
         stalled = None if stopping is None else Stalled(stopping)
         history: list[EpochRecord] = []
@@ -193,7 +202,7 @@ class _Loop:
             is_new = epoch > len(earlier)
             history.append(self.run_epoch(epoch) if is_new else earlier[epoch - 1])
             is_best = selection.update(history[-1])
-            if is_new and is_best and self.recipe.selection == "best_validation":
+            if is_new and is_best and self.recipe.selection != "last":
                 kept = _copied(self.trained)
             if is_new and resumption is not None:
                 resumption.keep(partial(self.unfinished, history, kept))
@@ -207,7 +216,8 @@ class _Loop:
 
     def unfinished(self, history: Sequence[EpochRecord], kept: dict[str, Tensor]) -> State:
         """Return what :meth:`resumed` goes on from."""
-        return {"loop": self.state(), "kept": kept, "history": [asdict(record) for record in history]}
+        records = [asdict(record) for record in history]
+        return {"loop": self.state(), "kept": kept, "history": records, "routing": self.routing}
 
     def resumed(self, resumption: Resumption | None) -> tuple[list[EpochRecord], dict[str, Tensor]]:
         """Go on from an earlier attempt; return its epochs and the weights it had selected."""
@@ -217,6 +227,7 @@ class _Loop:
         self.restore(found["loop"])
         self.micro_batch_size = found["loop"]["micro_batch_size"]
         earlier = [EpochRecord(**each) for each in found["history"]]
+        self.routing = found["routing"]
         self.spent_s = sum(each.seconds for each in earlier)
         logger.info("%s: going on after epoch %d, where it was interrupted", self.task.label, len(earlier))
         return earlier, found["kept"]
@@ -226,7 +237,12 @@ class _Loop:
         started = time.perf_counter()
         before = copy.deepcopy(self.state())
         learned = self.train_epoch(epoch, before)
-        validation_loss, validation_accuracy = self.validate()
+        with noted_choices(self.trained) as choices:
+            validation_loss, validation_accuracy = self.score(self.validation)
+        if choices:
+            shape = (self.trained.n_experts, self.task.n_classes)
+            self.routing.append(count_choices(choices, self.validation.targets, shape=shape))
+        test_loss, test_accuracy = (np.nan, np.nan) if self.test is None else self.score(self.test)
         if not np.isfinite(validation_loss):
             self.diverged(f"the validation loss after epoch {epoch} is {validation_loss}", epoch, before)
         seconds = time.perf_counter() - started
@@ -241,6 +257,8 @@ class _Loop:
             learning_rate=float(self.optimiser.param_groups[0]["lr"]),
             seconds=seconds,
             seconds_left=self.spent_s / epoch * (self.recipe.max_epochs - epoch),
+            test_loss=test_loss,
+            test_accuracy=test_accuracy,
             gradient_norm=learned.gradient_norm,
         )
 
@@ -332,11 +350,11 @@ class _Loop:
             return self.network
         return cast("GenreNetwork", self.average.module)
 
-    def validate(self) -> tuple[float, float]:
-        """Return the mean loss and the accuracy over the validation split."""
-        logits = compute_logits(self.trained, self.normalisation, self.validation.features, self.device)
-        loss = float(functional.cross_entropy(logits, self.validation.targets))
-        return loss, float((logits.argmax(dim=1) == self.validation.targets).float().mean())
+    def score(self, data: _Data) -> tuple[float, float]:
+        """Return the mean loss and the accuracy over a split."""
+        logits = compute_logits(self.trained, self.normalisation, data.features, self.device)
+        loss = float(functional.cross_entropy(logits, data.targets))
+        return loss, float((logits.argmax(dim=1) == data.targets).float().mean())
 
     def state(self) -> State:
         """Return all that the coming epochs depend on, the history aside; tensors are shared, not copied."""
@@ -398,7 +416,7 @@ class _Loop:
                 if fault is not None:
                     return f"{fault}, in batch {number} of {len(batches)}"
         with watched(self.trained) as seen:
-            self.validate()
+            self.score(self.validation)
         return f"{seen[0]}, in the validation" if seen else "nothing, in a second try"
 
 

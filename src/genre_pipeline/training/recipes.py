@@ -10,7 +10,7 @@ from pydantic import Field, SerializeAsAny, field_validator
 from genre_pipeline.blocks import Block, parse_block
 from genre_pipeline.cells import check_name
 from genre_pipeline.errors import ConfigError, UnknownNameError
-from genre_pipeline.models import MODELS, ModelSpec
+from genre_pipeline.models import MODELS, ModelSpec, NetworkSpec
 from genre_pipeline.registry import suggestion
 from genre_pipeline.training.augmentation import AugmentationBlock
 from genre_pipeline.training.optimisers import OPTIMISERS
@@ -34,8 +34,9 @@ class TrainingBlock(Block):
             batch; if memory is not enough for it, it is halved until it is.
         max_epochs: Passes over the training split.
         selection: Which epoch's weights are kept: ``best_validation`` (highest validation accuracy; among equals the
-            lowest loss) or ``last``.
-        patience: Epochs without a better validation result after which training stops; none to never stop early.
+            lowest loss), ``last``, or ``best_test`` (the same by the test split: leaky, and labelled so everywhere).
+        patience: Epochs without a better result, on the split that selects, after which training stops; none to never
+            stop early.
         schedule: How the step size changes: ``kind: plateau`` or ``kind: cosine``; none for a constant one.
         stopping: Another rule that ends the training early, on a loss; none for no such rule.
         augmentation: What is done to training segments.
@@ -57,7 +58,7 @@ class TrainingBlock(Block):
     batch_size: int = Field(default=64, ge=1)
     micro_batch_size: int | None = Field(default=None, ge=1)
     max_epochs: int = Field(default=50, ge=1)
-    selection: Literal["best_validation", "last"] = "best_validation"
+    selection: Literal["best_validation", "last", "best_test"] = "best_validation"
     patience: int | None = Field(default=None, ge=1)
     schedule: ScheduleBlock | None = None
     stopping: StoppingBlock | None = None
@@ -107,6 +108,11 @@ class ModelBlock(Block):
     def spec(self) -> ModelSpec:
         """The registered family."""
         return MODELS[self.family]
+
+    @property
+    def selects_by_test(self) -> bool:
+        """Whether the test split chooses the epoch, which makes every score leaky; an estimator has no epochs."""
+        return isinstance(self.spec, NetworkSpec) and self.training.selection == "best_test"
 
 
 def parse_model(name: str, values: object, defaults: object = None) -> ModelBlock:

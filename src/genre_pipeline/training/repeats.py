@@ -44,6 +44,7 @@ def train_repeat(
     inputs: str,
     leaky: bool,
     folder: Path,
+    test: SegmentSet | Callable[[], SegmentSet] | None = None,
     on_epoch: EpochCallback | None = None,
 ) -> Checkpoint:
     """Train one repeat of one cell, unless its checkpoint is there already.
@@ -61,8 +62,10 @@ def train_repeat(
         train: The segments to learn from, or a function that gathers them, called only if there is something to train.
         validation: The segments to select the epoch by, or a function that gathers them.
         inputs: Fingerprint of the data: features, segments and split.
-        leaky: Whether the split lets something stand on two sides, for the checkpoint's card; ``inputs`` covers it.
+        leaky: Whether the split lets something stand on two sides, for the checkpoint's card; ``inputs`` covers it. A
+            model that the test side selects is leaky in any case.
         folder: Where the checkpoint is, or will be.
+        test: The test segments, or a function that gathers them, if the recipe selects by them, and only then.
         on_epoch: Called with each epoch's record; not called when nothing is trained.
 
     Returns:
@@ -70,22 +73,29 @@ def train_repeat(
 
     Raises:
         ConfigError: If the architecture does not fit the feature, or the device is not there.
-        TrainingError: If a split is empty, lacks a genre or does not fit the other.
+        TrainingError: If there are test segments where the recipe does not select by them, or none where it does; if a
+            split is empty, lacks a genre or does not fit the other.
         RepeatFailedError: If a loss stops being finite, or memory is not enough.
         StorageError: If the checkpoint cannot be written.
     """
     label = f"{cell.name}, repeat {repeat}"
+    if model.selects_by_test != (test is not None):
+        raise TrainingError(
+            f"{label}: test segments take part in training if, and only if, models.{model.name}.training.selection is "
+            f"'best_test'; it is '{model.training.selection}'."
+        )
     mark = training_fingerprint(inputs=inputs, genres=genres, feature=feature, model=model, seed=seed)
     existing = _reusable(folder, mark, label)
     if existing is not None:
         return existing
     train, validation = _gathered(train), _gathered(validation)
-    _check_splits(label, genres, train, validation)
+    test = None if test is None else _gathered(test)
+    _check_splits(label, genres, train, validation=validation, **({} if test is None else {"test": test}))
     resumption = None if isinstance(model.spec, EstimatorSpec) else _resumption(folder, mark, model)
     n_epochs = 1 if resumption is None else model.training.max_epochs
     logger.info("%s: training on %d segments, validating on %d", label, len(train), len(validation))
     with narrated(label, n_epochs, on_epoch) as tell:
-        fitted = fit(Task(label, model, feature, len(genres), seed, train, validation), tell, resumption)
+        fitted = fit(Task(label, model, feature, len(genres), seed, train, validation, test), tell, resumption)
     description = {
         "cell": cell.name,
         "repeat": repeat,
@@ -98,7 +108,7 @@ def train_repeat(
         "n_train_segments": len(train),
         "n_validation_segments": len(validation),
         "inputs": inputs,
-        "leaky": leaky,
+        "leaky": leaky or model.selects_by_test,
         "fingerprint": mark,
     }
     checkpoint = write_checkpoint(folder, fitted, description)
@@ -164,8 +174,8 @@ def _gathered(segments: SegmentSet | Callable[[], SegmentSet]) -> SegmentSet:
     return segments if isinstance(segments, SegmentSet) else segments()
 
 
-def _check_splits(label: str, genres: tuple[str, ...], train: SegmentSet, validation: SegmentSet) -> None:
-    for split, segments in (("training", train), ("validation", validation)):
+def _check_splits(label: str, genres: tuple[str, ...], train: SegmentSet, **others: SegmentSet) -> None:
+    for split, segments in {"training": train, **others}.items():
         if len(segments) == 0:
             raise TrainingError(f"{label}: the {split} split is empty. Use more tracks, or fewer folds.")
         if segments.targets.min() < 0 or segments.targets.max() >= len(genres):
@@ -179,5 +189,6 @@ def _check_splits(label: str, genres: tuple[str, ...], train: SegmentSet, valida
             f"{label}: no training segment of {', '.join(missing)}. Every genre needs tracks in the training split: "
             "use more tracks, fewer folds, or leave the genre out (datasets.<name>.genres)."
         )
-    if train.shape != validation.shape:
-        raise TrainingError(f"{label}: training segments are {train.shape}, validation segments {validation.shape}.")
+    for split, segments in others.items():
+        if train.shape != segments.shape:
+            raise TrainingError(f"{label}: training segments are {train.shape}, {split} segments {segments.shape}.")

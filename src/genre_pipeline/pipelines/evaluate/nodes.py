@@ -16,12 +16,12 @@ from genre_pipeline.features.store import FeatureStore
 from genre_pipeline.pipelines.evaluate.tracking import log_evaluation
 from genre_pipeline.pipelines.train.nodes import cell_folder
 from genre_pipeline.tracking import current_tracker
-from genre_pipeline.training import Checkpoint, parse_model
+from genre_pipeline.training import Checkpoint, FailedRepeat, parse_model
 from genre_pipeline.training.cell_data import CellData
 
 
 def predict_segments(
-    checkpoints: list[Checkpoint],
+    checkpoints: list[Checkpoint | FailedRepeat],
     split: pd.DataFrame,
     segments: pd.DataFrame,
     features: FeatureStore,
@@ -33,7 +33,7 @@ def predict_segments(
     """Predict the validation and test segments of every repeat of a cell.
 
     Args:
-        checkpoints: The trained model of each repeat.
+        checkpoints: The trained model of each repeat, or why there is none.
         split: The split table.
         segments: The segment table.
         features: The feature store.
@@ -45,12 +45,12 @@ def predict_segments(
         The predictions, and what they cost: ``inference_s``.
     """
     data = CellData.join(cell.name, split=split, segments=segments, store=features)
-    predictions, inference_s = predict_cell(checkpoints, data, folder=cell_folder(storage, experiment, cell))
+    predictions, inference_s = predict_cell(_trained(checkpoints), data, folder=cell_folder(storage, experiment, cell))
     return predictions, {"inference_s": inference_s}
 
 
 def score_cell(
-    checkpoints: list[Checkpoint],
+    checkpoints: list[Checkpoint | FailedRepeat],
     predictions: pd.DataFrame,
     inference: dict[str, float],
     split: pd.DataFrame,
@@ -66,7 +66,7 @@ def score_cell(
     """Score every repeat of a cell, and log what came out.
 
     Args:
-        checkpoints: The trained model of each repeat.
+        checkpoints: The trained model of each repeat, or why there is none.
         predictions: The predictions of every repeat.
         inference: What they cost.
         split: The split table.
@@ -91,5 +91,9 @@ def score_cell(
         confidence=parse_block(EvaluationBlock, evaluation, key="evaluation").confidence,
         reference=parse_model(cell.model, model, training).spec.reference,
     )
-    log_evaluation(current_tracker().cell_run(cell), result, checkpoints)
+    log_evaluation(current_tracker().cell_run(cell), result, _trained(checkpoints))
     return result
+
+
+def _trained(outcomes: list[Checkpoint | FailedRepeat]) -> list[Checkpoint]:
+    return [each for each in outcomes if isinstance(each, Checkpoint)]

@@ -12,17 +12,16 @@ from genre_pipeline.evaluation.cell import metric_values
 from genre_pipeline.evaluation.comparison import CellResult, genre_means
 from genre_pipeline.evaluation.figures import confusion_figure
 from genre_pipeline.evaluation.metrics import UNITS
+from genre_pipeline.pipelines.evaluate.routing import log_routing
 from genre_pipeline.tracking import CellRun
 from genre_pipeline.training import Checkpoint
 
 _CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 _STATISTICS = {"mean": "", "sd": "_sd", "ci_low": "_ci_low", "ci_high": "_ci_high"}
-# The served model is that of the first repeat: fixed beforehand, not the best of many.
-_SERVED_REPEAT = 0
 
 
 def log_evaluation(run: CellRun, result: CellResult, checkpoints: Sequence[Checkpoint]) -> None:
-    """Log a cell's numbers, figures and model, and end its run.
+    """Log a cell's numbers, figures and model, and end its run: as failed if no repeat could be trained.
 
     The metric keys are the same for every cell, so that any runs can be compared by ticking them; the mean over
     repeats carries no suffix. What is no score has a prefix, which MLflow's charts make a section of its own.
@@ -30,7 +29,7 @@ def log_evaluation(run: CellRun, result: CellResult, checkpoints: Sequence[Check
     Args:
         run: The cell's run.
         result: The cell's result.
-        checkpoints: The trained model of each repeat.
+        checkpoints: The trained model of each repeat that did not fail.
     """
     import matplotlib.pyplot as plt
 
@@ -41,15 +40,21 @@ def log_evaluation(run: CellRun, result: CellResult, checkpoints: Sequence[Check
             **of_split,
             "unit": "segment and track",
             "statistic": f"mean of {result['n_repeats']} repeats ({result['design']})",
+            "failed_repeats": len(result["failures"]),
             "feature_hash": result["feature_hash"],
             "selection": result["selection"],
             "precision": result["precision"],
             "reference": result["reference"],
             "reused_repeats": sum(reused),
-            "served_repeat": _SERVED_REPEAT,
         }
     )
-    for checkpoint, repeat in zip(checkpoints, sorted({row["repeat"] for row in result["repeats"]}), strict=True):
+    run.log_json(result, "result.json")
+    if not checkpoints:
+        run.finish("FAILED")
+        return
+    log_routing(run, checkpoints, genres=result["genres"])
+    for checkpoint in checkpoints:
+        repeat = checkpoint.card.repeat
         rows = [row for row in result["repeats"] if row["repeat"] == repeat]
         run.log_repeat(repeat, metric_values(rows, value="value"), {**of_split, "seed": checkpoint.card.seed})
     for statistic, suffix in _STATISTICS.items():
@@ -73,8 +78,9 @@ def log_evaluation(run: CellRun, result: CellResult, checkpoints: Sequence[Check
         figure = confusion_figure(result, unit)
         run.log_figure(figure, f"confusion_{unit}.png")
         plt.close(figure)
-    run.log_json(result, "result.json")
-    served = checkpoints[_SERVED_REPEAT]
+    # The first repeat's: fixed beforehand, not the best of many.
+    served = checkpoints[0]
+    run.set_tags({"served_repeat": served.card.repeat})
     run.log_model(served.folder, result["genres"], fingerprint=served.fingerprint)
     run.finish()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,13 +11,25 @@ from typing import Any
 import pandas as pd
 
 from genre_pipeline.cells import Cell
+from genre_pipeline.errors import RepeatFailedError
 from genre_pipeline.experiment import parse_dataset, parse_feature, parse_protocol
 from genre_pipeline.features.store import FeatureStore
 from genre_pipeline.tracking import CellRun, current_tracker
-from genre_pipeline.training import Checkpoint, EpochRecord, parse_model, train_repeat
+from genre_pipeline.training import Checkpoint, EpochRecord, FailedRepeat, parse_model, train_repeat
 from genre_pipeline.training.cell_data import CellData
 
-_CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "learning_rate")
+logger = logging.getLogger(__name__)
+
+_CURVES = (
+    "train_loss",
+    "train_accuracy",
+    "validation_loss",
+    "validation_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "learning_rate",
+    "gradient_norm",
+)
 
 
 def train_cell(
@@ -33,8 +46,8 @@ def train_cell(
     storage: dict[str, Any],
     *,
     cell: Cell,
-) -> list[Checkpoint]:
-    """Train every repeat of a cell that is not trained yet.
+) -> list[Checkpoint | FailedRepeat]:
+    """Train every repeat of a cell that is not trained yet. One that fails is told of, and the others go on.
 
     Args:
         split: The split table.
@@ -51,7 +64,7 @@ def train_cell(
         cell: The cell.
 
     Returns:
-        The checkpoint of each repeat.
+        The checkpoint of each repeat, or why there is none.
     """
     # Repeats that are trained already read no segment: a damaged store is found all the same.
     features.verify()
@@ -61,7 +74,8 @@ def train_cell(
     seed = int(experiment["seed"])
     run = current_tracker().cell_run(cell)
     # Now, so that the run of an interrupted training says it too.
-    run.set_tags(split_tags(audit))
+    tags = {**split_tags(audit), "leaky": data.leaky or model_block.selects_by_test}
+    run.set_tags(tags)
     run.log_params(
         {
             "dataset": parse_dataset(cell.dataset, dataset).dump(),
@@ -71,27 +85,32 @@ def train_cell(
             "seed": seed,
         }
     )
-    checkpoints = []
+    sides = ("train", "validation", "test") if model_block.selects_by_test else ("train", "validation")
+    outcomes: list[Checkpoint | FailedRepeat] = []
     for repeat in data.repeats:
-        log_epoch = _epoch_logger(run, repeat)
-        checkpoint = train_repeat(
-            cell=cell,
-            repeat=repeat,
-            seed=seed + repeat,
-            genres=data.genres,
-            feature=feature_block,
-            model=model_block,
-            train=partial(data.segment_set, repeat, "train"),
-            validation=partial(data.segment_set, repeat, "validation"),
-            inputs=data.fingerprint(repeat, "train", "validation"),
-            leaky=data.leaky,
-            folder=cell_folder(storage, experiment, cell) / f"repeat_{repeat:02d}",
-            on_epoch=log_epoch,
-        )
+        try:
+            checkpoint = train_repeat(
+                cell=cell,
+                repeat=repeat,
+                seed=seed + repeat,
+                genres=data.genres,
+                feature=feature_block,
+                model=model_block,
+                inputs=data.fingerprint(repeat, *sides),
+                leaky=data.leaky,
+                folder=cell_folder(storage, experiment, cell) / f"repeat_{repeat:02d}",
+                on_epoch=_epoch_logger(run, repeat),
+                **{side: partial(data.segment_set, repeat, side) for side in sides},
+            )
+        except RepeatFailedError as error:
+            logger.error("%s The other repeats go on.", error)
+            run.fail_repeat(repeat, str(error), {**tags, "seed": seed + repeat})
+            outcomes.append(FailedRepeat(repeat, seed + repeat, str(error)))
+            continue
         if checkpoint.reused:
             _log_history(run, repeat, checkpoint)
-        checkpoints.append(checkpoint)
-    return checkpoints
+        outcomes.append(checkpoint)
+    return outcomes
 
 
 def split_tags(audit: dict[str, Any]) -> dict[str, object]:
