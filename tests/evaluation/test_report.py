@@ -50,7 +50,7 @@ def render(results, datasets=(), splits=(), **kwargs):
 
 
 @pytest.fixture(scope="module")
-def hostile_page(make_result, make_dataset):
+def hostile_page(make_result, make_dataset, make_pairs):
     """A report whose every name from data would do harm if it were not escaped."""
     genres = [HOSTILE, "r&b", "<b>rock</b>", "</script>", "%{x}", "jazz"]
     results = [
@@ -59,7 +59,8 @@ def hostile_page(make_result, make_dataset):
         for model, accuracy, n_epochs in (("net1", 0.6, 4), ("svm", 0.7, 1))
     ]
     splits = [make_split(), make_split(protocol="random_segment", leaky=True)]
-    return render(results, [make_dataset(genres=genres)], splits, title=HOSTILE, command=f"run {HOSTILE}")
+    options = {"pairs": make_pairs(results), "title": HOSTILE, "command": f"run {HOSTILE}"}
+    return render(results, [make_dataset(genres=genres)], splits, **options)
 
 
 class _Page(HTMLParser):
@@ -149,7 +150,7 @@ def test_page_says_what_was_run_and_how(results, make_dataset):
 
 def test_every_table_has_a_caption_and_scopes(hostile_page):
     page = _Page(hostile_page)
-    assert hostile_page.count("<caption>") == len(page.tables) == 7
+    assert hostile_page.count("<caption>") == len(page.tables) == 11
     assert set(page.scopes) == {"col", "row"}
     assert len(page.ids) == len(set(page.ids))
 
@@ -229,6 +230,50 @@ def test_findings_do_not_read_a_winner_into_noise(make_result):
     assert "No other interval reaches its own." in render(apart)
     assert "It is the only model here." in render(apart[:1])
     assert "There is no interval: the order may be chance." in render([make_result(n_repeats=1)])
+
+
+def test_every_two_models_are_set_against_each_other(results, make_pairs):
+    page = render(results, pairs=make_pairs(results))
+    tables = _Page(page).tables
+    same, minus, none = "no difference shown", "\N{MINUS SIGN}", "\N{EN DASH}"
+    assert tables["pairs-1"] == [
+        ["A", "against net2", "against net1", "against crnn_gru", "against svm"],
+        ["net2", none, f"+5.0 {same}", "+10.0 better", "+18.0 better"],
+        ["net1", f"{minus}5.0 {same}", none, f"+5.0 {same}", "+13.0 better"],
+        ["crnn_gru", f"{minus}10.0 worse", f"{minus}5.0 {same}", none, f"+8.0 {same}"],
+        ["svm", f"{minus}18.0 worse", f"{minus}13.0 worse", f"{minus}8.0 {same}", none],
+    ]
+    assert tables["pair-tests-1"][1] == [
+        *("crnn_gru", "net1", "\N{MINUS SIGN}5.0", "\N{MINUS SIGN}10.0 to 0.0", "12", "7", "0.012", "0.200"),
+        *("\N{EN DASH}", "0.400", "no difference shown"),
+    ]
+    assert tables["pair-tests-1"][2][-1] == "net2"
+    text = html.unescape(page).replace("\N{NO-BREAK SPACE}", " ")
+    assert "accuracy of 120 test tracks of 34 artists (a track of unknown artist counts as one)" in text
+    assert "none that these 120 tracks can show at 5 %, corrected for 6 pairs; there may be one." in text
+    assert "No difference from net1 that these tracks can show: the order is not settled." in text
+
+
+def test_a_winner_of_all_pairs_is_named(make_result, make_pairs):
+    apart = [make_result(model="net1", accuracy=0.5), make_result(model="net2", accuracy=0.9)]
+    assert "Better than every other in paired tests." in render(apart, pairs=make_pairs(apart))
+
+
+def test_pairs_without_interval_and_pages_without_pairs(make_result, make_pairs):
+    results = [make_result(model="net1"), make_result(model="net2")]
+    pairs = make_pairs(results).assign(ci_low=float("nan"), ci_high=float("nan"))
+    row = _Page(render(results, pairs=pairs)).tables["pair-tests-1"][1]
+    assert row[2:4] == ["0.0", "\N{EN DASH}"]
+    assert "Is A really better" not in render(results)
+    assert "Is A really better" not in render(results[:1], pairs=pairs.iloc[:0])
+    assert "Is A really better" not in build_markdown(results[:1], pairs=pairs.iloc[:0])
+
+
+def test_markdown_has_the_matrix_of_pairs(results, make_pairs):
+    text = build_markdown(results, pairs=make_pairs(results))
+    assert text.count("## Is A really better than B? ") == 4
+    assert "| A | against net2 | against net1 | against crnn_gru | against svm |\n|---|--:|--:|--:|--:|\n" in text
+    assert "| net2 | \N{EN DASH} | +5.0 no difference shown | +10.0 better | +18.0 better |" in text
 
 
 def test_one_repeat_is_shown_without_interval(make_result):

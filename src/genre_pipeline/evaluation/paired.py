@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from genre_pipeline.cells import Cell
 from genre_pipeline.errors import EvaluationError
 from genre_pipeline.evaluation.bootstrap import N_RESAMPLES, clusters_of, resample
 from genre_pipeline.evaluation.comparison import CellResult, cell_of
@@ -84,8 +85,9 @@ def compare_pairs(
         n_resamples: Number of resamples.
 
     Returns:
-        One row a pair with the columns :data:`PAIR_COLUMNS`, in the order of the cells. ``only_a`` and ``only_b`` count
-        the tracks, summed over repeats, that only one of them has right; ``n_tracks`` counts different tracks.
+        One row a pair of cells that were trained, with the columns :data:`PAIR_COLUMNS`, in the order of the cells.
+        ``only_a`` and ``only_b`` count the tracks, summed over repeats, that only one of them has right; ``n_tracks``
+        counts different tracks.
 
     Raises:
         EvaluationError: If the cells are not of one split, or two of them share no test track.
@@ -93,9 +95,13 @@ def compare_pairs(
     if len({result["split_hash"] for result in results}) > 1:
         names = ", ".join(cell_of(result).name for result in results)
         raise EvaluationError(f"Expected cells of one split to compare in pairs, got several splits: {names}.")
-    outcomes = [_outcomes(table, result["genres"]) for result, table in zip(results, predictions, strict=True)]
+    outcomes = [
+        (result, _outcomes(table, result["genres"]))
+        for result, table in zip(results, predictions, strict=True)
+        if result["n_repeats"]
+    ]
     rows = []
-    for (a, of_a), (b, of_b) in combinations(zip(results, outcomes, strict=True), 2):
+    for (a, of_a), (b, of_b) in combinations(outcomes, 2):
         both = of_a.rename("right_a").to_frame().join(of_b.rename("right_b"), how="inner").reset_index()
         if both.empty:
             raise EvaluationError(
@@ -159,6 +165,38 @@ def compare(
         **tests,
         "p": float(pd.Series(tests).max()),
     }
+
+
+class Verdict(NamedTuple):
+    """What a pair's tests found, from the side of one of the two.
+
+    Attributes:
+        difference: How much more accurate it is, as a share.
+        word: ``better``, ``worse`` or ``no difference shown``: these tracks cannot tell.
+    """
+
+    difference: float
+    word: str
+
+
+def verdicts(pairs: pd.DataFrame, dataset: str, protocol: str) -> dict[tuple[Cell, Cell], Verdict]:
+    """Read a table of pairs from both sides.
+
+    Args:
+        pairs: What :func:`compare_pairs` returned, or several such tables below each other.
+        dataset: The dataset.
+        protocol: The protocol.
+
+    Returns:
+        For each ordered pair of cells of that dataset and protocol, what holds for the first against the second.
+    """
+    found = {}
+    for row in pairs[(pairs["dataset"] == dataset) & (pairs["protocol"] == protocol)].to_dict("records"):
+        a, b = (Cell(dataset, protocol, row[f"feature_{side}"], row[f"model_{side}"]) for side in "ab")
+        words = {"a": ("better", "worse"), "b": ("worse", "better")}.get(row["better"], ("no difference shown",) * 2)
+        found[a, b] = Verdict(row["difference"], words[0])
+        found[b, a] = Verdict(-row["difference"], words[1])
+    return found
 
 
 def corrected_t_test(differences: ArrayLike, *, test_ratio: float) -> float:
@@ -251,7 +289,7 @@ def _names(a: CellResult, b: CellResult) -> dict[str, Any]:
         "dataset": a["cell"]["dataset"],
         "protocol": a["cell"]["protocol"],
         "subset": a["subset"],
-        "leaky": a["leaky"],
+        "leaky": a["leaky"] or b["leaky"],
         "split_hash": a["split_hash"],
         "feature_a": a["cell"]["feature"],
         "model_a": a["cell"]["model"],

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from genre_pipeline.cells import Cell
 from genre_pipeline.evaluation import figures
 from genre_pipeline.evaluation.comparison import (
     FAILED_NOTE,
@@ -39,6 +40,7 @@ from genre_pipeline.evaluation.comparison import (
     statistic,
     summary_row,
 )
+from genre_pipeline.evaluation.paired import PAIR_COLUMNS, Verdict, verdicts
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 # A page with thousands of faults helps nobody; all of them are in the ingest report [?].
 _MAX_FAULTS = 300
 _NONE = "\N{EN DASH}"
+_MINUS = "\N{MINUS SIGN}"
 # A space at which lines do not break.
 _PERCENT = "\N{NO-BREAK SPACE}%"
 Looks = Mapping[tuple[str, str], figures.Style]
@@ -155,6 +158,15 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class PairsView:
+    """What the comparison of every two cells of a dataset and protocol found."""
+
+    reading: str
+    matrix: Table
+    details: Table
+
+
+@dataclass(frozen=True)
 class DatasetView:
     """A dataset's quality."""
 
@@ -172,6 +184,7 @@ def build_report(
     datasets: Sequence[Mapping[str, Any]],
     splits: Sequence[Mapping[str, Any]],
     *,
+    pairs: pd.DataFrame | None = None,
     title: str,
     command: str,
     created: str,
@@ -188,6 +201,8 @@ def build_report(
             ``detail`` and ``quarantined``).
         splits: The report of each split, as in :class:`~genre_pipeline.splits.splitting.SplitResult`. Keys that it
             lacks are shown as unknown.
+        pairs: What :func:`~genre_pipeline.evaluation.paired.compare_pairs` found, of all datasets and protocols; none
+            where nothing was compared.
         title: The page's title.
         command: What to type to get the same numbers.
         created: When the report was made, as it should be read.
@@ -207,6 +222,7 @@ def build_report(
     frame = leaderboard(results)
     looks = figures.styles(results)
     groups = by_setting(results)
+    compared = _verdicts(pairs, groups)
     environment = Environment(
         loader=PackageLoader("genre_pipeline.evaluation", "templates"),
         autoescape=True,
@@ -226,7 +242,12 @@ def build_report(
         failures=_failures(results),
         confidence=f"{100 * confidence:g}{_PERCENT}",
         reading=_reading(results),
-        findings=[_finding(group, looks) for group in groups.values()],
+        findings=[_finding(group, looks, compared[setting]) for setting, group in groups.items()],
+        pairs=[
+            _pairs_view(pairs, group, looks, compared[setting])
+            for setting, group in groups.items()
+            if pairs is not None and compared[setting]
+        ],
         leaderboard=_leaderboard_table(frame, f"{100 * confidence:g}{_PERCENT}"),
         accuracy_figures=[_accuracy_view(setting, group, looks) for setting, group in groups.items()],
         curve_figures=[
@@ -245,14 +266,16 @@ def build_report(
     )
 
 
-def build_markdown(results: Sequence[CellResult]) -> str:
+def build_markdown(results: Sequence[CellResult], *, pairs: pd.DataFrame | None = None) -> str:
     """Write the leaderboard as Markdown, short enough for a code review.
 
     Args:
         results: One result a cell.
+        pairs: See :func:`build_report`.
 
     Returns:
-        A heading, a line on how to read it, and a table for each dataset and protocol.
+        A heading, a line on how to read it, and a table for each dataset and protocol; then, where cells were compared
+        in pairs, a matrix for each.
 
     Raises:
         EvaluationError: If there is no result, or one of them is incomplete.
@@ -278,6 +301,15 @@ def build_markdown(results: Sequence[CellResult]) -> str:
             "|---|---|--:|--:|--:|--:|--:|--:|--:|",
             *(_markdown_row(row) for row in rows.to_dict("records")),
         ]
+    groups, looks = by_setting(results), figures.styles(results)
+    for setting, compared in _verdicts(pairs, groups).items():
+        if pairs is None or not compared:
+            continue
+        view = _pairs_view(pairs, groups[setting], looks, compared)
+        lines += ["", f"## Is A really better than B? {_markdown(_setting(groups[setting]))}", "", view.reading, ""]
+        lines.append(f"| {' | '.join(_markdown(column.title) for column in view.matrix.columns)} |")
+        lines.append(f"|---|{'--:|' * (len(view.matrix.columns) - 1)}")
+        lines += [f"| {' | '.join(_markdown(entry.text) for entry in row)} |" for row in view.matrix.rows]
     return "\n".join([*lines, ""])
 
 
@@ -347,16 +379,104 @@ def _chance(group: Sequence[CellResult]) -> str:
     return f"{percent(max(chance_levels(result)[0] for result in group))}{_PERCENT}"
 
 
-def _finding(group: Sequence[CellResult], looks: Looks) -> Finding:
+def _verdicts(
+    pairs: pd.DataFrame | None, groups: Mapping[tuple[str, str], Sequence[CellResult]]
+) -> dict[tuple[str, str], dict[tuple[Cell, Cell], Verdict]]:
+    table = pd.DataFrame(columns=list(PAIR_COLUMNS)) if pairs is None else pairs
+    return {setting: verdicts(table, *setting) for setting in groups}
+
+
+def _certainty(group: Sequence[CellResult], looks: Looks, compared: Mapping[tuple[Cell, Cell], Verdict]) -> str:
     best, *others = group
-    mean, low, high = _accuracy(best)
+    _, low, _ = _accuracy(best)
+    if not others and not math.isnan(low):
+        return "It is the only model here."
+    if compared:
+        rivals = [_name(each, looks) for each in others if compared[cell_of(best), cell_of(each)].word != "better"]
+        if rivals:
+            return f"No difference from {_enumerated(rivals)} that these tracks can show: the order is not settled."
+        return "Better than every other in paired tests."
     rivals = [_name(result, looks) for result in others if _accuracy(result)[2] >= low]
     if math.isnan(low):
-        certainty = "There is no interval: the order may be chance."
-    elif rivals:
-        certainty = f"Its interval overlaps with {_enumerated(rivals)}: the order is not settled."
-    else:
-        certainty = "No other interval reaches its own." if others else "It is the only model here."
+        return "There is no interval: the order may be chance."
+    if rivals:
+        return f"Its interval overlaps with {_enumerated(rivals)}: the order is not settled."
+    return "No other interval reaches its own."
+
+
+def _pairs_view(
+    pairs: pd.DataFrame, group: Sequence[CellResult], looks: Looks, compared: Mapping[tuple[Cell, Cell], Verdict]
+) -> PairsView:
+    first = cell_of(group[0])
+    rows = pairs[(pairs["dataset"] == first.dataset) & (pairs["protocol"] == first.protocol)]
+    level = f"{100 * (1 - float(rows['confidence'].iloc[0])):g}{_PERCENT}"
+    tracks = common(rows["n_tracks"].map(count))
+    artists = common(rows["n_clusters"].map(count))
+    reading = (
+        f"{_setting(group)}: accuracy of {tracks} test tracks of {artists} artists (a track of unknown artist counts "
+        f"as one), {statistic(group[0])}, row minus column in points. “No difference shown”: none that these {tracks} "
+        f"tracks can show at {level}, corrected for {_plural(len(rows), 'pair')}; there may be one."
+    )
+    names = {cell_of(result): _name(result, looks) for result in group}
+    matrix = [
+        [Entry(name), *(_verdict_entry(compared.get((cell, other))) for other in names)] for cell, name in names.items()
+    ]
+    return PairsView(
+        reading,
+        Table(reading, [Column("A"), *(Column(f"against {name}", numeric=True) for name in names.values())], matrix),
+        _pairs_table(rows, names),
+    )
+
+
+def _verdict_entry(verdict: Verdict | None) -> Entry:
+    if verdict is None:
+        return Entry(_NONE, sort=math.nan)
+    return Entry(f"{_points(verdict.difference)} {verdict.word}", sort=verdict.difference)
+
+
+def _pairs_table(rows: pd.DataFrame, names: Mapping[Cell, str]) -> Table:
+    columns = [
+        *(Column(name) for name in ("A", "B")),
+        *(Column(name, numeric=True) for name in ("A minus B (points)", "Interval (points)", "Only A right")),
+        *(Column(name, numeric=True) for name in ("Only B right", "p: bootstrap", "p: corrected t", "p: McNemar")),
+        Column("p after Holm", numeric=True),
+        Column("Better"),
+    ]
+    tests = ("p_bootstrap", "p_corrected_t", "p_mcnemar", "p_holm")
+    entries = []
+    for row in rows.to_dict("records"):
+        a, b = (
+            names[Cell(row["dataset"], row["protocol"], row[f"feature_{side}"], row[f"model_{side}"])] for side in "ab"
+        )
+        low, high = row["ci_low"], row["ci_high"]
+        ends = _NONE if math.isnan(low) else f"{_points(low)} to {_points(high)}"
+        entries.append(
+            [
+                *(Entry(a), Entry(b)),
+                Entry(_points(row["difference"]), sort=row["difference"]),
+                Entry(ends, sort=low),
+                *(_count_entry(row[key]) for key in ("only_a", "only_b")),
+                *(Entry(_NONE if math.isnan(row[key]) else f"{row[key]:.3f}", sort=row[key]) for key in tests),
+                Entry({"a": a, "b": b}.get(row["better"], "no difference shown")),
+            ]
+        )
+    caption = (
+        "Every pair. Interval and first p-value: bootstrap over artists (and over seeds, where repeats are seeds). "
+        "Corrected t: Nadeau and Bengio 2003, for folds and resampled splits. McNemar: exact, for single runs. A "
+        "difference counts if every test sees it after Holm's correction for the number of pairs."
+    )
+    return Table(caption, columns, entries)
+
+
+def _points(share: float) -> str:
+    """Show a difference of shares in points, with its sign."""
+    text = f"{abs(100 * share):.1f}"
+    return text if text == "0.0" else f"{'+' if share > 0 else _MINUS}{text}"
+
+
+def _finding(group: Sequence[CellResult], looks: Looks, compared: Mapping[tuple[Cell, Cell], Verdict]) -> Finding:
+    best = group[0]
+    mean, low, high = _accuracy(best)
     return Finding(
         dataset=dataset_name(best),
         protocol=cell_of(best).protocol,
@@ -365,7 +485,10 @@ def _finding(group: Sequence[CellResult], looks: Looks) -> Finding:
         accuracy=percent(mean),
         interval=interval(low, high, ""),
         leaky=any(result["leaky"] for result in group),
-        sentences=[f"Track accuracy, {statistic(best)}; largest genre {_chance(group)}.", certainty],
+        sentences=[
+            f"Track accuracy, {statistic(best)}; largest genre {_chance(group)}.",
+            _certainty(group, looks, compared),
+        ],
     )
 
 

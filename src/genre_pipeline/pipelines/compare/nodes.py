@@ -6,8 +6,9 @@ import importlib.metadata
 import platform
 import shlex
 import sys
+from collections.abc import Sequence
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 from plotly.graph_objects import Figure
@@ -20,11 +21,51 @@ from genre_pipeline.evaluation.figures import (
     learning_curves,
     reliability_diagrams,
 )
+from genre_pipeline.evaluation.paired import compare_pairs
 from genre_pipeline.evaluation.report import build_markdown, build_report
 from genre_pipeline.experiment import EvaluationBlock
 from genre_pipeline.tracking import current_tracker
 
 _VERSIONED = ("genre-pipeline", "torch", "librosa", "scikit-learn", "numpy", "kedro", "mlflow")
+
+
+def pair_cells(
+    audit: dict[str, Any],
+    tracks: pd.DataFrame,
+    evaluation: dict[str, Any],
+    *results_and_predictions: CellResult | pd.DataFrame,
+) -> pd.DataFrame:
+    """Compare every two cells of one protocol of a dataset, track by track.
+
+    Args:
+        audit: The split's report.
+        tracks: The dataset's tracks, for their artists.
+        evaluation: How numbers are summarised.
+        *results_and_predictions: The result of each cell, then the predictions of each, in the same order.
+
+    Returns:
+        One row a pair.
+    """
+    n_cells = len(results_and_predictions) // 2
+    return compare_pairs(
+        cast("Sequence[CellResult]", results_and_predictions[:n_cells]),
+        cast("Sequence[pd.DataFrame]", results_and_predictions[n_cells:]),
+        artists=tracks.set_index("track_id")["artist"],
+        divided=audit["unit"],
+        confidence=parse_block(EvaluationBlock, evaluation, key="evaluation").confidence,
+    )
+
+
+def join_pairs(*tables: pd.DataFrame) -> pd.DataFrame:
+    """Put the pairs of all protocols and datasets into one table.
+
+    Args:
+        *tables: The pairs of each.
+
+    Returns:
+        One row a pair.
+    """
+    return pd.concat(tables, ignore_index=True)
 
 
 def collect_protocol(audit: dict[str, Any], *results: CellResult) -> dict[str, Any]:
@@ -87,12 +128,15 @@ def draw_comparison(*summaries: dict[str, Any]) -> tuple[Figure, Figure, Figure,
     )
 
 
-def write_report(experiment: dict[str, Any], evaluation: dict[str, Any], *summaries: dict[str, Any]) -> tuple[str, str]:
+def write_report(
+    experiment: dict[str, Any], evaluation: dict[str, Any], pairs: pd.DataFrame, *summaries: dict[str, Any]
+) -> tuple[str, str]:
     """Write the report of the experiment, and attach it to the session's MLflow run.
 
     Args:
         experiment: The experiment's parameters, for its title.
         evaluation: How numbers are summarised.
+        pairs: What the comparison of every two cells found.
         *summaries: What was found on each dataset.
 
     Returns:
@@ -103,6 +147,7 @@ def write_report(experiment: dict[str, Any], evaluation: dict[str, Any], *summar
         results,
         [each["quality"] for each in summaries],
         [protocol["audit"] for each in summaries for protocol in each["protocols"]],
+        pairs=pairs,
         title=str(experiment["title"]),
         command=_command(),
         created=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
@@ -112,7 +157,7 @@ def write_report(experiment: dict[str, Any], evaluation: dict[str, Any], *summar
         },
         confidence=parse_block(EvaluationBlock, evaluation, key="evaluation").confidence,
     )
-    markdown = build_markdown(results)
+    markdown = build_markdown(results, pairs=pairs)
     current_tracker().log_artifacts({"report.html": html, "report.md": markdown})
     return html, markdown
 

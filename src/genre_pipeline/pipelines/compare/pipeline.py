@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterable
 
 from kedro.pipeline import Node, Pipeline
 
+from genre_pipeline.cells import Cell
 from genre_pipeline.experiment import Experiment
 from genre_pipeline.pipelines.compare.nodes import (
     collect_dataset,
     collect_protocol,
     draw_comparison,
+    join_pairs,
+    pair_cells,
     rank_cells,
     write_report,
 )
@@ -23,6 +26,7 @@ def create_pipeline(experiment: Experiment) -> Pipeline:
     """
     return Pipeline(
         [
+            *_pair_cells(experiment),
             *_collect_protocols(experiment),
             *(_collect_dataset(experiment, dataset) for dataset in experiment.datasets),
             _compare(experiment),
@@ -30,13 +34,34 @@ def create_pipeline(experiment: Experiment) -> Pipeline:
     )
 
 
-def _collect_protocols(experiment: Experiment) -> list[Pipeline]:
-    results: dict[tuple[str, str], list[str]] = {}
+def _settings(experiment: Experiment) -> dict[tuple[str, str], list[Cell]]:
+    """Group the cells by dataset and protocol."""
+    settings: dict[tuple[str, str], list[Cell]] = {}
     for cell in experiment.cells:
-        results.setdefault((cell.dataset, cell.protocol), []).append(f"{cell.name}.results")
+        settings.setdefault((cell.dataset, cell.protocol), []).append(cell)
+    return settings
+
+
+def _pair_cells(experiment: Experiment) -> list[Pipeline]:
+    pipelines = []
+    for (dataset, protocol), cells in _settings(experiment).items():
+        before = _plain([f"{dataset}.{protocol}.audit", f"{dataset}.tracks"])
+        after = _plain(f"{cell.name}.{entry}" for entry in ("results", "predictions") for cell in cells)
+        inputs = [*before, "params:evaluation", *after]
+        node = Node(pair_cells, inputs=inputs, outputs="pairs", name="pair_cells", tags="compare")
+        namespace = f"{dataset}.{protocol}"
+        pipelines.append(Pipeline([node], namespace=namespace, inputs=before | after, parameters={"params:evaluation"}))
+    return pipelines
+
+
+def _collect_protocols(experiment: Experiment) -> list[Pipeline]:
     return [
-        _collect(collect_protocol, f"{dataset}.{protocol}", [f"{dataset}.{protocol}.audit", *cells])
-        for (dataset, protocol), cells in results.items()
+        _collect(
+            collect_protocol,
+            f"{dataset}.{protocol}",
+            [f"{dataset}.{protocol}.audit", *(f"{cell.name}.results" for cell in cells)],
+        )
+        for (dataset, protocol), cells in _settings(experiment).items()
     ]
 
 
@@ -55,6 +80,7 @@ def _collect(function: Callable[..., object], namespace: str, entries: Iterable[
 
 def _compare(experiment: Experiment) -> Pipeline:
     names = _plain(f"{dataset}.summary" for dataset in experiment.datasets)
+    pairs = _plain(f"{dataset}.{protocol}.pairs" for dataset, protocol in _settings(experiment))
     summaries = list(names)
     nodes = [
         Node(rank_cells, inputs=summaries, outputs="leaderboard", name="rank_cells", tags="compare"),
@@ -65,15 +91,16 @@ def _compare(experiment: Experiment) -> Pipeline:
             name="draw_comparison",
             tags="compare",
         ),
+        Node(join_pairs, inputs=list(pairs), outputs="paired_comparisons", name="join_pairs", tags="compare"),
         Node(
             write_report,
-            inputs=["params:experiment", "params:evaluation", *summaries],
+            inputs=["params:experiment", "params:evaluation", "paired_comparisons", *summaries],
             outputs=["report", "report_markdown"],
             name="write_report",
             tags="compare",
         ),
     ]
-    return Pipeline(nodes, inputs=names, parameters={"params:experiment", "params:evaluation"})
+    return Pipeline(nodes, inputs=names | pairs, parameters={"params:experiment", "params:evaluation"})
 
 
 def _plain(entries: Iterable[str]) -> dict[str, str]:
