@@ -21,7 +21,7 @@ def blobs(n_each, n_classes, n_columns=4):
 
 
 def test_the_registered_estimators():
-    assert ESTIMATORS == ["naive_bayes", "svm"]
+    assert ESTIMATORS == ["linear_probe", "naive_bayes", "svm"]
 
 
 @settings(derandomize=True, deadline=None, max_examples=20)

@@ -155,6 +155,9 @@ class FeatureSpec:
             time (one, unless they are many), or raises :class:`~genre_pipeline.errors.FeatureError` where the waveform
             cannot give the feature. Called from several threads at once.
         version: Raised whenever the extractor's numbers change, so that stored features are made anew.
+        load: For features that are not computed from audio: opens what the parameters name, and returns a function from
+            a track's id to its feature, shape ``(n_bins, n_frames)``, float32, which raises
+            :class:`~genre_pipeline.errors.FeatureError` where there is none. ``begin`` then refuses.
     """
 
     name: str
@@ -162,6 +165,7 @@ class FeatureSpec:
     n_bins: Callable[[Any], int]
     begin: Callable[[Signal, Any], Finish]
     version: int
+    load: Callable[[Any], Callable[[str], Features]] | None = None
 
     def extract(self, waveform: Samples, block: FeatureBlock) -> Features:
         """Compute this feature alone: see :func:`extract_features`."""

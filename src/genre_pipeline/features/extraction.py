@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,10 +17,10 @@ import pandas as pd
 
 from genre_pipeline.errors import FeatureError, StoreError
 from genre_pipeline.features.backends import Workers
-from genre_pipeline.features.base import FeatureBlock, FeatureSpec
+from genre_pipeline.features.base import FeatureBlock, Features, FeatureSpec
 from genre_pipeline.features.locks import writing
 from genre_pipeline.features.shards import Recording, Shard, ShardTask, WrittenShard, write_shards
-from genre_pipeline.features.store import FeatureStore, shards_folder, spec_hash
+from genre_pipeline.features.store import FeatureStore, PackedTrack, shards_folder, spec_hash
 from genre_pipeline.progress import progress_bar
 
 logger = logging.getLogger(__name__)
@@ -97,6 +99,7 @@ def extract_together(
     Recordings are known by their ``audio_hash``: a track that was renamed, or is a copy of another, is not decoded
     again; one whose audio changed is. A recording that another store of the same specification holds is copied from
     there. A store of another specification or extractor version is replaced. Quarantined tracks are not part of it.
+    What is not computed from audio (``spec.load``) is read here, each time.
 
     Workers write shards beside the stores (see :mod:`~genre_pipeline.features.shards`), and the stores take them in,
     in the order of the tracks: their bytes do not depend on who did the work, nor on interruptions. What a run that was
@@ -126,9 +129,10 @@ def extract_together(
     with ExitStack() as stack:
         for folder in sorted({target.folder for target in targets}):
             stack.enter_context(writing(folder))
-        updates = [_Update(target, wanted, library) for target in targets]
+        works = [_Loading(each, wanted) if each.spec.load else _Update(each, wanted, library) for each in targets]
+        updates = [work for work in works if isinstance(work, _Update)]
         _run(_plan(updates, wanted, root=root, shard_size=shard_size), updates, workers)
-        return [update.finish(root) for update in updates]
+        return [work.finish(root) for work in works]
 
 
 def _wanted(tracks: pd.DataFrame, root: Path) -> pd.DataFrame:
@@ -268,6 +272,59 @@ class _Update:
             for track_id, audio_hash, path, *_ in self.wanted.itertuples(index=False, name=None)
             if audio_hash in reasons
         ]
+
+
+class _Loading:
+    """One store of a feature that is not computed from audio but read.
+
+    All of it is read each time, because only its content says whether it has changed. In the store's index, and so in
+    the fingerprints of what is trained on it, the content's hash stands where that of the audio does.
+    """
+
+    def __init__(self, target: Target, wanted: pd.DataFrame) -> None:
+        self.target = target
+        self.wanted = wanted
+
+    def finish(self, root: Path) -> ExtractionResult:
+        """Read every track, write the store if it is not what was read, and report."""
+        store = _open_or_create(self.target)
+        tracks: list[PackedTrack] = []
+        failed: list[dict[str, str]] = []
+        for track_id, _, path, *_ in self.wanted.itertuples(index=False, name=None):
+            try:
+                frames = store.pack(self._load(track_id))
+            except FeatureError as error:  # noqa: PERF203  # a track of its own each
+                logger.warning("Track '%s' has no '%s': %s", track_id, self.target.spec.name, error)
+                failed.append({"track_id": track_id, "path": path, "error": str(error)})
+            else:
+                content = hashlib.sha256(track_id.encode() + b"\0" + frames.tobytes()).hexdigest()
+                tracks.append(PackedTrack(track_id, content, frames))
+        if not tracks:
+            raise FeatureError(
+                f"{root}: the feature '{self.target.spec.name}' could be read of none of {len(self.wanted)} tracks. "
+                f"The first: {failed[0]['error']}"
+            )
+        stored = dict(zip(store.index["track_id"], store.index["audio_hash"], strict=True))
+        n_reused = sum(stored.get(track.track_id) == track.audio_hash for track in tracks)
+        is_changed = n_reused < max(len(tracks), len(stored))
+        if is_changed:
+            store = FeatureStore.create(self.target.folder, self.target.spec, self.target.block)
+            store.append(tracks)
+        report = {
+            "n_tracks": len(tracks),
+            "n_extracted": len(tracks) - n_reused,
+            "n_copied": 0,
+            "n_reused": n_reused,
+            "n_removed": len(set(stored) - {track.track_id for track in tracks}),
+            "n_bytes": store.n_bytes,
+            "failed": failed,
+        }
+        return ExtractionResult(store=store, report=report)
+
+    @cached_property
+    def _load(self) -> Callable[[str], Features]:
+        assert self.target.spec.load is not None, "only what is read is loaded"
+        return self.target.spec.load(self.target.block)
 
 
 def _label(folder: Path) -> str:
