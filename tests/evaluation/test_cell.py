@@ -5,6 +5,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from genre_pipeline.errors import EvaluationError
@@ -12,7 +13,11 @@ from genre_pipeline.evaluation.cell import evaluate_cell, metric_values
 from genre_pipeline.evaluation.comparison import CellResult, leaderboard, summary_row
 from genre_pipeline.evaluation.metrics import score
 from genre_pipeline.evaluation.prediction import predict_cell
+from genre_pipeline.training import FailedRepeat
 from tiny_music import AUDIT, CELL, FEATURE, GENRES, SEGMENTS_PER_TRACK, make_tiny_music, train_tiny
+
+# No artist is known.
+ARTISTS = pd.Series(dtype="str")
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +36,7 @@ def evaluated(request, music, tmp_path_factory):
 
 
 def evaluate(checkpoints, music, folder, **changes):
-    values = {"audit": AUDIT, "confidence": 0.95, "reference": "Someone, 2020"}
+    values = {"audit": AUDIT, "artists": ARTISTS, "confidence": 0.95, "reference": "Someone, 2020"}
     data = music.data()
     predictions, inference_s = predict_cell(checkpoints, data, folder=folder)
     return predictions, evaluate_cell(
@@ -130,6 +135,7 @@ def test_a_single_repeat_has_no_deviation(music, tmp_path):
         predictions,
         inference_s=inference_s,
         audit=AUDIT,
+        artists=ARTISTS,
         confidence=0.95,
         reference="",
     )
@@ -171,3 +177,19 @@ def test_metric_values_leave_out_what_is_missing():
     ]
     assert metric_values(rows, value="mean") == {"test_track_accuracy": 0.5, "validation_segment_macro_f1": 1.0}
     assert metric_values(rows, value="sd", suffix="_sd") == {"validation_segment_macro_f1_sd": 0.25}
+
+
+@pytest.mark.parametrize("evaluated", ["net"], indirect=True)
+@pytest.mark.parametrize("n_failed", [1, 2])
+def test_failed_repeats_are_in_the_result(evaluated, music, tmp_path, n_failed):
+    trained = evaluated[0][n_failed:]
+    failures = [FailedRepeat(repeat, 10 + repeat, "It diverged.") for repeat in range(n_failed)]
+    data = music.data()
+    predictions, inference_s = predict_cell(trained, data, folder=tmp_path)
+    values = {"inference_s": inference_s, "audit": AUDIT, "confidence": 0.95, "reference": ""}
+    result = evaluate_cell(CELL, [*failures, *trained], data, predictions, **values)
+    assert result["failures"] == [{"repeat": n, "seed": 10 + n, "reason": "It diverged."} for n in range(n_failed)]
+    assert result["n_repeats"] == 2 - n_failed
+    assert {row["repeat"] for row in [*result["repeats"], *result["history"]]} == set(range(n_failed, 2))
+    assert list(predictions.columns) == list(evaluated[2].columns)
+    assert leaderboard([json.loads(json.dumps(result, allow_nan=False))])["n_failed"].tolist() == [n_failed]

@@ -15,9 +15,17 @@ from genre_pipeline.evaluation.comparison import (
     confusion_counts,
     format_leaderboard,
     leaderboard,
+    scored,
     statistic,
     summary_row,
 )
+from genre_pipeline.evaluation.figures import (
+    accuracy_comparison,
+    confusion_matrices,
+    learning_curves,
+    reliability_diagrams,
+)
+from genre_pipeline.evaluation.report import build_markdown, build_report
 
 
 def test_leaderboard_has_one_row_a_cell_in_order(results):
@@ -171,3 +179,53 @@ def test_bad_confusion_matrices_are_errors(make_result):
     empty["confusion"]["track"] = [[0] * 6] * 6
     with pytest.raises(EvaluationError, match="holds no test track"):
         chance_levels(empty)
+
+
+def failed(result, n_failed):
+    """Let the last repeats of a result fail; all of them leave no numbers."""
+    n_repeats = result["n_repeats"] - n_failed
+    failures = [{"repeat": n_repeats + i, "seed": i, "reason": f"It <b>diverged</b>, {i}."} for i in range(n_failed)]
+    changed = {**result, "n_repeats": n_repeats, "failures": failures}
+    if not n_repeats:
+        changed |= {
+            "summary": [],
+            "repeats": [],
+            "genre_repeats": [],
+            "history": [],
+            "confusion": {},
+            "reliability": {},
+        }
+        changed |= {"n_parameters": None}
+    return changed
+
+
+@pytest.mark.parametrize(("n_failed", "words"), [(2, "mean of 3 of 5 folds"), (4, "1 of 5 folds"), (5, "0 of 5 folds")])
+def test_failed_repeats_are_counted(make_result, n_failed, words):
+    frame = leaderboard([failed(make_result(), n_failed)])
+    assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == dict(LEADERBOARD_COLUMNS)
+    assert frame["statistic"].tolist() == [words]
+    assert frame["n_failed"].tolist() == [n_failed]
+    text = format_leaderboard(frame)
+    assert f"net1 FAILED {n_failed} of 5" in text
+    assert "FAILED: repeats that could not be trained" in text
+
+
+def test_a_cell_without_numbers_comes_last_and_into_no_group(make_result):
+    results = [failed(make_result(model="a"), 5), make_result(model="b", accuracy=0.2)]
+    assert leaderboard(results)["model"].tolist() == ["b", "a"]
+    assert [[each["cell"]["model"] for each in group] for group in by_setting(results).values()] == [["b"]]
+    assert scored(results) == results[1:]
+    assert by_setting(results[:1]) == {}
+
+
+@pytest.mark.parametrize("n_results", [1, 2])
+def test_reports_and_figures_do_with_failed_cells(make_result, n_results):
+    results = [failed(make_result(model="a"), 5), make_result(model="b")][:n_results]
+    for draw in (accuracy_comparison, learning_curves, confusion_matrices, reliability_diagrams):
+        draw(results)
+    html = build_report(results, [], [], title="x", command="x", created="x", versions={})
+    assert "FAILED 5 of 5" in html
+    assert "repeat 0 (seed 0): It &lt;b&gt;diverged&lt;/b&gt;, 0." in html
+    markdown = build_markdown(results)
+    assert "**FAILED 5 of 5** a" in markdown
+    assert "5 trainings" in html

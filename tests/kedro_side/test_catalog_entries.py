@@ -9,7 +9,7 @@ from genre_pipeline.catalog import CheckpointsDataset, FeatureStoreDataset
 from genre_pipeline.errors import StoreError
 from genre_pipeline.features import FEATURES
 from genre_pipeline.features.store import FeatureStore, PackedTrack
-from genre_pipeline.training import Checkpoint
+from genre_pipeline.training import Checkpoint, FailedRepeat
 from tiny_music import FEATURE, train_tiny
 
 
@@ -133,3 +133,9 @@ def test_the_entries_describe_themselves(filepath):
     entry = FeatureStoreDataset(filepath=str(filepath), metadata={"kedro-viz": {"layer": "features"}})
     assert entry.metadata == {"kedro-viz": {"layer": "features"}}
     assert str(filepath) in str(entry)
+
+
+def test_a_failed_repeat_stands_in_its_place(checkpoints, trained):
+    given = [FailedRepeat(0, 7, "It diverged."), trained[1]]
+    checkpoints.save(given)
+    assert checkpoints.load() == given

@@ -206,3 +206,14 @@ def test_without_a_session_nothing_is_logged(tmp_path):
     tracker.close("FINISHED")
     assert mlflow.active_run() is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_repeat_is_marked_and_keeps_its_curves(tracker, client, get_run):
+    run = tracker.cell_run(CELL)
+    run.log_epoch(0, 1, {"train_loss": 0.5})
+    run.fail_repeat(0, "The loss is nan.", {"seed": 3})
+    run.finish()
+    (repeat,) = children(client, get_run(run))
+    assert (repeat.info.status, get_run(run).info.status) == ("FAILED", "FINISHED")
+    assert repeat.data.tags | {"failure": "The loss is nan.", "seed": "3"} == repeat.data.tags
+    assert repeat.data.metrics == {"train_loss": 0.5}
