@@ -19,6 +19,7 @@ from genre_pipeline.tracking import (
     stop_tracking,
 )
 from genre_pipeline.tracking import tracker as tracker_module
+from genre_pipeline.tracking.system import watch_system
 from genre_pipeline.tracking.tracker import MlflowTracker
 from kedro_sessions import children
 
@@ -217,3 +218,31 @@ def test_a_failed_repeat_is_marked_and_keeps_its_curves(tracker, client, get_run
     assert (repeat.info.status, get_run(run).info.status) == ("FAILED", "FINISHED")
     assert repeat.data.tags | {"failure": "The loss is nan.", "seed": "3"} == repeat.data.tags
     assert repeat.data.metrics == {"train_loss": 0.5}
+
+
+class Watch:
+    """A monitor of MLflow that only says whether it runs."""
+
+    def __init__(self, run_id):
+        self.run_id = run_id
+        self.heard = []
+
+    def start(self):
+        self.heard.append("start")
+
+    def finish(self):
+        self.heard.append("finish")
+
+
+def test_the_machine_is_watched_until_the_session_ends(client, parent, monkeypatch):
+    monkeypatch.setattr("genre_pipeline.tracking.system.find_spec", lambda name: name)
+    monkeypatch.setattr("mlflow.system_metrics.system_metrics_monitor.SystemMetricsMonitor", Watch)
+    monitor = watch_system(parent.info.run_id)
+    assert (monitor.run_id, monitor.heard) == (parent.info.run_id, ["start"])
+    MlflowTracker(client, parent.info.experiment_id, parent.info.run_id, monitor=monitor).close("FINISHED")
+    assert monitor.heard == ["start", "finish"]
+
+
+def test_without_psutil_nothing_is_watched(monkeypatch):
+    monkeypatch.setattr("genre_pipeline.tracking.system.find_spec", lambda _: None)
+    assert watch_system("run") is None

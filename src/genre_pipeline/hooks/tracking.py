@@ -62,6 +62,7 @@ class TrackingHook:
 
         from genre_pipeline.project import git_commit
         from genre_pipeline.tracking import start_tracking
+        from genre_pipeline.tracking.system import watch_system
         from genre_pipeline.tracking.tracker import MlflowTracker
 
         run = mlflow.active_run()
@@ -73,7 +74,8 @@ class TrackingHook:
         name = f"{run.info.run_name} / {environment}"
         for key, value in {"level": "session", MLFLOW_RUN_NAME: name, **tags}.items():
             client.set_tag(run.info.run_id, key, value)
-        start_tracking(MlflowTracker(client, run.info.experiment_id, run.info.run_id, tags))
+        monitor = watch_system(run.info.run_id)
+        start_tracking(MlflowTracker(client, run.info.experiment_id, run.info.run_id, tags, monitor))
 
     @hook_impl(tryfirst=True)
     def after_pipeline_run(self) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from genre_pipeline.cells import Cell
+from genre_pipeline.tracking.system import Monitor
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -218,12 +219,19 @@ class MlflowTracker(Tracker):
         experiment_id: The MLflow experiment.
         parent_run_id: The session's run.
         tags: Tags of every run below it.
+        monitor: Watches the machine until the tracker is closed.
     """
 
     def __init__(
-        self, client: MlflowClient, experiment_id: str, parent_run_id: str, tags: Mapping[str, str] | None = None
+        self,
+        client: MlflowClient,
+        experiment_id: str,
+        parent_run_id: str,
+        tags: Mapping[str, str] | None = None,
+        monitor: Monitor | None = None,
     ) -> None:
         self._tags = dict(tags or {})
+        self._monitor = monitor
         self._client = client
         self._experiment_id = experiment_id
         self._parent_run_id = parent_run_id
@@ -242,6 +250,8 @@ class MlflowTracker(Tracker):
 
     @override
     def close(self, status: str) -> None:
+        if self._monitor is not None:
+            self._monitor.finish()
         for run in self._open.values():
             run.finish(status)
         self._open.clear()

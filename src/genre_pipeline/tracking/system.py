@@ -1,0 +1,37 @@
+"""What the machine does during a session, logged to the session's run."""
+
+from __future__ import annotations
+
+import logging
+from importlib.util import find_spec
+from typing import Protocol
+
+
+class Monitor(Protocol):
+    """Something that watches until it is told to stop."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def finish(self) -> None:
+        """Stop."""
+
+
+def watch_system(run_id: str) -> Monitor | None:
+    """Log the use of processors, memory, disk, network and GPUs every ten seconds, as metrics ``system/...``.
+
+    Args:
+        run_id: The run to log to.
+
+    Returns:
+        What must be finished in the end; none where psutil is not installed, without which nothing can be measured.
+    """
+    if find_spec("psutil") is None:
+        return None
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    # It tells of itself at each start and end, and wherever there is no GPU.
+    logging.getLogger("mlflow.system_metrics").setLevel(logging.WARNING)
+    monitor: Monitor = SystemMetricsMonitor(run_id)  # type: ignore[no-untyped-call]
+    monitor.start()
+    return monitor
