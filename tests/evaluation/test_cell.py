@@ -186,7 +186,7 @@ def test_failed_repeats_are_in_the_result(evaluated, music, tmp_path, n_failed):
     failures = [FailedRepeat(repeat, 10 + repeat, "It diverged.") for repeat in range(n_failed)]
     data = music.data()
     predictions, inference_s = predict_cell(trained, data, folder=tmp_path)
-    values = {"inference_s": inference_s, "audit": AUDIT, "confidence": 0.95, "reference": ""}
+    values = {"inference_s": inference_s, "audit": AUDIT, "artists": ARTISTS, "confidence": 0.95, "reference": ""}
     result = evaluate_cell(CELL, [*failures, *trained], data, predictions, **values)
     assert result["failures"] == [{"repeat": n, "seed": 10 + n, "reason": "It diverged."} for n in range(n_failed)]
     assert result["n_repeats"] == 2 - n_failed

@@ -9,6 +9,7 @@ from scipy import stats
 
 from genre_pipeline.errors import EvaluationError
 from genre_pipeline.evaluation.intervals import summarise, wilson_interval
+from invented_outcomes import invent_outcomes
 
 EXACT = settings(derandomize=True, deadline=None, max_examples=40)
 SIZES = {"n_train_tracks": 80, "n_test_tracks": 10}
@@ -145,6 +146,77 @@ def test_the_corrected_interval_covers_what_the_plain_one_misses():
     # 95 % of 2000 experiments have a standard error of 0.5 %.
     assert coverage("resampled") == pytest.approx(0.95, abs=0.015)
     assert coverage("seeds") < 0.85
+
+
+def outcomes_of(scores, rights):
+    """One artist for every two tracks; the same tracks in every repeat."""
+    tables = [
+        pd.DataFrame({"repeat": repeat, "split": "test", "unit": "track", "value": right})
+        for repeat, right in zip(scores["repeat"], rights, strict=True)
+    ]
+    return pd.concat([table.assign(cluster=table.index // 2) for table in tables])
+
+
+def test_artists_widen_an_accuracy_where_their_tracks_are_alike():
+    rights = [np.repeat([1.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0], 4)]
+    scores = scores_of([0.7], n=40)
+    outcomes = outcomes_of(scores, rights).assign(cluster=np.repeat(range(10), 4))
+    row = only(summarise(scores, design="seeds", outcomes=outcomes, **SIZES))
+    assert row["interval"] == "clustered bootstrap"
+    low, high = wilson_interval(0.7, 40)
+    assert row["ci_low"] < low < high < row["ci_high"]
+
+
+def test_seeds_with_outcomes_have_no_t_interval():
+    scores = scores_of([0.5, 0.9], n=40)
+    rights = [np.repeat([1.0, 0.0], [20, 20]), np.repeat([1.0, 0.0], [36, 4])]
+    row = only(summarise(scores, design="seeds", outcomes=outcomes_of(scores, rights), **SIZES))
+    assert row["interval"] == "clustered bootstrap"
+    assert 0.1 < row["ci_low"] < 0.5
+    assert 0.85 < row["ci_high"] <= 1.0
+    assert only(summarise(scores, design="seeds", **SIZES))["interval"] == "t"
+
+
+def test_folds_keep_the_widest_interval():
+    scores = scores_of([0.2, 0.9, 0.5], n=40)
+    outcomes = outcomes_of(scores, [np.arange(40) < 40 * value for value in (0.2, 0.9, 0.5)])
+    row = only(summarise(scores, design="kfold", outcomes=outcomes, **SIZES))
+    assert row["interval"] == "corrected resampled t"
+
+
+def test_perfect_accuracies_and_a_single_artist_have_the_wilson_interval():
+    scores = scores_of([1.0], n=20)
+    outcomes = outcomes_of(scores, [np.ones(20)])
+    for table in (outcomes, outcomes.assign(cluster=0)):
+        row = only(summarise(scores, design="seeds", outcomes=table, **SIZES))
+        assert row["interval"] == "wilson"
+        assert (row["ci_low"], row["ci_high"]) == pytest.approx(wilson_interval(1.0, 20))
+
+
+@pytest.mark.parametrize(
+    "world",
+    [
+        {"n_artists": 15, "n_each": 8},
+        {"n_artists": 40, "n_each": 3, "n_repeats": 3, "luck": 0.2},
+        {"n_artists": 40, "n_each": 3, "n_repeats": 5, "luck": 0.3, "design": "kfold"},
+    ],
+)
+def test_the_shown_interval_covers_other_artists_and_trainings(world):
+    """60 experiments: 95 % have a standard error of 2.8 %."""
+    design, rng = world.get("design", "seeds"), np.random.default_rng(0)
+    once = {**world, "n_repeats": 1, "design": "seeds"}
+    truth = np.mean([invent_outcomes(rng, **once)["right_a"].mean() for _ in range(500)])
+    covered = []
+    for _ in range(60):
+        told = invent_outcomes(rng, **world).assign(split="test", unit="track")
+        told["value"] = told["right_a"].astype(float)
+        by_repeat = told.groupby("repeat")["value"]
+        scores = scores_of(by_repeat.mean().to_numpy(), n=by_repeat.size().to_numpy())
+        n_tested = float(by_repeat.size().mean())
+        sizes = {"n_train_tracks": 3 * n_tested, "n_test_tracks": n_tested}
+        row = only(summarise(scores, design=design, outcomes=told, **sizes))
+        covered.append(row["ci_low"] <= truth <= row["ci_high"])
+    assert np.mean(covered) >= 0.86
 
 
 @pytest.mark.parametrize(

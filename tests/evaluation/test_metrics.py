@@ -9,7 +9,15 @@ from sklearn import metrics as reference
 from sklearn.calibration import calibration_curve
 
 from genre_pipeline.errors import EvaluationError
-from genre_pipeline.evaluation.metrics import UNITS, aggregate_to_tracks, confusion, reliability_of, score, score_genres
+from genre_pipeline.evaluation.metrics import (
+    UNITS,
+    aggregate_to_tracks,
+    confusion,
+    reliability_of,
+    score,
+    score_genres,
+    told_right,
+)
 
 EXACT = settings(derandomize=True, deadline=None, max_examples=40)
 # Not in alphabetical order, as a model's outputs need not be.
@@ -96,6 +104,17 @@ def test_genres_are_scored_as_scikit_learn_does(predictions):
             assert found["genre"].tolist() == sorted(GENRES)
             for column, numbers in zip(("precision", "recall", "f1", "n"), expected, strict=True):
                 np.testing.assert_allclose(found[column].to_numpy(dtype=float), numbers)
+
+
+@EXACT
+@given(predictions=random_predictions())
+def test_what_was_told_right_adds_up_to_the_accuracy(predictions):
+    keys = ["repeat", "split", "unit"]
+    scores = score(predictions, genres=GENRES)
+    accuracy = scores[scores["metric"] == "accuracy"].set_index(keys)
+    told = told_right(predictions, genres=GENRES).groupby(keys)["value"]
+    assert told.mean().to_numpy() == pytest.approx(accuracy["value"].to_numpy())
+    assert told.size().tolist() == accuracy["n"].tolist()
 
 
 @EXACT

@@ -174,6 +174,7 @@ class TestPipelines:
                 assert node.tags
                 assert node.namespace or node._name in {
                     "rank_cells",
+                    "join_pairs",
                     "draw_comparison",
                     "write_report",
                     "predict_genres",

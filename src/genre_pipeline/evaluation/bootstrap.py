@@ -129,8 +129,9 @@ def clusters_of(track_ids: pd.Series[str], artists: pd.Series[str]) -> pd.Series
         >>> clusters_of(pd.Series(["a", "b", "c"]), artists).tolist()
         ['artist Someone', 'track b', 'track c']
     """
-    artist = track_ids.map(artists.to_dict()).fillna("").astype(str)
-    return ("artist " + artist).where(artist != "", "track " + track_ids.astype(str))
+    known = artists.to_dict()
+    names = [f"artist {known[track]}" if known.get(track) else f"track {track}" for track in track_ids]
+    return pd.Series(names, index=track_ids.index, dtype="str")
 
 
 def _means(

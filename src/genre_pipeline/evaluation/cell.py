@@ -9,9 +9,10 @@ import pandas as pd
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import EvaluationError
+from genre_pipeline.evaluation.bootstrap import clusters_of
 from genre_pipeline.evaluation.comparison import CellResult, EpochRow
 from genre_pipeline.evaluation.intervals import summarise
-from genre_pipeline.evaluation.metrics import UNITS, confusion, reliability_of, score, score_genres
+from genre_pipeline.evaluation.metrics import UNITS, confusion, reliability_of, score, score_genres, told_right
 from genre_pipeline.training import Checkpoint, FailedRepeat
 from genre_pipeline.training.cell_data import CellData
 
@@ -28,6 +29,7 @@ def evaluate_cell(
     *,
     inference_s: float,
     audit: Mapping[str, Any],
+    artists: pd.Series[str],
     confidence: float,
     reference: str,
 ) -> CellResult:
@@ -40,6 +42,7 @@ def evaluate_cell(
         predictions: The predictions of all repeats.
         inference_s: Seconds that the models took for them.
         audit: The split's report.
+        artists: Artist by track id, empty where unknown.
         confidence: Coverage of the confidence intervals.
         reference: The model's paper, in one line.
 
@@ -64,6 +67,7 @@ def evaluate_cell(
             predictions,
             checkpoints,
             data.genres,
+            artists,
             design=audit["design"],
             n_train_tracks=n_units["train"],
             n_test_tracks=n_units["test"],
@@ -116,12 +120,15 @@ def _metrics(
     predictions: pd.DataFrame,
     checkpoints: Sequence[Checkpoint],
     genres: tuple[str, ...],
+    artists: pd.Series[str],
     **design: Any,
 ) -> dict[str, Any]:
     """Return the parts of a result that need predictions."""
     scores = score(predictions, genres=genres)
+    outcomes = told_right(predictions, genres=genres)
+    outcomes["cluster"] = clusters_of(outcomes["track_id"], artists)
     return {
-        "summary": _records(summarise(scores, **design)),
+        "summary": _records(summarise(scores, outcomes=outcomes, **design)),
         "repeats": _records(scores),
         "genre_repeats": _records(score_genres(predictions, genres=genres)),
         "history": _records(pd.concat([_history(each) for each in checkpoints])),

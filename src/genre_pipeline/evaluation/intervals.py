@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 
 from genre_pipeline.errors import EvaluationError
+from genre_pipeline.evaluation.bootstrap import resample
 from genre_pipeline.registry import suggestion
 
 Design = Literal["kfold", "resampled", "seeds"]
 
 CORRECTED_T = "corrected resampled t"
 PLAIN_T = "t"
+CLUSTERED = "clustered bootstrap"
 WILSON = "wilson"
 NO_INTERVAL = "none"
 
@@ -37,6 +39,7 @@ def summarise(
     design: Design,
     n_train_tracks: float,
     n_test_tracks: float,
+    outcomes: pd.DataFrame | None = None,
     confidence: float = 0.95,
 ) -> pd.DataFrame:
     """Summarise scores over repeats.
@@ -47,11 +50,12 @@ def summarise(
     Repeats of a ``seeds`` design get the plain t interval, mean +- t(n - 1) * sd / sqrt(n): it covers what the training
     seed changes, and not what another choice of test tracks would.
 
-    An accuracy is never shown as surer than the number of tested tracks allows: where the Wilson score interval of the
-    mean (Wilson, JASA 22, 1927) is wider, it takes the t interval's place. It counts the test tracks of all repeats,
-    or of one where repeats are seeds that test the same tracks. Segments of one track are not independent, so that it
-    counts tracks for segments too. A single repeat has the Wilson interval for its accuracy, and none for the other
-    metrics.
+    An accuracy is never shown as surer than the tested tracks and their artists allow: the widest interval of these is
+    shown. The t interval, unless repeats are seeds and ``outcomes`` are given. With ``outcomes``, the bootstrap over
+    artists, and over seeds: :func:`~genre_pipeline.evaluation.bootstrap.resample`. The Wilson score interval of the
+    mean (Wilson, JASA 22, 1927), which takes tracks for independent, and counts the test tracks of all repeats, or of
+    one where repeats are seeds that test the same tracks; segments of one track are not independent, so that it counts
+    tracks for segments too. A single repeat has no interval for the other metrics.
 
     Args:
         scores: One row per number: ``repeat``, ``split``, ``unit``, ``metric``, ``value``, ``n``, as
@@ -59,6 +63,8 @@ def summarise(
         design: How the repeats relate.
         n_train_tracks: Training tracks of a repeat; the mean where repeats differ.
         n_test_tracks: Test tracks of a repeat; the mean where repeats differ.
+        outcomes: What was told right, one row per ``repeat``, ``split``, ``unit`` and track or segment: ``cluster``
+            (its artist) and ``value`` (0 or 1).
         confidence: Coverage of the interval, between 0 and 1.
 
     Returns:
@@ -86,6 +92,11 @@ def summarise(
     half_width = _t_half_width(summary, extra, confidence)
     summary["ci_low"], summary["ci_high"] = summary["mean"] - half_width, summary["mean"] + half_width
     summary["interval"] = np.where(single, NO_INTERVAL, _DESIGNS[design])
+    if outcomes is not None and design == "seeds":
+        # The spread of two or three seeds gives a t interval of any width, and knows nothing of other tracks.
+        summary.loc[summary["metric"] == "accuracy", ["ci_low", "ci_high"]] = math.nan
+    if outcomes is not None:
+        _widen_by_artists(summary, outcomes, design, confidence)
     _widen_accuracies(summary, _tested_tracks(scores, design), confidence)
     for metric, (lowest, highest) in _BOUNDS.items():
         rows = summary["metric"] == metric
@@ -125,8 +136,24 @@ def _tested_tracks(scores: pd.DataFrame, design: Design) -> dict[str, int]:
     return {str(split): int(n) for split, n in (tracks.min() if design == "seeds" else tracks.sum()).items()}
 
 
+def _widen_by_artists(summary: pd.DataFrame, outcomes: pd.DataFrame, design: Design, confidence: float) -> None:
+    """Put the clustered bootstrap in the place of an accuracy's t interval where that is narrower or not there."""
+    for (split, unit), rows in outcomes.groupby(["split", "unit"], observed=True):
+        low, high = resample(rows, draw_repeats=design == "seeds").interval(confidence)
+        chosen = (summary["split"] == split) & (summary["unit"] == unit) & (summary["metric"] == "accuracy")
+        _widen(summary, summary.index[chosen], low, high, CLUSTERED)
+
+
+def _widen(summary: pd.DataFrame, rows: pd.Index[int], low: float, high: float, name: str) -> None:
+    if math.isnan(low):
+        return
+    narrower = ~(summary["ci_high"][rows] - summary["ci_low"][rows] >= high - low)
+    summary.loc[rows[narrower], ["ci_low", "ci_high"]] = low, high
+    summary.loc[rows[narrower], "interval"] = name
+
+
 def _widen_accuracies(summary: pd.DataFrame, n_tracks: dict[str, int], confidence: float) -> None:
-    """Put the Wilson interval in the place of an accuracy's t interval where that is narrower or not there."""
+    """Put the Wilson interval in the place of an accuracy's interval where that is narrower or not there."""
     for row in summary.index[summary["metric"] == "accuracy"]:
         split, accuracy = str(summary["split"][row]), float(summary["mean"][row])
         if split not in n_tracks:
@@ -135,9 +162,7 @@ def _widen_accuracies(summary: pd.DataFrame, n_tracks: dict[str, int], confidenc
                 "interval needs. Score segments and tracks together."
             )
         low, high = wilson_interval(accuracy, n_tracks[split], confidence=confidence)
-        if not float(summary["ci_high"][row]) - float(summary["ci_low"][row]) >= high - low:
-            summary.loc[row, ["ci_low", "ci_high"]] = low, high
-            summary.loc[row, "interval"] = WILSON
+        _widen(summary, pd.Index([row]), low, high, WILSON)
 
 
 def _t_half_width(summary: pd.DataFrame, extra_variance: float, confidence: float) -> pd.Series[float]:

@@ -155,22 +155,31 @@ def reliability_of(predictions: pd.DataFrame, *, genres: Sequence[str], unit: Un
     return reliability(probabilities.max(axis=1), correct)
 
 
-def track_outcomes(predictions: pd.DataFrame, *, genres: Sequence[str]) -> pd.DataFrame:
-    """Say of each test track whether it was told right.
+def told_right(predictions: pd.DataFrame, *, genres: Sequence[str]) -> pd.DataFrame:
+    """Say of each segment and track of every repeat and split whether it was told right.
 
     Args:
         predictions: See :func:`aggregate_to_tracks`.
         genres: The genres that the model tells apart.
 
     Returns:
-        One row per repeat and test track: ``repeat``, ``track_id`` and ``right``.
+        ``repeat``, ``split``, ``unit``, ``track_id`` and ``value`` (0 or 1), one row a segment, then one row a track.
 
     Raises:
-        EvaluationError: See :func:`confusion`.
+        EvaluationError: See :func:`score`.
     """
-    rows = _test_rows(predictions, genres, "track")
-    right = _correct(rows["genre"].to_numpy(dtype=str), _probabilities(rows, genres), genres)
-    return rows[["repeat", "track_id"]].assign(right=right).reset_index(drop=True)
+    checked = _checked(predictions, genres)
+    tables: dict[Unit, pd.DataFrame] = {"segment": checked, "track": aggregate_to_tracks(checked)}
+    return pd.concat(
+        [
+            rows[["repeat", "split", "track_id"]].assign(
+                unit=unit,
+                value=_correct(rows["genre"].to_numpy(dtype=str), _probabilities(rows, genres), genres).astype(float),
+            )
+            for unit, rows in tables.items()
+        ],
+        ignore_index=True,
+    )
 
 
 def confusion(predictions: pd.DataFrame, *, genres: Sequence[str], unit: Unit) -> NDArray[np.int64]:

@@ -19,7 +19,7 @@ from genre_pipeline.cells import Cell
 from genre_pipeline.errors import EvaluationError
 from genre_pipeline.evaluation.bootstrap import N_RESAMPLES, clusters_of, resample
 from genre_pipeline.evaluation.comparison import CellResult, cell_of
-from genre_pipeline.evaluation.metrics import track_outcomes
+from genre_pipeline.evaluation.metrics import told_right
 
 # Every column of the table of pairs with its pandas type. Differences are shares, of the first minus of the second.
 PAIR_COLUMNS: Mapping[str, str] = {
@@ -280,8 +280,9 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
 
 def _outcomes(predictions: pd.DataFrame, genres: Sequence[str]) -> pd.Series[bool]:
     """Return whether each test track is right, by repeat and track."""
-    right: pd.Series[bool] = track_outcomes(predictions, genres=genres).set_index(["repeat", "track_id"])["right"]
-    return right
+    rows = told_right(predictions, genres=genres)
+    tracks = rows[(rows["split"] == "test") & (rows["unit"] == "track")]
+    return tracks.set_index(["repeat", "track_id"])["value"] > 0.0
 
 
 def _names(a: CellResult, b: CellResult) -> dict[str, Any]:

@@ -60,6 +60,10 @@ _INTERVALS = {
         "one would be too narrow"
     ),
     "t": "the t interval over training seeds: it says nothing of other test tracks",
+    "clustered bootstrap": (
+        "the bootstrap over artists, and over seeds where repeats are seeds, where it is the widest: tracks of one "
+        "artist are alike"
+    ),
     "wilson": "the Wilson score interval of the number of tested tracks, where it is wider or there is a single repeat",
     "none": "none, because there is one repeat",
 }

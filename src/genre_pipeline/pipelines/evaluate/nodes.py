@@ -53,6 +53,7 @@ def score_cell(
     checkpoints: list[Checkpoint | FailedRepeat],
     predictions: pd.DataFrame,
     inference: dict[str, float],
+    tracks: pd.DataFrame,
     split: pd.DataFrame,
     audit: dict[str, Any],
     segments: pd.DataFrame,
@@ -69,6 +70,7 @@ def score_cell(
         checkpoints: The trained model of each repeat, or why there is none.
         predictions: The predictions of every repeat.
         inference: What they cost.
+        tracks: The dataset's tracks, for their artists.
         split: The split table.
         audit: The split's report.
         segments: The segment table.
@@ -88,6 +90,7 @@ def score_cell(
         predictions,
         inference_s=inference["inference_s"],
         audit=audit,
+        artists=tracks.set_index("track_id")["artist"],
         confidence=parse_block(EvaluationBlock, evaluation, key="evaluation").confidence,
         reference=parse_model(cell.model, model, training).spec.reference,
     )

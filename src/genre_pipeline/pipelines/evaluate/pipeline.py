@@ -30,7 +30,17 @@ def _evaluate(cell: Cell) -> Pipeline:
     }
     score = Node(
         bind(score_cell, "score", cell=cell),
-        inputs=["checkpoints", "predictions", "inference", "split", "audit", "segments", "features", *scoring],
+        inputs=[
+            "checkpoints",
+            "predictions",
+            "inference",
+            "tracks",
+            "split",
+            "audit",
+            "segments",
+            "features",
+            *scoring,
+        ],
         outputs="results",
         name="score",
         tags="evaluate",
@@ -40,6 +50,7 @@ def _evaluate(cell: Cell) -> Pipeline:
         namespace=cell.name,
         inputs={
             "checkpoints": f"{cell.name}.checkpoints",
+            "tracks": f"{cell.dataset}.tracks",
             "split": f"{cell.dataset}.{cell.protocol}.split",
             "audit": f"{cell.dataset}.{cell.protocol}.audit",
             "segments": f"{cell.dataset}.{cell.feature}.segments",
