@@ -150,6 +150,8 @@ def test_the_patterns_are_versioned_or_say_why_not():
         "{dataset}.{protocol}.audit_card",
         "{dataset}.{protocol}.audit_card_markdown",
         "leaderboard",
+        "paired_comparisons",
+        "reliability_diagrams",
         "accuracy_comparison",
         "learning_curves",
         "confusion_matrices",
