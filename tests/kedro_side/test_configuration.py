@@ -144,6 +144,7 @@ def test_the_patterns_are_versioned_or_say_why_not():
     plain = {name for name, entry in load("base", "catalog").items() if not entry.get("versioned")}
     assert plain == {
         "{dataset}.{feature}.features",
+        "{dataset}.{feature}.examples",
         "{dataset}.{protocol}.{feature}.{model}.checkpoints",
         "{dataset}.card",
         "{dataset}.card_markdown",
