@@ -5,7 +5,14 @@ import torch
 
 from genre_pipeline.errors import ConfigError
 from genre_pipeline.training import devices
-from genre_pipeline.training.devices import choose_device, choose_precision, has_native_bfloat16, reproducible
+from genre_pipeline.training.devices import (
+    choose_device,
+    free_memory,
+    has_native_bfloat16,
+    random_state,
+    reproducible,
+    set_random_state,
+)
 
 CPU = torch.device("cpu")
 
@@ -31,10 +38,9 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch):
     ("capabilities", "expected"),
     [({"avx512_bf16": True}, True), ({"avx2": True}, False), ({"bf16": True}, True), ({}, False)],
 )
-def test_auto_takes_bfloat16_where_the_processor_has_it(monkeypatch, capabilities, expected):
+def test_the_processor_says_whether_it_has_bfloat16(monkeypatch, capabilities, expected):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     assert has_native_bfloat16(CPU) is expected
-    assert choose_precision("auto", CPU) == (torch.bfloat16 if expected else torch.float32)
 
 
 def test_graphics_processors_are_asked_themselves(monkeypatch):
@@ -43,9 +49,38 @@ def test_graphics_processors_are_asked_themselves(monkeypatch):
     assert not has_native_bfloat16(torch.device("mps"))
 
 
-@pytest.mark.parametrize(("name", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
-def test_a_stated_precision_is_taken(name, dtype):
-    assert choose_precision(name, CPU) == dtype
+class Generators:
+    """The random state of a device that is not there."""
+
+    def __init__(self):
+        self.state = torch.tensor([1])
+        self.n_freed = 0
+
+    def get_rng_state(self, *_):
+        return self.state
+
+    def set_rng_state(self, state, *_):
+        self.state = state
+
+    def empty_cache(self):
+        self.n_freed += 1
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda", "mps"])
+def test_random_states_come_back(monkeypatch, kind):
+    there = Generators()
+    monkeypatch.setattr(torch, kind, there)
+    device = torch.device(kind)
+    with torch.random.fork_rng(devices=[]):
+        states = random_state(device)
+        first = torch.rand(3)
+        there.state = torch.tensor([2])
+        set_random_state(states, device)
+        assert torch.equal(torch.rand(3), first)
+    assert set(states) == {"cpu", kind}
+    assert int(there.state) == (2 if kind == "cpu" else 1)
+    free_memory(device)
+    assert there.n_freed == (kind != "cpu")
 
 
 def test_random_state_and_threads_are_put_back():

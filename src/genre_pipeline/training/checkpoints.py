@@ -73,6 +73,8 @@ class CheckpointCard(Block):
         n_validation_segments: Segments its epoch was selected by.
         selected_epoch: Epoch whose weights were kept.
         precision: Number type of the forward pass in training.
+        channels_last: Memory layout in training; it can change a number's last digits.
+        measured_rates: Segments per second in each way of computing that was tried before this one was chosen.
         device: Type of the device it was trained on.
         micro_batch_size: Segments whose activations were in memory at once in training; none for estimators.
         training_s: Time of all epochs, in seconds, those of interrupted attempts too.
@@ -98,6 +100,8 @@ class CheckpointCard(Block):
     n_validation_segments: int
     selected_epoch: int
     precision: str
+    channels_last: bool
+    measured_rates: dict[str, float]
     device: str
     micro_batch_size: int | None
     training_s: float
@@ -273,7 +277,9 @@ def write_checkpoint(folder: Path, fitted: Fitted, description: Mapping[str, Any
         "kind": "estimator" if network is None else "network",
         "n_parameters": None if network is None else count_parameters(network),
         "selected_epoch": fitted.selected_epoch,
-        "precision": fitted.precision,
+        "precision": fitted.computation.precision,
+        "channels_last": fitted.computation.channels_last,
+        "measured_rates": fitted.computation.measured,
         "device": fitted.device,
         "micro_batch_size": fitted.micro_batch_size,
         "training_s": fitted.training_s,

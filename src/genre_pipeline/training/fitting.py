@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, cast
 
 import numpy as np
@@ -18,11 +19,11 @@ from torch.nn import functional
 
 from genre_pipeline.errors import RepeatFailedError
 from genre_pipeline.features import FeatureBlock
+from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.models import EstimatorSpec, GenreNetwork, NetworkSpec
 from genre_pipeline.training.augmentation import augment, mix
 from genre_pipeline.training.devices import (
     choose_device,
-    choose_precision,
     free_memory,
     place,
     random_state,
@@ -33,6 +34,7 @@ from genre_pipeline.training.divergence import first_not_finite, watched
 from genre_pipeline.training.epochs import EpochCallback, EpochRecord, Selection
 from genre_pipeline.training.optimisers import OPTIMISERS, l2_penalty, parameter_groups
 from genre_pipeline.training.predictors import compute_logits, summarise
+from genre_pipeline.training.probing import Computation, known_computation, measure_computation, remembered
 from genre_pipeline.training.recipes import ModelBlock, TrainingBlock
 from genre_pipeline.training.resumption import Resumption, State
 from genre_pipeline.training.routing import count_choices, noted_choices
@@ -81,7 +83,7 @@ class Fitted:
         training_s: Time that all epochs took, those of interrupted attempts too.
         selected_epoch: The epoch whose weights were kept.
         device: Type of the device it was computed on.
-        precision: Number type of the forward pass in training.
+        computation: How it was computed.
         micro_batch_size: Segments whose activations are in memory at once in training, at the end.
         routing: For each epoch how many validation segments of each genre went to each expert, shape
             ``(n_experts, n_classes)``; empty for a model without experts.
@@ -93,9 +95,13 @@ class Fitted:
     training_s: float
     selected_epoch: int
     device: str
-    precision: str
+    computation: Computation
     micro_batch_size: int | None = None
     routing: tuple[Tensor, ...] = ()
+
+
+# [?] The measurement costs about twenty steps: less than a twentieth of this.
+_WORTH_MEASURING = 500
 
 
 class _Data(NamedTuple):
@@ -109,13 +115,16 @@ class _Data(NamedTuple):
         return cls(as_tensor(segments.features).to(device), torch.tensor(segments.targets, device=device))
 
 
-def fit(task: Task, tell: EpochCallback, resumption: Resumption | None = None) -> Fitted:
+def fit(
+    task: Task, tell: EpochCallback, resumption: Resumption | None = None, computations: Path | None = None
+) -> Fitted:
     """Fit a network or an estimator.
 
     Args:
         task: What is to be fitted.
         tell: Called after each epoch, also after those of an earlier attempt that was interrupted.
         resumption: Keeps a network's state from epoch to epoch, and gives back that of an earlier attempt.
+        computations: File of how networks compute fastest, where it was measured; none to forget it.
 
     Returns:
         The trained model with its history.
@@ -126,16 +135,18 @@ def fit(task: Task, tell: EpochCallback, resumption: Resumption | None = None) -
     """
     spec = task.model.spec
     if isinstance(spec, NetworkSpec):
-        return _fit_network(task, spec, tell, resumption)
+        return _fit_network(task, spec, tell, resumption, computations)
     return _fit_estimator(task, spec, tell)
 
 
-def _fit_network(task: Task, spec: NetworkSpec, tell: EpochCallback, resumption: Resumption | None) -> Fitted:
+def _fit_network(
+    task: Task, spec: NetworkSpec, tell: EpochCallback, resumption: Resumption | None, computations: Path | None
+) -> Fitted:
     recipe = task.model.training
     device = choose_device(recipe.device)
     with reproducible(task.seed, device, recipe.n_threads):
         network = spec.build(task.model.architecture, task.train.shape, task.n_classes)
-        loop = _Loop(task, place(network, device), device)
+        loop = _Loop(task, network, device, computations)
         history, selected_epoch = loop.run(tell, resumption)
     return Fitted(
         model=loop.network,
@@ -144,7 +155,7 @@ def _fit_network(task: Task, spec: NetworkSpec, tell: EpochCallback, resumption:
         training_s=loop.spent_s,
         selected_epoch=selected_epoch,
         device=device.type,
-        precision=str(loop.precision).removeprefix("torch."),
+        computation=loop.computation,
         micro_batch_size=loop.micro_batch_size,
         routing=tuple(loop.routing),
     )
@@ -161,17 +172,26 @@ class _Learned(NamedTuple):
 class _Loop:
     """The loop over epochs. All segments stay in one tensor on the device; batches are gathered by index."""
 
-    def __init__(self, task: Task, network: GenreNetwork, device: torch.device) -> None:
+    def __init__(
+        self, task: Task, network: GenreNetwork, device: torch.device, computations: Path | None = None
+    ) -> None:
         self.task = task
         self.recipe: TrainingBlock = task.model.training
-        self.network = network
         self.device = device
-        self.precision = choose_precision(self.recipe.precision, device)
         self.train = _Data.on(device, task.train)
         self.validation = _Data.on(device, task.validation)
         self.test = None if task.test is None else _Data.on(device, task.test)
         self.normalisation = Normalisation.fit(task.feature.normalisation, self.train.features)
         self.order = torch.Generator().manual_seed(task.seed)
+        self.batch_size = min(self.recipe.batch_size, len(task.train))
+        self.micro_batch_size = min(self.recipe.micro_batch_size or self.batch_size, self.batch_size)
+        self.n_steps = 0
+        self.n_planned_steps = self.recipe.max_epochs * -(-len(task.train) // self.recipe.batch_size)
+        self.computation = self.chosen_computation(network, computations)
+        self.network = place(network, device, channels_last=self.computation.channels_last)
+        self.scores = self.network.training_logits
+        if self.recipe.compile:
+            self.scores = torch.compile(self.scores)
         kind = OPTIMISERS[self.recipe.optimiser]
         self.has_penalty = kind.is_decoupled
         groups = parameter_groups(network, weight_decay=self.recipe.weight_decay, is_decoupled=kind.is_decoupled)
@@ -183,12 +203,32 @@ class _Loop:
             multiply = optim.swa_utils.get_ema_multi_avg_fn(self.recipe.ema_decay)  # type: ignore[no-untyped-call]
             # Normalisation's running statistics are averaged too: they belong to the averaged weights.
             self.average = optim.swa_utils.AveragedModel(network, multi_avg_fn=multiply, use_buffers=True)
-        self.batch_size = min(self.recipe.batch_size, len(task.train))
-        self.micro_batch_size = min(self.recipe.micro_batch_size or self.batch_size, self.batch_size)
         self.routing: list[Tensor] = []
-        self.n_steps = 0
-        self.n_planned_steps = self.recipe.max_epochs * -(-len(task.train) // self.recipe.batch_size)
         self.spent_s = 0.0
+
+    def chosen_computation(self, network: GenreNetwork, computations: Path | None) -> Computation:
+        """Return how to compute: as the recipe says, or as is fastest, if the training is long enough to measure it."""
+        recipe, device = self.recipe, self.device
+        if recipe.precision != "auto" or self.n_planned_steps < _WORTH_MEASURING:
+            return known_computation(recipe.precision, recipe.channels_last, device)
+        key = fingerprint(
+            "computation",
+            1,
+            family=self.task.model.family,
+            architecture=self.task.model.architecture.dump(),
+            shape=[self.task.train.shape.n_bins, self.task.train.shape.n_frames, self.task.n_classes],
+            micro_batch_size=self.micro_batch_size,
+            channels_last=recipe.channels_last,
+            device=device.type,
+            torch=torch.__version__,
+        )
+        batch = slice(self.micro_batch_size)
+        features, targets = self.normalisation(self.train.features[batch]), self.train.targets[batch]
+        return remembered(
+            computations,
+            key,
+            lambda: measure_computation(network, features, targets, device, recipe.channels_last),
+        )
 
     def run(self, tell: EpochCallback, resumption: Resumption | None = None) -> tuple[tuple[EpochRecord, ...], int]:
         """Train, leave the selected weights in the network, and return the history and the selected epoch."""
@@ -313,10 +353,11 @@ class _Loop:
         self.optimiser.zero_grad(set_to_none=True)
         if self.has_penalty and isinstance(penalty := l2_penalty(self.network), Tensor):
             penalty.backward()  # type: ignore[no-untyped-call]
+        is_mixed = self.computation.precision == "bfloat16"
         loss, n_right = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
         for piece in _pieces(len(batch), self.micro_batch_size):
-            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision != torch.float32):
-                logits = self.network.training_logits(features[piece], targets[piece])
+            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_mixed):
+                logits = self.scores(features[piece], targets[piece])
             of_piece = torch.stack([share * self.loss(logits, aims, piece) for aims, share in parts]).sum()
             of_piece.backward()  # type: ignore[no-untyped-call]
             loss += of_piece.detach()
@@ -400,14 +441,15 @@ class _Loop:
         raise RepeatFailedError(
             f"{self.task.label}: {what}. First not finite: {self.first_fault(epoch, before)}. The training has "
             f"diverged; lower models.{self.task.model.name}.training.learning_rate (now "
-            f"{self.recipe.learning_rate:g}), or set precision to float32 (now "
-            f"{str(self.precision).removeprefix('torch.')})."
+            f"{self.recipe.learning_rate:g}), or set precision to float32 (now {self.computation.precision})."
         )
 
     def first_fault(self, epoch: int, before: State) -> str:
         """Go through an epoch again, looking at every layer, and return what is the first not to be finite."""
         self.restore(before)
         self.network.train()
+        # What is compiled does not call the layers one by one.
+        self.scores = self.network.training_logits
         batches = self.batches()
         with watched(self.network) as seen:
             for number, batch in enumerate(batches, start=1):
@@ -461,7 +503,13 @@ def _fit_estimator(task: Task, spec: EstimatorSpec, tell: EpochCallback) -> Fitt
     )
     tell(record)
     return Fitted(
-        estimator, normalisation, (record,), record.seconds, selected_epoch=1, device="cpu", precision="float32"
+        model=estimator,
+        normalisation=normalisation,
+        history=(record,),
+        training_s=record.seconds,
+        selected_epoch=1,
+        device="cpu",
+        computation=Computation("float32"),
     )
 
 

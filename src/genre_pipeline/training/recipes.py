@@ -45,7 +45,12 @@ class TrainingBlock(Block):
         ema_decay: Decay of a moving average of the weights, which then stands in for them in validation and afterwards;
             none for no average.
         label_smoothing: Share of each target that is spread evenly over all genres, in training only.
-        precision: ``float32``, ``bfloat16`` (mixed), or ``auto``: bfloat16 where the processor has it natively.
+        precision: ``float32``, ``bfloat16`` (mixed), or ``auto``: what a measurement of a few steps finds faster, or in
+            short trainings bfloat16 where the processor has it. What was chosen is in the checkpoint's card; name it
+            for the same numbers on other machines.
+        channels_last: Memory layout of 2-D convolutions; none for what that measurement finds, or else channels last.
+        compile: Whether ``torch.compile`` translates the network first, which takes tens of seconds a repeat and pays
+            in long trainings.
         device: ``cpu``, ``cuda``, ``mps``, or ``auto`` for the fastest there is.
         n_threads: Threads on the CPU; none for torch's own choice.
         resume_interval_s: A killed training loses at most this many seconds and the epoch it was in; 0 to write its
@@ -68,6 +73,8 @@ class TrainingBlock(Block):
     ema_decay: float | None = Field(default=None, gt=0.0, lt=1.0)
     label_smoothing: float = Field(default=0.0, ge=0.0, lt=1.0)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    channels_last: bool | None = None
+    compile: bool = False
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     n_threads: int | None = Field(default=None, ge=1, le=1024)
     # [?] Writing takes milliseconds for small networks and less than half a second for large ones.

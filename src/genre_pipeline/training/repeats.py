@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 # Raised whenever the same parameters and data would give another model.
 TRAINING_VERSION = 2
+# Beside the checkpoints: how their network computes fastest, so that all repeats do it alike.
+_COMPUTATIONS = "computations.json"
 # Raised whenever the state of an unfinished training has another form.
 _STATE_VERSION = 1
 
@@ -50,7 +52,8 @@ def train_repeat(
     """Train one repeat of one cell, unless its checkpoint is there already.
 
     The same arguments give the same weights and the same curve on the same machine, also if the training was killed
-    and goes on where it was: the state of an unfinished one is in ``<folder>.state``.
+    and goes on where it was: the state of an unfinished one is in ``<folder>.state``. With ``precision: auto`` a long
+    training measures how to compute; ``computations.json`` in the parent folder keeps that for later trainings.
 
     Args:
         cell: What is trained.
@@ -95,7 +98,12 @@ def train_repeat(
     n_epochs = 1 if resumption is None else model.training.max_epochs
     logger.info("%s: training on %d segments, validating on %d", label, len(train), len(validation))
     with narrated(label, n_epochs, on_epoch) as tell:
-        fitted = fit(Task(label, model, feature, len(genres), seed, train, validation, test), tell, resumption)
+        fitted = fit(
+            Task(label, model, feature, len(genres), seed, train, validation, test),
+            tell,
+            resumption,
+            folder.parent / _COMPUTATIONS,
+        )
     description = {
         "cell": cell.name,
         "repeat": repeat,
