@@ -59,6 +59,8 @@ BLOCKS["cqt"] = parse_feature(
     },
 )
 ALL_FOUR = ("stft", "log_mel", "mfcc", "cqt")
+# Together, the first three share the double-precision spectra that the STFT needs to agree with librosa's.
+SHARING = {name: BLOCKS[name].model_copy(update={"precision": "double"}) for name in ("stft", "log_mel", "mfcc")}
 N_GATHERED = 2048
 LONG_S = 7200
 
@@ -94,7 +96,8 @@ def plain_loop(tracks: pd.DataFrame, audio: Path, folder: Path, features: Sequen
 
 def our_way(tracks: pd.DataFrame, audio: Path, folder: Path, features: Sequence[str], workers: Workers) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    targets = [Target(FEATURES[BLOCKS[name].kind], BLOCKS[name], folder / name) for name in features]
+    blocks = {name: BLOCKS[name] if len(features) == 1 else SHARING.get(name, BLOCKS[name]) for name in features}
+    targets = [Target(FEATURES[block.kind], block, folder / name) for name, block in blocks.items()]
     extract_together(tracks, targets, root=audio, workers=workers)
 
 
@@ -144,12 +147,17 @@ def compare(title: str, unit: str, n_units: int, jobs: dict[str, Callable[[], ob
             job()
             seconds[name].append(time.perf_counter() - start)
             cpu_seconds[name].append(time.process_time() - cpu_start)
-    baseline = next(iter(seconds.values()))
-    print(f"\n| {title} | {unit} a second | ratio | CPU ms each |\n|---|---|---|---|")
+    print(f"\n| {title} | {unit} a second | ratio | CPU ms each | ratio |\n|---|---|---|---|---|")
     for name, taken in seconds.items():
-        ratio = statistics.median(slow / fast for slow, fast in zip(baseline, taken, strict=True))
         speed, cpu_ms = n_units / statistics.median(taken), 1000 * statistics.median(cpu_seconds[name]) / n_units
-        print(f"| {name} | {speed:,.3g} | {ratio:.2f} | {cpu_ms:.3g} |", flush=True)
+        ratio, cpu_ratio = median_ratio(seconds, name), median_ratio(cpu_seconds, name)
+        print(f"| {name} | {speed:,.3g} | {ratio:.2f} | {cpu_ms:.3g} | {cpu_ratio:.2f} |", flush=True)
+
+
+def median_ratio(taken: dict[str, list[float]], name: str) -> float:
+    """Return how much longer the first of several jobs took than another, round by round."""
+    baseline = next(iter(taken.values()))
+    return statistics.median(slow / fast for slow, fast in zip(baseline, taken[name], strict=True))
 
 
 def compare_extraction(work: Path, n_tracks: int, duration_s: float, n_rounds: int) -> None:
@@ -299,7 +307,7 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     n_tracks, duration_s, n_rounds = arguments.n_tracks, arguments.duration_s, arguments.n_rounds
-    print(f"{len(CPUS)} cores, load {os.getloadavg()[0]:.1f}")
+    print(f"{len(CPUS)} cores, load {os.getloadavg()[0]:.1f} before it began")
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         parts: dict[str, Callable[[], None]] = {

@@ -229,8 +229,9 @@ class _Framer:
         self._waiting, self._to_skip = samples[used:], max(0, used - len(samples))
         if not n_frames:
             return
-        frames = torch.from_numpy(samples).unfold(0, n_fft, hop_length)
         window = _padded_window(self._spectrum)
+        # Cast before they overlap: each sample once, not once a frame.
+        frames = torch.from_numpy(samples).to(window.dtype).unfold(0, n_fft, hop_length)
         n_block = max(1, _BLOCK_NUMBERS // n_fft)
         if self._windowed is None:
             self._windowed = window.new_empty(n_block, n_fft)
@@ -287,6 +288,10 @@ class _Decimator:
         return scaled
 
 
+def _copy(frames: Samples, room: Samples) -> None:
+    room[:] = frames
+
+
 class Frames:
     """The frames of a feature in the making, in order of time: in memory, or on the disk once there are many.
 
@@ -303,8 +308,12 @@ class Frames:
         self._n_rows = 0
         self._file: IO[bytes] | None = None
 
-    def append(self, block: NDArray[np.float32]) -> None:
-        """Add frames, shape ``(n, n_bins)``, float32.
+    def append(self, block: NDArray[np.float32], write: Callable[[Samples, Samples], object] = _copy) -> None:
+        """Add frames, or what is made of them on the way.
+
+        Args:
+            block: Shape ``(n, n_bins)``, float32.
+            write: Writes to its second argument what becomes of its first, frame by frame; both of one shape.
 
         Raises:
             StorageError: If the disk is full that temporary files lie on.
@@ -315,7 +324,7 @@ class Frames:
             self._rows = np.empty((max(1, self._max_bytes // (4 * n_bins)), n_bins), dtype=np.float32)
         while len(block):
             room = self._rows[self._n_rows : self._n_rows + len(block)]
-            room[:] = block[: len(room)]
+            write(block[: len(room)], room)
             block = block[len(room) :]
             self._n_rows += len(room)
             if self._n_rows == len(self._rows):

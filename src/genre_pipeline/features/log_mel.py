@@ -231,4 +231,4 @@ def _n_mels(block: LogMelBlock) -> int:
     return block.n_mels
 
 
-FEATURES.register(FeatureSpec(name="log_mel", block=LogMelBlock, n_bins=_n_mels, begin=begin_log_mel, version=2))
+FEATURES.register(FeatureSpec(name="log_mel", block=LogMelBlock, n_bins=_n_mels, begin=begin_log_mel, version=3))

@@ -27,6 +27,8 @@ from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.storage import storage_errors
 
 _SHARD_VERSION = 1
+# [D] glibc's DEFAULT_MMAP_THRESHOLD_MAX on 64-bit systems, less what it adds to a piece.
+_GREATEST_MEASURE = 2**25 - 2**13
 
 
 class Recording(NamedTuple):
@@ -125,6 +127,7 @@ def write_shards(task: ShardTask) -> list[WrittenShard]:
     import torch
 
     torch.set_num_threads(1)
+    _keep_freed_memory()
     found = [_read(shard) for shard in task.shards]
     with _writing([shard for shard, there in zip(task.shards, found, strict=True) if there is None]) as writers:
         for recording in sorted({each for writer in writers for each in writer.shard.recordings}):
@@ -133,6 +136,16 @@ def write_shards(task: ShardTask) -> list[WrittenShard]:
                 _add(task.root, recording, [each for each in wanting if each.shard.block.sample_rate == rate])
         fresh = iter([writer.finish() for writer in writers])
     return [next(fresh) if there is None else there for there in found]
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep what a track's features took for the next track's, instead of giving it back to the system.
+
+    It keeps up to twice the greatest piece that was freed (mallopt(3), M_MMAP_THRESHOLD), and this is the greatest that
+    counts; nothing is written to it. Otherwise clearing new pages takes a sixth of the time of four features. Other
+    allocators are not affected.
+    """
+    np.empty(_GREATEST_MEASURE, dtype=np.uint8)
 
 
 def _add(root: Path, recording: Recording, writers: Sequence[_ShardWriter]) -> None:
