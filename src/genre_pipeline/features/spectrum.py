@@ -134,5 +134,5 @@ class Levels:
         for levels_db in self._frames.blocks():
             np.maximum(levels_db, floor_db, out=levels_db)
             if zero_db:
-                levels_db -= zero_db
+                np.subtract(levels_db, zero_db, out=levels_db)
             yield levels_db
