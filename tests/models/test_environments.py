@@ -1,0 +1,81 @@
+"""The experiments that repeat the papers have the cells that the papers report."""
+
+from collections import Counter
+
+import pytest
+from kedro.config import OmegaConfigLoader
+
+from genre_pipeline import settings
+from genre_pipeline.cells import Cell
+from genre_pipeline.evaluation.published import published_figures
+from genre_pipeline.experiment import load_experiment
+from genre_pipeline.model_cards.papers import PAPERS
+from genre_pipeline.project import PROJECT_ROOT
+from genre_pipeline.splits import PROTOCOLS
+
+# Datasets, their protocols, and how many cells each pair has.
+GRIDS = {
+    "paper_lgnet": {("gtzan", "fault_filtered"): 13 * 3},
+    "paper_broadcast": {
+        ("gtzan", "random_track"): 18,
+        ("homburg", "random_track"): 2,
+        ("extended_ballroom", "random_track"): 2,
+        ("fma_small", "random_track"): 2,
+    },
+    "paper_musicnext": {
+        ("gtzan", "random_segment"): 10,
+        ("ismir2004", "official"): 10,
+        ("extended_ballroom_9", "random_segment"): 10,
+    },
+    "paper_duplicated_convolutions": {("gtzan", "random_track"): 4},
+    "paper_crnn": {("gtzan", "random_track"): 2},
+    "honest": {
+        ("gtzan", "fault_filtered"): 11,
+        ("extended_ballroom", "artist_kfold"): 11,
+        ("homburg", "artist_kfold"): 11,
+        ("ismir2004", "official"): 11,
+        ("fma_small", "official"): 11,
+    },
+}
+ENVIRONMENTS = {paper.environment: paper for paper in PAPERS if paper.environment}
+
+
+def load(environment):
+    loader = OmegaConfigLoader(conf_source=str(PROJECT_ROOT / "conf"), env=environment, **settings.CONFIG_LOADER_ARGS)
+    return load_experiment(loader["parameters"])
+
+
+def test_every_paper_has_an_environment_here():
+    assert set(ENVIRONMENTS) | {"honest"} == set(GRIDS)
+
+
+@pytest.mark.parametrize("environment", GRIDS)
+def test_the_grid_is_that_of_the_tables(environment):
+    experiment = load(environment)
+    assert Counter((cell.dataset, cell.protocol) for cell in experiment.cells) == GRIDS[environment]
+    assert experiment.settings.name == environment
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_every_published_figure_has_its_cell(environment):
+    cells = set(load(environment).cells)
+    for figure in published_figures():
+        if figure.paper in ENVIRONMENTS[environment].figures:
+            # HOMBURG's clips are shorter than the paper's input.
+            feature = "log_mel_128_10s" if figure.dataset == "homburg" else figure.feature
+            assert Cell(figure.dataset, figure.protocol, feature, figure.model) in cells, figure
+
+
+def test_what_is_honest_uses_no_leaky_protocol_and_no_choice_by_test():
+    experiment = load("honest")
+    used = {cell.protocol for cell in experiment.cells}
+    assert not any(PROTOCOLS[experiment.protocols[name].kind].only_by_name for name in used)
+    assert used == {"fault_filtered", "official", "artist_kfold"}
+    assert not any(model.selects_by_test for model in experiment.models.values())
+
+
+def test_the_honest_comparison_has_a_model_of_every_paper():
+    presets = set(load("honest").models)
+    for paper in PAPERS:
+        assert presets & {f.model for f in published_figures() if f.paper in paper.figures} or paper.name == "beyond"
+    assert "short_chunk" in presets
