@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 import train_until_killed
 from genre_pipeline.errors import StorageError
+from genre_pipeline.training import resumption
 from genre_pipeline.training.resumption import Resumption
 from train_until_killed import train
 
@@ -99,9 +100,9 @@ def test_nothing_that_runs_code_is_loaded(tmp_path, caplog):
         def __reduce__(self):
             return print, ("running",)
 
-    resumption = Resumption(tmp_path / "x.state", "f", 0.0)
-    resumption.keep(lambda: {"stranger": Stranger()})
-    assert resumption.recall() is None
+    kept = Resumption(tmp_path / "x.state", "f", 0.0)
+    kept.keep(lambda: {"stranger": Stranger()})
+    assert kept.recall() is None
     assert "x.state cannot be read" in caplog.text
 
 
@@ -117,3 +118,20 @@ def test_a_state_that_cannot_be_written_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr("genre_pipeline.storage.tempfile.mkstemp", full)
     with pytest.raises(StorageError, match=r"repeat_00\.state: the disk is full"):
         train(tmp_path / "repeat_00")
+
+
+def test_writing_takes_a_fiftieth_of_the_time_at_most(tmp_path, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(resumption.time, "monotonic", lambda: clock[0])
+    kept = Resumption(tmp_path / "x.state", "f", 10.0)
+    written = []
+
+    def state():
+        written.append(clock[0])
+        clock[0] += 1.0
+        return {}
+
+    for second in (5.0, 10.0, 60.0, 61.0):
+        clock[0] = second
+        kept.keep(state)
+    assert written == [10.0, 61.0]

@@ -53,8 +53,8 @@ class TrainingBlock(Block):
             in long trainings.
         device: ``cpu``, ``cuda``, ``mps``, or ``auto`` for the fastest there is.
         n_threads: Threads on the CPU; none for torch's own choice.
-        resume_interval_s: A killed training loses at most this many seconds and the epoch it was in; 0 to write its
-            state after each epoch.
+        resume_interval_s: A killed training loses about this many seconds and the epoch it was in, more where writing
+            its state takes more than a fiftieth of that; 0 to write it after each epoch.
     """
 
     optimiser: str = "adam"
@@ -77,7 +77,6 @@ class TrainingBlock(Block):
     compile: bool = False
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     n_threads: int | None = Field(default=None, ge=1, le=1024)
-    # [?] Writing takes milliseconds for small networks and less than half a second for large ones.
     resume_interval_s: float = Field(default=10.0, ge=0.0)
 
     @field_validator("optimiser")
