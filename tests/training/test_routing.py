@@ -120,7 +120,9 @@ def test_a_model_without_experts_has_no_routing(arguments, model):
     assert "routing.parquet" not in checkpoint.card.checksums
     log = Log()
     log_routing(log, [checkpoint], genres=arguments["genres"])
-    assert not (log.curves or log.figures or log.epochs)
+    assert not log.curves
+    assert not log.figures
+    assert not log.epochs
 
 
 def test_an_interrupted_training_keeps_the_routing_of_its_epochs(arguments, model, tmp_path):
