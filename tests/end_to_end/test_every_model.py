@@ -59,7 +59,7 @@ _QUICK = {"learning_rate": 0.01, "batch_size": 16, "max_epochs": 6, "precision":
 RECIPES: dict[str, dict[str, Any]] = {
     "duplicated_convolutions": {"learning_rate": 1.0},
     "residual_convolutions": {"learning_rate": 1.0},
-    "resnet": {"batch_size": 8, "max_epochs": 12},
+    "resnet": {"max_epochs": 14},
     "short_chunk": {
         "batch_size": 8,
         "max_epochs": 10,
