@@ -97,9 +97,10 @@ def test_sessions_of_one_process_do_not_mix(data):
 
 
 def test_a_pipeline_of_another_session_is_not_there(data):
-    run("ingest", **OWN_MUSIC)
-    with pytest.raises(ConfigError, match="There is no pipeline 'train_svm'. Did you mean"):
-        run("train_svm", **OWN_MUSIC)
+    mine = {"my_bayes": {"family": "naive_bayes", "feature": "mfcc_20"}}
+    run("train_my_bayes", **OWN_MUSIC, models=mine)
+    with pytest.raises(ConfigError, match="There is no pipeline 'train_my_bayes'. Did you mean"):
+        run("train_my_bayes", **OWN_MUSIC)
 
 
 def test_a_pipeline_that_is_misspelt_is_named_before_anything_is_done(empty_data):
