@@ -116,8 +116,8 @@ def score_genres(predictions: pd.DataFrame, *, genres: Sequence[str]) -> pd.Data
         >>> segments = pd.DataFrame({"repeat": 0, "split": "test", "track_id": ["a", "b"], "genre": ["jazz", "rock"],
         ...                          "segment_id": ["a#000", "b#000"], "p_jazz": [0.9, 0.6], "p_rock": [0.1, 0.4]})
         >>> jazz = score_genres(segments, genres=["jazz", "rock"]).iloc[0]
-        >>> jazz["genre"], jazz["precision"], jazz["recall"], jazz["n"]
-        ('jazz', 0.5, 1.0, 1)
+        >>> print(jazz["genre"], jazz["precision"], jazz["recall"], jazz["n"])
+        jazz 0.5 1.0 1
     """
     from sklearn.metrics import precision_recall_fscore_support
 
