@@ -16,7 +16,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import soundfile
-from filelock import FileLock
 from pyarrow import parquet
 
 from genre_pipeline.datasets import DATASETS, TRACK_COLUMNS, DatasetBlock, ingest_report, inspections, near_duplicates
@@ -24,6 +23,7 @@ from genre_pipeline.datasets.base import no_official_facts
 from genre_pipeline.datasets.ingest import IngestResult, ingest
 from genre_pipeline.datasets.near_duplicates import NearDuplicate
 from genre_pipeline.errors import ConfigError, DatasetError, StorageError
+from genre_pipeline.locks import only_one
 
 RATE = 8000
 
@@ -616,8 +616,8 @@ def test_nothing_but_missing_files(run, root):
 def test_cache_that_another_process_holds(music, run, cache):
     run()
     with (
-        FileLock(cache.with_name(".inspections.lock")),
-        pytest.raises(StorageError, match="another process is inspecting this dataset"),
+        only_one(cache.with_name("inspections"), RuntimeError),
+        pytest.raises(StorageError, match=rf"process {os.getpid()} on .* is inspecting this dataset"),
     ):
         run()
     assert run().report["n_inspected"] == 0

@@ -433,18 +433,6 @@ class TestLock:
             run(make_tracks(rows))
         run(make_tracks(rows))
 
-    def test_a_writer_that_has_not_said_its_name(self, run, rows, make_tracks, tmp_path):
-        with writing(tmp_path / "store"):
-            (tmp_path / ".store.owner").unlink()
-            with pytest.raises(StoreError, match="written by another process"):
-                run(make_tracks(rows))
-
-    def test_a_dead_owner_is_no_owner(self, run, rows, make_tracks, tmp_path):
-        (tmp_path / ".store.lock").touch()
-        (tmp_path / ".store.owner").write_text("process 1 on elsewhere")
-        run(make_tracks(rows))
-        assert not (tmp_path / ".store.owner").exists()
-
     def test_what_killed_writers_left_is_removed(self, run, rows, make_tracks, tmp_path):
         folder = run(make_tracks(rows)).store.folder
         before = contents(folder)

@@ -19,13 +19,13 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 import pandas as pd
-from filelock import FileLock, Timeout
 
 from genre_pipeline.audio import INSPECTION_VERSION, AudioFacts, inspect_audio
 from genre_pipeline.datasets.files import Stamp
 from genre_pipeline.errors import StorageError
+from genre_pipeline.locks import only_one
 from genre_pipeline.progress import progress_bar
-from genre_pipeline.storage import atomic_file, storage_errors
+from genre_pipeline.storage import atomic_file
 
 logger = logging.getLogger(__name__)
 
@@ -118,24 +118,16 @@ def inspect_files(
 
 @contextmanager
 def _alone(cache: Path) -> Iterator[None]:
-    """Hold the cache, as long as this process lives at most, and remove what a killed process left half-written."""
-    lock_path = cache.with_name(f".{cache.stem}.lock")
-    with storage_errors(lock_path):
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(lock_path)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise StorageError(
-                f"{cache}: another process is inspecting this dataset. Wait until that ends, and run again."
-            ) from None
-    try:
+    """Hold the cache, and remove what a killed process left half-written."""
+
+    def refusal(owner: str) -> StorageError:
+        return StorageError(f"{cache}: {owner} is inspecting this dataset. Wait until that ends, and run again.")
+
+    with only_one(cache.with_suffix(""), refusal):
         for pattern in (f".{cache.stem}-????????.*", f".{cache.stem}.*-????????.*"):
             for remains in cache.parent.glob(pattern):
                 remains.unlink()
         yield
-    finally:
-        lock.release()
 
 
 def _inspect(
