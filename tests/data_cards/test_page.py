@@ -27,7 +27,7 @@ from genre_pipeline.data_cards.page import (
     Picture,
     Section,
 )
-from genre_pipeline.evaluation.report import Entry
+from genre_pipeline.evaluation.views import Entry
 from hand_made_reports import Page
 
 HOSTILE = "<script>window.broken = 1</script>\n| a `b` *c* [d](http://e) & _f_"

@@ -26,6 +26,7 @@ from genre_pipeline.evaluation.figures import (
     reliability_diagrams,
 )
 from genre_pipeline.evaluation.report import build_markdown, build_report
+from genre_pipeline.evaluation.sections import ReportData
 
 
 def test_leaderboard_has_one_row_a_cell_in_order(results):
@@ -223,9 +224,9 @@ def test_reports_and_figures_do_with_failed_cells(make_result, n_results):
     results = [failed(make_result(model="a"), 5), make_result(model="b")][:n_results]
     for draw in (accuracy_comparison, learning_curves, confusion_matrices, reliability_diagrams):
         draw(results)
-    html = build_report(results, [], [], title="x", command="x", created="x", versions={})
+    html = build_report(ReportData(results))
     assert "FAILED 5 of 5" in html
     assert "repeat 0 (seed 0): It &lt;b&gt;diverged&lt;/b&gt;, 0." in html
-    markdown = build_markdown(results)
+    markdown = build_markdown(ReportData(results))
     assert "**FAILED 5 of 5** a" in markdown
     assert "5 trainings" in html

@@ -11,6 +11,7 @@ import pytest
 
 from genre_pipeline.errors import EvaluationError
 from genre_pipeline.evaluation.report import build_markdown, build_report
+from genre_pipeline.evaluation.sections import ReportData
 
 HOSTILE = "<script>window.broken = true</script>"
 _BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -46,7 +47,11 @@ def render(results, datasets=(), splits=(), **kwargs):
         "created": "2026-03-02 14:05 UTC",
         "versions": {"torch": "2.13.0", "Python": "3.12.1"},
     }
-    return build_report(results, datasets, splits, **{**arguments, **kwargs})
+    return build_report(ReportData(results, datasets, splits, **{**arguments, **kwargs}))
+
+
+def render_markdown(results, **kwargs):
+    return build_markdown(ReportData(results, **kwargs))
 
 
 @pytest.fixture(scope="module")
@@ -266,11 +271,11 @@ def test_pairs_without_interval_and_pages_without_pairs(make_result, make_pairs)
     assert row[2:4] == ["0.0", "\N{EN DASH}"]
     assert "Is A really better" not in render(results)
     assert "Is A really better" not in render(results[:1], pairs=pairs.iloc[:0])
-    assert "Is A really better" not in build_markdown(results[:1], pairs=pairs.iloc[:0])
+    assert "Is A really better" not in render_markdown(results[:1], pairs=pairs.iloc[:0])
 
 
 def test_markdown_has_the_matrix_of_pairs(results, make_pairs):
-    text = build_markdown(results, pairs=make_pairs(results))
+    text = render_markdown(results, pairs=make_pairs(results))
     assert text.count("## Is A really better than B? ") == 4
     assert "| A | against net2 | against net1 | against crnn_gru | against svm |\n|---|--:|--:|--:|--:|\n" in text
     assert "| net2 | \N{EN DASH} | +5.0 no difference shown | +10.0 better | +18.0 better |" in text
@@ -331,7 +336,7 @@ def test_a_part_of_a_dataset_is_never_taken_for_the_whole(make_result, make_data
     assert f"<code>gtzan ({part})</code>" in page
     assert f"gtzan ({part}) · artist_kfold, repeat 0: artist" in page
     assert "gtzan ·" not in page
-    assert f"## gtzan ({part}) · artist_kfold" in build_markdown([result])
+    assert f"## gtzan ({part}) · artist_kfold" in render_markdown([result])
 
 
 def test_confidence_is_shown(make_result):
@@ -342,11 +347,11 @@ def test_no_result_is_an_error():
     with pytest.raises(EvaluationError, match="no result to compare"):
         render([])
     with pytest.raises(EvaluationError, match="no result to compare"):
-        build_markdown([])
+        render_markdown([])
 
 
 def test_markdown_holds_the_leaderboard(results):
-    text = build_markdown(results)
+    text = render_markdown(results)
     facts = "mean of 5 folds; 6 genres; always the largest genre: 16.7 %; split `5b1e5b1e5b1e5b1e`."
     assert f"## demo · artist_kfold\n\n{facts}\n" in text
     row = "net2 | log_mel_128 | 80.0 ± 3.2 | 77.2 to 82.8 | 79.0 | 78.0 | 72.0 | 900,000 | 12.5 min |"
@@ -357,7 +362,7 @@ def test_markdown_holds_the_leaderboard(results):
 
 
 def test_markdown_escapes_table_characters(make_result):
-    text = build_markdown([make_result(model="a|b", dataset="<x>")])
+    text = render_markdown([make_result(model="a|b", dataset="<x>")])
     assert "| a\\|b |" in text
     assert "## \\<x\\>" in text
     assert "LEAKY" not in text

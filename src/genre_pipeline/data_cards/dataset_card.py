@@ -34,7 +34,7 @@ from genre_pipeline.data_cards.page import (
 )
 from genre_pipeline.data_cards.spectrograms import HOW_TO_READ
 from genre_pipeline.evaluation.comparison import duration, percent
-from genre_pipeline.evaluation.report import Entry
+from genre_pipeline.evaluation.views import Entry
 from genre_pipeline.splits.identities import artist_keys
 
 # [?] The artists who weigh most; the track table has them all.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from genre_pipeline.data_cards.page import Folded, Grid, Names
-from genre_pipeline.evaluation.report import Column, Entry, Table
+from genre_pipeline.evaluation.views import Column, Entry, Table
 
 # [?] Enough for all faults of a thousand tracks; a page of fourteen such tables has 3 MB.
 MAX_ROWS = 500

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from genre_pipeline.evaluation.report import Entry, Table
+from genre_pipeline.evaluation.views import Entry, Table
 
 # What Markdown, or the HTML within it, would read as markup.
 _MARKUP = re.compile(r"([\\`*\[\]<>|#&]|(?<!\w)_|_(?!\w))")

@@ -9,7 +9,7 @@ from typing import Any
 from genre_pipeline.data_cards.grids import Value, folded_grid, folded_names, grid, numeric, texts
 from genre_pipeline.data_cards.page import Block, Card, Facts, Glossary, Notice, Paragraph, Section
 from genre_pipeline.evaluation.comparison import percent
-from genre_pipeline.evaluation.report import Entry
+from genre_pipeline.evaluation.views import Entry
 from genre_pipeline.splits.audit import LEAKS
 from genre_pipeline.splits.base import SPLITS
 

@@ -23,6 +23,7 @@ from genre_pipeline.evaluation.figures import (
 )
 from genre_pipeline.evaluation.paired import compare_pairs
 from genre_pipeline.evaluation.report import build_markdown, build_report
+from genre_pipeline.evaluation.sections import ReportData
 from genre_pipeline.experiment import EvaluationBlock
 from genre_pipeline.tracking import current_tracker
 
@@ -142,11 +143,10 @@ def write_report(
     Returns:
         The HTML report, and its short form in Markdown.
     """
-    results = _results(summaries)
-    html = build_report(
-        results,
-        [each["quality"] for each in summaries],
-        [protocol["audit"] for each in summaries for protocol in each["protocols"]],
+    data = ReportData(
+        results=_results(summaries),
+        datasets=[each["quality"] for each in summaries],
+        splits=[protocol["audit"] for each in summaries for protocol in each["protocols"]],
         pairs=pairs,
         title=str(experiment["title"]),
         command=_command(),
@@ -157,7 +157,7 @@ def write_report(
         },
         confidence=parse_block(EvaluationBlock, evaluation, key="evaluation").confidence,
     )
-    markdown = build_markdown(results, pairs=pairs)
+    html, markdown = build_report(data), build_markdown(data)
     current_tracker().log_artifacts({"report.html": html, "report.md": markdown})
     return html, markdown
 

@@ -1,0 +1,42 @@
+"""The sections of the report, in order.
+
+To add one, write a module here with a ``SECTION``, a template ``templates/sections/<key>.html`` that shows what its
+``build`` returned (as ``view``; the macros ``figure`` and ``data_table`` are at hand), and name it in :data:`SECTIONS`.
+What it needs beyond results, datasets and splits becomes a field of
+:class:`~genre_pipeline.evaluation.sections.base.ReportData`, which the node ``write_report`` fills. Tables and figures
+are made of what :mod:`genre_pipeline.evaluation.views` has; numbers are worded by it and by
+:mod:`genre_pipeline.evaluation.comparison`.
+"""
+
+from genre_pipeline.evaluation.sections import (
+    accuracy,
+    calibration,
+    cells,
+    confusion,
+    curves,
+    datasets,
+    genres,
+    leaderboard,
+    pairs,
+    reproduce,
+    splits,
+    summary,
+)
+from genre_pipeline.evaluation.sections.base import ReportData, Section
+
+__all__ = ["SECTIONS", "ReportData", "Section"]
+
+SECTIONS: tuple[Section, ...] = (
+    summary.SECTION,
+    leaderboard.SECTION,
+    pairs.SECTION,
+    accuracy.SECTION,
+    curves.SECTION,
+    genres.SECTION,
+    confusion.SECTION,
+    calibration.SECTION,
+    datasets.SECTION,
+    splits.SECTION,
+    cells.SECTION,
+    reproduce.SECTION,
+)
