@@ -64,6 +64,7 @@ class StorageBlock(Block):
 
     Attributes:
         ingest: Folder of the ingest caches.
+        splits: Folder of the records that keep tracks on their sides.
         features: Folder of the feature stores.
         features_url: Any fsspec URL (``s3://bucket/features``) where finished feature stores are published, and fetched
             from where the folder has none; none for nowhere.
@@ -71,6 +72,7 @@ class StorageBlock(Block):
     """
 
     ingest: Path
+    splits: Path
     features: Path
     features_url: str | None = None
     models: Path

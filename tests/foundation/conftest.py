@@ -42,7 +42,7 @@ PARAMETERS: dict[str, Any] = {
         },
     },
     "training": {"batch_size": 16, "max_epochs": 9},
-    "storage": {"ingest": "/nowhere/a", "features": "/nowhere/b", "models": "/nowhere/c"},
+    "storage": {"ingest": "/nowhere/a", "splits": "/nowhere/d", "features": "/nowhere/b", "models": "/nowhere/c"},
 }
 
 

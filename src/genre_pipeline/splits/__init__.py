@@ -1,7 +1,8 @@
 """Splits: which tracks train, validate and test a model in each repeat, and the audit of what leaks between them."""
 
 from genre_pipeline.splits.base import PROTOCOLS, SPLITS, Assignment, ProtocolBlock, ProtocolSpec, SplitContext
-from genre_pipeline.splits.splitting import SplitResult, split_tracks
+from genre_pipeline.splits.records import SplitRecord, read_record, write_record
+from genre_pipeline.splits.splitting import SplitResult, record_key, split_tracks
 
 __all__ = [
     "PROTOCOLS",
@@ -10,6 +11,10 @@ __all__ = [
     "ProtocolBlock",
     "ProtocolSpec",
     "SplitContext",
+    "SplitRecord",
     "SplitResult",
+    "read_record",
+    "record_key",
     "split_tracks",
+    "write_record",
 ]

@@ -35,7 +35,9 @@ def split(tracks: pd.DataFrame, block: KFoldBlock, context: SplitContext) -> Ass
         protocol=context.protocol,
         remedy=f"lower protocols.{context.protocol}.n_folds (at least 3)",
     )
-    return Assignment(rotate(balanced_folds(groups, genres, n_folds=block.n_folds, seed=block.seed), block))
+    kept = context.record.places(tracks["track_id"].tolist(), 1)[0]
+    folds = balanced_folds(groups, genres, n_folds=block.n_folds, seed=block.seed, kept=kept)
+    return Assignment(rotate(folds, block), folds=folds)
 
 
 PROTOCOLS.register(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -13,11 +13,13 @@ from pydantic import Field
 
 from genre_pipeline.blocks import Block
 from genre_pipeline.registry import Registry
+from genre_pipeline.splits.records import SplitRecord
 
 SPLITS = ("train", "validation", "test")
 
 Promise = Literal["track", "file", "audio", "recording", "artist"]
 Design = Literal["kfold", "resampled", "seeds"]
+Growth = Literal["keep", "resplit"]
 
 
 class ProtocolBlock(Block):
@@ -29,6 +31,8 @@ class ProtocolBlock(Block):
         repeats: How often models are trained and tested; none for the protocol's own number.
         promises: What must not stand on two sides, besides what the kind of protocol promises by itself; a split that
             breaks it is an error.
+        growth: What becomes of tracks that were split before. With ``keep`` they stay where they are and only new ones
+            are dealt; ``resplit`` deals all of them anew, as if none had ever been split.
     """
 
     kind: str
@@ -36,6 +40,7 @@ class ProtocolBlock(Block):
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
     repeats: int | None = Field(default=None, ge=1)
     promises: tuple[Promise, ...] = ()
+    growth: Growth = "keep"
 
 
 @dataclass(frozen=True)
@@ -46,11 +51,37 @@ class SplitContext:
         dataset: The dataset's name.
         protocol: The protocol's name in the YAML; messages name its parameters by ``protocols.<name>``.
         official: The lists that ship with the dataset: name to track id to ``train``, ``validation`` or ``test``.
+        record: Where tracks, or pieces by their :func:`piece_keys`, stood before. A protocol gives one another place
+            only where it must.
     """
 
     dataset: str
     protocol: str
     official: Mapping[str, Mapping[str, str]]
+    record: SplitRecord = field(default_factory=SplitRecord)
+
+
+def piece_keys(track_ids: Iterable[str], start_s: Iterable[float]) -> list[str]:
+    """Name pieces of tracks.
+
+    Example:
+        >>> piece_keys(["a", "a"], [0.0, 3.0])
+        ['a@0', 'a@3']
+    """
+    return [f"{track}@{start:g}" for track, start in zip(track_ids, start_s, strict=True)]
+
+
+def side_codes(labels: NDArray[np.str_]) -> NDArray[np.intp]:
+    """Number sides by their position in :data:`SPLITS`; what is left out is -1.
+
+    Example:
+        >>> side_codes(np.array([["train", "", "test"]])).tolist()
+        [[0, -1, 2]]
+    """
+    codes = np.full(labels.shape, -1, dtype=np.intp)
+    for code, side in enumerate(SPLITS):
+        codes[labels == side] = code
+    return codes
 
 
 @dataclass(frozen=True)
@@ -63,11 +94,19 @@ class Assignment:
         listed: The track ids that the protocol knows by name, whether the dataset has them or not.
         pieces: Where tracks are divided, one row a piece: ``row`` (the track's position in the table), ``start_s`` and
             ``end_s``; sorted by ``row`` and ``start_s``. None where every track stands on one side as a whole.
+        folds: Each track's fold, from 0, shape ``(n_tracks,)``, where the labels follow from folds: then the fold is
+            what a track keeps when the dataset grows. Otherwise it is its side in each repeat.
     """
 
     labels: NDArray[np.str_]
     listed: frozenset[str] = frozenset()
     pieces: pd.DataFrame | None = None
+    folds: NDArray[np.intp] | None = None
+
+    @property
+    def places(self) -> NDArray[np.intp]:
+        """What each track or piece keeps, shape ``(n_deals, n_units)``; -1 for what is left out."""
+        return side_codes(self.labels) if self.folds is None else self.folds[None]
 
 
 @dataclass(frozen=True)

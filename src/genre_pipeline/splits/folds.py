@@ -36,16 +36,23 @@ def n_repeats(block: KFoldBlock) -> int:
     return block.n_folds if block.repeats is None else block.repeats
 
 
-def balanced_folds(groups: NDArray[np.intp], genres: NDArray[np.str_], *, n_folds: int, seed: int) -> NDArray[np.intp]:
+def balanced_folds(
+    groups: NDArray[np.intp],
+    genres: NDArray[np.str_],
+    *,
+    n_folds: int,
+    seed: int,
+    kept: NDArray[np.intp] | None = None,
+) -> NDArray[np.intp]:
     """Give each group of tracks one fold, so that every genre is spread evenly over the folds.
 
     Groups come by size, the largest first, then by genre, in random order where equal. Each goes where it adds least
     to the sum, over genres and folds, of the squared share of the genre that the fold holds; where that is equal, to
     the smaller fold. It is the longest-processing-time rule of Graham (SIAM J. Appl. Math. 17, 1969) for several genres
-    at once.
+    at once. A group of which tracks have a fold already goes where most of them are, before any other is dealt.
 
-    Three bounds hold, whatever the tracks. With c the tracks of a genre in a fold, v those in a group, N all of them
-    and k folds:
+    Three bounds hold, whatever the tracks, where none has a fold yet. With c the tracks of a genre in a fold, v those
+    in a group, N all of them and k folds:
 
     - Where no group has tracks of two genres, the folds' c differ by at most the largest v of the genre: each group
       goes to the fold that holds least of it.
@@ -55,11 +62,15 @@ def balanced_folds(groups: NDArray[np.intp], genres: NDArray[np.str_], *, n_fold
       and groups of (v / N)^2. That is what folds drawn at random give on average, and no choice of the rule is worse
       than the average of its choices (the method of conditional expectations).
 
+    What is dealt to folds that hold something already leaves the first difference no larger than it was, or than the
+    largest new v; and it adds to the last sum no more than that bound says of the new groups alone.
+
     Args:
         groups: Each track's group, from 0, shape ``(n_tracks,)``.
         genres: Each track's genre, shape ``(n_tracks,)``.
         n_folds: Number of folds.
         seed: Seed of the order of equal groups.
+        kept: Each track's fold so far, -1 where it has none, shape ``(n_tracks,)``.
 
     Returns:
         Each track's fold, from 0, shape ``(n_tracks,)``.
@@ -74,7 +85,10 @@ def balanced_folds(groups: NDArray[np.intp], genres: NDArray[np.str_], *, n_fold
     weights = 1.0 / totals.astype(np.float64) ** 2
     shuffled = np.random.default_rng(seed).permutation(len(counts))
     held = np.zeros((n_folds, len(totals)), dtype=np.int64)
-    fold_of_group = np.empty(len(counts), dtype=np.intp)
+    fold_of_group = np.full(len(counts), -1, dtype=np.intp) if kept is None else kept_places(groups, kept)
+    settled = np.flatnonzero(fold_of_group >= 0)
+    np.add.at(held, fold_of_group[settled], counts[settled])
+    shuffled = shuffled[fold_of_group[shuffled] < 0]
     for group in shuffled[np.lexsort((counts.argmax(axis=1)[shuffled], -counts.sum(axis=1)[shuffled]))]:
         added = np.zeros(n_folds)
         # One genre after another, so that every machine adds in the same order.
@@ -84,6 +98,29 @@ def balanced_folds(groups: NDArray[np.intp], genres: NDArray[np.str_], *, n_fold
         held[fold] += counts[group]
         fold_of_group[group] = fold
     return fold_of_group[groups]
+
+
+def kept_places(groups: NDArray[np.intp], places: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Give each group the place of most of its tracks, so that as few as possible move where groups were joined.
+
+    Args:
+        groups: Each track's group, from 0, shape ``(n_tracks,)``.
+        places: Each track's place so far, -1 where it has none, shape ``(n_tracks,)``.
+
+    Returns:
+        Each group's place, the lowest of equally common ones, -1 where no track has any; shape ``(n_groups,)``.
+
+    Example:
+        >>> kept_places(np.array([0, 0, 0, 1, 2, 2]), np.array([4, 1, 1, -1, 3, 2])).tolist()
+        [1, -1, 2]
+    """
+    settled = places >= 0
+    pairs, sizes = np.unique(np.stack([groups[settled], places[settled]]), axis=1, return_counts=True)
+    # The commonest place of a group is written last, and the lowest of equally common ones.
+    order = np.lexsort((-pairs[1], sizes))
+    of_group = np.full(groups.max() + 1, -1, dtype=np.intp)
+    of_group[pairs[0, order]] = pairs[1, order]
+    return of_group
 
 
 def rotate(fold_of_track: NDArray[np.intp], block: KFoldBlock) -> NDArray[np.str_]:

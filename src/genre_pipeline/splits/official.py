@@ -20,6 +20,7 @@ from genre_pipeline.splits.base import (
     ProtocolSpec,
     SplitContext,
 )
+from genre_pipeline.splits.folds import kept_places
 from genre_pipeline.splits.identities import linked_groups
 
 
@@ -59,7 +60,8 @@ def split(tracks: pd.DataFrame, block: OfficialBlock, context: SplitContext) -> 
     labels = np.array([parts.get(track, "") for track in tracks["track_id"]], dtype="<U10")
     training = labels == "train"
     if "validation" not in parts.values() and training.any():
-        labels[training] = _carve(tracks[training], block)
+        kept = context.record.places(tracks["track_id"].tolist(), 1)[0]
+        labels[training] = _carve(tracks[training], kept[training], block)
     return Assignment(np.tile(labels, (n_repeats(block), 1)), listed=frozenset(parts))
 
 
@@ -84,7 +86,7 @@ def _parts(block: OfficialBlock, context: SplitContext) -> Mapping[str, str]:
     return {track: sides[part] for track, part in parts.items() if part in sides}
 
 
-def _carve(training: pd.DataFrame, block: OfficialBlock) -> NDArray[np.str_]:
+def _carve(training: pd.DataFrame, kept: NDArray[np.intp], block: OfficialBlock) -> NDArray[np.str_]:
     """Move whole artists, with all who share a recording with them, until each genre has about the share asked for.
 
     Artists are tried in random order, and one is moved where that brings the genres' counts nearer (in L1 distance)
@@ -92,20 +94,26 @@ def _carve(training: pd.DataFrame, block: OfficialBlock) -> NDArray[np.str_]:
     have no other misses the wanted count by at most half of its largest artist, or gives its smallest artist alone:
     an artist of v tracks is moved only where less than v / 2 are too many afterwards, and left only where at most
     v / 2 are missing.
+
+    Artists who train or validate already (``kept``, by track) go on to do so, and only the others are tried. That the
+    list had a track test before counts for nothing.
     """
+    _, validation, test = range(len(SPLITS))
     groups = linked_groups(training)
+    settled = kept_places(groups, np.where(kept == test, -1, kept))
     counts = pd.crosstab(groups, training["genre"].to_numpy(dtype=object)).to_numpy()
     wanted = block.validation_ratio * counts.sum(axis=0)
-    moved = np.zeros(len(counts), dtype=bool)
-    held = np.zeros_like(wanted)
+    moved = settled == validation
+    held = counts[moved].sum(axis=0).astype(np.float64)
+    free = settled < 0
     for group in np.random.default_rng(block.seed).permutation(len(counts)):
-        if np.abs(held + counts[group] - wanted).sum() < np.abs(held - wanted).sum():
+        if free[group] and np.abs(held + counts[group] - wanted).sum() < np.abs(held - wanted).sum():
             moved[group] = True
             held += counts[group]
     for genre in range(counts.shape[1]):
         if not counts[moved, genre].any():
-            owners = np.flatnonzero(counts[:, genre])
-            moved[owners[np.argmin(counts[owners].sum(axis=1))]] = True
+            owners = np.flatnonzero((counts[:, genre] > 0) & free)
+            moved[owners[np.argsort(counts[owners].sum(axis=1), kind="stable")[:1]]] = True
     return np.where(moved[groups], "validation", "train")
 
 

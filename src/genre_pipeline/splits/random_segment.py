@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from genre_pipeline.splits.base import PROTOCOLS, Assignment, ProtocolSpec, SplitContext
+from genre_pipeline.splits.base import PROTOCOLS, Assignment, ProtocolSpec, SplitContext, piece_keys
 from genre_pipeline.splits.folds import check_divisible
 from genre_pipeline.splits.resampling import ResampledBlock, resample
 
@@ -61,7 +61,8 @@ def split(tracks: pd.DataFrame, block: RandomSegmentBlock, context: SplitContext
         protocol=context.protocol,
         remedy=f"lower protocols.{context.protocol}.segment_s",
     )
-    return Assignment(resample(genres, block, n_repeats=n_repeats(block)), pieces=pieces)
+    keys = piece_keys(tracks["track_id"].to_numpy()[row], pieces["start_s"])
+    return Assignment(resample(genres, block, kept=context.record.places(keys, n_repeats(block))), pieces=pieces)
 
 
 PROTOCOLS.register(

@@ -35,7 +35,8 @@ def split(tracks: pd.DataFrame, block: RandomTrackBlock, context: SplitContext) 
         SplitError: If a genre has fewer than three tracks.
     """
     check_divisible(Counter(tracks["genre"]), unit="tracks", n_parts=3, protocol=context.protocol, remedy="")
-    return Assignment(resample(tracks["genre"].to_numpy(dtype=str), block, n_repeats=n_repeats(block)))
+    kept = context.record.places(tracks["track_id"].tolist(), n_repeats(block))
+    return Assignment(resample(tracks["genre"].to_numpy(dtype=str), block, kept=kept))
 
 
 PROTOCOLS.register(

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from genre_pipeline.splits.base import ProtocolBlock
+from genre_pipeline.splits.base import SPLITS, ProtocolBlock
 
 
 class ResampledBlock(ProtocolBlock):
@@ -30,28 +30,37 @@ class ResampledBlock(ProtocolBlock):
         return self
 
 
-def resample(genres: NDArray[np.str_], block: ResampledBlock, *, n_repeats: int) -> NDArray[np.str_]:
+def resample(genres: NDArray[np.str_], block: ResampledBlock, *, kept: NDArray[np.intp]) -> NDArray[np.str_]:
     """Shuffle each genre and cut it by the ratios.
 
     A genre of n gives each side its ratio of n, rounded: half of one off at most, but for the one that every side gets
     in any case. Repeat i depends on the seed and i alone, so that more repeats leave the earlier ones as they were.
 
+    What has a side keeps it, and what has none fills the sides up, the test side first. So additions leave a genre's
+    test side as it should be, and its validation side at most one short.
+
     Args:
         genres: Each track's or piece's genre, shape ``(n_units,)``; at least three of each genre.
         block: The seed and the ratios.
-        n_repeats: Number of draws.
+        kept: Each unit's side in each draw so far, as its position in :data:`~genre_pipeline.splits.base.SPLITS`, -1
+            where it has none; shape ``(n_repeats, n_units)``.
 
     Returns:
         Labels, shape ``(n_repeats, n_units)``.
     """
-    labels = np.full((n_repeats, len(genres)), "train", dtype="<U10")
+    labels = np.full(kept.shape, "train", dtype="<U10")
     for repeat, row in enumerate(labels):
         rng = np.random.default_rng([block.seed, repeat])
+        for code, side in enumerate(SPLITS):
+            row[kept[repeat] == code] = side
         for genre in np.unique(genres):
             shuffled = rng.permutation(np.flatnonzero(genres == genre))
-            n_test, n_validation = _sizes(len(shuffled), block)
-            row[shuffled[:n_test]] = "test"
-            row[shuffled[n_test : n_test + n_validation]] = "validation"
+            sizes = _sizes(len(shuffled), block)
+            fresh = shuffled[kept[repeat, shuffled] < 0]
+            for side, size in zip(("test", "validation"), sizes, strict=True):
+                n_missing = max(0, size - np.count_nonzero(row[shuffled] == side))
+                row[fresh[:n_missing]] = side
+                fresh = fresh[n_missing:]
     return labels
 
 

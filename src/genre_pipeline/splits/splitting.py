@@ -10,16 +10,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from genre_pipeline.datasets import DatasetBlock
 from genre_pipeline.errors import SplitError
 from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.splits.audit import LEAKS, leak_audit
-from genre_pipeline.splits.base import SPLITS, Assignment, ProtocolBlock, ProtocolSpec, SplitContext
-from genre_pipeline.splits.identities import artist_keys
+from genre_pipeline.splits.base import SPLITS, Assignment, ProtocolBlock, ProtocolSpec, SplitContext, piece_keys
+from genre_pipeline.splits.growth import describe_growth, named
+from genre_pipeline.splits.identities import artist_keys, linked_groups
+from genre_pipeline.splits.records import SplitRecord
 
 # Raised whenever a protocol's splits change for the same tracks and parameters.
 _VERSION = 2
-# [?] A list that names hundreds of absent tracks is told by the number.
-_MAX_NAMED = 20
 
 _COPIES = (
     "Quarantine duplicates (add 'duplicate_file' and 'duplicate_audio' to the dataset's 'quarantine') so that one of "
@@ -52,11 +53,16 @@ class SplitResult:
             repeats and genres, of a genre's proportion there and in all), ``leaks`` (see
             :func:`~genre_pipeline.splits.audit.leak_audit`), ``unknown_artist_tracks``, ``left_out`` (``quarantined``
             and ``not_listed``, numbers), ``listed_not_present`` and ``listed_quarantined`` (``n_tracks`` and up to 20
-            ``track_ids`` that a list names and no split has).
+            ``track_ids`` that a list names and no split has), ``growth`` (None for a first split; else
+            ``previous_split_hash``, ``resplit`` (whether all tracks were dealt anew), ``n_kept``, and ``added``,
+            ``removed``, ``moved`` and ``relabelled`` (tracks, as above), with ``moves``: up to 20 of those moved, with
+            ``track_id``, ``repeat``, ``from``, ``to`` and ``with``, the track of their group that was there before).
+        record: What is to be remembered, for the next split.
     """
 
     table: pd.DataFrame
     report: dict[str, Any]
+    record: SplitRecord
 
 
 def split_tracks(
@@ -68,10 +74,12 @@ def split_tracks(
     official: Mapping[str, Mapping[str, str]],
     protocol: str | None = None,
     subset: str = "",
+    record: SplitRecord | None = None,
 ) -> SplitResult:
     """Split tracks under a protocol, and check what it promises.
 
-    The result does not depend on the order of the rows or on the machine, and is the same for the same seed.
+    The result does not depend on the order of the rows or on the machine, and is the same for the same seed and
+    record.
 
     Args:
         tracks: The track table, see :data:`~genre_pipeline.datasets.base.TRACK_COLUMNS`. Quarantined tracks are left
@@ -82,33 +90,47 @@ def split_tracks(
         official: The dataset's official splits; may be empty for protocols that make their own.
         protocol: The protocol's name in the YAML, for messages and the report; by default its kind.
         subset: What part of the dataset the tracks are, in words, empty for all of it; part of the split's hash.
+        record: What is remembered of earlier splits of the dataset under these parameters. Its tracks stay where they
+            are (unless ``block.growth`` is ``resplit``, or a promise asks for more); none where there was no split.
 
     Returns:
-        The split table and its report.
+        The split table, its report, and the new record.
 
     Raises:
         SplitError: If there are fewer than two genres, a genre has too few tracks or artists, a genre is missing from
             a side of a repeat, a promise of the protocol is broken, or the protocol cannot be carried out.
     """
-    context = SplitContext(dataset=dataset, protocol=protocol or spec.name, official=official)
+    before = record or SplitRecord()
+    resplit = block.growth == "resplit"
+    kept = SplitRecord() if resplit else before
+    context = SplitContext(dataset=dataset, protocol=protocol or spec.name, official=official, record=kept)
     ordered = tracks.sort_values("track_id", kind="stable", ignore_index=True)
     usable = ordered[~ordered["quarantined"]].reset_index(drop=True)
     _check_genres(ordered, usable, context)
     assignment = spec.split(usable, block, context)
-    units, labels = _units(usable, assignment)
+    units, labels, places = _units(usable, assignment)
     genres = sorted(ordered["genre"].unique())
     counts = _counts(units, labels, genres)
     _check_sides(counts, usable, assignment, context)
     leaks = leak_audit(units, labels)
     promises = spec.promises | set(block.promises)
     _check_promises(leaks, promises, context)
-    marks = {
+    marks: dict[str, Any] = {
         "dataset": dataset,
         "subset": subset,
         "protocol": context.protocol,
         "split_hash": _split_hash(units, labels, dataset=dataset, subset=subset, genres=genres),
         "leaky": spec.leaky or any(leaks["overall"][kind] for kind in LEAKS),
     }
+    growth = describe_growth(
+        before,
+        units,
+        places,
+        split_hash=marks["split_hash"],
+        resplit=resplit,
+        place_name="fold {}".format if assignment.folds is not None else SPLITS.__getitem__,
+        groups_of=linked_groups,
+    )
     included = units.drop_duplicates("track_id")
     quarantined = set(ordered["track_id"][ordered["quarantined"]])
     report = {
@@ -127,10 +149,28 @@ def split_tracks(
         "leaks": leaks,
         "unknown_artist_tracks": int((artist_keys(included) == "").sum()),
         "left_out": {"quarantined": len(ordered) - len(usable), "not_listed": len(usable) - len(included)},
-        "listed_not_present": _named(assignment.listed - set(ordered["track_id"])),
-        "listed_quarantined": _named(assignment.listed & quarantined),
+        "listed_not_present": named(assignment.listed - set(ordered["track_id"])),
+        "listed_quarantined": named(assignment.listed & quarantined),
+        "growth": growth,
     }
-    return SplitResult(_table(units, labels, marks), report)
+    remembered = kept.with_split(
+        units["key"].tolist(), units["genre"].tolist(), places, split_hash=marks["split_hash"], growth=growth
+    )
+    return SplitResult(_table(units, labels, marks), report, remembered)
+
+
+def record_key(dataset: DatasetBlock, protocol: ProtocolBlock) -> str:
+    """Name what tracks are remembered under: other parameters that decide where a track goes are another split.
+
+    How often models are trained, what is promised besides, and what becomes of old tracks decide nothing.
+
+    Args:
+        dataset: The dataset's parameters: another choice of genres or of clips is another collection.
+        protocol: The protocol's parameters.
+    """
+    deciding = {key: value for key, value in protocol.dump().items() if key not in {"repeats", "promises", "growth"}}
+    chosen = {key: value for key, value in dataset.dump().items() if key in {"genres", "max_per_genre"}}
+    return fingerprint("split record", _VERSION, protocol=deciding, dataset=chosen)
 
 
 def _check_genres(tracks: pd.DataFrame, usable: pd.DataFrame, context: SplitContext) -> None:
@@ -149,15 +189,16 @@ def _check_genres(tracks: pd.DataFrame, usable: pd.DataFrame, context: SplitCont
         )
 
 
-def _units(tracks: pd.DataFrame, assignment: Assignment) -> tuple[pd.DataFrame, NDArray[np.str_]]:
-    """Return the tracks, or their pieces, that stand on any side, and their labels."""
+def _units(tracks: pd.DataFrame, assignment: Assignment) -> tuple[pd.DataFrame, NDArray[np.str_], NDArray[np.intp]]:
+    """Return the tracks, or their pieces, that stand on any side, with their keys, their labels and places."""
     pieces = assignment.pieces
-    units = tracks
+    units = tracks.assign(key=tracks["track_id"])
     if pieces is not None:
         units = tracks.take(pieces["row"].to_numpy()).reset_index(drop=True)
         units = units.assign(start_s=pieces["start_s"].to_numpy(), end_s=pieces["end_s"].to_numpy())
+        units["key"] = piece_keys(units["track_id"], units["start_s"])
     included = (assignment.labels != "").any(axis=0)
-    return units[included].reset_index(drop=True), assignment.labels[:, included]
+    return units[included].reset_index(drop=True), assignment.labels[:, included], assignment.places[:, included]
 
 
 def _table(units: pd.DataFrame, labels: NDArray[np.str_], marks: dict[str, Any]) -> pd.DataFrame:
@@ -201,6 +242,8 @@ def _check_sides(
         if assignment.listed
         else f"try another protocols.{context.protocol}.seed, or fewer folds"
     )
+    if context.record.split_hash:
+        remedy += f", or deal all tracks anew (protocols.{context.protocol}.growth=resplit)"
     raise SplitError(
         f"protocols.{context.protocol}: the genre '{genre}' is missing from the {split} split of repeat {repeat}"
         f"{others}. The dataset '{context.dataset}' has {len(same)} tracks of it (known artists: {n_artists}). Add "
@@ -232,10 +275,6 @@ def _split_hash(units: pd.DataFrame, labels: NDArray[np.str_], **scope: Any) -> 
     columns = [column for column in ("track_id", "start_s", "end_s", "genre") if column in units]
     content = {column: units[column].tolist() for column in columns}
     return fingerprint("split", _VERSION, **scope, units=content, labels=labels.tolist())
-
-
-def _named(track_ids: Set[str]) -> dict[str, Any]:
-    return {"n_tracks": len(track_ids), "track_ids": sorted(track_ids)[:_MAX_NAMED]}
 
 
 def _listed(names: list[str]) -> str:

@@ -25,9 +25,9 @@ class TrackKFoldBlock(KFoldBlock):
 def split(tracks: pd.DataFrame, block: TrackKFoldBlock, context: SplitContext) -> Assignment:
     """Give each track one fold, keeping the genres' proportions alike, whoever plays.
 
-    The folds' numbers of tracks differ by at most one, of each genre and in all. Nothing but the track is kept
-    together: copies are kept out by ingest, unless the dataset's ``quarantine`` lets them in, and then the audit counts
-    them.
+    The folds' numbers of tracks differ by at most one, of each genre, and in all where every track is dealt at once.
+    Nothing but the track is kept together: copies are kept out by ingest, unless the dataset's ``quarantine`` lets them
+    in, and then the audit counts them.
 
     Args:
         tracks: The usable tracks, sorted by track id.
@@ -45,8 +45,9 @@ def split(tracks: pd.DataFrame, block: TrackKFoldBlock, context: SplitContext) -
         protocol=context.protocol,
         remedy=f"lower protocols.{context.protocol}.n_folds (at least 3)",
     )
-    folds = balanced_folds(np.arange(len(tracks)), genres, n_folds=block.n_folds, seed=block.seed)
-    return Assignment(rotate(folds, block))
+    kept = context.record.places(tracks["track_id"].tolist(), 1)[0]
+    folds = balanced_folds(np.arange(len(tracks)), genres, n_folds=block.n_folds, seed=block.seed, kept=kept)
+    return Assignment(rotate(folds, block), folds=folds)
 
 
 PROTOCOLS.register(

@@ -20,7 +20,7 @@ def _split(dataset: str, protocol: str) -> Pipeline:
     nodes = [
         Node(
             bind(split_dataset, name=dataset, protocol_name=protocol),
-            inputs=["tracks", "quality", "params:dataset", "params:protocol"],
+            inputs=["tracks", "quality", "params:dataset", "params:protocol", "params:storage"],
             outputs=["split", "audit"],
             name="split",
             tags="split",
@@ -40,5 +40,6 @@ def _split(dataset: str, protocol: str) -> Pipeline:
         parameters={
             "params:dataset": f"params:datasets.{dataset}",
             "params:protocol": f"params:protocols.{protocol}",
+            "params:storage": "params:storage",
         },
     )
