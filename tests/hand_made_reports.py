@@ -167,5 +167,6 @@ def make_audit(**changes):
         "left_out": {"quarantined": 3, "not_listed": 0},
         "listed_not_present": {"n_tracks": 0, "track_ids": []},
         "listed_quarantined": {"n_tracks": 0, "track_ids": []},
+        "growth": None,
         **changes,
     }

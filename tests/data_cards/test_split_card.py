@@ -195,3 +195,37 @@ def test_real_splits_have_cards(kind):
     assert [row[1] for row in table_of(card, "verdicts")] == [
         "yes" if leak in report["promises"] else "no" for leak in report["leaks"]["overall"]
     ]
+
+
+def test_what_came_went_and_moved_since_the_split_before():
+    named = {"n_tracks": 1, "track_ids": ["jazz.9"]}
+    growth = {
+        "previous_split_hash": "fedcba9876543210",
+        "resplit": False,
+        "n_kept": 38,
+        "added": {"n_tracks": 30, "track_ids": [f"blues.{number:02d}" for number in range(20)]},
+        "removed": {"n_tracks": 0, "track_ids": []},
+        "renamed": {"n_tracks": 0, "track_ids": []},
+        "moved": named,
+        "relabelled": named,
+        "moves": [{"track_id": "jazz.9", "repeat": 0, "from": "fold 1", "to": "fold 2", "with": "jazz.3"}],
+    }
+    audit = make_audit(growth=growth)
+    text = text_of(audit)
+    assert "fedcba9876543210" in text
+    assert "Tracks that were there before keep their sides" in text
+    assert "Added (30)" in text
+    assert "and 10 more: see the two versions of split.parquet" in text
+    assert "Removed (" not in text
+    assert table_of(card_of(audit), "moves") == [["jazz.9", "0", "fold 1", "fold 2", "jazz.3"]]
+
+
+def test_a_new_split_on_request_says_what_that_means_for_older_numbers():
+    nothing = {"n_tracks": 0, "track_ids": []}
+    growth = dict.fromkeys(("added", "removed", "renamed", "moved", "relabelled"), nothing)
+    growth |= {"previous_split_hash": "fedcba9876543210", "resplit": True, "n_kept": 40, "moves": []}
+    assert "Every track was dealt anew" in text_of(make_audit(growth=growth))
+
+
+def test_the_first_split_did_not_grow_from_another():
+    assert "This is the first split of the dataset" in text_of(make_audit())

@@ -51,6 +51,8 @@ def test_a_changed_dataset_is_trained_on_again(data):
     write_own_clip(root / "jazz" / "new.wav", seed=1000)
     run("train_naive_bayes", **OWN_MUSIC)
     assert Checkpoint.open(folder).fingerprint != before.fingerprint
+    growth = newest(data, "03_primary/my_music/artist_kfold/audit.json")["growth"]
+    assert (growth["n_kept"], growth["added"]["n_tracks"], growth["moved"]["n_tracks"]) == (8, 1, 0)
 
 
 def test_bad_files_are_reported_and_the_others_used(data):

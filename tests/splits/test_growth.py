@@ -204,6 +204,32 @@ def test_what_comes_back_returns_to_its_side(kind, make_tracks):
     pd.testing.assert_frame_equal(again.table, whole.table)
 
 
+@pytest.mark.parametrize("kind", ["artist_kfold", "random_segment", "random_track", "track_kfold"])
+def test_a_renamed_track_keeps_its_side(kind, make_tracks):
+    tracks = make_tracks([(genre, "") for genre in GENRES for _ in range(9)])
+    before = split(kind, tracks)
+    old = tracks["track_id"].iloc[4]
+    after = split(kind, tracks.assign(track_id=tracks["track_id"].replace(old, "zz@new")), before.record)
+    assert_kept(before, after)
+    assert set(sides(before.table)[:, old]) == set(sides(after.table)[:, "zz@new"])
+    growth = after.report["growth"]
+    assert growth["renamed"] == {"n_tracks": 1, "track_ids": ["zz@new"]}
+    assert growth["n_kept"] == len(tracks)
+    for nothing in ("added", "removed", "moved"):
+        assert growth[nothing]["n_tracks"] == 0
+
+
+def test_of_two_copies_that_were_renamed_each_takes_one_place(make_tracks):
+    tracks = make_tracks([(genre, "") for genre in GENRES for _ in range(9)])
+    tracks.loc[[0, 1], "audio_hash"] = "the same"
+    before = split("track_kfold", tracks)
+    names = {"t0000": "y", "t0001": "z"}
+    after = split("track_kfold", tracks.assign(track_id=tracks["track_id"].replace(names)), before.record)
+    assert after.report["growth"]["renamed"]["track_ids"] == ["y", "z"]
+    places = [before.record.places(list(names), 1), after.record.places(list(names.values()), 1)]
+    assert np.array_equal(*places)
+
+
 def test_the_first_split_did_not_grow_and_the_last_change_is_told_until_the_next(collection):
     first = split("track_kfold", collection.iloc[:-1])
     assert first.report["growth"] is None

@@ -47,6 +47,7 @@ def test_the_report_is_plain_json_and_complete(collection):
         "seed": 3,
         "repeats": None,
         "promises": [],
+        "growth": "keep",
         "n_folds": 5,
     }
     assert report["promises"] == ["artist", "audio", "file", "recording", "track"]

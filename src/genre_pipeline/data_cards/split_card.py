@@ -59,6 +59,7 @@ def split_card(report: Mapping[str, Any], *, title: str) -> Card:
             Section("promises", "Promises and leaks", _promises(report)),
             Section("counts", "Counts", _counts(report)),
             Section("left-out", "What is not in it", _left_out(report)),
+            Section("growth", "Since the split before", _growth(report)),
         ],
     )
 
@@ -223,6 +224,46 @@ def _counts(report: Mapping[str, Any]) -> list[Block]:
             + " percentage points. Smaller is better; folds that keep artists together cannot be exact."
         ),
     ]
+
+
+def _growth(report: Mapping[str, Any]) -> list[Block]:
+    growth = report["growth"]
+    if growth is None:
+        return [Paragraph("This is the first split of the dataset under these parameters: every track was dealt.")]
+    policy = (
+        "Every track was dealt anew, as the protocol was asked to (growth: resplit): numbers from before were measured "
+        "on other tracks, and compare with these as those of two protocols do."
+        if growth["resplit"]
+        else "Tracks that were there before keep their sides, and only the others were dealt. One moves only where a "
+        "correction shows that it shares an artist or a recording with another side."
+    )
+    titles = {
+        "added": "Added",
+        "removed": "Removed",
+        "renamed": "Of another name than before",
+        "relabelled": "Of another genre than before",
+        "moved": "Moved",
+    }
+    facts = {"Split before": growth["previous_split_hash"], "Kept where they were": f"{growth['n_kept']:,}"}
+    blocks: list[Block] = [
+        Paragraph(policy),
+        Facts(facts | {title: f"{growth[key]['n_tracks']:,}" for key, title in titles.items()}),
+    ]
+    if growth["moves"]:
+        moves: list[list[Value]] = [
+            [each["track_id"], str(each["repeat"]), each["from"], each["to"], each["with"] or "the list"]
+            for each in growth["moves"]
+        ]
+        caption = "What moved, and the track or list that it followed."
+        blocks.append(grid("moves", caption, texts("Track", "Repeat", "From", "To", "With"), moves))
+    blocks += [
+        folded_names(
+            title, growth[key]["track_ids"], n_names=growth[key]["n_tracks"], source="the two versions of split.parquet"
+        )
+        for key, title in titles.items()
+        if growth[key]["n_tracks"]
+    ]
+    return blocks
 
 
 def _left_out(report: Mapping[str, Any]) -> list[Block]:

@@ -21,6 +21,7 @@ def describe_growth(
     places: NDArray[np.intp],
     *,
     split_hash: str,
+    renamed: Sequence[str],
     resplit: bool,
     place_name: Callable[[int], str],
     groups_of: Callable[[pd.DataFrame], NDArray[np.intp]],
@@ -28,10 +29,11 @@ def describe_growth(
     """Say what changed since the split that a record remembers.
 
     Args:
-        record: What is remembered.
+        record: What is remembered, under the tracks' present names.
         units: The tracks or pieces of the new split: ``key``, ``track_id``, ``genre``, and what ``groups_of`` needs.
         places: Their places, shape ``(n_deals, n_units)``.
         split_hash: The new split's hash.
+        renamed: Tracks that had another name before.
         resplit: Whether all were dealt anew.
         place_name: Names a place.
         groups_of: Numbers the groups that the protocol keeps together.
@@ -44,11 +46,8 @@ def describe_growth(
         return record.growth
     known = record.units.reindex(units["key"])
     old_places = record.places(units["key"].tolist(), len(places))
-    present = known["present"].fillna(value=False).to_numpy(dtype=bool)
-    gone = set(record.units.index[record.units["present"]]) - set(units["key"])
-    if "start_s" in units:
-        gone = {key.rpartition("@")[0] for key in gone} - set(units["track_id"])
-        present = units["track_id"].isin(units["track_id"][present]).to_numpy()
+    there = record.units["track_id"][record.units["present"]]
+    present = units["track_id"].isin(there).to_numpy(dtype=bool)
     moved = (old_places >= 0) & (old_places != places)
     relabelled = (known["genre"].reset_index(drop=True).fillna(units["genre"]) != units["genre"]).to_numpy(dtype=bool)
     moves = [] if resplit or not moved.any() else _moves(units, old_places, places, moved, place_name, groups_of)
@@ -57,7 +56,8 @@ def describe_growth(
         "resplit": resplit,
         "n_kept": int(units["track_id"][present & ~moved.any(axis=0)].nunique()),
         "added": named(units["track_id"][~present]),
-        "removed": named(gone),
+        "removed": named(set(there) - set(units["track_id"])),
+        "renamed": named(renamed),
         "moved": named(units["track_id"][moved.any(axis=0)]),
         "relabelled": named(units["track_id"][relabelled]),
         "moves": moves,

@@ -16,10 +16,11 @@ from genre_pipeline.errors import SplitError
 from genre_pipeline.storage import atomic_file
 
 _STATE = "split_record"
+_FACTS = {"track_id": "string", "audio_hash": "string", "genre": "string", "present": "bool"}
 
 
 def _no_units() -> pd.DataFrame:
-    return pd.DataFrame({"genre": pd.Series(dtype="string"), "present": pd.Series(dtype="bool")})
+    return pd.DataFrame({column: pd.Series(dtype=dtype) for column, dtype in _FACTS.items()})
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,9 @@ class SplitRecord:
     """The place of every track or piece that was ever split, and how the split came to be what it is.
 
     Attributes:
-        units: One row a unit, by its key: ``genre``, ``present`` (whether it is in the split now; one that comes back
-            returns to its place) and its place in each deal, in the columns ``"0"``, ``"1"``..., -1 where it has none.
+        units: One row a unit, by its key: ``track_id``, ``audio_hash``, ``genre``, ``present`` (whether it is in the
+            split now; one that comes back returns to its place) and its place in each deal, in the columns ``"0"``,
+            ``"1"`` and so on, -1 where it has none.
         split_hash: The split's hash; empty before the first.
         growth: The report's ``growth``, see :class:`~genre_pipeline.splits.splitting.SplitResult`; None where the split
             did not grow from another.
@@ -44,25 +46,56 @@ class SplitRecord:
         known = self.units.reindex(index=list(keys), columns=deals)
         return known.fillna(-1).to_numpy(dtype=np.intp).T
 
+    def following(self, tracks: pd.DataFrame) -> tuple[SplitRecord, list[str]]:
+        """Take tracks that have another name now, but the same audio, for what they were.
+
+        Args:
+            tracks: All tracks, with ``track_id`` and ``audio_hash``.
+
+        Returns:
+            The record under the new names, and those names.
+        """
+        known = self.units.drop_duplicates("track_id")
+        gone = known[~known["track_id"].isin(tracks["track_id"]) & (known["audio_hash"] != "")]
+        new = tracks[~tracks["track_id"].isin(known["track_id"])]
+        # Copies are paired in the order of their names.
+        old_names, new_names = (
+            each[["track_id", "audio_hash"]]
+            .sort_values("track_id")
+            .assign(copy=lambda table: table.groupby("audio_hash").cumcount())
+            for each in (gone, new)
+        )
+        pairs = old_names.merge(new_names, on=["audio_hash", "copy"], suffixes=("_old", "_new"))
+        names = dict(zip(pairs["track_id_old"], pairs["track_id_new"], strict=True))
+        if not names:
+            return self, []
+        old = self.units["track_id"]
+        renamed = self.units.assign(track_id=old.map(names).fillna(old).astype("string"))
+        # A piece's key is its track's with a suffix.
+        renamed.index = pd.Index(
+            [new + key[len(was) :] for key, was, new in zip(renamed.index, old, renamed["track_id"], strict=True)]
+        )
+        return SplitRecord(renamed, self.split_hash, self.growth), sorted(names.values())
+
     def with_split(
-        self,
-        keys: Sequence[str],
-        genres: Sequence[str],
-        places: NDArray[np.intp],
-        *,
-        split_hash: str,
-        growth: dict[str, Any] | None,
+        self, units: pd.DataFrame, places: NDArray[np.intp], *, split_hash: str, growth: dict[str, Any] | None
     ) -> SplitRecord:
-        """Return the record with a split written over what was known; deals that it does not have stay as they are."""
-        columns: dict[str, Any] = {"genre": pd.array(list(genres), dtype="string"), "present": True}
-        columns |= {str(deal): row for deal, row in enumerate(places)}
-        new = pd.DataFrame(columns, index=list(keys))
+        """Return the record with a split written over what was known; deals that it does not have stay as they are.
+
+        Args:
+            units: The tracks or pieces of the split: ``key``, ``track_id``, ``audio_hash``, ``genre``.
+            places: Their places, shape ``(n_deals, n_units)``.
+            split_hash: The split's hash.
+            growth: The report's ``growth``.
+        """
+        facts = units.set_index("key").assign(present=True)[list(_FACTS)]
+        new = facts.assign(**{str(deal): row for deal, row in enumerate(places)})
         old = self.units.assign(present=False)
         units = pd.concat([new, old.loc[old.index.difference(new.index)]])
         # What the newest split knows nothing of: the further deals of a protocol that was asked for more repeats.
         further = old.columns.difference(new.columns)
         units[further] = old[further].reindex(units.index)
-        deals = units.columns.difference(["genre", "present"])
+        deals = units.columns.difference(list(_FACTS))
         units[deals] = units[deals].fillna(-1).astype(np.int16)
         return SplitRecord(units.sort_index(), split_hash, growth)
 

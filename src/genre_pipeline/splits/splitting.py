@@ -54,9 +54,10 @@ class SplitResult:
             :func:`~genre_pipeline.splits.audit.leak_audit`), ``unknown_artist_tracks``, ``left_out`` (``quarantined``
             and ``not_listed``, numbers), ``listed_not_present`` and ``listed_quarantined`` (``n_tracks`` and up to 20
             ``track_ids`` that a list names and no split has), ``growth`` (None for a first split; else
-            ``previous_split_hash``, ``resplit`` (whether all tracks were dealt anew), ``n_kept``, and ``added``,
-            ``removed``, ``moved`` and ``relabelled`` (tracks, as above), with ``moves``: up to 20 of those moved, with
-            ``track_id``, ``repeat``, ``from``, ``to`` and ``with``, the track of their group that was there before).
+            ``previous_split_hash``, ``resplit`` (whether all tracks were dealt anew), ``n_kept``, the tracks ``added``,
+            ``removed``, ``renamed`` (new names of the same audio), ``moved`` and ``relabelled`` (of another genre), in
+            the same form, and ``moves``: up to 20 of those moved, with ``track_id``, ``repeat``, ``from``, ``to`` and
+            ``with``, the track of their group that was there before).
         record: What is to be remembered, for the next split.
     """
 
@@ -100,7 +101,7 @@ def split_tracks(
         SplitError: If there are fewer than two genres, a genre has too few tracks or artists, a genre is missing from
             a side of a repeat, a promise of the protocol is broken, or the protocol cannot be carried out.
     """
-    before = record or SplitRecord()
+    before, renamed = (record or SplitRecord()).following(tracks)
     resplit = block.growth == "resplit"
     kept = SplitRecord() if resplit else before
     context = SplitContext(dataset=dataset, protocol=protocol or spec.name, official=official, record=kept)
@@ -127,6 +128,7 @@ def split_tracks(
         units,
         places,
         split_hash=marks["split_hash"],
+        renamed=renamed,
         resplit=resplit,
         place_name="fold {}".format if assignment.folds is not None else SPLITS.__getitem__,
         groups_of=linked_groups,
@@ -153,9 +155,7 @@ def split_tracks(
         "listed_quarantined": named(assignment.listed & quarantined),
         "growth": growth,
     }
-    remembered = kept.with_split(
-        units["key"].tolist(), units["genre"].tolist(), places, split_hash=marks["split_hash"], growth=growth
-    )
+    remembered = kept.with_split(units, places, split_hash=marks["split_hash"], growth=growth)
     return SplitResult(_table(units, labels, marks), report, remembered)
 
 
