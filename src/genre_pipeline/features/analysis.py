@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from genre_pipeline.audio.io import all_finite
 from genre_pipeline.errors import FeatureError
 from genre_pipeline.storage import storage_errors
 
@@ -36,10 +37,11 @@ _WINDOWS: dict[Window, Callable[[int], NDArray[np.float64]]] = {
     "boxcar": np.ones,
 }
 
-# Measured [?]: 128 frames at a hop of 1024 still lie in a core's cache; fewer cost more calls.
-CHUNK_SAMPLES = 2**17
-# Measured [?]: frames of 1 MB in all, transformed at once. Twice as many take five times as long, out of the cache.
-_BLOCK_NUMBERS = 2**18
+# Measured [?]: fewer samples cost more calls (a constant-Q transform cuts them into seven octaves), more need memory.
+CHUNK_SAMPLES = 2**18
+# Measured [?]: frames of 1 MB in all are transformed at once. Twice as many take up to five times as long, out of the
+# cache.
+_BLOCK_BYTES = 2**20
 # [?] Half as much again as the spectra of a 30-s clip (1025 x 1292 numbers of 4 bytes): beyond it, frames wait on the
 # disk.
 MEMORY_BYTES = 2**23
@@ -83,10 +85,9 @@ def _check(samples: Samples) -> None:
         raise FeatureError(
             f"The waveform has the wrong shape: expected mono, (n_samples,), got {samples.shape}. Downmix it first."
         )
-    finite = np.isfinite(samples)
-    if not finite.all():
+    if len(samples) and not all_finite(samples):
         raise FeatureError(
-            f"The waveform holds {np.count_nonzero(~finite)} samples that are NaN or infinite. "
+            f"The waveform holds {np.count_nonzero(~np.isfinite(samples))} samples that are NaN or infinite. "
             "Repair the file, or leave the clip out (quarantine 'non_finite')."
         )
 
@@ -216,6 +217,8 @@ class _Framer:
         self._half = np.zeros(spectrum.n_fft // 2, dtype=np.float32)
         self._waiting = self._half
         self._to_skip = 0
+        # A frame under a boxcar is transformed where it lies.
+        self._has_window = spectrum.window != "boxcar" or spectrum.win_length < spectrum.n_fft
         # One for all blocks: memory that is given back and asked for anew costs as much as the transform.
         self._windowed: Tensor | None = None
 
@@ -232,13 +235,14 @@ class _Framer:
         window = _padded_window(self._spectrum)
         # Cast before they overlap: each sample once, not once a frame.
         frames = torch.from_numpy(samples).to(window.dtype).unfold(0, n_fft, hop_length)
-        n_block = max(1, _BLOCK_NUMBERS // n_fft)
-        if self._windowed is None:
+        n_block = max(1, _BLOCK_BYTES // (n_fft * window.itemsize))
+        if self._windowed is None and self._has_window:
             self._windowed = window.new_empty(n_block, n_fft)
         for start in range(0, n_frames, n_block):
             block = frames[start : start + n_block]
-            windowed = torch.mul(block, window, out=self._windowed[: len(block)])
-            spectra = Spectra(torch.fft.rfft(windowed).to(torch.complex64))
+            if self._windowed is not None:
+                block = torch.mul(block, window, out=self._windowed[: len(block)])
+            spectra = Spectra(torch.fft.rfft(block).to(torch.complex64))
             for receive in self.receivers:
                 receive(spectra)
 

@@ -136,7 +136,11 @@ def _dask(workers: Workers) -> Iterator[Executor]:
     cluster: ContextManager[object]
     if workers.address is None:
         cluster = LocalCluster(
-            n_workers=workers.n_workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+            # Any free port: another cluster on this machine may have the usual one.
+            n_workers=workers.n_workers,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
         )
     else:
         cluster = nullcontext(workers.address)

@@ -223,4 +223,4 @@ def _n_bins(block: CqtBlock) -> int:
     return block.n_bins
 
 
-FEATURES.register(FeatureSpec(name="cqt", block=CqtBlock, n_bins=_n_bins, begin=begin_cqt, version=2))
+FEATURES.register(FeatureSpec(name="cqt", block=CqtBlock, n_bins=_n_bins, begin=begin_cqt, version=3))
