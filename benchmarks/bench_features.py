@@ -289,7 +289,7 @@ def measure_index(work: Path) -> None:
     index = [StoredTrack(f"{number:06d}", f"{number * 2654435761 % 2**64:032x}", 1, 0) for number in range(n)]
     print("\n| index of 106,574 tracks | CPU s |\n|---|---|")
     for name, job in {
-        "append and write": lambda: store.append_files([(frames, index)]),
+        "append and write": lambda: [store.stage(frames, index), store.commit()],
         "open": lambda: FeatureStore.open(store.folder),
         "adopt": lambda: store.adopt(store.index),
     }.items():

@@ -407,7 +407,7 @@ class TestInterruptions:
     def test_a_damaged_shard_is_made_again(self, run, rows, make_tracks, tmp_path, monkeypatch, damage):
         whole = contents(run(make_tracks(rows), folder=tmp_path / "whole").store.folder)
         with monkeypatch.context() as broken:
-            broken.setattr(FeatureStore, "append_files", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            broken.setattr(FeatureStore, "stage", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
             with pytest.raises(KeyboardInterrupt):
                 run(make_tracks(rows))
         suffix = "frames" if damage == "frames" else "json"
@@ -418,12 +418,47 @@ class TestInterruptions:
 
     @pytest.mark.parametrize(("n_waiting", "n_commits"), [(256, 1), (2, 3), (1, 5)])
     def test_the_index_is_written_seldom(self, run, rows, make_tracks, monkeypatch, n_waiting, n_commits):
-        commits = []
-        original = FeatureStore.append_files
-        monkeypatch.setattr(FeatureStore, "append_files", lambda *given: commits.append(given) or original(*given))
+        written = []
+        original = store_module._write_index
+        monkeypatch.setattr(store_module, "_write_index", lambda *given: written.append(given) or original(*given))
         monkeypatch.setattr(extraction, "_COMMIT_TRACKS", n_waiting)
         run(make_tracks(rows), shard_size=1, workers=Workers("serial"))
-        assert len(commits) == n_commits
+        # The first is that of the empty store.
+        assert len(written) == 1 + n_commits
+
+    def interrupted_before_the_index(self, run, rows, make_tracks, monkeypatch):
+        """Run until all shards are staged and none is named; a broken file has its error in the first of them."""
+        with monkeypatch.context() as broken:
+            broken.setattr(FeatureStore, "commit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                run(make_tracks(rows), workers=Workers("serial"))
+
+    def test_staged_shards_are_taken_with_their_errors(
+        self, run, rows, make_tracks, decoded, tmp_path, monkeypatch, caplog
+    ):
+        (tmp_path / "audio" / "t1.wav").write_bytes(b"no audio at all")
+        whole = contents(run(make_tracks(rows), folder=tmp_path / "whole").store.folder)
+        self.interrupted_before_the_index(run, rows, make_tracks, monkeypatch)
+        assert [path.suffix for path in (tmp_path / ".store.shards").iterdir()] == [".json"] * 3
+        decoded.clear()
+        caplog.clear()
+        report = run(make_tracks(rows)).report
+        assert decoded == []
+        assert (report["n_reused"], report["n_extracted"]) == (4, 0)
+        assert [failure["track_id"] for failure in report["failed"]] == ["t1"]
+        assert "Track 't1' (t1.wav) gives no 'log_mel' feature" in caplog.text
+        assert contents(tmp_path / "store") == whole
+        assert not (tmp_path / ".store.shards").exists()
+
+    def test_what_is_staged_behind_damage_is_made_again(self, run, rows, make_tracks, decoded, tmp_path, monkeypatch):
+        whole = contents(run(make_tracks(rows), folder=tmp_path / "whole").store.folder)
+        self.interrupted_before_the_index(run, rows, make_tracks, monkeypatch)
+        path = tmp_path / "store" / "frames.bin"
+        path.write_bytes(path.read_bytes()[:-1])
+        decoded.clear()
+        assert run(make_tracks(rows)).report["n_reused"] == 4
+        assert decoded == ["t4.wav"]
+        assert contents(tmp_path / "store") == whole
 
 
 class TestLock:

@@ -30,7 +30,7 @@ _MAX_WASTE = 0.5
 # [?] Tracks that a worker does at a time: half a second of work, so that few seconds are lost and the workers end
 # together, and enough for what is written beside the frames not to count.
 SHARD_SIZE = 16
-# [?] Shards wait for the store's next index until they hold so many tracks, and so large a share of those stored
+# [?] Staged shards wait for the store's next index until they hold so many tracks, and so large a share of those stored
 # already: writing the index then takes time in proportion to the tracks, however many they are.
 _COMMIT_TRACKS = 256
 _COMMIT_SHARE = 1 / 8
@@ -149,6 +149,7 @@ class _Update:
     Attributes:
         shards: What has to be computed, in the order of the frames, by the number of its task.
         written: What the workers answered, by the number of the task.
+        staged: The shards whose frames wait in the store for its next index.
     """
 
     def __init__(self, target: Target, wanted: pd.DataFrame, library: Path | None) -> None:
@@ -156,6 +157,8 @@ class _Update:
         self.wanted = wanted
         self.shards: dict[int, Shard] = {}
         self.written: dict[int, WrittenShard] = {}
+        self.staged: list[Shard] = []
+        self.n_staged = 0
         self.store = _open_or_create(target)
         self.n_removed = len(set(self.store.index["audio_hash"]) - set(self.wanted["audio_hash"]))
         self.store.adopt(self.wanted)
@@ -172,28 +175,36 @@ class _Update:
         rows = self._missing().itertuples(index=False, name=None)
         return sorted(Recording(*row) for row in rows if row[1])
 
-    def ask(self, number: int, recordings: Sequence[Recording]) -> Shard:
-        """Note that recordings are computed as a shard, after those noted before."""
+    def ask(self, number: int, recordings: Sequence[Recording]) -> Shard | None:
+        """Note that recordings are computed as a shard, after those noted before.
+
+        Returns:
+            What to ask of a worker; none where a run that was killed has staged it.
+        """
         shard = Shard(self.target.spec, self.target.block, tuple(recordings), shards_folder(self.target.folder))
+        # In the order of the frames: what comes after a gap is computed anew.
+        if not self.shards and (staged := shard.staged()) and self.store.restage(staged.tracks):
+            self.n_reused += len(staged.tracks)
+            self._note_staged(shard, staged)
+            return None
         self.shards[number] = shard
         return shard
 
     def receive(self, number: int, shard: WrittenShard) -> None:
-        """Take what a worker wrote; shards go into the store in their order, many at a time."""
+        """Take what a worker wrote; shards go into the store in their order, and many at a time into its index."""
         self.written[number] = shard
         if shard.reused:
             self.n_reused += len(shard.tracks)
         else:
             self.n_extracted += len(shard.tracks)
-        self._note_errors(self.shards[number], shard)
-        waiting = self._in_order()
-        n_waiting = sum(len(self.written[each].tracks) for each in waiting)
-        if n_waiting >= max(_COMMIT_TRACKS, _COMMIT_SHARE * len(self.store.index)):
-            self._commit(waiting)
+        for following in self._in_order():
+            self._stage(self.shards.pop(following), self.written.pop(following))
+        if self.n_staged >= max(_COMMIT_TRACKS, _COMMIT_SHARE * len(self.store.index)):
+            self._commit()
 
     def finish(self, root: Path) -> ExtractionResult:
-        """Take in the last shards, tidy up, and report."""
-        self._commit(self._in_order())
+        """Name the last shards, tidy up, and report."""
+        self._commit()
         if self.store.waste() > _MAX_WASTE:
             self.store.compact()
         # A second time, for the copies of what was computed just now.
@@ -235,7 +246,7 @@ class _Update:
         return int(self.store.index["audio_hash"].nunique())
 
     def _in_order(self) -> list[int]:
-        """Return the numbers of the shards that may be stored now: those that wait for none before them."""
+        """Return the numbers of the shards that may be staged now: those that wait for none before them."""
         numbers = []
         for number in self.shards:
             if number not in self.written:
@@ -243,14 +254,23 @@ class _Update:
             numbers.append(number)
         return numbers
 
-    def _commit(self, numbers: Sequence[int]) -> None:
-        shards = [(self.shards.pop(number), self.written.pop(number)) for number in numbers]
-        files = [(shard.frames_path, written.tracks) for shard, written in shards if written.tracks]
-        if files:
-            self.store.append_files(files)
-        for shard, _ in shards:
+    def _stage(self, shard: Shard, written: WrittenShard) -> None:
+        if written.tracks:
+            self.store.stage(shard.frames_path, written.tracks)
+        # The list stays until the index names the tracks: it says what is staged.
+        shard.frames_path.unlink(missing_ok=True)
+        self._note_staged(shard, written)
+
+    def _note_staged(self, shard: Shard, written: WrittenShard) -> None:
+        self.staged.append(shard)
+        self.n_staged += len(written.tracks)
+        self._note_errors(shard, written)
+
+    def _commit(self) -> None:
+        self.store.commit()
+        for shard in self.staged:
             shard.list_path.unlink(missing_ok=True)
-            shard.frames_path.unlink(missing_ok=True)
+        self.staged, self.n_staged = [], 0
 
     def _note_errors(self, shard: Shard, written: WrittenShard) -> None:
         self.errors.update(written.errors)
@@ -373,12 +393,11 @@ def _plan(updates: Sequence[_Update], wanted: pd.DataFrame, *, root: Path, shard
         for recording in update.recordings():
             groups[group_of[recording.audio_hash]].setdefault(index, []).append(recording)
     jobs = []
-    for number, group in enumerate(groups[each] for each in sorted(groups)):
-        concerned = tuple(updates[index] for index in group)
-        shards = tuple(
-            update.ask(number, recordings) for update, recordings in zip(concerned, group.values(), strict=True)
-        )
-        jobs.append(_Job(ShardTask(root, shards), concerned))
+    for group in (groups[each] for each in sorted(groups)):
+        asked = [(shard, updates[index]) for index in group if (shard := updates[index].ask(len(jobs), group[index]))]
+        if asked:
+            shards, concerned = zip(*asked, strict=True)
+            jobs.append(_Job(ShardTask(root, shards), concerned))
     return jobs
 
 

@@ -81,6 +81,10 @@ class Shard:
         """The list of what is in it."""
         return self.folder / f"{self.name}.json"
 
+    def staged(self) -> WrittenShard | None:
+        """Return what is in a shard whose frames the store has taken: one that has a list, but no frames any more."""
+        return None if self.frames_path.exists() else _read_list(self)
+
 
 class WrittenShard(NamedTuple):
     """What a worker answers.
@@ -228,18 +232,24 @@ def _temporary(shard: Shard) -> Iterator[IO[bytes]]:
 
 
 def _read(shard: Shard) -> WrittenShard | None:
-    """Read the list of a shard that is there, whole and without errors (which are worth another try)."""
+    """Read a shard that is there, whole and without errors (which are worth another try)."""
+    written = _read_list(shard)
+    return written if written and not written.errors and _is_intact(shard, written.tracks) else None
+
+
+def _read_list(shard: Shard) -> WrittenShard | None:
     try:
         content: dict[str, Any] = json.loads(shard.list_path.read_bytes())
         tracks = tuple(StoredTrack(*each) for each in content["tracks"])
-        if content["errors"] or not _is_intact(shard, tracks):
-            return None
+        return WrittenShard(tracks, dict(content["errors"]), reused=True)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return WrittenShard(tracks, {}, reused=True)
 
 
 def _is_intact(shard: Shard, tracks: Sequence[StoredTrack]) -> bool:
     frame_bytes = shard.spec.n_bins(shard.block) * np.dtype(shard.block.dtype).itemsize
-    with shard.frames_path.open("rb") as file:
-        return all(zlib.crc32(file.read(each.n_frames * frame_bytes)) == each.crc32 for each in tracks)
+    try:
+        with shard.frames_path.open("rb") as file:
+            return all(zlib.crc32(file.read(each.n_frames * frame_bytes)) == each.crc32 for each in tracks)
+    except OSError:
+        return False

@@ -9,8 +9,8 @@ A store is a folder of three files:
 - ``store.json``: what was computed, and with which version of the extractor.
 
 Frames are appended, made durable, and only then named by a new index that takes the old one's place in one step. What
-the index does not name does not exist, and is cut off by the next write. So a crash leaves a valid store, short of the
-tracks being written. Packing moves the tracks into a second file of frames, which the new index names. One process
+the index does not name does not exist for readers; the next write goes over it, unless it is told what should lie there
+(:meth:`FeatureStore.restage`). So a crash leaves a valid store, short of the tracks being written. Packing moves the tracks into a second file of frames, which the new index names. One process
 writes at a time (:func:`~genre_pipeline.features.locks.writing`), and nobody reads while frames are dropped.
 """
 
@@ -49,6 +49,8 @@ _FRAMES = ("frames.bin", "frames-packed.bin")
 _INDEX_TYPES = {"track_id": "string", "audio_hash": "string", "offset": "int64", "n_frames": "int64", "crc32": "int64"}
 # [?] Frames of another store that are in memory at a time while they are copied.
 _COPY_BYTES = 2**25
+# [?] Staged frames are made durable, which waits for the disk, when they are so many: a tenth of a second's work for it.
+_SYNC_BYTES = 2**25
 # Segments copied in one go [?]: enough to make numpy's overhead small, few enough to need little memory beside.
 _GATHER_SEGMENTS = 256
 
@@ -183,6 +185,10 @@ class FeatureStore:
     _mapped: Frames | None
     # Offsets of the tracks whose bytes were checked since the store was opened.
     _intact: set[int]
+    # Tracks whose frames lie behind the last that the index names, and where they end.
+    _staged: list[StoredTrack]
+    _staged_end: int
+    _n_unsynced: int
 
     def __init__(self, folder: Path, header: StoreHeader, index: pd.DataFrame, frames_name: str) -> None:
         self.folder = folder
@@ -358,24 +364,57 @@ class FeatureStore:
             StoredTrack(track.track_id, track.audio_hash, len(track.frames), zlib.crc32(track.frames.data))
             for track in tracks
         ]
-        self._extend(rows, write)
+        self._stage(rows, write)
+        self.commit()
 
-    def append_files(self, files: Sequence[tuple[Path, Sequence[StoredTrack]]]) -> None:
-        """Add tracks whose packed frames lie in files, one after another. All become part of the store, or none.
+    def stage(self, path: Path, tracks: Sequence[StoredTrack]) -> None:
+        """Write the frames of tracks behind those that are there. :meth:`commit` makes them part of the store.
 
         Args:
-            files: The files, and the tracks of each, which are not in the store yet.
+            path: A file of their packed frames, one track after another.
+            tracks: The tracks, which are not in the store yet.
 
         Raises:
             StorageError: If the disk is full, or the folder is read-only.
         """
 
         def write(file: IO[bytes]) -> None:
-            for path, _ in files:
-                with path.open("rb") as frames:
-                    shutil.copyfileobj(frames, file, 1 << 20)
+            with path.open("rb") as frames:
+                shutil.copyfileobj(frames, file, 1 << 20)
 
-        self._extend([track for _, tracks in files for track in tracks], write)
+        self._stage(tracks, write)
+
+    def restage(self, tracks: Sequence[StoredTrack]) -> bool:
+        """Find out whether tracks were staged before a crash, and if so go on behind them.
+
+        Args:
+            tracks: The tracks that should come next.
+
+        Returns:
+            Whether their frames lie behind those that are named or staged, every byte of them.
+        """
+        with self._path.open("rb") as file:
+            file.seek(self._staged_end * self._frame_bytes)
+            if any(zlib.crc32(file.read(each.n_frames * self._frame_bytes)) != each.crc32 for each in tracks):
+                return False
+        self._note_staged(tracks)
+        return True
+
+    def commit(self) -> None:
+        """Make the staged tracks part of the store: all at once, or not at all.
+
+        Raises:
+            StorageError: If the disk is full, or the folder is read-only.
+        """
+        staged, self._staged, self._staged_end = self._staged, [], self._end
+        if not staged:
+            return
+        with storage_errors(self._path), self._path.open("r+b") as file:
+            os.fsync(file.fileno())
+        added = pd.DataFrame(staged, columns=StoredTrack._fields)
+        added["offset"] = self._end + added["n_frames"].cumsum().shift(fill_value=0)
+        self._replace_index(pd.concat([self._index, added.astype(_INDEX_TYPES)], ignore_index=True), self._frames_name)
+        self._remove_other_frames()
 
     def copy_from(self, other: FeatureStore, tracks: pd.DataFrame) -> None:
         """Add those of some tracks whose audio another store of the same specification holds intact.
@@ -477,6 +516,9 @@ class FeatureStore:
         self._offsets = index["offset"].to_numpy(dtype=np.int64)
         self._lengths = index["n_frames"].to_numpy(dtype=np.int64)
         self._end = int((self._offsets + self._lengths).max(initial=0))
+        self._staged = []
+        self._staged_end = self._end
+        self._n_unsynced = 0
         self._mapped = None
         self._intact = set()
 
@@ -485,24 +527,33 @@ class FeatureStore:
         _write_index(self.folder / _INDEX, index, frames_name)
         self._use_index(index, frames_name)
 
-    def _extend(self, tracks: Sequence[StoredTrack], write: Callable[[IO[bytes]], None]) -> None:
-        """Have the frames of tracks written after those that are there, make them durable, then name them."""
-        added = pd.DataFrame(tracks, columns=StoredTrack._fields)
-        added["offset"] = self._end + added["n_frames"].cumsum().shift(fill_value=0)
-        self._discard_unnamed()
+    def _stage(self, tracks: Sequence[StoredTrack], write: Callable[[IO[bytes]], None]) -> None:
+        """Have the frames of tracks written behind those that are there, over whatever a crash left."""
         with storage_errors(self._path), self._path.open("r+b") as file:
-            file.seek(self.n_bytes)
+            file.truncate(self._staged_end * self._frame_bytes)
+            file.seek(0, os.SEEK_END)
             write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        self._replace_index(pd.concat([self._index, added.astype(_INDEX_TYPES)], ignore_index=True), self._frames_name)
+            self._n_unsynced += sum(track.n_frames for track in tracks) * self._frame_bytes
+            if self._n_unsynced >= _SYNC_BYTES:
+                file.flush()
+                os.fsync(file.fileno())
+                self._n_unsynced = 0
+        self._note_staged(tracks)
+
+    def _note_staged(self, tracks: Sequence[StoredTrack]) -> None:
+        self._staged.extend(tracks)
+        self._staged_end += sum(track.n_frames for track in tracks)
 
     def _discard_unnamed(self) -> None:
         """Remove the bytes that the index does not name, left by a crash or by tracks that are gone."""
         with storage_errors(self._path):
             os.truncate(self._path, self.n_bytes)
-            for name in _FRAMES:
-                if name != self._frames_name:
+        self._remove_other_frames()
+
+    def _remove_other_frames(self) -> None:
+        for name in _FRAMES:
+            if name != self._frames_name:
+                with storage_errors(self.folder / name):
                     (self.folder / name).unlink(missing_ok=True)
 
     def _rows_of(self, track_ids: pd.Series[str] | list[str]) -> NDArray[np.intp]:
