@@ -17,8 +17,8 @@ from genre_pipeline.errors import AudioError
 # [?] 0.4 s at 44.1 kHz: what is lost before the place where a decoder gives up.
 _BLOCK_SAMPLES = 16_384
 
-# Measured [?], where all is lost anyway if a decoder gives up: half a megabyte of numbers, which stays in a core's cache
-# on the way. Blocks of a quarter of that take a fifth longer, larger ones gain nothing.
+# Measured [?], where all is lost anyway if a decoder gives up: half a megabyte of numbers, which stays in a core's
+# cache on the way. Blocks of a quarter of that take half as long again, larger ones gain nothing.
 _READ_NUMBERS = 2**17
 
 # [D] 16-bit audio at full scale 1.

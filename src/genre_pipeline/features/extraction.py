@@ -392,7 +392,7 @@ def _plan(updates: Sequence[_Update], wanted: pd.DataFrame, *, root: Path, shard
     for index, update in enumerate(updates):
         for recording in update.recordings():
             groups[group_of[recording.audio_hash]].setdefault(index, []).append(recording)
-    jobs = []
+    jobs: list[_Job] = []
     for group in (groups[each] for each in sorted(groups)):
         asked = [(shard, updates[index]) for index in group if (shard := updates[index].ask(len(jobs), group[index]))]
         if asked:

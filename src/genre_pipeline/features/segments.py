@@ -45,6 +45,20 @@ def frames_of_tracks(tracks: pd.DataFrame, block: FeatureBlock) -> pd.Series[int
     return resampled.map(block.n_frames).astype("int64")
 
 
+def tracks_with_segments(tracks: pd.DataFrame, block: FeatureBlock) -> pd.DataFrame:
+    """Return the tracks that have at least one segment and are not quarantined.
+
+    Args:
+        tracks: Track table.
+        block: The feature's parameters.
+
+    Returns:
+        The rows of those tracks.
+    """
+    usable = tracks.loc[~tracks["quarantined"].astype(bool)]
+    return usable.loc[frames_of_tracks(usable, block) >= block.segment.n_frames]
+
+
 def segment_tracks(tracks: pd.DataFrame, block: FeatureBlock) -> SegmentResult:
     """Cut the tracks that are not quarantined into complete segments at a constant hop.
 

@@ -10,8 +10,9 @@ A store is a folder of three files:
 
 Frames are appended, made durable, and only then named by a new index that takes the old one's place in one step. What
 the index does not name does not exist for readers; the next write goes over it, unless it is told what should lie there
-(:meth:`FeatureStore.restage`). So a crash leaves a valid store, short of the tracks being written. Packing moves the tracks into a second file of frames, which the new index names. One process
-writes at a time (:func:`~genre_pipeline.features.locks.writing`), and nobody reads while frames are dropped.
+(:meth:`FeatureStore.restage`). So a crash leaves a valid store, short of the tracks being written. Packing moves the
+tracks into a second file of frames, which the new index names. One process writes at a time
+(:func:`~genre_pipeline.features.locks.writing`), and nobody reads while frames are dropped.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ _FRAMES = ("frames.bin", "frames-packed.bin")
 _INDEX_TYPES = {"track_id": "string", "audio_hash": "string", "offset": "int64", "n_frames": "int64", "crc32": "int64"}
 # [?] Frames of another store that are in memory at a time while they are copied.
 _COPY_BYTES = 2**25
-# [?] Staged frames are made durable, which waits for the disk, when they are so many: a tenth of a second's work for it.
+# [?] Staged frames are made durable when they are so many: a tenth of a second's work for a disk.
 _SYNC_BYTES = 2**25
 # Segments copied in one go [?]: enough to make numpy's overhead small, few enough to need little memory beside.
 _GATHER_SEGMENTS = 256

@@ -8,11 +8,10 @@ import pandas as pd
 
 from genre_pipeline.blocks import parse_block
 from genre_pipeline.experiment import ComputeBlock, StorageBlock, parse_dataset, parse_feature
-from genre_pipeline.features import FEATURES
-from genre_pipeline.features.extraction import extract
 from genre_pipeline.features.pictures import example_figure
-from genre_pipeline.features.remote import fetch, publish
+from genre_pipeline.features.remote import publish
 from genre_pipeline.features.store import FeatureStore
+from genre_pipeline.pipelines.features.together import current_extractions
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -48,21 +47,19 @@ def extract_features(
     """
     block = parse_feature(feature_name, feature)
     places = parse_block(StorageBlock, storage, key="storage")
-    folder = places.features / name / feature_name
-    url = f"{places.features_url}/{name}/{feature_name}" if places.features_url else None
-    if url and not folder.exists():
-        fetch(url, folder)
-    result = extract(
-        tracks[tracks["track_id"].isin(segments["track_id"])],
+    result = current_extractions().extract(
+        tracks,
+        segments,
+        name,
+        feature_name,
+        block,
         root=parse_dataset(name, dataset).root,
-        spec=FEATURES[block.kind],
-        block=block,
-        folder=folder,
-        workers=parse_block(ComputeBlock, compute, key="compute").extraction,
         library=places.features,
+        url=places.features_url,
+        workers=parse_block(ComputeBlock, compute, key="compute").extraction,
     )
-    if url:
-        publish(result.store, url)
+    if places.features_url:
+        publish(result.store, f"{places.features_url}/{name}/{feature_name}")
     return result.store, {"feature": feature_name, **segmentation, **result.report}
 
 
