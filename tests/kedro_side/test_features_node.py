@@ -21,7 +21,7 @@ def extract(music, tmp_path):
             {"kind": "folder", "path": str(music.root)},
             FEATURE.dump(),
             {
-                **{name: str(tmp_path / machine / name) for name in ("ingest", "features", "models")},
+                **{name: str(tmp_path / machine / name) for name in ("ingest", "splits", "features", "models")},
                 "features_url": (tmp_path / "published").as_uri(),
             },
             {"backend": "serial"},
