@@ -161,6 +161,8 @@ def median_ratio(taken: dict[str, list[float]], name: str) -> float:
 
 
 def compare_extraction(work: Path, n_tracks: int, duration_s: float, n_rounds: int) -> None:
+    import torch
+
     for suffix in ("wav", "mp3"):
         audio = work / suffix
         tracks = write_tracks(audio, n_tracks, duration_s, suffix)
@@ -170,7 +172,10 @@ def compare_extraction(work: Path, n_tracks: int, duration_s: float, n_rounds: i
                     tracks, audio, work / "files", features
                 )
             }
-            for label, workers in (("1 thread", Workers("serial")), ("2 threads", Workers("threads", 2))):
+            contestants = {"1 thread": Workers("serial"), "2 threads": Workers("threads", 2)}
+            if torch.cuda.is_available():
+                contestants[f"GPU and {len(CPUS)} threads"] = Workers("threads", len(CPUS), device="cuda")
+            for label, workers in contestants.items():
                 jobs[label] = lambda audio=audio, tracks=tracks, features=features, workers=workers: our_way(
                     tracks, audio, work / "store", features, workers
                 )

@@ -16,6 +16,7 @@ from genre_pipeline.cells import Cell, check_name
 from genre_pipeline.datasets import DATASETS, DatasetBlock, DatasetSpec
 from genre_pipeline.errors import ConfigError, UnknownNameError
 from genre_pipeline.features import FEATURES, FeatureBlock, FeatureSpec
+from genre_pipeline.features.analysis import Device
 from genre_pipeline.features.backends import Backend, Workers
 from genre_pipeline.registry import Registry, suggestion
 from genre_pipeline.splits.base import PROTOCOLS, ProtocolBlock, ProtocolSpec
@@ -86,11 +87,13 @@ class ComputeBlock(Block):
         n_workers: Workers that decode audio and compute features; none for one a core.
         address: Address of a Dask scheduler, such as ``tcp://10.0.0.1:8786``, for the backend ``dask``; none for a
             cluster on this machine.
+        device: Where their spectra are computed, while processors decode: ``cpu`` or ``cuda``.
     """
 
     backend: Backend = "threads"
     n_workers: int | None = Field(default=None, ge=1, le=1024)
     address: str | None = None
+    device: Device = "cpu"
 
     @model_validator(mode="after")
     def _address_is_used(self) -> ComputeBlock:
@@ -101,7 +104,7 @@ class ComputeBlock(Block):
     @property
     def extraction(self) -> Workers:
         """Who extracts features."""
-        return Workers(self.backend, self.workers(), self.address)
+        return Workers(self.backend, self.workers(), self.address, self.device)
 
     def workers(self) -> int:
         """Return the number of workers: the parameter, or the cores this process may use."""

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -155,3 +156,11 @@ def test_one_feature_may_fail_beside_another(make_block, signals):
     assert next(whole).shape == (128, 87)
     with pytest.raises(FeatureError, match=r"too short: expected at least one piece of 66150 samples.*segment\.own_s"):
         next(pieces)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU")
+@pytest.mark.parametrize("name", NAMES)
+def test_a_gpu_gives_the_same_numbers_but_for_their_rounding(spec, block, signals, name):
+    (blocks,) = stream_features([signals[name]], [(spec, block)], "cuda")
+    found = np.concatenate(list(blocks), axis=1)
+    np.testing.assert_allclose(found, spec.extract(signals[name], block), rtol=1e-4, atol=2e-3)

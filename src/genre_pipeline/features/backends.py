@@ -16,6 +16,7 @@ from itertools import islice
 from typing import Literal, TypeVar
 
 from genre_pipeline.errors import ComputeError
+from genre_pipeline.features.analysis import Device
 
 Backend = Literal["serial", "threads", "processes", "dask"]
 
@@ -35,11 +36,13 @@ class Workers:
         n_workers: How many. A cluster at an address has its own number; there it only says how much is sent ahead.
         address: A Dask scheduler's (``tcp://host:8786``); none for a cluster of ``n_workers`` processes that is
             started on this machine, for as long as the work lasts.
+        device: Where each of them computes spectra; audio is decoded on the processor, meanwhile.
     """
 
     backend: Backend = "threads"
     n_workers: int = 1
     address: str | None = None
+    device: Device = "cpu"
 
     def map(
         self, function: Callable[[Task], Result], tasks: Sequence[Task]
@@ -61,6 +64,21 @@ class Workers:
         if self.backend == "serial":
             return closing(_in_this_thread(function, tasks))
         return closing(_in_workers(self, function, tasks))
+
+
+def require_device(device: Device) -> None:
+    """Check that this machine has a device.
+
+    Raises:
+        ComputeError: If it has none.
+    """
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ComputeError(
+            "compute.device is 'cuda', and torch finds no GPU on this machine. Set it to 'cpu', or install a build of "
+            "torch for the GPU's driver."
+        )
 
 
 def _in_this_thread(

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from genre_pipeline.blocks import Block
 from genre_pipeline.errors import FeatureError
-from genre_pipeline.features.analysis import CHUNK_SAMPLES, Frames, Samples, Signal, in_chunks
+from genre_pipeline.features.analysis import CHUNK_SAMPLES, Device, Frames, Samples, Signal, in_chunks
 from genre_pipeline.registry import Registry
 
 
@@ -191,7 +191,9 @@ def extract_features(waveform: Samples, requests: Sequence[Request]) -> list[Fea
     return [_joined(blocks) for blocks in stream_features([waveform], requests)]
 
 
-def stream_features(blocks: Iterable[Samples], requests: Sequence[Request]) -> list[Iterator[Features]]:
+def stream_features(
+    blocks: Iterable[Samples], requests: Sequence[Request], device: Device = "cpu"
+) -> list[Iterator[Features]]:
     """Compute several features of a waveform that is too long for memory.
 
     Frames wait in a temporary file until the last sample has passed, because levels refer to the clip's greatest.
@@ -199,6 +201,7 @@ def stream_features(blocks: Iterable[Samples], requests: Sequence[Request]) -> l
     Args:
         blocks: The waveform in blocks of any length, each of shape ``(n,)``, float32. Consumed before this returns.
         requests: Kinds and parameters, all of the waveform's sample rate.
+        device: Where spectra are computed. On another one the numbers differ by their rounding.
 
     Returns:
         For each request its blocks of frames, shape ``(n_bins, n)``, float32, successive in time, to be read once:
@@ -213,7 +216,8 @@ def stream_features(blocks: Iterable[Samples], requests: Sequence[Request]) -> l
     for spec, block in requests:
         cut = (block.own_samples, block.padding)
         if cut not in sinks:
-            sinks[cut] = _Whole(block.padding) if block.own_samples is None else _Pieces(block.own_samples)
+            pieces = block.own_samples
+            sinks[cut] = _Whole(block.padding, device) if pieces is None else _Pieces(pieces, device)
         finishes.append(sinks[cut].begin(spec, block))
     for chunk in in_chunks(blocks, CHUNK_SAMPLES):
         for sink in sinks.values():
@@ -226,8 +230,8 @@ def stream_features(blocks: Iterable[Samples], requests: Sequence[Request]) -> l
 class _Whole:
     """Features of a waveform as a whole."""
 
-    def __init__(self, padding: Padding | None) -> None:
-        self._signal = Signal()
+    def __init__(self, padding: Padding | None, device: Device) -> None:
+        self._signal = Signal(device)
         self._padding = padding
 
     def begin(self, spec: FeatureSpec, block: FeatureBlock) -> Finish:
@@ -247,8 +251,9 @@ class _Whole:
 class _Pieces:
     """Features of a waveform's pieces, each transformed on its own."""
 
-    def __init__(self, n_samples: int) -> None:
+    def __init__(self, n_samples: int, device: Device) -> None:
         self._n_samples = n_samples
+        self._device: Device = device
         self._requests: list[Request] = []
         self._frames: list[Frames] = []
         self._errors: dict[int, FeatureError] = {}
@@ -267,7 +272,7 @@ class _Pieces:
         while len(self._waiting) >= self._n_samples:
             piece, self._waiting = np.split(self._waiting, [self._n_samples])
             self._n_pieces += 1
-            for index, blocks in enumerate(stream_features([piece], self._requests)):
+            for index, blocks in enumerate(stream_features([piece], self._requests, self._device)):
                 try:
                     self._frames[index].append(_joined(blocks).T)
                 except FeatureError as error:  # noqa: PERF203  # a request of its own each

@@ -81,7 +81,7 @@ def _begin_tuned(signal: Signal, block: ChromaBlock) -> Finish:
 
     def receive(spectra: Spectra) -> None:
         if signal.n_samples <= max_samples:
-            frames.append(spectra.energies.numpy())
+            frames.append(spectra.energies.cpu().numpy())
 
     signal.on_spectra(block.spectrum, receive)
 
@@ -134,11 +134,11 @@ def _bank(block: ChromaBlock, tuning: float) -> Tensor:
 
 
 def _chroma(energies: Tensor, block: ChromaBlock, tuning: float) -> Features:
-    chroma = energies @ _bank(block, tuning)
+    chroma = energies @ _bank(block, tuning).to(energies.device)
     greatest = chroma.amax(dim=1, keepdim=True)
     # As in librosa: what is no number in single precision's normal range is not scaled up.
     tiny = float(np.finfo(np.float32).tiny)
-    normalised: Features = chroma.div_(greatest.masked_fill_(greatest < tiny, 1.0)).numpy()
+    normalised: Features = chroma.div_(greatest.masked_fill_(greatest < tiny, 1.0)).cpu().numpy()
     return normalised
 
 

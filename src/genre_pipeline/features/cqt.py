@@ -214,7 +214,8 @@ def begin_cqt(signal: Signal, block: CqtBlock) -> Finish:
 
 def _filtered_into(levels: Levels, octave: _Octave) -> Callable[[Spectra], None]:
     def receive(spectra: Spectra) -> None:
-        levels.append(magnitudes(octave.filters(spectra.values)).square_().mul_(octave.energy_gains))
+        responses = octave.filters(spectra.values)
+        levels.append(magnitudes(responses).square_().mul_(octave.energy_gains.to(responses.device)))
 
     return receive
 

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from genre_pipeline.errors import FeatureError, StoreError
-from genre_pipeline.features.backends import Workers
+from genre_pipeline.features.analysis import Device
+from genre_pipeline.features.backends import Workers, require_device
 from genre_pipeline.features.base import FeatureBlock, Features, FeatureSpec
 from genre_pipeline.features.locks import writing
 from genre_pipeline.features.shards import Recording, Shard, ShardTask, WrittenShard, write_shards
@@ -123,15 +124,17 @@ def extract_together(
         FeatureError: If no track is left for a feature: all are quarantined, or every one failed.
         StoreError: If a store in a folder is corrupted, or another process writes to it.
         StorageError: If the disk is full, or a folder is read-only.
-        ComputeError: If the workers cannot be started or reached, or die.
+        ComputeError: If the workers cannot be started or reached, or die, or lack the device.
     """
+    if workers.backend != "dask":
+        require_device(workers.device)
     wanted = _wanted(tracks, root)
     with ExitStack() as stack:
         for folder in sorted({target.folder for target in targets}):
             stack.enter_context(writing(folder))
         works = [_Loading(each, wanted) if each.spec.load else _Update(each, wanted, library) for each in targets]
         updates = [work for work in works if isinstance(work, _Update)]
-        _run(_plan(updates, wanted, root=root, shard_size=shard_size), updates, workers)
+        _run(_plan(updates, wanted, root=root, shard_size=shard_size, device=workers.device), updates, workers)
         return [work.finish(root) for work in works]
 
 
@@ -384,7 +387,9 @@ class _Job(NamedTuple):
     updates: tuple[_Update, ...]
 
 
-def _plan(updates: Sequence[_Update], wanted: pd.DataFrame, *, root: Path, shard_size: int) -> list[_Job]:
+def _plan(
+    updates: Sequence[_Update], wanted: pd.DataFrame, *, root: Path, shard_size: int, device: Device
+) -> list[_Job]:
     """Share out the work. A clip's group does not depend on what is stored, so that shards left by a crash fit."""
     hashes = wanted["audio_hash"].drop_duplicates()
     group_of = {audio_hash: index // shard_size for index, audio_hash in enumerate(hashes)}
@@ -397,7 +402,7 @@ def _plan(updates: Sequence[_Update], wanted: pd.DataFrame, *, root: Path, shard
         asked = [(shard, updates[index]) for index in group if (shard := updates[index].ask(len(jobs), group[index]))]
         if asked:
             shards, concerned = zip(*asked, strict=True)
-            jobs.append(_Job(ShardTask(root, shards), concerned))
+            jobs.append(_Job(ShardTask(root, shards, device), concerned))
     return jobs
 
 

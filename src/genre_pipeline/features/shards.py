@@ -21,6 +21,8 @@ import numpy as np
 
 from genre_pipeline.audio import io as audio_io
 from genre_pipeline.errors import AudioError, FeatureError
+from genre_pipeline.features.analysis import Device
+from genre_pipeline.features.backends import require_device
 from genre_pipeline.features.base import FeatureBlock, Features, FeatureSpec, stream_features
 from genre_pipeline.features.store import StoredTrack, pack_frames, spec_hash
 from genre_pipeline.fingerprints import fingerprint
@@ -106,10 +108,12 @@ class ShardTask(NamedTuple):
     Attributes:
         root: The dataset's root folder.
         shards: One shard a feature; clips that several of them want are decoded once for each sample rate.
+        device: Where spectra are computed.
     """
 
     root: Path
     shards: tuple[Shard, ...]
+    device: Device
 
 
 def write_shards(task: ShardTask) -> list[WrittenShard]:
@@ -126,10 +130,12 @@ def write_shards(task: ShardTask) -> list[WrittenShard]:
         ``errors`` and stops nothing.
 
     Raises:
+        ComputeError: If the device is not there.
         StorageError: If the disk is full, or the folder is read-only.
     """
     import torch
 
+    require_device(task.device)
     torch.set_num_threads(1)
     _keep_freed_memory()
     found = [_read(shard) for shard in task.shards]
@@ -137,7 +143,7 @@ def write_shards(task: ShardTask) -> list[WrittenShard]:
         for recording in sorted({each for writer in writers for each in writer.shard.recordings}):
             wanting = [writer for writer in writers if recording in writer.shard.recordings]
             for rate in sorted({writer.shard.block.sample_rate for writer in wanting}):
-                _add(task.root, recording, [each for each in wanting if each.shard.block.sample_rate == rate])
+                _add(task, recording, [each for each in wanting if each.shard.block.sample_rate == rate])
         fresh = iter([writer.finish() for writer in writers])
     return [next(fresh) if there is None else there for there in found]
 
@@ -152,16 +158,16 @@ def _keep_freed_memory() -> None:
     np.empty(_GREATEST_MEASURE, dtype=np.uint8)
 
 
-def _add(root: Path, recording: Recording, writers: Sequence[_ShardWriter]) -> None:
+def _add(task: ShardTask, recording: Recording, writers: Sequence[_ShardWriter]) -> None:
     """Decode a clip and add its features, all of one sample rate, in memory that does not grow with its length."""
     samples = audio_io.waveform_blocks(
-        root / recording.path,
+        task.root / recording.path,
         sample_rate=writers[0].shard.block.sample_rate,
         start_sample=recording.start_sample,
         n_samples=recording.n_samples,
     )
     try:
-        features = stream_features(samples, [(each.shard.spec, each.shard.block) for each in writers])
+        features = stream_features(samples, [(each.shard.spec, each.shard.block) for each in writers], task.device)
     except (AudioError, FeatureError) as error:
         for writer in writers:
             writer.leave_out(recording, error)

@@ -62,21 +62,25 @@ class FilterBank:
         import torch
 
         self._n_filters = len(filters)
-        self._groups: list[tuple[slice, slice, Tensor]] = []
+        groups: list[tuple[slice, slice, Tensor]] = []
         for first in range(0, len(filters), n_group):
             rows = slice(first, min(first + n_group, len(filters)))
             used = np.flatnonzero(filters[rows].any(axis=0))
             if len(used):
                 columns = slice(int(used[0]), int(used[-1]) + 1)
                 weights = torch.from_numpy(np.ascontiguousarray(filters[rows, columns].T))
-                self._groups.append((rows, columns, weights))
+                groups.append((rows, columns, weights))
+        self._groups = {torch.device("cpu"): groups}
 
     def __call__(self, values: Tensor) -> Tensor:
         """Return the filters' responses, shape ``(n_frames, n_filters)``, to a shape ``(n_frames, n_columns)``."""
         import torch
 
+        if values.device not in self._groups:
+            groups = self._groups[torch.device("cpu")]
+            self._groups[values.device] = [(rows, columns, each.to(values.device)) for rows, columns, each in groups]
         responses = values.new_zeros(len(values), self._n_filters)
-        for rows, columns, weights in self._groups:
+        for rows, columns, weights in self._groups[values.device]:
             torch.mm(values[:, columns], weights, out=responses[:, rows])
         return responses
 
@@ -112,8 +116,15 @@ class Levels:
     def append(self, energies: Tensor) -> None:
         """Add the energies of the next frames, shape ``(n, n_bins)``, float32."""
         self.greatest = max(self.greatest, float(energies.max()))
-        # Turned into levels while they lie in the cache.
-        self._frames.append(energies.numpy(), self._write_levels)
+        if energies.is_cpu:
+            # Turned into levels while they lie in the cache.
+            self._frames.append(energies.numpy(), self._write_levels)
+        else:
+            self._frames.append(self._levels_on_device(energies).cpu().numpy())
+
+    def _levels_on_device(self, energies: Tensor) -> Tensor:
+        """What :meth:`_write_levels` writes, computed where the energies are."""
+        return energies.clamp_min(0.5 * self._block.amin).log_().mul_(float(_DB_PER_NEPER))
 
     def _write_levels(self, energies: Features, levels_db: Features) -> None:
         # Half the floor keeps silence finite, and below the floor however a processor rounds the logarithm.

@@ -51,7 +51,7 @@ def begin_stft(signal: Signal, block: StftBlock) -> Finish:
         signal.on_spectra(block.spectrum, lambda spectra: levels.append(spectra.energies))
     else:
         collected = magnitudes = Frames()
-        signal.on_spectra(block.spectrum, lambda spectra: magnitudes.append(spectra.magnitudes.numpy()))
+        signal.on_spectra(block.spectrum, lambda spectra: magnitudes.append(spectra.magnitudes.cpu().numpy()))
 
     def finish() -> Iterator[Features]:
         signal.require(block.n_fft)
