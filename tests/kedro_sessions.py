@@ -10,6 +10,7 @@ from typing import Any
 
 import mlflow
 import numpy as np
+import pytest
 import soundfile
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
@@ -94,3 +95,12 @@ def copy_database(uri: str, data: Path) -> None:
     """Give a data folder MLflow's tables, which takes seconds to make; the database must hold no sessions."""
     (data / "mlflow").mkdir(parents=True)
     shutil.copy(uri.removeprefix("sqlite:///"), data / "mlflow" / "mlflow.db")
+
+
+def settle(patch: pytest.MonkeyPatch, data: Path, folder: Path) -> None:
+    """Give sessions a data folder, no MLflow server, and a folder to be started in."""
+    patch.setenv("GENRE_PIPELINE_DATA", str(data))
+    for name in ("MLFLOW_TRACKING_URI", "KEDRO_ENV", "GENRE_PIPELINE_REAL_DATA"):
+        patch.delenv(name, raising=False)
+    # Kedro-Viz writes statistics of runs into the project in whose folder it is started.
+    patch.chdir(folder)

@@ -1,4 +1,4 @@
-"""Commands of the project: ``kedro run`` with messages for people, ``kedro leaderboard`` and ``kedro stores``."""
+"""Commands of the project: ``kedro run`` with messages for people, ``refresh``, ``leaderboard`` and ``stores``."""
 
 from __future__ import annotations
 
@@ -116,6 +116,31 @@ def _leaderboard_text(catalog: Any, env: str | None) -> str:
 def _shown(path: Path) -> str:
     """Return a path relative to the current folder where that is shorter."""
     return str(min((str(path), os.path.relpath(path)), key=len))
+
+
+@cli.command()
+@env_option
+@click.option("--params", default="", help="Parameters, as for kedro run.")
+@click.option("--dry-run", is_flag=True, help="Only say what is stale, and why.")
+@click.option("--explain", metavar="CELL", help="Say of a cell or a step what made it stale, and run nothing.")
+@click.option("--check-content", is_flag=True, help="Read the music too: find changes that left size and time alone.")
+@click.pass_context
+@_for_people
+def refresh(
+    context: click.Context, env: str | None, params: str, dry_run: bool, explain: str | None, check_content: bool
+) -> None:
+    """Bring everything up to date: run what is stale, and only that."""
+    from genre_pipeline.refreshing import Request, plan_refresh, run_stale
+
+    values = _split_parameters(context, context.command.params[1], params)
+    request = Request(env=env, params=params, runtime_params=values, check_content=check_content)
+    plan = plan_refresh(request)
+    if explain is not None:
+        click.echo("\n".join(plan.explain(explain)))
+        return
+    click.echo(plan.summary())
+    if plan.stale and not dry_run:
+        run_stale(request, plan)
 
 
 @cli.group()

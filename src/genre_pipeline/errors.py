@@ -64,3 +64,7 @@ class StorageError(GenrePipelineError):
 
 class ComputeError(GenrePipelineError):
     """Workers cannot be started or reached, or died."""
+
+
+class RefreshError(GenrePipelineError):
+    """Another refresh is running, or a step of this one failed."""

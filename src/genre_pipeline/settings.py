@@ -4,14 +4,14 @@ import warnings
 
 from kedro.config import OmegaConfigLoader
 
-from genre_pipeline.hooks import ExtractionsHook, FailuresHook, ParametersHook, TrackingHook
+from genre_pipeline.hooks import ExtractionsHook, FailuresHook, ParametersHook, RecordsHook, TrackingHook
 from genre_pipeline.project import artifact_location, data_root, environment_variable, tracking_uri
 from genre_pipeline.session import InterruptibleSession
 
 # kedro-mlflow defines a class that MLflow warns of on import; it is not ours and not used.
 warnings.filterwarnings("ignore", message=r".*Add type hints to the `predict` method")
 
-HOOKS = (ParametersHook(), ExtractionsHook(), TrackingHook(), FailuresHook())
+HOOKS = (ParametersHook(), ExtractionsHook(), TrackingHook(), FailuresHook(), RecordsHook())
 SESSION_CLASS = InterruptibleSession
 CONFIG_LOADER_CLASS = OmegaConfigLoader
 CONFIG_LOADER_ARGS = {

@@ -6,9 +6,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from kedro_sessions import copy_database, forget_sessions, new_database, run, sessions_of
-
-_SWITCHES = ("MLFLOW_TRACKING_URI", "KEDRO_ENV", "GENRE_PIPELINE_REAL_DATA")
+from kedro_sessions import copy_database, forget_sessions, new_database, run, sessions_of, settle
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def finished(tmp_path_factory, database, _quiet_threads):
     data = folder / "data"
     copy_database(database, data)
     with pytest.MonkeyPatch.context() as patch:
-        _settle(patch, data, folder)
+        settle(patch, data, folder)
         return _train_all(data)
 
 
@@ -76,7 +74,7 @@ def finished(tmp_path_factory, database, _quiet_threads):
 def repeated(finished):
     """The same once more."""
     with pytest.MonkeyPatch.context() as patch:
-        _settle(patch, finished.data, finished.data.parent)
+        settle(patch, finished.data, finished.data.parent)
         return _train_all(finished.data)
 
 
@@ -85,7 +83,7 @@ def data(tmp_path, database, monkeypatch):
     """An empty data folder, which the sessions of the test use."""
     folder = tmp_path / "data"
     copy_database(database, folder)
-    _settle(monkeypatch, folder, tmp_path)
+    settle(monkeypatch, folder, tmp_path)
     yield folder
     forget_sessions()
 
@@ -95,14 +93,6 @@ def finished_copy(finished, data):
     """A copy of the finished data folder, which a test may spoil."""
     shutil.copytree(finished.data, data, dirs_exist_ok=True, ignore=shutil.ignore_patterns("mlflow"))
     return data
-
-
-def _settle(patch: pytest.MonkeyPatch, data: Path, folder: Path) -> None:
-    patch.setenv("GENRE_PIPELINE_DATA", str(data))
-    for name in _SWITCHES:
-        patch.delenv(name, raising=False)
-    # Kedro-Viz writes statistics of runs into the project in whose folder it is started.
-    patch.chdir(folder)
 
 
 @pytest.fixture

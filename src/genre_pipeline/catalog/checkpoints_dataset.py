@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from genre_pipeline.catalog.pointer_dataset import PointerDataset
@@ -25,7 +24,7 @@ class CheckpointsDataset(PointerDataset[list[Checkpoint | FailedRepeat]]):
         return [
             {"failed": asdict(each)}
             if isinstance(each, FailedRepeat)
-            else {"folder": str(each.folder), "fingerprint": each.fingerprint, "reused": each.reused}
+            else {"folder": self._address(each.folder), "fingerprint": each.fingerprint, "reused": each.reused}
             for each in content
         ]
 
@@ -35,7 +34,7 @@ class CheckpointsDataset(PointerDataset[list[Checkpoint | FailedRepeat]]):
     def _open_one(self, pointer: dict[str, Any]) -> Checkpoint | FailedRepeat:
         if "failed" in pointer:
             return FailedRepeat(**pointer["failed"])
-        checkpoint = Checkpoint.open(Path(pointer["folder"]), reused=pointer["reused"])
+        checkpoint = Checkpoint.open(self._folder(pointer["folder"]), reused=pointer["reused"])
         if checkpoint.fingerprint != pointer["fingerprint"]:
             raise CheckpointError(
                 f"The checkpoint {checkpoint.folder} has changed since {self._filepath} was written. Run the pipeline "

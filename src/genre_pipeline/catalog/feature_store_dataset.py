@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from genre_pipeline.catalog.pointer_dataset import PointerDataset
@@ -21,10 +20,10 @@ class FeatureStoreDataset(PointerDataset[FeatureStore]):
     """
 
     def _point(self, content: FeatureStore) -> dict[str, str]:
-        return {"folder": str(content.folder), "fingerprint": content.fingerprint}
+        return {"folder": self._address(content.folder), "fingerprint": content.fingerprint}
 
     def _open(self, pointer: Any) -> FeatureStore:
-        store = FeatureStore.open(Path(pointer["folder"]))
+        store = FeatureStore.open(self._folder(pointer["folder"]))
         if store.fingerprint != pointer["fingerprint"]:
             raise StoreError(
                 f"The feature store {store.folder} has changed since {self._filepath} was written. Run the pipeline "

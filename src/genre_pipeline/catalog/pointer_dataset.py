@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from abc import abstractmethod
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from kedro.io import AbstractVersionedDataset, DatasetError, Version
@@ -34,6 +35,14 @@ class PointerDataset(AbstractVersionedDataset[T, T]):
             filepath=PurePosixPath(filepath), version=version, exists_function=_exists, glob_function=_glob
         )
 
+    def _address(self, folder: Path) -> str:
+        """Return a folder's path relative to the pointer, so that a data folder can be moved as a whole."""
+        return os.path.relpath(folder, str(self._filepath.parent))
+
+    def _folder(self, address: str) -> Path:
+        """Return the folder at an address."""
+        return Path(os.path.normpath(Path(str(self._filepath.parent), address)))
+
     @abstractmethod
     def _point(self, content: T) -> Any:
         """Return the content's address and fingerprint, in plain JSON types."""
@@ -44,7 +53,7 @@ class PointerDataset(AbstractVersionedDataset[T, T]):
 
     def save(self, data: T) -> None:
         """Write the pointer of content that is already on disk."""
-        write_json(_path(self._get_save_path()), self._point(data))
+        write_json(Path(self._get_save_path()), self._point(data))
 
     def load(self) -> T:
         """Open the content that the pointer names.
@@ -52,7 +61,7 @@ class PointerDataset(AbstractVersionedDataset[T, T]):
         Raises:
             DatasetError: If the pointer is not there or is not readable, or its content is not the one saved.
         """
-        path = _path(self._get_load_path())
+        path = Path(self._get_load_path())
         try:
             return self._open(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -62,7 +71,7 @@ class PointerDataset(AbstractVersionedDataset[T, T]):
 
     def _exists(self) -> bool:
         try:
-            return bool(_path(self._get_load_path()).is_file())
+            return Path(self._get_load_path()).is_file()
         except DatasetError:
             return False
 
@@ -70,14 +79,8 @@ class PointerDataset(AbstractVersionedDataset[T, T]):
         return {"filepath": str(self._filepath), "version": self._version}
 
 
-def _path(path: PurePosixPath) -> Any:
-    from pathlib import Path
-
-    return Path(path)
-
-
 def _exists(path: str) -> bool:
-    return bool(_path(PurePosixPath(path)).exists())
+    return Path(path).exists()
 
 
 def _glob(pattern: str) -> list[str]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from genre_pipeline.datasets.near_duplicates import NearDuplicate
 
 # Raised whenever the same fingerprints would give other pairs, so that remembered pairs are found anew.
-_VERSION = 1
+COPIES_VERSION = 1
 
 
 def exact_copies(tracks: pd.DataFrame, listed: Callable[[], Container[str]]) -> dict[int, int]:
@@ -66,7 +66,7 @@ def near_copies(tracks: pd.DataFrame, inspections: Inspections) -> list[NearDupl
     heard = hashlib.sha256("\n".join(tracks["track_id"] + "\t" + tracks["audio_hash"]).encode()).hexdigest()
     wanted = fingerprint(
         "near_duplicates",
-        _VERSION,
+        COPIES_VERSION,
         inspection=INSPECTION_VERSION,
         min_similarity=near_duplicates.MIN_SIMILARITY,
         min_overlap_s=near_duplicates.MIN_OVERLAP_S,

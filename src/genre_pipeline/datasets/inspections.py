@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -114,6 +114,49 @@ def inspect_files(
         shutil.rmtree(folder, ignore_errors=True)
         columns = [name for name in _schema().names if name not in {"path", "mtime_ns", "acoustic"}]
         return Inspections(_read(cache, paths, columns), len(todo), cache)
+
+
+def remembered_stamps(cache: Path) -> dict[str, Stamp]:
+    """Return size and time of change, by path, of the files whose inspections are remembered.
+
+    Args:
+        cache: Parquet file that remembers inspections; one that is not there or cannot be read remembers none.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(cache, columns=["path", "n_bytes", "mtime_ns"])
+    except (OSError, pa.ArrowException):
+        return {}
+    paths, sizes, times = (column.to_pylist() for column in table.columns)
+    return dict(zip(paths, zip(sizes, times, strict=True), strict=True))
+
+
+def forget_inspections(cache: Path, paths: Collection[str]) -> None:
+    """Forget what is remembered of some files, which are then opened the next time whatever their time of change.
+
+    Args:
+        cache: Parquet file that remembers inspections.
+        paths: The files.
+
+    Raises:
+        StorageError: If the cache cannot be read or written, or is in use by another process.
+    """
+    with _alone(cache):
+        known = _read_paths(cache)
+        _merge(cache, {cache: [path not in paths for path in known]}, [])
+
+
+def _read_paths(cache: Path) -> list[str]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        paths: list[str] = parquet.read_table(cache, columns=["path"])["path"].to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise _damaged(cache, error) from error
+    return paths
 
 
 @contextmanager

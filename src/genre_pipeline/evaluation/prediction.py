@@ -25,7 +25,7 @@ from genre_pipeline.training import Checkpoint, Predictor
 from genre_pipeline.training.cell_data import CellData
 
 # Raised whenever the same model and segments would give other predictions.
-_VERSION = 2
+PREDICTIONS_VERSION = 2
 _SIDES = ("validation", "test")
 
 
@@ -61,7 +61,7 @@ def predict_repeat(checkpoint: Checkpoint, data: CellData, repeat: int, *, cache
         StorageError: If the predictions cannot be written.
     """
     identity = fingerprint(
-        "predictions", _VERSION, model=checkpoint.fingerprint, data=data.fingerprint(repeat, *_SIDES)
+        "predictions", PREDICTIONS_VERSION, model=checkpoint.fingerprint, data=data.fingerprint(repeat, *_SIDES)
     )
     known = _read(cache, identity)
     if known is not None:

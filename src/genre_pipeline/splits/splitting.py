@@ -20,7 +20,7 @@ from genre_pipeline.splits.identities import artist_keys, linked_groups
 from genre_pipeline.splits.records import SplitRecord
 
 # Raised whenever a protocol's splits change for the same tracks and parameters.
-_VERSION = 2
+SPLITS_VERSION = 2
 
 _COPIES = (
     "Quarantine duplicates (add 'duplicate_file' and 'duplicate_audio' to the dataset's 'quarantine') so that one of "
@@ -170,7 +170,7 @@ def record_key(dataset: DatasetBlock, protocol: ProtocolBlock) -> str:
     """
     deciding = {key: value for key, value in protocol.dump().items() if key not in {"repeats", "promises", "growth"}}
     chosen = {key: value for key, value in dataset.dump().items() if key in {"genres", "max_per_genre"}}
-    return fingerprint("split record", _VERSION, protocol=deciding, dataset=chosen)
+    return fingerprint("split record", SPLITS_VERSION, protocol=deciding, dataset=chosen)
 
 
 def _check_genres(tracks: pd.DataFrame, usable: pd.DataFrame, context: SplitContext) -> None:
@@ -274,7 +274,7 @@ def _imbalance(counts: list[dict[str, dict[str, int]]]) -> dict[str, float]:
 def _split_hash(units: pd.DataFrame, labels: NDArray[np.str_], **scope: Any) -> str:
     columns = [column for column in ("track_id", "start_s", "end_s", "genre") if column in units]
     content = {column: units[column].tolist() for column in columns}
-    return fingerprint("split", _VERSION, **scope, units=content, labels=labels.tolist())
+    return fingerprint("split", SPLITS_VERSION, **scope, units=content, labels=labels.tolist())
 
 
 def _listed(names: list[str]) -> str:

@@ -17,7 +17,7 @@ from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.training.segments import SegmentSet
 
 # Raised whenever the same inputs would reach a model in another form.
-_VERSION = 2
+CELL_DATA_VERSION = 2
 _SIDES = ("train", "validation", "test")
 
 
@@ -131,7 +131,7 @@ class CellData:
                 content.update(np.asarray(column, dtype="<i8").tobytes())
         return fingerprint(
             "cell_data",
-            _VERSION,
+            CELL_DATA_VERSION,
             feature=self.store.spec_hash,
             genres=list(self.genres),
             leaky=self.leaky,

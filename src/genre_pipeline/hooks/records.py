@@ -1,0 +1,51 @@
+"""Writes down beside each result what it was made from, for ``kedro refresh``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kedro.framework.hooks import hook_impl
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+
+from genre_pipeline.refresh import Graph, Recorder
+
+
+class RecordsHook:
+    """Keeps the records of every session, whoever started it."""
+
+    def __init__(self) -> None:
+        self._recorder = Recorder(Graph(key="", steps=(), entries={}))
+
+    @hook_impl
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Find out what the results of the session's nodes depend on.
+
+        Args:
+            pipeline: What will be run.
+            catalog: The session's catalog.
+        """
+        from genre_pipeline.pipelines.dependencies import describe_pipeline
+
+        self._recorder = Recorder(describe_pipeline(pipeline, catalog, catalog.load("parameters")))
+
+    @hook_impl(trylast=True)
+    def before_node_run(self, node: Node) -> None:
+        """Take back the records of what the node is about to replace.
+
+        Args:
+            node: The node.
+        """
+        self._recorder.begin(node.name)
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
+        """Record the node's results once all are saved.
+
+        Args:
+            dataset_name: The catalog entry.
+            data: What was saved.
+            node: The node.
+        """
+        self._recorder.saved(node.name, dataset_name, data)

@@ -1,0 +1,295 @@
+"""What each node's results depend on: the versions of its code, the parameters that count, the parts it reads.
+
+This is what ``kedro refresh`` knows of the pipeline. Whoever changes what a node computes raises its version here, or
+that of the code below it; whoever makes a node read another column or key says so here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+
+from genre_pipeline.audio import INSPECTION_VERSION
+from genre_pipeline.audio.acoustic import ACOUSTIC_VERSION
+from genre_pipeline.cells import Cell
+from genre_pipeline.datasets.copies import COPIES_VERSION
+from genre_pipeline.evaluation.prediction import PREDICTIONS_VERSION
+from genre_pipeline.experiment import parse_dataset, parse_feature, parse_protocol
+from genre_pipeline.features import FEATURES
+from genre_pipeline.models import EstimatorSpec
+from genre_pipeline.pipelines.compare import nodes as compare
+from genre_pipeline.pipelines.evaluate import nodes as evaluate
+from genre_pipeline.pipelines.features import nodes as features
+from genre_pipeline.pipelines.ingest.cards import write_dataset_card
+from genre_pipeline.pipelines.ingest.nodes import ingest_dataset
+from genre_pipeline.pipelines.segment.nodes import segment_dataset
+from genre_pipeline.pipelines.split.cards import write_split_card
+from genre_pipeline.pipelines.split.nodes import split_dataset
+from genre_pipeline.pipelines.train.nodes import train_cell
+from genre_pipeline.project import PROJECT_ROOT
+from genre_pipeline.refresh import Entry, Graph, Source, Step
+from genre_pipeline.splits.splitting import SPLITS_VERSION
+from genre_pipeline.training import ModelBlock, parse_model
+from genre_pipeline.training.cell_data import CELL_DATA_VERSION
+from genre_pipeline.training.repeats import TRAINING_VERSION
+
+Parameters = Mapping[str, Any]
+
+# Parts of reports that tell how a session went.
+_VOLATILE = {
+    "quality": ("n_inspected", "n_reused"),
+    "extraction": ("n_extracted", "n_copied", "n_reused", "n_removed"),
+}
+
+
+@dataclass(frozen=True)
+class Dependence:
+    """What a node's results depend on, besides its inputs.
+
+    Attributes:
+        versions: Version of each part of the code.
+        parameters: The parameters that count, by section and name.
+        reads: The parts of an input that are read, by the last part of the entry's name; of others, all are.
+        files: Files that are read and that no entry stands for.
+        source: The dataset whose files are read.
+    """
+
+    versions: dict[str, int | str]
+    parameters: dict[str, Any] = field(default_factory=dict)
+    reads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
+    source: str = ""
+
+
+def describe_pipeline(pipeline: Pipeline, catalog: DataCatalog, parameters: Parameters, *, key: str = "") -> Graph:
+    """Say what every node of a pipeline depends on.
+
+    Args:
+        pipeline: The pipeline. Nodes that are not declared here (those of ``predict``) are left out.
+        catalog: The catalog, which says where results are.
+        parameters: Merged parameters.
+        key: What the graph was made from: see :func:`genre_pipeline.refresh.graph.graph_key`.
+    """
+    steps = [step for node in pipeline.nodes if (step := _step(node, parameters)) is not None]
+    names = dict.fromkeys(entry for step in steps for entry in (*step.inputs, *step.outputs))
+    return Graph(key=key, steps=tuple(steps), entries={name: _entry(name, catalog) for name in names})
+
+
+def _entry(name: str, catalog: DataCatalog) -> Entry:
+    dataset: Any = catalog.get(name)
+    return Entry(
+        path=PROJECT_ROOT / str(dataset._filepath),
+        versioned=dataset._version is not None,
+        volatile=_VOLATILE.get(name.rpartition(".")[2], ()),
+    )
+
+
+def _step(node: Node, parameters: Parameters) -> Step | None:
+    function: Any = node.func
+    known: dict[str, Any] = {}
+    if isinstance(function, partial):
+        function, known = function.func, function.keywords
+    if function not in _DEPENDENCES:
+        return None
+    found = _DEPENDENCES[function](parameters, **known)
+    entries = [name for name in node.inputs if not name.startswith("params:")]
+    return Step(
+        name=node.name,
+        versions=found.versions,
+        parameters=found.parameters,
+        inputs={entry: found.reads.get(entry.rpartition(".")[2]) for entry in entries},
+        outputs=tuple(node.outputs),
+        files=found.files,
+        source=_source(found.source, parameters, node) if found.source else None,
+    )
+
+
+def _source(dataset: str, parameters: Parameters, node: Node) -> Source:
+    block = parse_dataset(dataset, parameters["datasets"][dataset])
+    tracks, quality = node.outputs
+    return Source(
+        dataset=dataset,
+        kind=block.kind,
+        parameters=block.dump(),
+        cache=Path(parameters["storage"]["ingest"]) / f"{dataset}.parquet",
+        tracks=tracks,
+        quality=quality,
+    )
+
+
+def _ingest(parameters: Parameters, *, name: str) -> Dependence:
+    block = parse_dataset(name, parameters["datasets"][name])
+    return Dependence(
+        {"ingest": 1, "inspection": INSPECTION_VERSION, "acoustic": ACOUSTIC_VERSION, "copies": COPIES_VERSION},
+        _dataset_parameters(parameters, name),
+        # Where it is an archive: it may be replaced by another one.
+        files=() if block.path == block.root else (block.path,),
+        source=name,
+    )
+
+
+def _dataset_card(parameters: Parameters, *, name: str) -> Dependence:  # noqa: ARG001
+    return Dependence({"data_card": 1})
+
+
+def _split(parameters: Parameters, *, name: str, protocol_name: str) -> Dependence:
+    return Dependence(
+        {"splits": SPLITS_VERSION},
+        {
+            # For the lists that ship with the dataset.
+            **_dataset_parameters(parameters, name),
+            f"protocols.{protocol_name}": parse_protocol(protocol_name, parameters["protocols"][protocol_name]).dump(),
+        },
+        {
+            "tracks": (
+                "track_id",
+                "genre",
+                "artist",
+                "album",
+                "duration_s",
+                "content_hash",
+                "audio_hash",
+                "recording",
+                "quarantined",
+            ),
+            "quality": ("subset",),
+        },
+    )
+
+
+def _split_card(parameters: Parameters) -> Dependence:  # noqa: ARG001
+    return Dependence({"split_card": 1}, reads={"quality": ("title",)})
+
+
+def _segment(parameters: Parameters, *, feature_name: str) -> Dependence:
+    return Dependence(
+        {"segments": 1},
+        _feature_parameters(parameters, feature_name),
+        {"tracks": ("track_id", "genre", "sample_rate", "n_samples", "quarantined")},
+    )
+
+
+def _extract(parameters: Parameters, *, name: str, feature_name: str) -> Dependence:  # noqa: ARG001
+    block = parse_feature(feature_name, parameters["features"][feature_name])
+    spec = FEATURES[block.kind]
+    return Dependence(
+        {f"features.{block.kind}": spec.version},
+        _feature_parameters(parameters, feature_name),
+        {
+            "tracks": ("track_id", "path", "audio_hash", "start_sample", "n_samples", "quarantined"),
+            "segments": ("track_id",),
+        },
+        # What is not computed from audio is read from files that the user may replace.
+        files=(Path(block.path),) if spec.load and hasattr(block, "path") else (),
+    )
+
+
+def _draw_features(parameters: Parameters, *, title: str) -> Dependence:  # noqa: ARG001
+    return Dependence({"feature_pictures": 1}, reads={"tracks": ("track_id", "genre")})
+
+
+def _train(parameters: Parameters, *, cell: Cell) -> Dependence:
+    model = _model(parameters, cell)
+    is_estimator = isinstance(model.spec, EstimatorSpec)
+    # An estimator has no recipe, and another version of its library could not read its file.
+    libraries: dict[str, int | str] = {"scikit-learn": version("scikit-learn")} if is_estimator else {}
+    recipe = {} if is_estimator else {"training": model.training.recipe()}
+    return Dependence(
+        {
+            "training": TRAINING_VERSION,
+            "cell_data": CELL_DATA_VERSION,
+            f"models.{model.family}": model.spec.version,
+            **libraries,
+        },
+        {
+            **_feature_parameters(parameters, cell.feature),
+            f"models.{cell.model}": {"family": model.family, "architecture": model.architecture.dump(), **recipe},
+            "experiment.seed": parameters["experiment"]["seed"],
+        },
+        {"audit": ("split_hash", "leaky", "subset")},
+    )
+
+
+def _predict(parameters: Parameters, *, cell: Cell) -> Dependence:  # noqa: ARG001
+    return Dependence({"predictions": PREDICTIONS_VERSION})
+
+
+def _score(parameters: Parameters, *, cell: Cell) -> Dependence:
+    return Dependence(
+        {"score": 1},
+        {
+            "evaluation": parameters["evaluation"],
+            f"models.{cell.model}.reference": _model(parameters, cell).spec.reference,
+        },
+        {"tracks": ("track_id", "artist")},
+    )
+
+
+def _pair_cells(parameters: Parameters) -> Dependence:
+    return Dependence(
+        {"pairs": 1},
+        {"evaluation": parameters["evaluation"]},
+        {"tracks": ("track_id", "artist"), "audit": ("unit",)},
+    )
+
+
+def _collect(parameters: Parameters) -> Dependence:  # noqa: ARG001
+    return Dependence({"collect": 1})
+
+
+def _rank(parameters: Parameters) -> Dependence:  # noqa: ARG001
+    return Dependence({"leaderboard": 1})
+
+
+def _draw_comparison(parameters: Parameters) -> Dependence:  # noqa: ARG001
+    return Dependence({"figures": 1})
+
+
+def _report(parameters: Parameters) -> Dependence:
+    return Dependence(
+        {"report": 1},
+        {"evaluation": parameters["evaluation"], "experiment.title": parameters["experiment"]["title"]},
+    )
+
+
+def _dataset_parameters(parameters: Parameters, name: str) -> dict[str, Any]:
+    """Return a dataset's parameters but where it is: its files are compared, and may be moved."""
+    values = parse_dataset(name, parameters["datasets"][name]).dump()
+    return {f"datasets.{name}": {key: value for key, value in values.items() if key != "path"}}
+
+
+def _feature_parameters(parameters: Parameters, name: str) -> dict[str, Any]:
+    return {f"features.{name}": parse_feature(name, parameters["features"][name]).dump()}
+
+
+def _model(parameters: Parameters, cell: Cell) -> ModelBlock:
+    return parse_model(cell.model, parameters["models"][cell.model], parameters.get("training"))
+
+
+_DEPENDENCES: dict[Callable[..., Any], Callable[..., Dependence]] = {
+    ingest_dataset: _ingest,
+    write_dataset_card: _dataset_card,
+    split_dataset: _split,
+    write_split_card: _split_card,
+    segment_dataset: _segment,
+    features.extract_features: _extract,
+    features.draw_features: _draw_features,
+    train_cell: _train,
+    evaluate.predict_segments: _predict,
+    evaluate.score_cell: _score,
+    compare.pair_cells: _pair_cells,
+    compare.collect_protocol: _collect,
+    compare.collect_dataset: _collect,
+    compare.join_pairs: _collect,
+    compare.rank_cells: _rank,
+    compare.draw_comparison: _draw_comparison,
+    compare.write_report: _report,
+}

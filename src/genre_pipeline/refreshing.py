@@ -1,0 +1,186 @@
+"""``kedro refresh``: find out what is stale, say so, have Kedro run it, and tell what came of it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from genre_pipeline.datasets.inspections import forget_inspections
+from genre_pipeline.errors import ConfigError, RefreshError
+from genre_pipeline.project import PROJECT_ROOT
+from genre_pipeline.refresh import Graph, Plan, make_plan
+from genre_pipeline.refresh.changes import compare_scores, describe_changes, notify, read_scores
+from genre_pipeline.refresh.graph import graph_key, load_graph
+from genre_pipeline.refresh.journal import Journal
+from genre_pipeline.refresh.place import journal_path, one_refresh_at_a_time, refresh_folder
+from genre_pipeline.storage import write_json
+
+_CREDENTIALS = "refresh_webhook"
+_LEADERBOARD = "leaderboard"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be refreshed.
+
+    Attributes:
+        env: Name of the configuration environment; none for the default.
+        params: The text of ``--params``.
+        runtime_params: What it says.
+        check_content: Whether to read the datasets' files.
+    """
+
+    env: str | None = None
+    params: str = ""
+    runtime_params: dict[str, Any] | None = None
+    check_content: bool = False
+
+
+def read_graph(request: Request) -> Graph:
+    """Return what the experiment consists of, from the file that keeps it where nothing has changed since.
+
+    Args:
+        request: The environment and parameters.
+
+    Raises:
+        ConfigError: If a parameter is wrong.
+        StorageError: If it cannot be kept.
+    """
+    loader = _config_loader(request.env, request.runtime_params)
+    parameters, catalog = loader["parameters"], loader["catalog"]
+    key = graph_key({"parameters": parameters, "catalog": catalog}, request.env or "")
+    path = refresh_folder() / f"graph_{parameters['experiment']['name']}.json"
+    graph = load_graph(path, key)
+    if graph is None:
+        graph = _make_graph(parameters, catalog, key)
+        graph.save(path)
+    return graph
+
+
+def _config_loader(env: str | None, runtime_params: dict[str, Any] | None = None) -> Any:
+    from kedro.framework.project import settings
+    from kedro.framework.startup import bootstrap_project
+
+    bootstrap_project(PROJECT_ROOT)
+    return settings.CONFIG_LOADER_CLASS(
+        conf_source=str(PROJECT_ROOT / settings.CONF_SOURCE),
+        env=env,
+        runtime_params=runtime_params,
+        **settings.CONFIG_LOADER_ARGS,
+    )
+
+
+def _make_graph(parameters: dict[str, Any], catalog: dict[str, Any], key: str) -> Graph:
+    """Build the pipelines, for which every model's code is imported."""
+    from kedro.framework.project import pipelines
+    from kedro.io import DataCatalog
+
+    from genre_pipeline.pipeline_registry import use_parameters
+    from genre_pipeline.pipelines.dependencies import describe_pipeline
+
+    use_parameters(parameters)
+    try:
+        return describe_pipeline(pipelines["__default__"], DataCatalog.from_config(catalog), parameters, key=key)
+    finally:
+        use_parameters(None)
+
+
+def plan_refresh(request: Request) -> Plan:
+    """Find out what is stale. Nothing is run.
+
+    Args:
+        request: What is to be refreshed.
+
+    Raises:
+        ConfigError: If a parameter is wrong.
+    """
+    return make_plan(read_graph(request), check_content=request.check_content)
+
+
+def run_stale(request: Request, plan: Plan, *, run: Callable[[list[str]], tuple[int, int]] | None = None) -> None:
+    """Have Kedro run what is stale, in a process of its own, and tell what came of it.
+
+    What changed is written to ``changes.json`` beside the report, and posted to the webhook if there is one.
+
+    Args:
+        request: What is to be refreshed.
+        plan: What is stale.
+        run: Runs a command and returns its process and how it ended; by default :func:`run_command`.
+
+    Raises:
+        RefreshError: If another process refreshes, or something failed.
+    """
+    with one_refresh_at_a_time():
+        for step in plan.graph.steps:
+            if step.source is not None and (altered := plan.listings[step.source.dataset].altered):
+                forget_inspections(step.source.cache, frozenset(altered))
+    leaderboard = plan.graph.entries[_LEADERBOARD].path
+    before = read_scores(leaderboard)
+    command = [sys.executable, "-m", "kedro", "run", "--runner", "genre_pipeline.runner.StaleRunner"]
+    command += ["--env", request.env] if request.env else []
+    command += ["--params", request.params] if request.params else []
+    pid, code = (run or run_command)(command)
+    journal = _journal_of(pid, code)
+    scores = compare_scores(before, read_scores(leaderboard))
+    changes = describe_changes(plan, journal, scores, experiment=leaderboard.parent.name)
+    write_json(leaderboard.with_name("changes.json"), changes)
+    if (url := webhook()) is not None:
+        notify(url, changes)
+    if code:
+        raise RefreshError(f"The refresh ended with code {code}: see above. The same command goes on from there.")
+
+
+def _journal_of(pid: int, code: int) -> Journal:
+    """Return what a process did; where it did not come to keep a journal, that it failed."""
+    path = journal_path()
+    journal = Journal.read(path) if path.exists() else Journal(path)
+    if journal.pid != pid:
+        journal = Journal(path, pid)
+    if code and not journal.failures:
+        journal.failures["kedro run"] = f"ended with code {code}"
+    return journal
+
+
+def run_command(command: list[str]) -> tuple[int, int]:
+    """Run a command in the project's folder, in a session of its own: Ctrl-C reaches it once, through this process.
+
+    Args:
+        command: Program and arguments.
+
+    Returns:
+        Its process, and how it ended.
+
+    Raises:
+        KeyboardInterrupt: On Ctrl-C, once it has ended too.
+    """
+    with subprocess.Popen(command, cwd=PROJECT_ROOT, start_new_session=True) as process:  # noqa: S603
+        try:
+            return process.pid, process.wait()
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)
+            process.wait()
+            raise
+
+
+def webhook() -> str | None:
+    """Return the webhook's URL from the credentials of this machine; none if there is none.
+
+    Raises:
+        ConfigError: If the credentials have another form.
+    """
+    from kedro.config import MissingConfigException
+
+    try:
+        credentials = _config_loader(None)["credentials"]
+    except MissingConfigException:
+        return None
+    if _CREDENTIALS not in credentials:
+        return None
+    try:
+        return str(credentials[_CREDENTIALS]["url"])
+    except (KeyError, TypeError):
+        raise ConfigError(f"credentials.yml: expected the key 'url' below '{_CREDENTIALS}'.") from None
