@@ -122,25 +122,40 @@ def _shown(path: Path) -> str:
 @env_option
 @click.option("--params", default="", help="Parameters, as for kedro run.")
 @click.option("--dry-run", is_flag=True, help="Only say what is stale, and why.")
-@click.option("--explain", metavar="CELL", help="Say of a cell or a step what made it stale, and run nothing.")
-@click.option("--check-content", is_flag=True, help="Read the music too: find changes that left size and time alone.")
+@click.option("--explain", metavar="CELL", help="Only say what made a cell or a step stale, back to the beginning.")
+@click.option(
+    "--check-content", is_flag=True, help="Read all music: find changes that left size and time as they were."
+)
+@click.option("--watch", is_flag=True, help="Look again and again, until Ctrl-C or SIGTERM.")
+@click.option("--interval", "interval_s", default=60.0, show_default=True, help="Seconds between two looks.")
+@click.option("--settle", "settle_s", default=10.0, show_default=True, help="Seconds for which files must be at rest.")
 @click.pass_context
 @_for_people
 def refresh(
-    context: click.Context, env: str | None, params: str, dry_run: bool, explain: str | None, check_content: bool
+    context: click.Context,
+    env: str | None,
+    params: str,
+    dry_run: bool,
+    explain: str | None,
+    check_content: bool,
+    watch: bool,
+    interval_s: float,
+    settle_s: float,
 ) -> None:
     """Bring everything up to date: run what is stale, and only that."""
-    from genre_pipeline.refreshing import Request, plan_refresh, run_stale
+    from genre_pipeline.refreshing import Request, plan_refresh, refresh_once, stops_cleanly, watch_and_refresh
 
-    values = _split_parameters(context, context.command.params[1], params)
-    request = Request(env=env, params=params, runtime_params=values, check_content=check_content)
-    plan = plan_refresh(request)
+    request = Request(env, params, _split_parameters(context, context.command.params[1], params), check_content)
     if explain is not None:
-        click.echo("\n".join(plan.explain(explain)))
-        return
-    click.echo(plan.summary())
-    if plan.stale and not dry_run:
-        run_stale(request, plan)
+        click.echo("\n".join(plan_refresh(request).explain(explain)))
+    elif dry_run:
+        click.echo(plan_refresh(request).summary())
+    else:
+        with stops_cleanly():
+            if watch:
+                watch_and_refresh(request, say=click.echo, interval_s=interval_s, settle_s=settle_s)
+            else:
+                refresh_once(request, say=click.echo)
 
 
 @cli.group()

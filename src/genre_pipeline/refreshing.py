@@ -5,7 +5,9 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +16,10 @@ from genre_pipeline.errors import ConfigError, RefreshError
 from genre_pipeline.project import PROJECT_ROOT
 from genre_pipeline.refresh import Graph, Plan, make_plan
 from genre_pipeline.refresh.changes import compare_scores, describe_changes, notify, read_scores
-from genre_pipeline.refresh.graph import graph_key, load_graph
+from genre_pipeline.refresh.graph import graph_key, load_graph, source_hash
 from genre_pipeline.refresh.journal import Journal
 from genre_pipeline.refresh.place import journal_path, one_refresh_at_a_time, refresh_folder
+from genre_pipeline.refresh.watching import watch
 from genre_pipeline.storage import write_json
 
 _CREDENTIALS = "refresh_webhook"
@@ -99,6 +102,69 @@ def plan_refresh(request: Request) -> Plan:
         ConfigError: If a parameter is wrong.
     """
     return make_plan(read_graph(request), check_content=request.check_content)
+
+
+def refresh_once(request: Request, *, say: Callable[[str], None]) -> None:
+    """Run what is stale, and only that.
+
+    Args:
+        request: What is to be refreshed.
+        say: Tells people what is stale.
+
+    Raises:
+        ConfigError: If a parameter is wrong.
+        RefreshError: If another process refreshes, or something failed.
+    """
+    plan = plan_refresh(request)
+    say(plan.summary())
+    if plan.stale:
+        run_stale(request, plan)
+
+
+def watch_and_refresh(
+    request: Request,
+    *,
+    say: Callable[[str], None],
+    interval_s: float,
+    settle_s: float,
+    wait: Callable[[float], object] | None = None,
+) -> None:
+    """Run what is stale whenever something is, until the waiting is interrupted.
+
+    Args:
+        request: What is to be refreshed.
+        say: Tells people what is stale.
+        interval_s: Seconds between two looks.
+        settle_s: Seconds for which files must have stayed as they are.
+        wait: Waits for some seconds; what it raises ends the watch.
+
+    Raises:
+        ConfigError: If the project's code is not that with which the watch began: its planner may be another one.
+    """
+    code = source_hash()
+    pause = threading.Event()
+
+    def wait_with_the_same_code(seconds: float) -> None:
+        (wait or pause.wait)(seconds)
+        if source_hash() != code:
+            raise ConfigError("The project's code has changed since this watch began. Start it again.")
+
+    def run(plan: Plan) -> None:
+        say(plan.summary())
+        run_stale(request, plan)
+
+    say(f"Watching; a look every {interval_s:g} s. Ctrl-C ends it.")
+    watch(lambda: plan_refresh(request), run, wait=wait_with_the_same_code, interval_s=interval_s, settle_s=settle_s)
+
+
+@contextmanager
+def stops_cleanly() -> Iterator[None]:
+    """Let SIGTERM do what Ctrl-C does: the running node is told to stop, MLflow's runs are closed, locks are freed."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def run_stale(request: Request, plan: Plan, *, run: Callable[[list[str]], tuple[int, int]] | None = None) -> None:
