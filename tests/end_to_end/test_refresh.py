@@ -135,7 +135,13 @@ def lose_leaderboard(root, patch):
 ROWS = {
     "nothing": Row(nothing, set()),
     "a new track": Row(add_track, EVERYTHING, inspected=1, extracted=1, trained=4),
-    "a changed track": Row(change_track, EVERYTHING, inspected=1, extracted=1, trained=4),
+    "a changed track": Row(
+        change_track,
+        EVERYTHING - steps("artist_kfold.write_card mfcc_20.segment"),
+        inspected=1,
+        extracted=1,
+        trained=4,
+    ),
     "a touched track": Row(touch_track, steps("ingest"), inspected=1),
     "a renamed track": Row(rename_track, EVERYTHING, inspected=1, trained=4),
     "a removed track": Row(remove_track, EVERYTHING, trained=4),
