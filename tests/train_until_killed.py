@@ -41,13 +41,13 @@ def segments(n_segments: int, seed: int) -> SegmentSet:
     return SegmentSet(features, np.arange(n_segments, dtype=np.int64) % 3)
 
 
-def train(folder: Path, *, on_epoch: Any = None, **recipe: Any) -> Checkpoint:
+def train(folder: Path, *, on_epoch: Any = None, slot: int = 0, seed: int = 3, **recipe: Any) -> Checkpoint:
     values = {"family": "duplicated_convolutions", "feature": "log_mel_6", "architecture": ARCHITECTURE}
     segment = SegmentBlock(n_frames=8, hop_frames=8)
     return train_repeat(
         cell=Cell("demo", "artist_kfold", "log_mel_6", "net"),
         repeat=0,
-        seed=3,
+        seed=seed,
         genres=("blues", "jazz", "rock"),
         feature=FeatureBlock(
             kind="log_mel", sample_rate=8000, hop_length=256, segment=segment, normalisation="training"
@@ -59,6 +59,7 @@ def train(folder: Path, *, on_epoch: Any = None, **recipe: Any) -> Checkpoint:
         leaky=False,
         folder=folder,
         on_epoch=on_epoch,
+        slot=slot,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -17,10 +16,12 @@ from genre_pipeline.datasets import DATASETS, DatasetBlock, DatasetSpec
 from genre_pipeline.errors import ConfigError, UnknownNameError
 from genre_pipeline.features import FEATURES, FeatureBlock, FeatureSpec
 from genre_pipeline.features.analysis import Device
-from genre_pipeline.features.backends import Backend, Workers
+from genre_pipeline.features.backends import Backend, Workers, usable_cores
 from genre_pipeline.registry import Registry, suggestion
 from genre_pipeline.splits.base import PROTOCOLS, ProtocolBlock, ProtocolSpec
+from genre_pipeline.training.devices import choose_device, n_devices
 from genre_pipeline.training.recipes import ModelBlock, parse_model
+from genre_pipeline.training.workers import Trainers
 
 SECTIONS = (
     "compute",
@@ -85,20 +86,28 @@ class ComputeBlock(Block):
     Attributes:
         backend: Where features are extracted: ``serial`` (one thread), ``threads``, ``processes``, or ``dask``.
         n_workers: Workers that decode audio and compute features; none for one a core.
-        address: Address of a Dask scheduler, such as ``tcp://10.0.0.1:8786``, for the backend ``dask``; none for a
-            cluster on this machine.
+        training_backend: Where repeats are trained: ``processes`` of this machine, or ``dask``.
+        training_workers: Repeats of a cell that are trained at once; none for one on each CUDA device, or one where
+            there is none.
+        address: Address of a Dask scheduler, such as ``tcp://10.0.0.1:8786``, for a backend that is ``dask``; none for
+            a cluster on this machine.
         device: Where their spectra are computed, while processors decode: ``cpu`` or ``cuda``.
     """
 
     backend: Backend = "threads"
     n_workers: int | None = Field(default=None, ge=1, le=1024)
+    training_backend: Literal["processes", "dask"] = "processes"
+    training_workers: int | None = Field(default=None, ge=1, le=1024)
     address: str | None = None
     device: Device = "cpu"
 
     @model_validator(mode="after")
     def _address_is_used(self) -> ComputeBlock:
-        if self.address is not None and self.backend != "dask":
-            raise ValueError(f"address={self.address} is a Dask scheduler's, but backend is '{self.backend}'")
+        if self.address is not None and "dask" not in {self.backend, self.training_backend}:
+            raise ValueError(
+                f"address={self.address} is a Dask scheduler's, but backend is '{self.backend}' and training_backend "
+                f"'{self.training_backend}'"
+            )
         return self
 
     @property
@@ -106,13 +115,21 @@ class ComputeBlock(Block):
         """Who extracts features."""
         return Workers(self.backend, self.workers(), self.address, self.device)
 
+    def trainers(self, device: str) -> Trainers:
+        """Return who trains repeats.
+
+        Args:
+            device: The model's ``training.device``.
+
+        Raises:
+            ConfigError: If the device is not there.
+        """
+        n_workers = self.training_workers or n_devices(choose_device(device).type)
+        return Trainers(self.training_backend, n_workers, self.address)
+
     def workers(self) -> int:
         """Return the number of workers: the parameter, or the cores this process may use."""
-        if self.n_workers is not None:
-            return self.n_workers
-        if hasattr(os, "sched_getaffinity"):
-            return len(os.sched_getaffinity(0))
-        return os.cpu_count() or 1
+        return usable_cores() if self.n_workers is None else self.n_workers
 
 
 class EvaluationBlock(Block):

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
+import rich
 from rich import get_console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 Advance = Callable[[str], None]
+AddBar = Callable[[str, int], AbstractContextManager[Advance]]
 
 
 @contextmanager
-def progress_bar(description: str, total: int) -> Iterator[Advance]:
-    """Show a bar with the number done, the total, the time left and a note.
+def progress_bars() -> Iterator[AddBar]:
+    """Show several bars, one below the other: the number done, the total, the time left and a note.
 
-    The bar shares rich's console with Kedro's log handler, so that log lines scroll above it.
-
-    Args:
-        description: What is being done.
-        total: How many steps there are.
+    They share rich's console with Kedro's log handler, so that log lines scroll above them.
 
     Yields:
-        A function to call after each step, with a short note to show at the end of the bar (may be empty).
+        A function that shows a bar with a description and a total, as a context: it yields a function to call after
+        each step, with a short note to show at the end of the bar (may be empty).
     """
     console = get_console()
     columns = (
@@ -33,9 +32,37 @@ def progress_bar(description: str, total: int) -> Iterator[Advance]:
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(description, total=total, note="")
 
-        def advance(note: str = "") -> None:
-            progress.update(task, advance=1, note=note)
+        @contextmanager
+        def add(description: str, total: int) -> Iterator[Advance]:
+            task = progress.add_task(description, total=total, note="")
 
+            def advance(note: str = "") -> None:
+                progress.update(task, advance=1, note=note)
+
+            try:
+                yield advance
+            finally:
+                progress.remove_task(task)
+
+        yield add
+
+
+@contextmanager
+def progress_bar(description: str, total: int) -> Iterator[Advance]:
+    """Show a bar, as :func:`progress_bars` does several.
+
+    Args:
+        description: What is being done.
+        total: How many steps there are.
+
+    Yields:
+        A function to call after each step, with a short note to show at the end of the bar (may be empty).
+    """
+    with progress_bars() as add, add(description, total) as advance:
         yield advance
+
+
+def show_no_bars() -> None:
+    """Show no bars in this process, whose parent shows them."""
+    rich.reconfigure(force_terminal=False)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dask_programs import dask_programs, workers_of
 from dying_feature import DYING, KILLED_FILE
 from genre_pipeline.errors import ComputeError
 from genre_pipeline.features import FEATURES
@@ -97,34 +98,16 @@ class TestDask:
         return pytest.importorskip("distributed", reason="needs the optional extra 'dask'")
 
     @pytest.fixture
-    def start(self, child_environment):
-        """A function that starts a program of Dask's and waits for the line that it prints when it is ready."""
-        started = []
+    def programs(self, distributed, child_environment):
+        with dask_programs() as programs:
+            yield programs
 
-        def start(program, *arguments, ready):
-            command = [sys.executable, "-m", f"distributed.cli.dask_{program}", *arguments]
-            process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-            started.append(process)
-            for line in process.stderr:
-                if ready in line:
-                    return line.rsplit(maxsplit=1)[-1]
-            raise AssertionError(f"{program} ended before it was ready")
-
-        yield start
-        for process in reversed(started):
-            process.kill()
-            process.wait()
-            process.stderr.close()
-
-    def test_the_death_of_a_worker_changes_nothing(self, distributed, start, run, tmp_path):
-        address = start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", ready="Scheduler at:")
-        for _ in range(2):
-            arguments = ["--no-nanny", "--no-dashboard", "--nthreads", "1", "--host", "127.0.0.1"]
-            start("worker", address, *arguments, ready="Registered to:")
+    def test_the_death_of_a_worker_changes_nothing(self, distributed, programs, run, tmp_path):
+        address = programs.start_cluster(2)
         stored = run(Workers("dask", 2, address), DYING)
         assert (tmp_path / "killed").exists()
         with distributed.Client(address) as client:
-            assert len(client.scheduler_info()["workers"]) == 1
+            assert workers_of(client) == 1
         assert stored == run(Workers("serial"))
 
     def test_a_cluster_is_started_where_there_is_no_address(self, distributed, run, child_environment):

@@ -1,10 +1,12 @@
 import pytest
+import torch
 
 from genre_pipeline.blocks import parse_block
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import ConfigError
 from genre_pipeline.experiment import ComputeBlock, load_experiment
 from genre_pipeline.features.backends import Workers
+from genre_pipeline.training.workers import Trainers
 
 
 def test_the_grid_is_every_model_under_every_protocol(parameters):
@@ -133,6 +135,18 @@ def test_who_extracts_features():
     assert ComputeBlock(backend="dask", n_workers=2, address=address).extraction == Workers("dask", 2, address)
 
 
+def test_who_trains(monkeypatch):
+    address = "tcp://127.0.0.1:8786"
+    cluster = ComputeBlock(training_backend="dask", training_workers=3, address=address)
+    assert cluster.trainers("cpu") == Trainers("dask", 3, address)
+    assert ComputeBlock(training_workers=2).trainers("auto") == Trainers("processes", 2)
+    assert ComputeBlock().trainers("cpu") == Trainers("processes", 1)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    assert ComputeBlock().trainers("auto") == Trainers("processes", 4)
+
+
 def test_an_address_that_nobody_would_use_is_refused():
-    with pytest.raises(ConfigError, match="address=tcp://a:1 is a Dask scheduler's, but backend is 'threads'"):
+    message = "address=tcp://a:1 is a Dask scheduler's, but backend is 'threads' and training_backend 'processes'"
+    with pytest.raises(ConfigError, match=message):
         parse_block(ComputeBlock, {"address": "tcp://a:1"}, key="compute")

@@ -9,6 +9,7 @@ from genre_pipeline.training.devices import (
     choose_device,
     free_memory,
     has_native_bfloat16,
+    n_devices,
     random_state,
     reproducible,
     set_random_state,
@@ -23,8 +24,17 @@ CPU = torch.device("cpu")
 def test_auto_takes_the_fastest_device(monkeypatch, has_cuda, has_mps, chosen):
     monkeypatch.setattr(devices, "_has_cuda", lambda: has_cuda)
     monkeypatch.setattr(devices, "_has_mps", lambda: has_mps)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     assert choose_device("auto").type == chosen
     assert choose_device("cpu").type == "cpu"
+
+
+def test_trainings_side_by_side_are_dealt_the_devices_in_turn(monkeypatch):
+    monkeypatch.setattr(devices, "_has_cuda", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    assert [choose_device("auto", slot).index for slot in range(5)] == [0, 1, 2, 0, 1]
+    assert [n_devices(kind) for kind in ("cuda", "cpu", "mps")] == [3, 1, 1]
+    assert choose_device("cpu", 4) == CPU
 
 
 def test_a_device_that_is_not_there_is_refused(monkeypatch):

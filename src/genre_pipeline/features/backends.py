@@ -13,10 +13,13 @@ from contextlib import AbstractContextManager as ContextManager
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from genre_pipeline.errors import ComputeError
 from genre_pipeline.features.analysis import Device
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 Backend = Literal["serial", "threads", "processes", "dask"]
 
@@ -25,6 +28,11 @@ Result = TypeVar("Result")
 
 # [?] Tasks that wait for each worker, so that none is idle while results are taken in.
 _AHEAD = 2
+
+
+def usable_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -120,7 +128,7 @@ def _processes(workers: Workers) -> Iterator[Executor]:
     # Spawned: a fork of a process with threads (torch has some) may hang.
     context = multiprocessing.get_context("spawn")
     try:
-        with ProcessPoolExecutor(workers.n_workers, mp_context=context, initializer=_begin_worker) as executor:
+        with ProcessPoolExecutor(workers.n_workers, mp_context=context, initializer=begin_worker) as executor:
             yield executor
     except BrokenProcessPool as error:
         raise ComputeError(
@@ -129,8 +137,8 @@ def _processes(workers: Workers) -> Iterator[Executor]:
         ) from error
 
 
-def _begin_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with it, also if it is killed."""
+def begin_worker() -> None:
+    """Leave Ctrl-C to the parent of this process, and end with it, also if it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -144,41 +152,56 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def _dask(workers: Workers) -> Iterator[Executor]:
+    with dask_client(workers.address, workers.n_workers) as client:
+        from distributed.scheduler import KilledWorker
+
+        try:
+            # Not pure: tasks that are equal are still done each.
+            yield client.get_executor(pure=False)
+        except KilledWorker as error:
+            raise ComputeError(
+                f"Several Dask workers were lost at one and the same task ({error}). See their logs; they may "
+                "lack memory. What is finished is kept."
+            ) from error
+
+
+@contextmanager
+def dask_client(address: str | None, n_workers: int) -> Iterator[Client]:
+    """Connect to a Dask cluster.
+
+    Args:
+        address: The scheduler's; none for a cluster that is started on this machine, for as long as the context lasts.
+        n_workers: Processes of that cluster.
+
+    Yields:
+        The client.
+
+    Raises:
+        ComputeError: If Dask is not installed, or no scheduler answers.
+    """
     try:
         from distributed import Client, LocalCluster
-        from distributed.scheduler import KilledWorker
     except ImportError as error:
         raise ComputeError(
-            "compute.backend: 'dask' needs the package distributed. Install it: pip install 'genre-pipeline[dask]'"
+            "Work on Dask needs the package distributed. Install it: pip install 'genre-pipeline[dask]'"
         ) from error
     cluster: ContextManager[object]
-    if workers.address is None:
-        cluster = LocalCluster(
-            # Any free port: another cluster on this machine may have the usual one.
-            n_workers=workers.n_workers,
-            threads_per_worker=1,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-        )
+    if address is None:
+        # Any free port: another session may have a cluster too.
+        here = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+        cluster = LocalCluster(n_workers=n_workers, threads_per_worker=1, **here)
     else:
-        cluster = nullcontext(workers.address)
+        cluster = nullcontext(address)
     with cluster as place:
         try:
             client = Client(place)
         except (OSError, TimeoutError) as error:
             raise ComputeError(
-                f"compute.address: no Dask scheduler answers at {workers.address} ({error}). Start one there "
+                f"compute.address: no Dask scheduler answers at {address} ({error}). Start one there "
                 "(dask scheduler), or leave the address out."
             ) from error
         with client:
-            try:
-                # Not pure: tasks that are equal are still done each.
-                yield client.get_executor(pure=False)
-            except KilledWorker as error:
-                raise ComputeError(
-                    f"Several Dask workers were lost at one and the same task ({error}). See their logs; they may "
-                    "lack memory. What is finished is kept."
-                ) from error
+            yield client
 
 
 _EXECUTORS: dict[str, Callable[[Workers], ContextManager[Executor]]] = {

@@ -248,6 +248,10 @@ class FeatureStore:
         store._check_size()
         return store
 
+    def __reduce__(self) -> tuple[Callable[[Path, str], FeatureStore], tuple[Path, str]]:
+        """Go to another process as a place, not as numbers: it is opened anew there."""
+        return _open, (self.folder, self.spec_hash)
+
     @property
     def index(self) -> pd.DataFrame:
         """The tracks: ``track_id``, ``audio_hash``, ``offset``, ``n_frames``, ``crc32``, sorted by ``track_id``."""
@@ -602,6 +606,10 @@ class FeatureStore:
                 f"{self._path}: is missing or cut short: expected at least {self.n_bytes} bytes, got {n_bytes}. "
                 f"Delete the folder {self.folder} and run again."
             )
+
+
+def _open(folder: Path, spec_hash: str) -> FeatureStore:
+    return FeatureStore.open(folder, spec_hash=spec_hash)
 
 
 def _listed(names: Sequence[str] | pd.Index[str], limit: int = 5) -> str:

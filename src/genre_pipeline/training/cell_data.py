@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import pandas as pd
@@ -104,8 +105,13 @@ class CellData:
 
     def segment_set(self, repeat: int, side: str) -> SegmentSet:
         """Return the features and targets of the segments on a side of a repeat."""
+        return self.segment_source(repeat, side)()
+
+    def segment_source(self, repeat: int, side: str) -> Callable[[], SegmentSet]:
+        """Return a function that gathers the segments on a side of a repeat, also in another process."""
         members = self._members[repeat, side]
-        return SegmentSet(self.store.gather(self.segments.take(members)), self._targets[members])
+        places = self.segments[["track_id", "start_frame", "n_frames"]].take(members)
+        return partial(_gather, self.store, places, self._targets[members])
 
     def fingerprint(self, repeat: int, *sides: str) -> str:
         """Hash what the sides of a repeat consist of: audio, feature, segments, genres and sides.
@@ -159,6 +165,10 @@ class CellData:
                         f"{len(self.left_out)} tracks of the split are too short or could not be extracted "
                         f"({_listed(self.left_out)}). Choose shorter segments, or a protocol with fewer folds."
                     )
+
+
+def _gather(store: FeatureStore, places: pd.DataFrame, targets: NDArray[np.int64]) -> SegmentSet:
+    return SegmentSet(store.gather(places), targets)
 
 
 def _matched(split: pd.DataFrame, segments: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor
@@ -11,25 +12,33 @@ from torch import Tensor
 from genre_pipeline.errors import ConfigError
 from genre_pipeline.models import GenreNetwork
 
+# Trainings seed the process's own generators: those of several threads would draw each other's numbers.
+_TURN = threading.RLock()
 
-def choose_device(name: str) -> torch.device:
+
+def choose_device(name: str, slot: int = 0) -> torch.device:
     """Return the device to compute on.
 
     Args:
         name: ``cpu``, ``cuda``, ``mps``, or ``auto`` for the first of CUDA, MPS and CPU that is there.
+        slot: Number of what computes, of those that compute side by side: several CUDA devices are dealt out in turn.
 
     Raises:
         ConfigError: If the device asked for is not there.
     """
     available = [device for device, is_there in (("cuda", _has_cuda()), ("mps", _has_mps()), ("cpu", True)) if is_there]
-    if name == "auto":
-        return torch.device(available[0])
-    if name not in available:
+    kind = available[0] if name == "auto" else name
+    if kind not in available:
         raise ConfigError(
             f"training.device is '{name}', which torch does not find on this machine. Available: "
             f"{', '.join(available)}; 'auto' takes the first of them."
         )
-    return torch.device(name)
+    return torch.device(kind, slot % n_devices(kind)) if kind == "cuda" else torch.device(kind)
+
+
+def n_devices(kind: str) -> int:
+    """Return how many devices of a kind there are, the processor counting as one."""
+    return torch.cuda.device_count() if kind == "cuda" else 1
 
 
 def place(network: GenreNetwork, device: torch.device, *, channels_last: bool = True) -> GenreNetwork:
@@ -62,24 +71,28 @@ def has_native_bfloat16(device: torch.device) -> bool:
 def reproducible(seed: int, device: torch.device, n_threads: int | None = None) -> Iterator[None]:
     """Seed torch's global generators and use deterministic kernels; put everything back afterwards.
 
+    Threads of one process take turns.
+
     Args:
         seed: The seed.
         device: The device that will be used; a CUDA device's generator is restored as well.
         n_threads: Threads on the CPU meanwhile; none to leave them.
     """
-    before = torch.get_num_threads()
-    devices = [torch.cuda.current_device()] if device.type == "cuda" else []
-    try:
-        if n_threads is not None:
-            torch.set_num_threads(n_threads)
-        with (
-            torch.random.fork_rng(devices=devices),
-            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
-        ):
-            torch.manual_seed(seed)
-            yield
-    finally:
-        torch.set_num_threads(before)
+    is_cuda = device.type == "cuda"
+    with _TURN:
+        before = torch.get_num_threads()
+        try:
+            if n_threads is not None:
+                torch.set_num_threads(n_threads)
+            with (
+                torch.cuda.device(device) if is_cuda else nullcontext(),
+                torch.random.fork_rng(devices=[device] if is_cuda else []),
+                torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
+            ):
+                torch.manual_seed(seed)
+                yield
+        finally:
+            torch.set_num_threads(before)
 
 
 def random_state(device: torch.device) -> dict[str, Tensor]:

@@ -59,6 +59,11 @@ def history_table(records: Iterable[EpochRecord]) -> pd.DataFrame:
     return pd.DataFrame([asdict(record) for record in records], columns=[each.name for each in fields(EpochRecord)])
 
 
+def history_records(table: pd.DataFrame) -> list[EpochRecord]:
+    """Return the records that :func:`history_table` made a table of."""
+    return [EpochRecord(*row) for row in table.itertuples(index=False, name=None)]
+
+
 class Selection:
     """Keeps track of the epoch with the best result.
 
@@ -138,7 +143,7 @@ def narrated(label: str, n_epochs: int, on_epoch: EpochCallback | None) -> Itera
         is_due = record.epoch - logged_epoch >= max(1, n_epochs // 10)
         if (best.update(record) and is_due) or record.epoch in {1, n_epochs}:
             log(record)
-        advance(f"accuracy {record.validation_accuracy:.3f}")
+        advance(note(record))
         if on_epoch is not None:
             on_epoch(record)
 
@@ -148,11 +153,19 @@ def narrated(label: str, n_epochs: int, on_epoch: EpochCallback | None) -> Itera
         log(last)
 
 
+def note(record: EpochRecord) -> str:
+    """Return what stands at the end of a training's bar."""
+    return (
+        f"loss {record.train_loss:.3f}, accuracy {record.validation_accuracy:.3f}, "
+        f"learning rate {record.learning_rate:.2g}"
+    )
+
+
 def _sentence(record: EpochRecord) -> str:
     return (
         f"epoch {record.epoch}/{record.n_epochs}, loss {record.train_loss:.4f}, accuracy {record.train_accuracy:.3f}, "
         f"validation loss {record.validation_loss:.4f}, validation accuracy {record.validation_accuracy:.3f}, "
-        f"{_duration(record.seconds_left)} left"
+        f"learning rate {record.learning_rate:.3g}, {_duration(record.seconds_left)} left"
     )
 
 

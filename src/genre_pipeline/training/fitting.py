@@ -116,7 +116,12 @@ class _Data(NamedTuple):
 
 
 def fit(
-    task: Task, tell: EpochCallback, resumption: Resumption | None = None, computations: Path | None = None
+    task: Task,
+    tell: EpochCallback,
+    resumption: Resumption | None = None,
+    computations: Path | None = None,
+    *,
+    slot: int = 0,
 ) -> Fitted:
     """Fit a network or an estimator.
 
@@ -125,6 +130,7 @@ def fit(
         tell: Called after each epoch, also after those of an earlier attempt that was interrupted.
         resumption: Keeps a network's state from epoch to epoch, and gives back that of an earlier attempt.
         computations: File of how networks compute fastest, where it was measured; none to forget it.
+        slot: Number of this training, of those that run side by side: several devices are dealt out in turn.
 
     Returns:
         The trained model with its history.
@@ -135,15 +141,20 @@ def fit(
     """
     spec = task.model.spec
     if isinstance(spec, NetworkSpec):
-        return _fit_network(task, spec, tell, resumption, computations)
+        return _fit_network(task, spec, tell, resumption, computations, slot)
     return _fit_estimator(task, spec, tell)
 
 
 def _fit_network(
-    task: Task, spec: NetworkSpec, tell: EpochCallback, resumption: Resumption | None, computations: Path | None
+    task: Task,
+    spec: NetworkSpec,
+    tell: EpochCallback,
+    resumption: Resumption | None,
+    computations: Path | None,
+    slot: int,
 ) -> Fitted:
     recipe = task.model.training
-    device = choose_device(recipe.device)
+    device = choose_device(recipe.device, slot)
     with reproducible(task.seed, device, recipe.n_threads):
         network = spec.build(task.model.architecture, task.train.shape, task.n_classes)
         loop = _Loop(task, network, device, computations)

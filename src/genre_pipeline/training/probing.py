@@ -6,18 +6,20 @@ import copy
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 from torch import Tensor
 from torch.nn import functional
 
 from genre_pipeline.models import GenreNetwork
-from genre_pipeline.storage import write_json
+from genre_pipeline.storage import storage_errors, write_json
 from genre_pipeline.training.devices import has_native_bfloat16, place
 
 logger = logging.getLogger(__name__)
@@ -103,14 +105,32 @@ def remembered(path: Path | None, key: str, measure: Callable[[], Computation]) 
     Raises:
         StorageError: If the file cannot be written.
     """
-    known = {} if path is None else _read(path)
-    if key in known:
-        return Computation(**known[key])
-    computation = measure()
-    logger.info("Training in %s: %s", computation.name, _listed(computation.measured))
-    if path is not None:
-        write_json(path, {**known, key: asdict(computation)})
-    return computation
+    with _alone(path):
+        known = {} if path is None else _read(path)
+        if key in known:
+            return Computation(**known[key])
+        computation = measure()
+        logger.info("Training in %s: %s", computation.name, _listed(computation.measured))
+        if path is not None:
+            write_json(path, {**known, key: asdict(computation)})
+        return computation
+
+
+@contextmanager
+def _alone(path: Path | None) -> Iterator[None]:
+    """Have repeats that are trained side by side wait for the measurement of the first."""
+    if path is None:
+        yield
+        return
+    lock_path = path.with_name(f".{path.stem}.lock")
+    lock = FileLock(lock_path)
+    with storage_errors(lock_path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _read(path: Path) -> dict[str, Any]:

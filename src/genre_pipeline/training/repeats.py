@@ -48,6 +48,7 @@ def train_repeat(
     folder: Path,
     test: SegmentSet | Callable[[], SegmentSet] | None = None,
     on_epoch: EpochCallback | None = None,
+    slot: int = 0,
 ) -> Checkpoint:
     """Train one repeat of one cell, unless its checkpoint is there already.
 
@@ -70,6 +71,7 @@ def train_repeat(
         folder: Where the checkpoint is, or will be.
         test: The test segments, or a function that gathers them, if the recipe selects by them, and only then.
         on_epoch: Called with each epoch's record; not called when nothing is trained.
+        slot: Number of this training, of those that run side by side: several devices are dealt out in turn.
 
     Returns:
         The checkpoint; ``reused`` tells whether it was there already.
@@ -81,14 +83,14 @@ def train_repeat(
         RepeatFailedError: If a loss stops being finite, or memory is not enough.
         StorageError: If the checkpoint cannot be written.
     """
-    label = f"{cell.name}, repeat {repeat}"
+    label = label_of(cell, repeat)
     if model.selects_by_test != (test is not None):
         raise TrainingError(
             f"{label}: test segments take part in training if, and only if, models.{model.name}.training.selection is "
             f"'best_test'; it is '{model.training.selection}'."
         )
     mark = training_fingerprint(inputs=inputs, genres=genres, feature=feature, model=model, seed=seed)
-    existing = _reusable(folder, mark, label)
+    existing = find_checkpoint(folder, mark, label)
     if existing is not None:
         return existing
     train, validation = _gathered(train), _gathered(validation)
@@ -103,6 +105,7 @@ def train_repeat(
             tell,
             resumption,
             folder.parent / _COMPUTATIONS,
+            slot=slot,
         )
     description = {
         "cell": cell.name,
@@ -122,6 +125,33 @@ def train_repeat(
     checkpoint = write_checkpoint(folder, fitted, description)
     if resumption is not None:
         resumption.discard()
+    return checkpoint
+
+
+def label_of(cell: Cell, repeat: int) -> str:
+    """Return what names a repeat of a cell for people."""
+    return f"{cell.name}, repeat {repeat}"
+
+
+def find_checkpoint(folder: Path, mark: str, label: str) -> Checkpoint | None:
+    """Return the checkpoint of a repeat that is trained already, or none if there is something to train.
+
+    Args:
+        folder: Where it would be.
+        mark: The fingerprint that it must have: see :func:`training_fingerprint`.
+        label: Names the repeat in messages.
+    """
+    if not folder.exists():
+        return None
+    try:
+        checkpoint = Checkpoint.open(folder, reused=True)
+    except CheckpointError as error:
+        logger.warning("%s: training again, because of this: %s", label, error)
+        return None
+    if checkpoint.fingerprint != mark:
+        logger.info("%s: training again, because the data or the parameters have changed", label)
+        return None
+    logger.info("%s: already trained, nothing to do", label)
     return checkpoint
 
 
@@ -161,21 +191,6 @@ def _resumption(folder: Path, mark: str, model: ModelBlock) -> Resumption:
     device = choose_device(model.training.device).type
     identity = fingerprint("training_state", _STATE_VERSION, training=mark, device=device, torch=torch.__version__)
     return Resumption(folder.with_name(f"{folder.name}.state"), identity, model.training.resume_interval_s)
-
-
-def _reusable(folder: Path, mark: str, label: str) -> Checkpoint | None:
-    if not folder.exists():
-        return None
-    try:
-        checkpoint = Checkpoint.open(folder, reused=True)
-    except CheckpointError as error:
-        logger.warning("%s: training again, because of this: %s", label, error)
-        return None
-    if checkpoint.fingerprint != mark:
-        logger.info("%s: training again, because the data or the parameters have changed", label)
-        return None
-    logger.info("%s: already trained, nothing to do", label)
-    return checkpoint
 
 
 def _gathered(segments: SegmentSet | Callable[[], SegmentSet]) -> SegmentSet:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from genre_pipeline.blocks import parse_block
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import RepeatFailedError
-from genre_pipeline.experiment import parse_dataset, parse_feature, parse_protocol
+from genre_pipeline.experiment import ComputeBlock, parse_dataset, parse_feature, parse_protocol
 from genre_pipeline.features.store import FeatureStore
 from genre_pipeline.tracking import CellRun, current_tracker
 from genre_pipeline.training import Checkpoint, EpochRecord, FailedRepeat, parse_model, train_repeat
 from genre_pipeline.training.cell_data import CellData
+from genre_pipeline.training.epochs import history_records
+from genre_pipeline.training.repeats import find_checkpoint, label_of, training_fingerprint
+from genre_pipeline.training.workers import Job, Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +47,7 @@ def train_cell(
     training: dict[str, Any],
     experiment: dict[str, Any],
     storage: dict[str, Any],
+    compute: dict[str, Any],
     *,
     cell: Cell,
 ) -> list[Checkpoint | FailedRepeat]:
@@ -61,6 +65,7 @@ def train_cell(
         training: Training parameters that models share.
         experiment: The experiment's parameters, for its name and seed.
         storage: Where intermediate results live.
+        compute: How much of the machine, or of which cluster, is used.
         cell: The cell.
 
     Returns:
@@ -86,31 +91,39 @@ def train_cell(
         }
     )
     sides = ("train", "validation", "test") if model_block.selects_by_test else ("train", "validation")
-    outcomes: list[Checkpoint | FailedRepeat] = []
+    outcomes: dict[int, Checkpoint | FailedRepeat] = {}
+
+    def end(repeat: int, outcome: Outcome) -> None:
+        if isinstance(outcome, RepeatFailedError):
+            logger.error("%s The other repeats go on.", outcome)
+            run.fail_repeat(repeat, str(outcome), {**tags, "seed": seed + repeat})
+            outcomes[repeat] = FailedRepeat(repeat, seed + repeat, str(outcome))
+            return
+        if outcome.reused:
+            _log_history(run, repeat, outcome)
+        outcomes[repeat] = outcome
+
+    jobs = []
     for repeat in data.repeats:
-        try:
-            checkpoint = train_repeat(
-                cell=cell,
-                repeat=repeat,
-                seed=seed + repeat,
-                genres=data.genres,
-                feature=feature_block,
-                model=model_block,
-                inputs=data.fingerprint(repeat, *sides),
-                leaky=data.leaky,
-                folder=cell_folder(storage, experiment, cell) / f"repeat_{repeat:02d}",
-                on_epoch=_epoch_logger(run, repeat),
-                **{side: partial(data.segment_set, repeat, side) for side in sides},
-            )
-        except RepeatFailedError as error:
-            logger.error("%s The other repeats go on.", error)
-            run.fail_repeat(repeat, str(error), {**tags, "seed": seed + repeat})
-            outcomes.append(FailedRepeat(repeat, seed + repeat, str(error)))
+        known: dict[str, Any] = {
+            "genres": data.genres,
+            "feature": feature_block,
+            "model": model_block,
+            "seed": seed + repeat,
+            "inputs": data.fingerprint(repeat, *sides),
+        }
+        folder = cell_folder(storage, experiment, cell) / f"repeat_{repeat:02d}"
+        label = label_of(cell, repeat)
+        existing = find_checkpoint(folder, training_fingerprint(**known), label)
+        if existing is not None:
+            end(repeat, existing)
             continue
-        if checkpoint.reused:
-            _log_history(run, repeat, checkpoint)
-        outcomes.append(checkpoint)
-    return outcomes
+        sources: dict[str, Any] = {side: data.segment_source(repeat, side) for side in sides}
+        train = partial(train_repeat, cell=cell, repeat=repeat, folder=folder, leaky=data.leaky, **known, **sources)
+        jobs.append(Job(repeat, label, train))
+    trainers = parse_block(ComputeBlock, compute, key="compute").trainers(model_block.training.device)
+    trainers.train(jobs, on_epoch=partial(_log_epoch, run), on_end=end)
+    return [outcomes[repeat] for repeat in data.repeats]
 
 
 def split_tags(audit: dict[str, Any]) -> dict[str, object]:
@@ -127,14 +140,11 @@ def cell_folder(storage: dict[str, Any], experiment: dict[str, Any], cell: Cell)
     return Path(storage["models"], experiment["name"], cell.dataset, cell.protocol, cell.feature, cell.model)
 
 
-def _epoch_logger(run: CellRun, repeat: int) -> Callable[[EpochRecord], None]:
-    def log(record: EpochRecord) -> None:
-        run.log_epoch(repeat, record.epoch, {key: getattr(record, key) for key in _CURVES})
-
-    return log
+def _log_epoch(run: CellRun, repeat: int, record: EpochRecord) -> None:
+    run.log_epoch(repeat, record.epoch, {key: getattr(record, key) for key in _CURVES})
 
 
 def _log_history(run: CellRun, repeat: int, checkpoint: Checkpoint) -> None:
     """Give a repeat that was trained in an earlier session its curves in this session's run too."""
-    for row in checkpoint.history.to_dict(orient="records"):
-        run.log_epoch(repeat, int(row["epoch"]), {key: row[key] for key in _CURVES})
+    for record in history_records(checkpoint.history):
+        _log_epoch(run, repeat, record)

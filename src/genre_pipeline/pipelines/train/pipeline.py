@@ -24,6 +24,7 @@ def _train(cell: Cell) -> Pipeline:
         "params:training": "params:training",
         "params:experiment": "params:experiment",
         "params:storage": "params:storage",
+        "params:compute": "params:compute",
     }
     node = Node(
         bind(train_cell, f"train_{cell.model}", cell=cell),

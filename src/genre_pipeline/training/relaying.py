@@ -1,0 +1,112 @@
+"""What a training says to the process that asked for it: epochs, log lines, and errors that cross over whole."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import ModuleType
+
+from genre_pipeline.errors import ComputeError
+from genre_pipeline.training.epochs import EpochRecord
+
+_LOGGER = logging.getLogger("genre_pipeline")
+
+
+@dataclass(frozen=True)
+class Line:
+    """Something that was logged.
+
+    Attributes:
+        logger: Name of the logger.
+        level: Its level.
+        text: The message.
+    """
+
+    logger: str
+    level: int
+    text: str
+
+    def log(self) -> None:
+        """Log it here."""
+        logging.getLogger(self.logger).log(self.level, "%s", self.text)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What was raised.
+
+    Attributes:
+        error: The exception.
+        trace: Where it came from, for people.
+    """
+
+    error: Exception
+    trace: str
+
+    @classmethod
+    def of(cls, error: Exception) -> Fault:
+        """Return what can be sent of an exception that is being handled."""
+        trace = traceback.format_exc()
+        try:
+            pickle.loads(pickle.dumps(error))  # noqa: S301 - our own, of a moment ago
+        except Exception:
+            return cls(ComputeError(f"{type(error).__name__}: {error}"), trace)
+        return cls(error, trace)
+
+
+Say = Callable[[EpochRecord | Line], None]
+
+
+class _Overhearing(logging.Handler):
+    """Says elsewhere what this thread logs."""
+
+    def __init__(self, say: Say) -> None:
+        super().__init__()
+        self._say = say
+        self._thread = threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.thread == self._thread:
+            self._say(Line(record.name, record.levelno, record.getMessage()))
+
+
+@contextmanager
+def overheard(say: Say, level: int) -> Iterator[None]:
+    """Have all that the project logs from a level on said elsewhere, and nowhere else.
+
+    Args:
+        say: Says it.
+        level: The level, from :func:`log_level` where it is heard.
+    """
+    handler, level_before, propagate_before = _Overhearing(say), _LOGGER.level, _LOGGER.propagate
+    _LOGGER.addHandler(handler)
+    _LOGGER.setLevel(level)
+    _LOGGER.propagate = False
+    try:
+        yield
+    finally:
+        _LOGGER.removeHandler(handler)
+        _LOGGER.setLevel(level_before)
+        _LOGGER.propagate = propagate_before
+
+
+def log_level() -> int:
+    """Return the level from which on the project logs in this process."""
+    return _LOGGER.getEffectiveLevel()
+
+
+@contextmanager
+def no_main() -> Iterator[None]:
+    """Start processes without the program that runs in this one: Kedro's command line takes a second to import."""
+    program = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = program
