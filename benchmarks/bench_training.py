@@ -123,6 +123,13 @@ def seconds(step: Callable, n_steps: int, device: torch.device) -> float:
     return (time.perf_counter() - started) / n_steps
 
 
+def read_parameters() -> dict[str, Any]:
+    """Return the parameters of ``conf/base``."""
+    files = [path for path in sorted(PARAMETERS.glob("**/*.yml")) if path.stem != "storage"]
+    values: Any = OmegaConf.to_container(OmegaConf.merge(*map(OmegaConf.load, files)), resolve=False)
+    return values
+
+
 def make_task(name: str, parameters: dict[str, Any], device: str, n_batches: int, *, compiled: bool) -> fitting.Task:
     defaults = {**parameters["training"], "device": device, "compile": compiled}
     model: ModelBlock = parse_model(name, parameters["models"][name], defaults)
@@ -187,9 +194,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     # What is short here stands for a long training.
     fitting._WORTH_MEASURING = 0
-    files = [path for path in sorted(PARAMETERS.glob("**/*.yml")) if path.stem != "storage"]
-    parameters = OmegaConf.merge(*map(OmegaConf.load, files))
-    values: Any = OmegaConf.to_container(parameters, resolve=False)
+    values = read_parameters()
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}\n")
     print("| model | input, batch | usual (segments/s) | ours | ratio | target | computed in | data pipeline | state |")
     print("|---|---|--:|--:|--:|--:|---|--:|---|")

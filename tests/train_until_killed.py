@@ -41,8 +41,11 @@ def segments(n_segments: int, seed: int) -> SegmentSet:
     return SegmentSet(features, np.arange(n_segments, dtype=np.int64) % 3)
 
 
-def train(folder: Path, *, on_epoch: Any = None, slot: int = 0, seed: int = 3, **recipe: Any) -> Checkpoint:
-    values = {"family": "duplicated_convolutions", "feature": "log_mel_6", "architecture": ARCHITECTURE}
+def train(
+    folder: Path, *, on_epoch: Any = None, slot: int = 0, seed: int = 3, architecture: Any = None, **recipe: Any
+) -> Checkpoint:
+    architecture = {**ARCHITECTURE, **(architecture or {})}
+    values = {"family": "duplicated_convolutions", "feature": "log_mel_6", "architecture": architecture}
     segment = SegmentBlock(n_frames=8, hop_frames=8)
     return train_repeat(
         cell=Cell("demo", "artist_kfold", "log_mel_6", "net"),

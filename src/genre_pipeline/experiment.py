@@ -20,7 +20,7 @@ from genre_pipeline.features.backends import Backend, Workers, usable_cores
 from genre_pipeline.registry import Registry, suggestion
 from genre_pipeline.splits.base import PROTOCOLS, ProtocolBlock, ProtocolSpec
 from genre_pipeline.training.devices import choose_device, n_devices
-from genre_pipeline.training.recipes import ModelBlock, parse_model
+from genre_pipeline.training.recipes import ModelBlock, TrainingBlock, parse_model
 from genre_pipeline.training.workers import Trainers
 
 SECTIONS = (
@@ -115,16 +115,17 @@ class ComputeBlock(Block):
         """Who extracts features."""
         return Workers(self.backend, self.workers(), self.address, self.device)
 
-    def trainers(self, device: str) -> Trainers:
+    def trainers(self, training: TrainingBlock) -> Trainers:
         """Return who trains repeats.
 
         Args:
-            device: The model's ``training.device``.
+            training: The model's recipe.
 
         Raises:
-            ConfigError: If the device is not there.
+            ConfigError: If its device is not there.
         """
-        n_workers = self.training_workers or n_devices(choose_device(device).type)
+        n_fit = n_devices(choose_device(training.device).type) // training.n_ranks
+        n_workers = self.training_workers or max(1, n_fit)
         return Trainers(self.training_backend, n_workers, self.address)
 
     def workers(self) -> int:

@@ -196,6 +196,7 @@ class TestRuns:
             assert {each.info.status for each in repeats} == {"FINISHED"}
             assert {each.data.tags["model"] for each in repeats} == {cell.model}
             assert all("test_track_accuracy" in each.data.metrics for each in repeats)
+            assert {each.data.tags["compiled"] for each in repeats} == {"False"}
 
     def test_epochs_are_steps(self, finished):
         run = by_cell(finished)[Cell.parse("demo.artist_kfold.log_mel_256.net1")]
@@ -214,6 +215,10 @@ class TestRuns:
         for run in by_cell(finished).values():
             files = {each.path for each in finished.client.list_artifacts(run.info.run_id)}
             assert {"confusion_track.png", "confusion_segment.png", "result.json"} <= files
+            for repeat in children(finished.client, run):
+                assert [each.path for each in finished.client.list_artifacts(repeat.info.run_id)] == [
+                    "confusion_track.png"
+                ]
         models = finished.client.search_logged_models([finished.session.info.experiment_id])
         assert {each.source_run_id for each in models} == {run.info.run_id for run in by_cell(finished).values()}
 

@@ -191,6 +191,7 @@ def test_still_confusion_matrix_holds_labels_and_percentages(make_result, leaky)
     assert [label.get_text() for label in axes.get_yticklabels()] == [r"j\$zz\$", "rock"]
     assert axes.get_xlabel() == "predicted genre"
     assert ("LEAKY" in axes.get_title()) is leaky
+    assert confusion_figure(result, "segment", repeat=3).axes[0].get_title().endswith("of the test split, repeat 3")
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
     assert picture.getvalue().startswith(b"\x89PNG")

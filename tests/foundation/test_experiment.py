@@ -6,6 +6,7 @@ from genre_pipeline.cells import Cell
 from genre_pipeline.errors import ConfigError
 from genre_pipeline.experiment import ComputeBlock, load_experiment
 from genre_pipeline.features.backends import Workers
+from genre_pipeline.training.recipes import TrainingBlock
 from genre_pipeline.training.workers import Trainers
 
 
@@ -138,12 +139,14 @@ def test_who_extracts_features():
 def test_who_trains(monkeypatch):
     address = "tcp://127.0.0.1:8786"
     cluster = ComputeBlock(training_backend="dask", training_workers=3, address=address)
-    assert cluster.trainers("cpu") == Trainers("dask", 3, address)
-    assert ComputeBlock(training_workers=2).trainers("auto") == Trainers("processes", 2)
-    assert ComputeBlock().trainers("cpu") == Trainers("processes", 1)
+    assert cluster.trainers(TrainingBlock(device="cpu")) == Trainers("dask", 3, address)
+    assert ComputeBlock(training_workers=2).trainers(TrainingBlock()) == Trainers("processes", 2)
+    assert ComputeBlock().trainers(TrainingBlock(device="cpu")) == Trainers("processes", 1)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    assert ComputeBlock().trainers("auto") == Trainers("processes", 4)
+    assert ComputeBlock().trainers(TrainingBlock()) == Trainers("processes", 4)
+    assert ComputeBlock().trainers(TrainingBlock(n_ranks=2)) == Trainers("processes", 2)
+    assert ComputeBlock().trainers(TrainingBlock(n_ranks=8)) == Trainers("processes", 1)
 
 
 def test_an_address_that_nobody_would_use_is_refused():

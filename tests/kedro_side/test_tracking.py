@@ -235,14 +235,8 @@ class Watch:
 
 
 def test_the_machine_is_watched_until_the_session_ends(client, parent, monkeypatch):
-    monkeypatch.setattr("genre_pipeline.tracking.system.find_spec", lambda name: name)
     monkeypatch.setattr("mlflow.system_metrics.system_metrics_monitor.SystemMetricsMonitor", Watch)
     monitor = watch_system(parent.info.run_id)
     assert (monitor.run_id, monitor.heard) == (parent.info.run_id, ["start"])
     MlflowTracker(client, parent.info.experiment_id, parent.info.run_id, monitor=monitor).close("FINISHED")
     assert monitor.heard == ["start", "finish"]
-
-
-def test_without_psutil_nothing_is_watched(monkeypatch):
-    monkeypatch.setattr("genre_pipeline.tracking.system.find_spec", lambda _: None)
-    assert watch_system("run") is None

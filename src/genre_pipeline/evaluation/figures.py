@@ -256,12 +256,13 @@ def confusion_matrices(results: Sequence[CellResult], *, unit: str = "track") ->
     )
 
 
-def confusion_figure(result: CellResult, unit: str) -> MatplotlibFigure:
+def confusion_figure(result: CellResult, unit: str, *, repeat: int | None = None) -> MatplotlibFigure:
     """Draw one confusion matrix as a still picture, for MLflow artifacts.
 
     Args:
         result: The cell's result.
         unit: ``segment`` or ``track``.
+        repeat: The repeat that the result's matrix is of; none for all of them.
 
     Returns:
         A Matplotlib figure with percentages of the true genre in its cells, drawn without pyplot: it belongs to no
@@ -289,9 +290,9 @@ def confusion_figure(result: CellResult, unit: str) -> MatplotlibFigure:
     axes.set_xlabel("predicted genre")
     axes.set_ylabel("true genre")
     part = f"\n{dataset_name(result)}" if result["subset"] else ""
-    axes.set_title(
-        f"{cell_of(result).name}{_mark([result])}{part}\n{unit}s of the test split, {statistic(result)}", fontsize=10
-    )
+    of_what = statistic(result) if repeat is None else f"repeat {repeat}"
+    title = f"{cell_of(result).name}{_mark([result])}{part}\n{unit}s of the test split, {of_what}"
+    axes.set_title(title, fontsize=10)
     figure.colorbar(image, ax=axes, label="share of the true genre (%)", shrink=0.8)
     return figure
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from importlib.util import find_spec
 from typing import Protocol
 
 
@@ -17,17 +16,15 @@ class Monitor(Protocol):
         """Stop."""
 
 
-def watch_system(run_id: str) -> Monitor | None:
+def watch_system(run_id: str) -> Monitor:
     """Log the use of processors, memory, disk, network and GPUs every ten seconds, as metrics ``system/...``.
 
     Args:
         run_id: The run to log to.
 
     Returns:
-        What must be finished in the end; none where psutil is not installed, without which nothing can be measured.
+        What must be finished in the end.
     """
-    if find_spec("psutil") is None:
-        return None
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
     # It tells of itself at each start and end, and wherever there is no GPU.

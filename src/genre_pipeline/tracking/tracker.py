@@ -59,6 +59,9 @@ class CellRun:
     def log_figure(self, figure: Figure, name: str) -> None:
         """Log a matplotlib figure as an artifact."""
 
+    def log_repeat_figure(self, repeat: int, figure: Figure, name: str) -> None:
+        """Log a matplotlib figure as an artifact of a repeat whose run is open."""
+
     def log_json(self, content: Any, name: str) -> None:
         """Log plain JSON content as an artifact."""
 
@@ -183,6 +186,10 @@ class MlflowCellRun(CellRun):
     @override
     def log_figure(self, figure: Figure, name: str) -> None:
         self._client.log_figure(self.run_id, figure, name)
+
+    @override
+    def log_repeat_figure(self, repeat: int, figure: Figure, name: str) -> None:
+        self._client.log_figure(self._repeat(repeat), figure, name)
 
     @override
     def log_json(self, content: Any, name: str) -> None:

@@ -74,6 +74,7 @@ class CheckpointCard(Block):
         selected_epoch: Epoch whose weights were kept.
         precision: Number type of the forward pass in training.
         channels_last: Memory layout in training; it can change a number's last digits.
+        compiled: Whether the network was compiled for training, which can do so too.
         measured_rates: Segments per second in each way of computing that was tried before this one was chosen.
         device: Type of the device it was trained on.
         micro_batch_size: Segments whose activations were in memory at once in training; none for estimators.
@@ -101,6 +102,7 @@ class CheckpointCard(Block):
     selected_epoch: int
     precision: str
     channels_last: bool
+    compiled: bool = False
     measured_rates: dict[str, float]
     device: str
     micro_batch_size: int | None
@@ -279,6 +281,7 @@ def write_checkpoint(folder: Path, fitted: Fitted, description: Mapping[str, Any
         "selected_epoch": fitted.selected_epoch,
         "precision": fitted.computation.precision,
         "channels_last": fitted.computation.channels_last,
+        "compiled": fitted.computation.compiled,
         "measured_rates": fitted.computation.measured,
         "device": fitted.device,
         "micro_batch_size": fitted.micro_batch_size,

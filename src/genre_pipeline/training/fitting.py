@@ -6,7 +6,7 @@ import copy
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, cast
@@ -34,7 +34,14 @@ from genre_pipeline.training.divergence import first_not_finite, watched
 from genre_pipeline.training.epochs import EpochCallback, EpochRecord, Selection
 from genre_pipeline.training.optimisers import OPTIMISERS, l2_penalty, parameter_groups
 from genre_pipeline.training.predictors import compute_logits, summarise
-from genre_pipeline.training.probing import Computation, known_computation, measure_computation, remembered
+from genre_pipeline.training.probing import (
+    Computation,
+    known_computation,
+    measure_computation,
+    possible_computations,
+    remembered,
+)
+from genre_pipeline.training.ranks import ALONE, Ranks
 from genre_pipeline.training.recipes import ModelBlock, TrainingBlock
 from genre_pipeline.training.resumption import Resumption, State
 from genre_pipeline.training.routing import count_choices, noted_choices
@@ -122,6 +129,7 @@ def fit(
     computations: Path | None = None,
     *,
     slot: int = 0,
+    ranks: Ranks = ALONE,
 ) -> Fitted:
     """Fit a network or an estimator.
 
@@ -130,7 +138,8 @@ def fit(
         tell: Called after each epoch, also after those of an earlier attempt that was interrupted.
         resumption: Keeps a network's state from epoch to epoch, and gives back that of an earlier attempt.
         computations: File of how networks compute fastest, where it was measured; none to forget it.
-        slot: Number of this training, of those that run side by side: several devices are dealt out in turn.
+        slot: Number of this process, of those that run side by side: several devices are dealt out in turn.
+        ranks: This process, among those that train the network together. What the first returns counts.
 
     Returns:
         The trained model with its history.
@@ -141,7 +150,7 @@ def fit(
     """
     spec = task.model.spec
     if isinstance(spec, NetworkSpec):
-        return _fit_network(task, spec, tell, resumption, computations, slot)
+        return _fit_network(task, spec, tell, resumption, computations, slot, ranks)
     return _fit_estimator(task, spec, tell)
 
 
@@ -152,12 +161,13 @@ def _fit_network(
     resumption: Resumption | None,
     computations: Path | None,
     slot: int,
+    ranks: Ranks,
 ) -> Fitted:
     recipe = task.model.training
     device = choose_device(recipe.device, slot)
     with reproducible(task.seed, device, recipe.n_threads):
         network = spec.build(task.model.architecture, task.train.shape, task.n_classes)
-        loop = _Loop(task, network, device, computations)
+        loop = _Loop(task, network, device, computations, ranks)
         history, selected_epoch = loop.run(tell, resumption)
     return Fitted(
         model=loop.network,
@@ -184,9 +194,15 @@ class _Loop:
     """The loop over epochs. All segments stay in one tensor on the device; batches are gathered by index."""
 
     def __init__(
-        self, task: Task, network: GenreNetwork, device: torch.device, computations: Path | None = None
+        self,
+        task: Task,
+        network: GenreNetwork,
+        device: torch.device,
+        computations: Path | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.task = task
+        self.ranks = ranks
         self.recipe: TrainingBlock = task.model.training
         self.device = device
         self.train = _Data.on(device, task.train)
@@ -195,14 +211,17 @@ class _Loop:
         self.normalisation = Normalisation.fit(task.feature.normalisation, self.train.features)
         self.order = torch.Generator().manual_seed(task.seed)
         self.batch_size = min(self.recipe.batch_size, len(task.train))
-        self.micro_batch_size = min(self.recipe.micro_batch_size or self.batch_size, self.batch_size)
+        # What one process computes of a batch.
+        share = -(-self.batch_size // ranks.n)
+        self.micro_batch_size = min(self.recipe.micro_batch_size or share, share)
         self.n_steps = 0
         self.n_planned_steps = self.recipe.max_epochs * -(-len(task.train) // self.recipe.batch_size)
         self.computation = self.chosen_computation(network, computations)
         self.network = place(network, device, channels_last=self.computation.channels_last)
         self.scores = self.network.training_logits
-        if self.recipe.compile:
+        if self.computation.compiled:
             self.scores = torch.compile(self.scores)
+        self.scores = ranks.distribute(self.network, self.scores, device)
         kind = OPTIMISERS[self.recipe.optimiser]
         self.has_penalty = kind.is_decoupled
         groups = parameter_groups(network, weight_decay=self.recipe.weight_decay, is_decoupled=kind.is_decoupled)
@@ -220,26 +239,40 @@ class _Loop:
     def chosen_computation(self, network: GenreNetwork, computations: Path | None) -> Computation:
         """Return how to compute: as the recipe says, or as is fastest, if the training is long enough to measure it."""
         recipe, device = self.recipe, self.device
-        if recipe.precision != "auto" or self.n_planned_steps < _WORTH_MEASURING:
-            return known_computation(recipe.precision, recipe.channels_last, device)
-        key = fingerprint(
+        ways = possible_computations(recipe.precision, recipe.channels_last, device)
+        is_open = len(ways) > 1 or recipe.compile == "auto"
+        if is_open and self.n_planned_steps >= _WORTH_MEASURING:
+            chosen = remembered(computations, self.computation_key(), lambda: self.measured(network, ways))
+        else:
+            chosen = known_computation(recipe.precision, recipe.channels_last, device)
+        return replace(chosen, compiled=True) if recipe.compile is True else chosen
+
+    def computation_key(self) -> str:
+        """Return the fingerprint of all that decides how it is fastest to compute."""
+        recipe, shape = self.recipe, self.task.train.shape
+        return fingerprint(
             "computation",
-            1,
+            2,
             family=self.task.model.family,
             architecture=self.task.model.architecture.dump(),
-            shape=[self.task.train.shape.n_bins, self.task.train.shape.n_frames, self.task.n_classes],
+            shape=[shape.n_bins, shape.n_frames, self.task.n_classes],
             micro_batch_size=self.micro_batch_size,
+            max_epochs=recipe.max_epochs,
+            precision=recipe.precision,
             channels_last=recipe.channels_last,
-            device=device.type,
+            compile=recipe.compile,
+            device=self.device.type,
             torch=torch.__version__,
         )
+
+    def measured(self, network: GenreNetwork, ways: Sequence[Computation]) -> Computation:
+        """Return which of some ways to compute is the fastest."""
         batch = slice(self.micro_batch_size)
         features, targets = self.normalisation(self.train.features[batch]), self.train.targets[batch]
-        return remembered(
-            computations,
-            key,
-            lambda: measure_computation(network, features, targets, device, recipe.channels_last),
-        )
+        n_segments = None
+        if self.recipe.compile == "auto":
+            n_segments = self.recipe.max_epochs * len(self.task.train) // self.ranks.n
+        return measure_computation(network, features, targets, self.device, ways, n_segments)
 
     def run(self, tell: EpochCallback, resumption: Resumption | None = None) -> tuple[tuple[EpochRecord, ...], int]:
         """Train, leave the selected weights in the network, and return the history and the selected epoch."""
@@ -255,9 +288,10 @@ class _Loop:
             is_best = selection.update(history[-1])
             if is_new and is_best and self.recipe.selection != "last":
                 kept = _copied(self.trained)
-            if is_new and resumption is not None:
+            if is_new and resumption is not None and self.ranks.is_first:
                 resumption.keep(partial(self.unfinished, history, kept))
-            tell(history[-1])
+            if self.ranks.is_first:
+                tell(history[-1])
             self.schedule.after_epoch(history[-1])
             if selection.is_exhausted or (stalled is not None and stalled.after(history[-1])):
                 break
@@ -287,31 +321,36 @@ class _Loop:
         """Train on every segment once, then look at the validation split."""
         started = time.perf_counter()
         before = copy.deepcopy(self.state())
+        self.ranks.reseed(self.task.seed, epoch)
         learned = self.train_epoch(epoch, before)
-        with noted_choices(self.trained) as choices:
-            validation_loss, validation_accuracy = self.score(self.validation)
-        if choices:
-            shape = (self.trained.n_experts, self.task.n_classes)
-            self.routing.append(count_choices(choices, self.validation.targets, shape=shape))
-        test_loss, test_accuracy = (np.nan, np.nan) if self.test is None else self.score(self.test)
-        if not np.isfinite(validation_loss):
-            self.diverged(f"the validation loss after epoch {epoch} is {validation_loss}", epoch, before)
-        seconds = time.perf_counter() - started
+        looked = self.ranks.agree(self.look() if self.ranks.is_first else {})
+        if not np.isfinite(looked["validation_loss"]):
+            self.diverged(f"the validation loss after epoch {epoch} is {looked['validation_loss']}", epoch, before)
+        seconds = self.ranks.agree(time.perf_counter() - started)
         self.spent_s += seconds
         return EpochRecord(
             epoch=epoch,
             n_epochs=self.recipe.max_epochs,
             train_loss=learned.loss,
             train_accuracy=learned.accuracy,
-            validation_loss=validation_loss,
-            validation_accuracy=validation_accuracy,
+            **looked,
             learning_rate=float(self.optimiser.param_groups[0]["lr"]),
             seconds=seconds,
             seconds_left=self.spent_s / epoch * (self.recipe.max_epochs - epoch),
-            test_loss=test_loss,
-            test_accuracy=test_accuracy,
             gradient_norm=learned.gradient_norm,
         )
+
+    def look(self) -> dict[str, float]:
+        """Look at the validation split, and at the test split where that selects; note where segments were sent."""
+        with noted_choices(self.trained) as choices:
+            validation_loss, validation_accuracy = self.score(self.validation)
+        if choices:
+            shape = (self.trained.n_experts, self.task.n_classes)
+            self.routing.append(count_choices(choices, self.validation.targets, shape=shape))
+        looked = {"validation_loss": validation_loss, "validation_accuracy": validation_accuracy}
+        if self.test is not None:
+            looked["test_loss"], looked["test_accuracy"] = self.score(self.test)
+        return looked
 
     def train_epoch(self, epoch: int, before: State) -> _Learned:
         """Train on every segment once; where memory is not enough for that, in smaller pieces of a batch."""
@@ -319,6 +358,9 @@ class _Loop:
             try:
                 return self.one_pass(epoch, before)
             except torch.OutOfMemoryError as error:
+                if self.ranks.n > 1:
+                    # The other processes wait in the midst of a step: they cannot begin again.
+                    raise
                 reason = str(error).splitlines()[0]
             # Only here, when the exception no longer holds on to the failed step's tensors.
             self.shrink(reason)
@@ -330,7 +372,8 @@ class _Loop:
         batches = self.batches()
         steps = [self.step(batch, epoch) for batch in batches]
         # Looking at the numbers once an epoch spares a GPU a halt after each batch.
-        losses, n_right, norms = (torch.stack(values).cpu().double() for values in zip(*steps, strict=True))
+        parts = [torch.stack(values) for values in zip(*steps, strict=True)]
+        losses, n_right, norms = (each.cpu().double() for each in (*map(self.ranks.sum, parts[:2]), parts[2]))
         broken = (~losses.isfinite()).nonzero()
         if len(broken):
             index = int(broken[0])
@@ -350,29 +393,39 @@ class _Loop:
         return torch.split(order, self.recipe.batch_size)
 
     def step(self, batch: Tensor, epoch: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Change the weights once; return the batch's mean loss, how many segments were right, the gradient's norm."""
+        """Change the weights once; return the batch's mean loss, how many segments were right, the gradient's norm.
+
+        Where several processes train together, the first two are this one's part of them.
+        """
         progress = self.n_steps / self.n_planned_steps
         self.network.begin_step(epoch, progress)
         for group in self.optimiser.param_groups:
             group["lr"] = self.schedule.rate_at(progress)
+        whole = self.total_weight(batch)
+        batch, counts = self.ranks.share(batch)
         targets = self.train.targets[batch]
         features = augment(self.normalisation(self.train.features[batch]), self.recipe.augmentation)
-        parts = [(targets, 1.0)]
+        parts = [(targets, counts)]
         if self.recipe.augmentation.mixup:
             features, partners, share = mix(features, self.recipe.augmentation.mixup)
-            parts = [(targets, share), (targets[partners], 1.0 - share)]
+            parts = [(targets, counts * share), (targets[partners], counts * (1.0 - share))]
         self.optimiser.zero_grad(set_to_none=True)
         if self.has_penalty and isinstance(penalty := l2_penalty(self.network), Tensor):
             penalty.backward()  # type: ignore[no-untyped-call]
         is_mixed = self.computation.precision == "bfloat16"
         loss, n_right = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
-        for piece in _pieces(len(batch), self.micro_batch_size):
-            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_mixed):
-                logits = self.scores(features[piece], targets[piece])
-            of_piece = torch.stack([share * self.loss(logits, aims, piece) for aims, share in parts]).sum()
-            of_piece.backward()  # type: ignore[no-untyped-call]
+        pieces = list(_pieces(len(batch), self.micro_batch_size))
+        for piece in pieces:
+            with self.ranks.collecting(self.scores, is_last=piece is pieces[-1]):
+                with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_mixed):
+                    logits = self.scores(features[piece], targets[piece])
+                of_piece = torch.stack(
+                    [share * (self.loss(logits, aims[piece]) / whole) for aims, share in parts]
+                ).sum()
+                # The processes' gradients are averaged, where they are to be summed.
+                (of_piece * self.ranks.n).backward()  # type: ignore[no-untyped-call]
             loss += of_piece.detach()
-            n_right += (logits.argmax(dim=1) == targets[piece]).sum()
+            n_right += counts * (logits.argmax(dim=1) == targets[piece]).sum()
         gradients = [each.grad for each in self.network.parameters() if each.grad is not None]
         norm = nn.utils.get_total_norm(gradients)
         self.optimiser.step()
@@ -381,19 +434,16 @@ class _Loop:
             self.average.update_parameters(self.network)
         return loss, n_right, norm
 
-    def loss(self, logits: Tensor, targets: Tensor, piece: slice) -> Tensor:
-        """Return what a piece of a batch adds to the batch's mean cross-entropy.
-
-        Args:
-            logits: Logits of the piece.
-            targets: Targets of the whole batch.
-            piece: Where the piece is in the batch.
-        """
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return the sum of the segments' cross-entropies, each as much as its genre counts."""
         smoothing = self.recipe.label_smoothing
-        total = functional.cross_entropy(
-            logits.float(), targets[piece], weight=self.weights, label_smoothing=smoothing, reduction="sum"
+        return functional.cross_entropy(
+            logits.float(), targets, weight=self.weights, label_smoothing=smoothing, reduction="sum"
         )
-        return total / (len(targets) if self.weights is None else self.weights[targets].sum())
+
+    def total_weight(self, batch: Tensor) -> Tensor | int:
+        """Return how much the segments of a batch count together."""
+        return len(batch) if self.weights is None else self.weights[self.train.targets[batch]].sum()
 
     @property
     def trained(self) -> GenreNetwork:
@@ -449,6 +499,8 @@ class _Loop:
 
     def diverged(self, what: str, epoch: int, before: State) -> NoReturn:
         """Raise an error that says where the numbers went wrong, which going through the epoch again shows."""
+        if not self.ranks.is_first:
+            raise RepeatFailedError(f"{self.task.label}: {what}.")
         raise RepeatFailedError(
             f"{self.task.label}: {what}. First not finite: {self.first_fault(epoch, before)}. The training has "
             f"diverged; lower models.{self.task.model.name}.training.learning_rate (now "
@@ -459,8 +511,9 @@ class _Loop:
         """Go through an epoch again, looking at every layer, and return what is the first not to be finite."""
         self.restore(before)
         self.network.train()
-        # What is compiled does not call the layers one by one.
+        # What is compiled does not call the layers one by one, and the other processes are gone.
         self.scores = self.network.training_logits
+        self.ranks = ALONE
         batches = self.batches()
         with watched(self.network) as seen:
             for number, batch in enumerate(batches, start=1):

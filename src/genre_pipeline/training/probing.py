@@ -1,14 +1,15 @@
-"""A quick measurement of how a network computes fastest: number type and memory layout."""
+"""A quick measurement of how a network computes fastest: number type, memory layout, compiled or not."""
 
 from __future__ import annotations
 
 import copy
 import json
 import logging
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 _N_STEPS = 3
 # [?] What a way must gain over the first one to be worth other numbers: more than repeated measurements differ.
 _GAIN = 1.15
+# [?] Seconds that a training must take for ``torch.compile`` to be tried, which takes 10 to 40.
+_WORTH_COMPILING_S = 1200.0
 
 
 @dataclass(frozen=True)
@@ -37,17 +40,20 @@ class Computation:
     Attributes:
         precision: Number type of the forward pass: ``float32`` or ``bfloat16``.
         channels_last: Whether images are in memory channel by channel within a pixel, or pixel by pixel in a channel.
+        compiled: Whether ``torch.compile`` translates the network.
         measured: Segments per second in each way that was tried; empty if nothing was measured.
     """
 
     precision: str
     channels_last: bool = True
+    compiled: bool = False
     measured: dict[str, float] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """A short name for people."""
-        return f"{self.precision}, channels {'last' if self.channels_last else 'first'}"
+        layout = f"channels {'last' if self.channels_last else 'first'}"
+        return f"{self.precision}, {layout}" + (", compiled" if self.compiled else "")
 
 
 def known_computation(precision: str, channels_last: bool | None, device: torch.device) -> Computation:
@@ -66,24 +72,43 @@ def known_computation(precision: str, channels_last: bool | None, device: torch.
     return Computation(precision, channels_last is not False)
 
 
+def possible_computations(precision: str, channels_last: bool | None, device: torch.device) -> list[Computation]:
+    """Return the ways to compute that a recipe leaves open, the preferred one first; none is compiled.
+
+    Args:
+        precision: ``float32``, ``bfloat16``, or ``auto`` for both, where the device has the second.
+        channels_last: The memory layout; none for both if the number type is open too, or else channels last.
+        device: Where to compute.
+    """
+    if precision != "auto":
+        return [known_computation(precision, channels_last, device)]
+    precisions = ("float32", "bfloat16") if has_native_bfloat16(device) else ("float32",)
+    layouts = (True, False) if channels_last is None else (channels_last,)
+    return [Computation(*way) for way in product(precisions, layouts)]
+
+
 def measure_computation(
-    network: GenreNetwork, features: Tensor, targets: Tensor, device: torch.device, channels_last: bool | None
+    network: GenreNetwork,
+    features: Tensor,
+    targets: Tensor,
+    device: torch.device,
+    ways: Sequence[Computation],
+    n_segments: int | None = None,
 ) -> Computation:
     """Try a few steps in each way, interleaved, and return the fastest.
 
-    The first way, float32 with channels last, is preferred unless another one is clearly faster. The network, its
-    weights and the random state are left as they are.
+    The first way is preferred unless another one is clearly faster. The network, its weights and the random state are
+    left as they are.
 
     Args:
         network: The network, anywhere.
         features: A batch of normalised segments, shape ``(batch, n_bins, n_frames)``, on the device.
         targets: Their genres, shape ``(batch,)``, on the device.
         device: Where to compute.
-        channels_last: The only memory layout to try; none for both.
+        ways: What to choose from.
+        n_segments: How many segments the training goes through, all epochs together: if that takes long, the chosen way
+            is tried compiled too, and must then gain more time than compiling takes. None not to try it.
     """
-    precisions = ("float32", "bfloat16") if has_native_bfloat16(device) else ("float32",)
-    layouts = (True, False) if channels_last is None else (channels_last,)
-    ways = [Computation(*way) for way in product(precisions, layouts)]
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         steps = [_stepper(network, way, features, targets, device) for way in ways]
         times = [[step() for step in steps] for _ in range(1 + _N_STEPS)][1:]
@@ -91,7 +116,30 @@ def measure_computation(
     measured = {way.name: len(targets) / seconds for way, seconds in zip(ways, fastest, strict=True)}
     best = max(ways, key=lambda way: measured[way.name])
     chosen = best if measured[best.name] > _GAIN * measured[ways[0].name] else ways[0]
-    return Computation(chosen.precision, chosen.channels_last, measured)
+    usual_s = 0.0 if n_segments is None else n_segments / measured[chosen.name]
+    if usual_s > _WORTH_COMPILING_S:
+        compiled = replace(chosen, compiled=True)
+        compiling_s, step_s = _try_compiled(network, compiled, features, targets, device)
+        measured[compiled.name] = len(targets) / step_s
+        if compiling_s + usual_s * step_s * measured[chosen.name] / len(targets) < usual_s:
+            chosen = compiled
+    return replace(chosen, measured=measured)
+
+
+def _try_compiled(
+    network: GenreNetwork, way: Computation, features: Tensor, targets: Tensor, device: torch.device
+) -> tuple[float, float]:
+    """Return how many seconds compiling takes, and then a step, which never ends where it cannot be compiled."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        step = _stepper(network, way, features, targets, device)
+        try:
+            first_s = step()
+        except Exception as error:
+            # What compilers raise has no common class; the usual way is there all the same.
+            logger.warning("torch.compile cannot translate the network, which is trained without: %s", error)
+            return 0.0, math.inf
+        step_s = min(step() for _ in range(_N_STEPS))
+    return first_s - step_s, step_s
 
 
 def remembered(path: Path | None, key: str, measure: Callable[[], Computation]) -> Computation:
@@ -146,11 +194,12 @@ def _stepper(
 ) -> Callable[[], float]:
     """Return a function that does a step, and returns how many seconds it took."""
     copied = place(copy.deepcopy(network), device, channels_last=way.channels_last).train()
+    scores = torch.compile(copied.training_logits) if way.compiled else copied.training_logits
 
     def step() -> float:
         started = _now(device)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=way.precision == "bfloat16"):
-            logits = copied.training_logits(features, targets)
+            logits = scores(features, targets)
         functional.cross_entropy(logits.float(), targets).backward()  # type: ignore[no-untyped-call]
         copied.zero_grad(set_to_none=True)
         return _now(device) - started

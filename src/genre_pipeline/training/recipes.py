@@ -49,10 +49,12 @@ class TrainingBlock(Block):
             short trainings bfloat16 where the processor has it. What was chosen is in the checkpoint's card; name it
             for the same numbers on other machines.
         channels_last: Memory layout of 2-D convolutions; none for what that measurement finds, or else channels last.
-        compile: Whether ``torch.compile`` translates the network first, which takes tens of seconds a repeat and pays
-            in long trainings.
+        compile: Whether ``torch.compile`` translates the network first, which takes tens of seconds a repeat; ``auto``
+            to try it where the training is long, and use it where it gains more than it costs.
         device: ``cpu``, ``cuda``, ``mps``, or ``auto`` for the fastest there is.
         n_threads: Threads on the CPU; none for torch's own choice.
+        n_ranks: Processes that train one network together, each on a device of its own (CUDA), or all on the CPU: each
+            takes its share of every batch, and normalisation's statistics come from the share.
         resume_interval_s: A killed training loses about this many seconds and the epoch it was in, more where writing
             its state takes more than a fiftieth of that; 0 to write it after each epoch.
     """
@@ -74,9 +76,10 @@ class TrainingBlock(Block):
     label_smoothing: float = Field(default=0.0, ge=0.0, lt=1.0)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     channels_last: bool | None = None
-    compile: bool = False
+    compile: bool | Literal["auto"] = "auto"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     n_threads: int | None = Field(default=None, ge=1, le=1024)
+    n_ranks: int = Field(default=1, ge=1, le=64)
     resume_interval_s: float = Field(default=10.0, ge=0.0)
 
     @field_validator("optimiser")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +21,8 @@ from genre_pipeline.training.checkpoints import Checkpoint, write_checkpoint
 from genre_pipeline.training.devices import choose_device
 from genre_pipeline.training.epochs import EpochCallback, narrated
 from genre_pipeline.training.fitting import Task, fit
+from genre_pipeline.training.launching import train_in_ranks
+from genre_pipeline.training.ranks import ALONE, Ranks
 from genre_pipeline.training.recipes import ModelBlock
 from genre_pipeline.training.resumption import Resumption
 from genre_pipeline.training.segments import SegmentSet
@@ -93,39 +97,83 @@ def train_repeat(
     existing = find_checkpoint(folder, mark, label)
     if existing is not None:
         return existing
-    train, validation = _gathered(train), _gathered(validation)
-    test = None if test is None else _gathered(test)
-    _check_splits(label, genres, train, validation=validation, **({} if test is None else {"test": test}))
-    resumption = None if isinstance(model.spec, EstimatorSpec) else _resumption(folder, mark, model)
-    n_epochs = 1 if resumption is None else model.training.max_epochs
-    logger.info("%s: training on %d segments, validating on %d", label, len(train), len(validation))
-    with narrated(label, n_epochs, on_epoch) as tell:
-        fitted = fit(
-            Task(label, model, feature, len(genres), seed, train, validation, test),
-            tell,
-            resumption,
-            folder.parent / _COMPUTATIONS,
-            slot=slot,
+    is_estimator = isinstance(model.spec, EstimatorSpec)
+    n_ranks = 1 if is_estimator else model.training.n_ranks
+    work = _Training(
+        label=label,
+        model=model,
+        feature=feature,
+        genres=genres,
+        seed=seed,
+        sides={"train": train, "validation": validation, **({} if test is None else {"test": test})},
+        folder=folder,
+        description={
+            "cell": cell.name,
+            "repeat": repeat,
+            "seed": seed,
+            "genres": genres,
+            "feature": feature.dump(),
+            "model": model.dump(),
+            "inputs": inputs,
+            "leaky": leaky or model.selects_by_test,
+            "fingerprint": mark,
+        },
+    )
+    with narrated(label, 1 if is_estimator else model.training.max_epochs, on_epoch) as tell:
+        if n_ranks == 1:
+            work(tell=tell, slot=slot, ranks=ALONE)
+        else:
+            train_in_ranks(work, label=label, device=model.training.device, n_ranks=n_ranks, slot=slot, tell=tell)
+    return Checkpoint.open(folder)
+
+
+@dataclass(frozen=True)
+class _Training:
+    """A training from segments to a checkpoint, by one process or by several that do it together."""
+
+    label: str
+    model: ModelBlock
+    feature: FeatureBlock
+    genres: tuple[str, ...]
+    seed: int
+    sides: dict[str, SegmentSet | Callable[[], SegmentSet]]
+    folder: Path
+    description: dict[str, Any]
+
+    def __call__(self, *, tell: EpochCallback, slot: int, ranks: Ranks) -> None:
+        sides = {side: each if isinstance(each, SegmentSet) else each() for side, each in self.sides.items()}
+        _check_splits(self.label, self.genres, **sides)
+        train, validation = sides["train"], sides["validation"]
+        logger.info("%s: training on %d segments, validating on %d", self.label, len(train), len(validation))
+        task = Task(self.label, self.model, self.feature, len(self.genres), self.seed, **sides)
+        resumption = self._resumption()
+        fitted = fit(task, tell, resumption, self.folder.parent / _COMPUTATIONS, slot=slot, ranks=ranks)
+        if not ranks.is_first:
+            return
+        description = {
+            **self.description,
+            "n_bins": train.shape.n_bins,
+            "n_frames": train.shape.n_frames,
+            "n_train_segments": len(train),
+            "n_validation_segments": len(validation),
+        }
+        write_checkpoint(self.folder, fitted, description)
+        if resumption is not None:
+            resumption.discard()
+
+    def _resumption(self) -> Resumption | None:
+        if isinstance(self.model.spec, EstimatorSpec):
+            return None
+        # On another device, or with another torch, the second part would not continue the first.
+        identity = fingerprint(
+            "training_state",
+            _STATE_VERSION,
+            training=self.description["fingerprint"],
+            device=choose_device(self.model.training.device).type,
+            torch=torch.__version__,
         )
-    description = {
-        "cell": cell.name,
-        "repeat": repeat,
-        "seed": seed,
-        "genres": genres,
-        "feature": feature.dump(),
-        "model": model.dump(),
-        "n_bins": train.shape.n_bins,
-        "n_frames": train.shape.n_frames,
-        "n_train_segments": len(train),
-        "n_validation_segments": len(validation),
-        "inputs": inputs,
-        "leaky": leaky or model.selects_by_test,
-        "fingerprint": mark,
-    }
-    checkpoint = write_checkpoint(folder, fitted, description)
-    if resumption is not None:
-        resumption.discard()
-    return checkpoint
+        path = self.folder.with_name(f"{self.folder.name}.state")
+        return Resumption(path, identity, self.model.training.resume_interval_s)
 
 
 def label_of(cell: Cell, repeat: int) -> str:
@@ -184,17 +232,6 @@ def training_fingerprint(
         training={"scikit-learn": version("scikit-learn")} if is_estimator else model.training.recipe(),
         seed=seed,
     )
-
-
-def _resumption(folder: Path, mark: str, model: ModelBlock) -> Resumption:
-    # On another device, or with another torch, the second part would not continue the first.
-    device = choose_device(model.training.device).type
-    identity = fingerprint("training_state", _STATE_VERSION, training=mark, device=device, torch=torch.__version__)
-    return Resumption(folder.with_name(f"{folder.name}.state"), identity, model.training.resume_interval_s)
-
-
-def _gathered(segments: SegmentSet | Callable[[], SegmentSet]) -> SegmentSet:
-    return segments if isinstance(segments, SegmentSet) else segments()
 
 
 def _check_splits(label: str, genres: tuple[str, ...], train: SegmentSet, **others: SegmentSet) -> None:

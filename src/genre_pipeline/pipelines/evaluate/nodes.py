@@ -94,7 +94,7 @@ def score_cell(
         confidence=parse_block(EvaluationBlock, evaluation, key="evaluation").confidence,
         reference=parse_model(cell.model, model, training).spec.reference,
     )
-    log_evaluation(current_tracker().cell_run(cell), result, _trained(checkpoints))
+    log_evaluation(current_tracker().cell_run(cell), result, _trained(checkpoints), predictions)
     return result
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from genre_pipeline.evaluation.cell import metric_values
 from genre_pipeline.evaluation.comparison import CellResult, genre_means
 from genre_pipeline.evaluation.figures import confusion_figure
-from genre_pipeline.evaluation.metrics import UNITS
+from genre_pipeline.evaluation.metrics import UNITS, confusion
 from genre_pipeline.pipelines.evaluate.routing import log_routing
 from genre_pipeline.tracking import CellRun
 from genre_pipeline.training import Checkpoint
@@ -20,7 +20,9 @@ _CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accura
 _STATISTICS = {"mean": "", "sd": "_sd", "ci_low": "_ci_low", "ci_high": "_ci_high"}
 
 
-def log_evaluation(run: CellRun, result: CellResult, checkpoints: Sequence[Checkpoint]) -> None:
+def log_evaluation(
+    run: CellRun, result: CellResult, checkpoints: Sequence[Checkpoint], predictions: pd.DataFrame
+) -> None:
     """Log a cell's numbers, figures and model, and end its run: as failed if no repeat could be trained.
 
     The metric keys are the same for every cell, so that any runs can be compared by ticking them; the mean over
@@ -30,6 +32,7 @@ def log_evaluation(run: CellRun, result: CellResult, checkpoints: Sequence[Check
         run: The cell's run.
         result: The cell's result.
         checkpoints: The trained model of each repeat that did not fail.
+        predictions: Their predictions.
     """
     import matplotlib.pyplot as plt
 
@@ -56,7 +59,12 @@ def log_evaluation(run: CellRun, result: CellResult, checkpoints: Sequence[Check
     for checkpoint in checkpoints:
         repeat = checkpoint.card.repeat
         rows = [row for row in result["repeats"] if row["repeat"] == repeat]
-        run.log_repeat(repeat, metric_values(rows, value="value"), {**of_split, "seed": checkpoint.card.seed})
+        own = confusion(predictions[predictions["repeat"] == repeat], genres=result["genres"], unit="track")
+        one: CellResult = {**result, "confusion": {"track": own.tolist()}}
+        run.log_repeat_figure(repeat, confusion_figure(one, "track", repeat=repeat), "confusion_track.png")
+        card = checkpoint.card
+        computed = {key: getattr(card, key) for key in ("device", "precision", "channels_last", "compiled")}
+        run.log_repeat(repeat, metric_values(rows, value="value"), {**of_split, "seed": card.seed, **computed})
     for statistic, suffix in _STATISTICS.items():
         run.log_metrics(metric_values(result["summary"], value=statistic, suffix=suffix))
     run.log_metrics(_genre_metrics(result))

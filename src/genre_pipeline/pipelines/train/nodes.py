@@ -121,7 +121,7 @@ def train_cell(
         sources: dict[str, Any] = {side: data.segment_source(repeat, side) for side in sides}
         train = partial(train_repeat, cell=cell, repeat=repeat, folder=folder, leaky=data.leaky, **known, **sources)
         jobs.append(Job(repeat, label, train))
-    trainers = parse_block(ComputeBlock, compute, key="compute").trainers(model_block.training.device)
+    trainers = parse_block(ComputeBlock, compute, key="compute").trainers(model_block.training)
     trainers.train(jobs, on_epoch=partial(_log_epoch, run), on_end=end)
     return [outcomes[repeat] for repeat in data.repeats]
 
