@@ -25,7 +25,10 @@ from kedro_sessions import copy_database, forget_sessions, run
 _LOADER = OmegaConfigLoader(conf_source=str(PROJECT_ROOT / "conf"), env="base", **settings.CONFIG_LOADER_ARGS)
 PARAMETERS = _LOADER["parameters"]
 FEATURES = {name: parse_feature(name, values) for name, values in PARAMETERS["features"].items()}
-MODELS = {name: parse_model(name, values, PARAMETERS["training"]) for name, values in PARAMETERS["models"].items()}
+# Sorted: Kedro reads the files of an environment in any order, and all processes must name the same tests.
+MODELS = {
+    name: parse_model(name, values, PARAMETERS["training"]) for name, values in sorted(PARAMETERS["models"].items())
+}
 
 DEMO = {
     "n_genres": 3,
