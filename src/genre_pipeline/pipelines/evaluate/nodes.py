@@ -8,8 +8,11 @@ import pandas as pd
 
 from genre_pipeline.blocks import parse_block
 from genre_pipeline.cells import Cell
+from genre_pipeline.datasets import tracks_fingerprint
 from genre_pipeline.evaluation.cell import evaluate_cell
+from genre_pipeline.evaluation.changes import CellChange, compare_records, regressions
 from genre_pipeline.evaluation.comparison import CellResult
+from genre_pipeline.evaluation.paired import track_outcomes
 from genre_pipeline.evaluation.prediction import predict_cell
 from genre_pipeline.experiment import EvaluationBlock
 from genre_pipeline.features.store import FeatureStore
@@ -83,6 +86,7 @@ def score_cell(
     Returns:
         The cell's result.
     """
+    artists = tracks.set_index("track_id")["artist"]
     result = evaluate_cell(
         cell,
         checkpoints,
@@ -90,12 +94,47 @@ def score_cell(
         predictions,
         inference_s=inference["inference_s"],
         audit=audit,
-        artists=tracks.set_index("track_id")["artist"],
+        artists=artists,
         confidence=parse_block(EvaluationBlock, evaluation, key="evaluation").confidence,
         reference=parse_model(cell.model, model, training).spec.reference,
     )
-    log_evaluation(current_tracker().cell_run(cell), result, _trained(checkpoints))
+    sizes = result["n_tracks" if audit["unit"] == "track" else "n_segments"]
+    trained = _trained(checkpoints)
+    log_evaluation(
+        current_tracker().cell_run(cell),
+        result,
+        trained,
+        dataset_fingerprint=tracks_fingerprint(tracks),
+        test_ratio=sizes["test"] / sizes["train"],
+        outcomes=track_outcomes(predictions, genres=result["genres"], artists=artists) if trained else None,
+    )
     return result
+
+
+def compare_with_previous(result: CellResult, evaluation: dict[str, Any], *, cell: Cell) -> CellChange:
+    """Compare a cell with the last finished session of this experiment that evaluated it, and flag a regression.
+
+    Args:
+        result: The cell's result, which is in MLflow by now.
+        evaluation: How numbers are summarised.
+        cell: The cell.
+
+    Returns:
+        What became of the cell; ``new`` where nothing earlier is known, or runs are not tracked.
+    """
+    del result
+    before, after = current_tracker().history(cell)
+    change = compare_records(
+        cell, before, after, confidence=parse_block(EvaluationBlock, evaluation, key="evaluation").confidence
+    )
+    current_tracker().cell_run(cell).set_tags(
+        {
+            "regression": bool(regressions([change])),
+            "since_previous": change["verdict"],
+            "previous_run_id": change["before"] or "",
+        }
+    )
+    return change
 
 
 def _trained(outcomes: list[Checkpoint | FailedRepeat]) -> list[Checkpoint]:
