@@ -20,7 +20,15 @@ from genre_pipeline.evaluation.bootstrap import N_RESAMPLES, resample
 from genre_pipeline.evaluation.paired import compare, corrected_t_interval, on_common_tracks
 
 Verdict = Literal[
-    "regression", "improvement", "no difference shown", "unchanged", "failed", "new", "gone", "not comparable"
+    "regression",
+    "improvement",
+    "no difference shown",
+    "unchanged",
+    "no interval",
+    "failed",
+    "new",
+    "gone",
+    "not comparable",
 ]
 Kind = Literal["data", "parameter", "code"]
 
@@ -85,6 +93,15 @@ class SessionRecord:
     cells: Mapping[Cell, CellRecord] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class SessionChange:
+    """Two sessions, and what became of each cell of either, in the order of their names."""
+
+    before: SessionRecord
+    after: SessionRecord
+    cells: Sequence[CellChange]
+
+
 class Change(TypedDict):
     """Something that is not what it was; null where one of the two does not have it."""
 
@@ -145,7 +162,7 @@ class CellChange(TypedDict):
 
 def compare_sessions(
     before: SessionRecord, after: SessionRecord, *, confidence: float = 0.95, n_resamples: int = N_RESAMPLES
-) -> list[CellChange]:
+) -> SessionChange:
     """Say of every cell of two sessions what became of it.
 
     Args:
@@ -153,16 +170,14 @@ def compare_sessions(
         after: The later one.
         confidence: Coverage of the intervals.
         n_resamples: Number of resamples.
-
-    Returns:
-        One change a cell, in the order of their names.
     """
-    return [
+    cells = [
         compare_records(
             cell, before.cells.get(cell), after.cells.get(cell), confidence=confidence, n_resamples=n_resamples
         )
         for cell in sorted({*before.cells, *after.cells})
     ]
+    return SessionChange(before, after, cells)
 
 
 def compare_records(
@@ -276,6 +291,8 @@ def compare_outcomes(
     verdict: Verdict = "no difference shown"
     if compared.is_same:
         verdict = "unchanged"
+    elif math.isnan(compared.p):
+        verdict = "no interval"
     elif compared.p <= 1.0 - confidence:
         verdict = "improvement" if compared.difference > 0.0 else "regression"
     return {
@@ -418,6 +435,8 @@ def _metric_change(metric: str, before: CellRecord, after: CellRecord) -> Metric
     verdict: Verdict = "no difference shown"
     if np.array_equal(old, new, equal_nan=True):
         verdict = "unchanged"
+    elif math.isnan(low):
+        verdict = "no interval"
     elif low > 0.0 or high < 0.0:
         grew_is_good = not metric.endswith(_LESS_IS_BETTER)
         verdict = "improvement" if (low > 0.0) == grew_is_good else "regression"

@@ -211,7 +211,7 @@ _REPEAT_WORDS = {
 _TERMINAL_WIDTH = 200
 _MISSING = "-"
 # Digits of a hash that tell the few splits of an experiment apart [?]; the CSV file has all of them.
-_SHORT_HASH = 8
+SHORT_HASH = 8
 FAILED_NOTE = "repeats that could not be trained, and are in no number. The report says why."
 LEAKY_NOTE = "Inflated: tracks, recordings or artists on both sides, or a choice by test score."
 
@@ -479,21 +479,58 @@ def format_leaderboard(frame: pd.DataFrame) -> str:
     Returns:
         Plain text, with a final newline.
     """
+    parts: list[Any] = []
+    for dataset, protocol, rows in blocks(frame):
+        parts += [_heading(dataset, protocol, rows), _terminal_table(rows), ""]
+    parts.append("Test split, in %; accuracy, balanced accuracy and macro-F1 of tracks, then accuracy of segments.")
+    if frame["leaky"].any():
+        parts.append(f"! LEAKY. {LEAKY_NOTE}")
+    if frame["n_failed"].any():
+        parts.append(f"FAILED: {FAILED_NOTE}")
+    return terminal_text(parts)
+
+
+def terminal_text(parts: Iterable[Any], *, is_terminal: bool = False) -> str:
+    """Render texts and tables of rich.
+
+    Args:
+        parts: The texts and tables, each of which begins a line.
+        is_terminal: Whether they are for a terminal: with colours, and no wider than it is.
+
+    Returns:
+        Text with a final newline; plain unless it is for a terminal.
+    """
     from rich.console import Console
 
     text = StringIO()
-    console = Console(file=text, width=_TERMINAL_WIDTH, color_system=None, force_terminal=False, legacy_windows=False)
-    for dataset, protocol, rows in blocks(frame):
-        console.print(_heading(dataset, protocol, rows), markup=False, highlight=False)
-        console.print(_terminal_table(rows), highlight=False)
-        console.print()
-    notes = ["Test split, in %; accuracy, balanced accuracy and macro-F1 of tracks, then accuracy of segments."]
-    if frame["leaky"].any():
-        notes.append(f"! LEAKY. {LEAKY_NOTE}")
-    if frame["n_failed"].any():
-        notes.append(f"FAILED: {FAILED_NOTE}")
-    console.print("\n".join(notes), markup=False, highlight=False)
+    console = Console(
+        file=text,
+        width=None if is_terminal else _TERMINAL_WIDTH,
+        color_system="auto" if is_terminal else None,
+        force_terminal=is_terminal,
+        legacy_windows=False,
+    )
+    for part in parts:
+        console.print(part, markup=False, highlight=False)
     return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
+
+
+def terminal_table(columns: Sequence[tuple[str, bool]], rows: Iterable[Sequence[Any]]) -> Any:
+    """Make a table of rich with a line below the heads.
+
+    Args:
+        columns: Head, and whether the column holds numbers, which stand to the right.
+        rows: Texts, or what else rich can show.
+    """
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), collapse_padding=True)
+    for head, is_numeric in columns:
+        table.add_column(head, justify="right" if is_numeric else "left", no_wrap=is_numeric)
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def blocks(frame: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
@@ -565,7 +602,7 @@ def _scores(result: CellResult) -> dict[str, Any]:
 def _heading(dataset: str, protocol: str, rows: pd.DataFrame) -> str:
     n_genres = common(rows["n_genres"])
     chance = common(rows["chance_largest_class"].dropna().map(percent)) or _MISSING
-    splits = common(rows["split_hash"].str[:_SHORT_HASH])
+    splits = common(rows["split_hash"].str[:SHORT_HASH])
     facts = f"{common(rows['statistic'])}; {n_genres} genres, largest class {chance} %; split {splits}"
     return f"{dataset} · {protocol}: {facts}"
 
@@ -585,18 +622,8 @@ def _marked(row: Mapping[Any, Any]) -> str:
 
 
 def _terminal_table(rows: pd.DataFrame) -> Any:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), collapse_padding=True)
-    for name in ("model", "feature"):
-        table.add_column(name, no_wrap=True)
-    for name in ("accuracy", "interval", "bal.", "F1", "seg.", "params", "training"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in rows.to_dict("records"):
-        table.add_row(
-            _marked(row),
-            row["feature"],
-            *shown_numbers(row),
-        )
-    return table
+    numbers = ("accuracy", "interval", "bal.", "F1", "seg.", "params", "training")
+    return terminal_table(
+        [("model", False), ("feature", False), *((name, True) for name in numbers)],
+        [(_marked(row), row["feature"], *shown_numbers(row)) for row in rows.to_dict("records")],
+    )

@@ -16,6 +16,7 @@ import pandas as pd
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import TrackingError
 from genre_pipeline.evaluation.changes import CellRecord, SessionRecord
+from genre_pipeline.tracking.server import check_server
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -47,6 +48,28 @@ class RunHistory:
     def __init__(self, client: MlflowClient, experiment_ids: Sequence[str]) -> None:
         self._client = client
         self._experiment_ids = list(experiment_ids)
+
+    @classmethod
+    def open(cls, uri: str, experiment: str) -> RunHistory:
+        """Open the runs of an MLflow experiment.
+
+        Args:
+            uri: The tracking URI.
+            experiment: The experiment's name.
+
+        Raises:
+            TrackingError: If the server does not answer, or there is no such experiment.
+        """
+        from mlflow import MlflowClient
+
+        check_server(uri)
+        # A client would make the database that it does not find.
+        if not uri.startswith("sqlite:///") or Path(uri.removeprefix("sqlite:///")).exists():
+            client = MlflowClient(uri)
+            found = client.get_experiment_by_name(experiment)
+            if found is not None:
+                return cls(client, [found.experiment_id])
+        raise TrackingError(f"{uri}: there is no run yet. Make some: kedro run --pipelines train_all")
 
     def find(self, reference: str, environment: str) -> SessionRecord:
         """Find the session that a person means, with its cells.
