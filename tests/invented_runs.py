@@ -63,3 +63,27 @@ def session(*records, run_id="s1", **given):
         **given,
     }
     return SessionRecord(run_id=run_id, cells={each.cell: each for each in records}, **known)
+
+
+def change_of(result, verdict, *, difference=-0.125, reason="", changes=()):
+    """What became of a cell since the run before, as the pipeline hands it to the report."""
+    metric = {
+        "metric": "test_track_accuracy",
+        "before": 0.875,
+        "after": 0.875 + difference,
+        "difference": difference,
+        "ci_low": difference - 0.1,
+        "ci_high": difference + 0.1,
+        "basis": "tracks",
+        "n_tracks": 24,
+        "verdict": verdict,
+    }
+    return {
+        "cell": Cell(**result["cell"]).name,
+        "before": "r1",
+        "after": "r2",
+        "verdict": verdict,
+        "reason": reason,
+        "changes": [dict(zip(("kind", "key", "before", "after"), each, strict=True)) for each in changes],
+        "metrics": [] if reason or verdict == "failed" else [metric],
+    }

@@ -25,9 +25,10 @@ from genre_pipeline.evaluation.views import (
 
 _ALARMS = {"regression": "REGRESSION", "failed": "FAILED"}
 _HASHES = ("split_hash", "dataset_fingerprint", "feature_hash", "git_commit")
-# [?] What is longer is cut in the middle; JSON has all of it.
+# [?] What is longer is cut in the middle, or told by its number; JSON has all of it.
 _VALUE_LENGTH = 36
 _CELLS_NAMED = 3
+_CHANGES_NAMED = 6
 
 
 class Heading(NamedTuple):
@@ -124,7 +125,7 @@ def what_changed(changes: Sequence[Change]) -> str:
     Example:
         >>> what_changed([{"kind": "data", "key": "split_hash", "before": "a", "after": "b"},
         ...               {"kind": "parameter", "key": "seed", "before": "0", "after": "1"}])
-        'split hash, seed 0 to 1'
+        'split hash and seed 0 to 1'
     """
     words = [
         change["key"].replace("_", " ")
@@ -132,7 +133,8 @@ def what_changed(changes: Sequence[Change]) -> str:
         else f"{change['key']} {_value(change, 'before')} to {_value(change, 'after')}"
         for change in changes
     ]
-    return ", ".join(words) or "nothing that is recorded"
+    more = [f"{len(words) - _CHANGES_NAMED} more"] if len(words) > _CHANGES_NAMED else []
+    return enumerated([*words[:_CHANGES_NAMED], *more]) if words else "nothing that is recorded"
 
 
 def verdict_text(change: CellChange) -> str:

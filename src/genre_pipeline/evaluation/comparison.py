@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import StringIO
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import pandas as pd
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import EvaluationError
+
+if TYPE_CHECKING:
+    from genre_pipeline.evaluation.changes import CellChange
 
 
 class CellName(TypedDict):
@@ -170,6 +173,8 @@ class CellResult(TypedDict):
 
 
 # Every column of the leaderboard with its pandas type, in order. Shares are between 0 and 1, times in seconds.
+# ``since_previous`` is the verdict on what changed since the last finished run, empty where nothing was compared, and
+# ``previous_difference`` that of the track accuracy.
 LEADERBOARD_COLUMNS: Mapping[str, str] = {
     "dataset": "string",
     "subset": "string",
@@ -191,6 +196,8 @@ LEADERBOARD_COLUMNS: Mapping[str, str] = {
     "track_log_loss_mean": "float64",
     "track_ece_mean": "float64",
     "segment_accuracy_mean": "float64",
+    "since_previous": "string",
+    "previous_difference": "float64",
     "chance_largest_class": "float64",
     "chance_uniform": "float64",
     "n_genres": "int64",
@@ -213,6 +220,7 @@ _MISSING = "-"
 # Digits of a hash that tell the few splits of an experiment apart [?]; the CSV file has all of them.
 SHORT_HASH = 8
 FAILED_NOTE = "repeats that could not be trained, and are in no number. The report says why."
+REGRESSION_NOTE = "less accurate than in the run before, beyond the interval of the difference; see kedro compare."
 LEAKY_NOTE = "Inflated: tracks, recordings or artists on both sides, or a choice by test score."
 
 
@@ -361,11 +369,12 @@ def chance_levels(result: CellResult) -> tuple[float, float]:
     return float(per_genre.max() / per_genre.sum()), 1.0 / len(per_genre)
 
 
-def leaderboard(results: Sequence[CellResult]) -> pd.DataFrame:
+def leaderboard(results: Sequence[CellResult], changes: Sequence[CellChange] = ()) -> pd.DataFrame:
     """Set cells side by side.
 
     Args:
         results: One result a cell.
+        changes: What became of cells since the last finished run, as far as that is known.
 
     Returns:
         One row a cell with the columns :data:`LEADERBOARD_COLUMNS`, sorted by dataset, protocol, then falling track
@@ -380,7 +389,10 @@ def leaderboard(results: Sequence[CellResult]) -> pd.DataFrame:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise EvaluationError(f"Expected one result a cell, got several of {', '.join(twice)}.")
-    rows = pd.DataFrame([_row(result) for result in results], columns=list(LEADERBOARD_COLUMNS))
+    known = {change["cell"]: change for change in changes}
+    rows = pd.DataFrame(
+        [_row(result, known.get(cell_of(result).name)) for result in results], columns=list(LEADERBOARD_COLUMNS)
+    )
     order = ["dataset", "protocol", "track_accuracy_mean", "model", "feature"]
     rows = rows.sort_values(order, ascending=[True, True, False, True, True], ignore_index=True)
     return rows.astype(dict(LEADERBOARD_COLUMNS))
@@ -487,6 +499,8 @@ def format_leaderboard(frame: pd.DataFrame) -> str:
         parts.append(f"! LEAKY. {LEAKY_NOTE}")
     if frame["n_failed"].any():
         parts.append(f"FAILED: {FAILED_NOTE}")
+    if (frame["since_previous"] == "regression").any():
+        parts.append(f"REGRESSION: {REGRESSION_NOTE}")
     return terminal_text(parts)
 
 
@@ -567,15 +581,18 @@ def shown_numbers(row: Mapping[Any, Any]) -> list[str]:
     ]
 
 
-def _row(result: CellResult) -> dict[str, Any]:
+def _row(result: CellResult, change: CellChange | None) -> dict[str, Any]:
     """Return a row of the leaderboard; columns that are not in it become missing ones."""
     numbers = _scores(result) if result["n_repeats"] else {}
+    if change is not None and change["metrics"]:
+        numbers["previous_difference"] = change["metrics"][0]["difference"]
     return {
         **result["cell"],
         "leaky": result["leaky"],
         "statistic": statistic(result),
         "n_repeats": result["n_repeats"],
         "n_failed": len(result["failures"]),
+        "since_previous": "" if change is None else change["verdict"],
         "chance_uniform": 1.0 / len(result["genres"]),
         "n_genres": len(result["genres"]),
         "n_parameters": result["n_parameters"],
@@ -617,8 +634,18 @@ def failed_mark(row: Mapping[Any, Any]) -> str:
     return f"FAILED {row['n_failed']} of {row['n_repeats'] + row['n_failed']}" if row["n_failed"] else ""
 
 
+def regression_mark(row: Mapping[Any, Any]) -> str:
+    """Say whether a row of the leaderboard became worse since the last finished run.
+
+    Example:
+        >>> regression_mark({"since_previous": "regression"}), regression_mark({"since_previous": "unchanged"})
+        ('REGRESSION', '')
+    """
+    return "REGRESSION" if row["since_previous"] == "regression" else ""
+
+
 def _marked(row: Mapping[Any, Any]) -> str:
-    return " ".join(filter(None, (row["model"], "!" if row["leaky"] else "", failed_mark(row))))
+    return " ".join(filter(None, (row["model"], "!" if row["leaky"] else "", failed_mark(row), regression_mark(row))))
 
 
 def _terminal_table(rows: pd.DataFrame) -> Any:
