@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 import shutil
 
 import pytest
@@ -162,8 +163,16 @@ class TestOutcomes:
         run.log_table(answers([True, False, True]), OUTCOMES)
         return run.run_id
 
-    def test_they_come_back(self, history, logged):
+    @pytest.mark.parametrize("switch", [None, "true"])
+    def test_they_come_back_without_a_word(self, history, logged, monkeypatch, capfd, switch):
+        name = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
+        monkeypatch.delenv(name, raising=False)
+        if switch is not None:
+            monkeypatch.setenv(name, switch)
+        capfd.readouterr()
         assert history.cell(logged).outcomes.equals(answers([True, False, True]))
+        assert os.environ.get(name) == switch
+        assert capfd.readouterr() == ("", "")
 
     def test_what_cannot_be_read_is_told_of(self, history, logged, tmp_path, caplog):
         (path,) = tmp_path.rglob(OUTCOMES)

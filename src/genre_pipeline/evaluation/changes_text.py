@@ -92,7 +92,7 @@ def format_terminal(blocks: Iterable[Block], *, is_terminal: bool) -> str:
             parts.append(Text(block.text, style="bold"))
         else:
             parts += [_rich_table(block) if isinstance(block, Table) else Text(block), ""]
-    return terminal_text(parts, is_terminal=is_terminal)
+    return terminal_text(parts, is_terminal=is_terminal).rstrip("\n")
 
 
 def describe(steps: Sequence[SessionChange], *, confidence: float, all_metrics: bool = False) -> list[Block]:
@@ -255,7 +255,7 @@ def _number_columns(before: str, after: str) -> list[Column]:
 def _reading(confidence: float, bases: Iterable[str]) -> str:
     judged = (
         "Test split. Runs are judged by the accuracy of tracks: in %, differences in points with their "
-        f"{100 * confidence:g} % intervals. REGRESSION: less accurate, beyond the interval. No difference shown: none "
+        f"{100 * confidence:g} % intervals.\nREGRESSION: less accurate, beyond the interval. No difference shown: none "
         "that these tracks can show; there may be one."
     )
     explained = {

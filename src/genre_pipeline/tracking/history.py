@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -193,11 +195,27 @@ class RunHistory:
         try:
             if OUTCOMES not in {each.path for each in self._client.list_artifacts(run_id)}:
                 return None
-            with TemporaryDirectory() as folder:
+            with TemporaryDirectory() as folder, _without_progress_bars():
                 return pd.read_parquet(Path(self._client.download_artifacts(run_id, OUTCOMES, folder)))
         except (MlflowException, OSError, ValueError) as error:
             logger.warning("The answers for the test tracks of run %s cannot be read: %s", run_id, error)
             return None
+
+
+@contextmanager
+def _without_progress_bars() -> Iterator[None]:
+    """Keep MLflow from drawing a bar for every small file."""
+    from mlflow.environment_variables import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR
+
+    name = MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.name
+    before = os.environ.get(name)
+    os.environ[name] = "false"
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
 
 
 def _of(environment: str) -> str:
