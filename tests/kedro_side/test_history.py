@@ -9,7 +9,8 @@ import pytest
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import TrackingError
-from genre_pipeline.tracking import OUTCOMES, RunHistory, Tracker
+from genre_pipeline.pipelines.evaluate.nodes import _compare_with_previous
+from genre_pipeline.tracking import OUTCOMES, RunHistory, Tracker, start_tracking
 from genre_pipeline.tracking import history as history_module
 from genre_pipeline.tracking.tracker import MlflowTracker
 from invented_runs import answers
@@ -35,7 +36,7 @@ def track(client, experiment_id):
     """A function that tracks a session with its cells; each begins a second after the one before."""
     times = iter(range(1_700_000_000_000, 1_800_000_000_000, 1000))
 
-    def track_session(*cells, environment="base", status="FINISHED", cell_status="FINISHED", name="train_all / base"):
+    def track_session(*cells, environment="base", status="FINISHED", metrics=METRICS, name="train_all / base"):
         tags = {"environment": environment, "git_commit": "c0ffee"}
         run = client.create_run(experiment_id, start_time=next(times), run_name=name, tags={"level": "session", **tags})
         tracker = MlflowTracker(client, experiment_id, run.info.run_id, tags)
@@ -43,8 +44,12 @@ def track(client, experiment_id):
             cell_run = tracker.cell_run(cell)
             cell_run.set_tags(TAGS)
             cell_run.log_params({"model": {"c": 1.0}, "seed": 0})
-            cell_run.log_metrics({**METRICS, "data/n_test_tracks": 24.0, "data/test_ratio": 0.25})
-            cell_run.finish(cell_status)
+            if metrics is None:  # trained only
+                cell_run.finish()
+                continue
+            cell_run.set_tags({"statistic": "mean of 2 repeats (kfold)"})
+            cell_run.log_metrics({**metrics, "data/n_test_tracks": 24.0, "data/test_ratio": 0.25})
+            cell_run.finish("FINISHED" if metrics else "FAILED")
         if status is not None:
             client.set_terminated(run.info.run_id, status=status)
         return run.info.run_id
@@ -73,12 +78,18 @@ def test_a_session_is_read_as_it_was_logged(history, track):
     assert cell.outcomes is None
 
 
+def test_a_cell_that_failed_is_there_and_one_that_was_only_trained_is_not(history, track):
+    assert history.find(track(CELL, metrics={}), "base").cells[CELL].metrics == {}
+    assert history.find(track(CELL, metrics=None), "base").cells == {}
+
+
 class TestFinding:
     def test_by_position(self, history, track):
         ids = [track(CELL) for _ in range(3)]
         track(CELL, environment="gtzan6")
         track(CELL, status="FAILED")
         track(CELL, status=None)
+        track(CELL, metrics=None)
         track()
         names = ["latest", "latest~0", "previous", "latest~1", "previous~1", "latest~2"]
         assert [ids.index(history.find(name, "base").run_id) for name in names] == [2, 2, 1, 1, 0, 0]
@@ -123,7 +134,8 @@ class TestPrevious:
         track(CELL, environment="gtzan6")
         track(OTHER)
         track(CELL, status="FAILED")
-        track(CELL, cell_status="FAILED")
+        track(CELL, metrics={})
+        track(CELL, metrics=None)
         track(CELL, status=None)
         assert history.previous(CELL, "base").run_id == history.find(wanted, "base").cells[CELL].run_id
 
@@ -153,6 +165,22 @@ class TestTracker:
 
     def test_outside_a_session_nothing_is_known(self):
         assert Tracker().history(CELL) == (None, None)
+
+    def test_a_regression_is_a_tag_that_can_be_searched_for(self, client, experiment_id, track):
+        before = track(CELL)
+        tracker = MlflowTracker(client, experiment_id, track(status=None), {"environment": "base"})
+        start_tracking(tracker)
+        run = tracker.cell_run(CELL)
+        run.set_tags({**TAGS, "split_hash": "cccc"})
+        run.log_metrics({key: value / 4 for key, value in METRICS.items()})
+        change = _compare_with_previous(CELL, 0.95)
+        assert change["verdict"] == "regression"
+        assert [each["key"] for each in change["changes"]][-1] == "git_commit"
+        (found,) = client.search_runs([experiment_id], "tags.regression = 'True'")
+        earlier = RunHistory(client, [experiment_id]).find(before, "base").cells[CELL]
+        assert found.info.run_id == run.run_id
+        assert found.data.tags["previous_run_id"] == earlier.run_id == change["before"]
+        assert found.data.tags["since_previous"] == "regression"
 
 
 class TestOutcomes:

@@ -17,7 +17,7 @@ import pandas as pd
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import TrackingError
-from genre_pipeline.evaluation.changes import CellRecord, SessionRecord
+from genre_pipeline.evaluation.changes import JUDGED, CellRecord, SessionRecord
 from genre_pipeline.tracking.server import check_server
 
 if TYPE_CHECKING:
@@ -110,10 +110,10 @@ class RunHistory:
     def previous(self, cell: Cell, environment: str) -> CellRecord | None:
         """Return a cell's run in the last finished session of an environment that evaluated it, if there is one."""
         coordinates = " and ".join(f"tags.{name} = '{getattr(cell, name)}'" for name in _COORDINATES)
-        query = f"tags.level = 'cell' and {_of(environment)} and {coordinates} and status = 'FINISHED'"
+        query = f"tags.level = 'cell' and {_of(environment)} and {coordinates} and metrics.{JUDGED} >= 0"
         for run in self._runs(query):
             if self._client.get_run(_parent(run)).info.status == "FINISHED":
-                return self.cell(run.info.run_id)
+                return self._cell(run)
         return None
 
     def cell(self, run_id: str) -> CellRecord:
@@ -153,7 +153,10 @@ class RunHistory:
                 return
 
     def _cells(self, session_id: str) -> Iterator[Run]:
-        return self._runs(f"tags.level = 'cell' and tags.`mlflow.parentRunId` = '{session_id}'")
+        """Yield the runs of a session's cells that were evaluated, with or without success."""
+        for run in self._runs(f"tags.level = 'cell' and tags.`mlflow.parentRunId` = '{session_id}'"):
+            if "statistic" in run.data.tags:
+                yield run
 
     def _session(self, run: Run) -> SessionRecord:
         tags = run.data.tags

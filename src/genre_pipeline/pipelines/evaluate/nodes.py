@@ -66,8 +66,8 @@ def score_cell(
     evaluation: dict[str, Any],
     *,
     cell: Cell,
-) -> CellResult:
-    """Score every repeat of a cell, and log what came out.
+) -> tuple[CellResult, CellChange]:
+    """Score every repeat of a cell, log what came out, and flag a regression against the run before.
 
     Args:
         checkpoints: The trained model of each repeat, or why there is none.
@@ -84,8 +84,10 @@ def score_cell(
         cell: The cell.
 
     Returns:
-        The cell's result.
+        The cell's result, and what became of the cell since the last finished session of this experiment that evaluated
+        it (``new`` where nothing earlier is known, or runs are not tracked).
     """
+    confidence = parse_block(EvaluationBlock, evaluation, key="evaluation").confidence
     artists = tracks.set_index("track_id")["artist"]
     result = evaluate_cell(
         cell,
@@ -95,7 +97,7 @@ def score_cell(
         inference_s=inference["inference_s"],
         audit=audit,
         artists=artists,
-        confidence=parse_block(EvaluationBlock, evaluation, key="evaluation").confidence,
+        confidence=confidence,
         reference=parse_model(cell.model, model, training).spec.reference,
     )
     sizes = result["n_tracks" if audit["unit"] == "track" else "n_segments"]
@@ -108,25 +110,13 @@ def score_cell(
         test_ratio=sizes["test"] / sizes["train"],
         outcomes=track_outcomes(predictions, genres=result["genres"], artists=artists) if trained else None,
     )
-    return result
+    return result, _compare_with_previous(cell, confidence)
 
 
-def compare_with_previous(result: CellResult, evaluation: dict[str, Any], *, cell: Cell) -> CellChange:
-    """Compare a cell with the last finished session of this experiment that evaluated it, and flag a regression.
-
-    Args:
-        result: The cell's result, which is in MLflow by now.
-        evaluation: How numbers are summarised.
-        cell: The cell.
-
-    Returns:
-        What became of the cell; ``new`` where nothing earlier is known, or runs are not tracked.
-    """
-    del result
+def _compare_with_previous(cell: Cell, confidence: float) -> CellChange:
+    """Compare a cell, which is in MLflow by now, with the last finished session that evaluated it."""
     before, after = current_tracker().history(cell)
-    change = compare_records(
-        cell, before, after, confidence=parse_block(EvaluationBlock, evaluation, key="evaluation").confidence
-    )
+    change = compare_records(cell, before, after, confidence=confidence)
     current_tracker().cell_run(cell).set_tags(
         {
             "regression": bool(regressions([change])),

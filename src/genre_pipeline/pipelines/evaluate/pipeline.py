@@ -7,11 +7,11 @@ from kedro.pipeline import Node, Pipeline
 from genre_pipeline.cells import Cell
 from genre_pipeline.experiment import Experiment
 from genre_pipeline.pipelines.binding import bind
-from genre_pipeline.pipelines.evaluate.nodes import compare_with_previous, predict_segments, score_cell
+from genre_pipeline.pipelines.evaluate.nodes import predict_segments, score_cell
 
 
 def create_pipeline(experiment: Experiment) -> Pipeline:
-    """Make one namespace a cell, with the nodes that predict, score, and compare with the run before."""
+    """Make one namespace a cell, with its prediction and its scoring node."""
     return Pipeline([_evaluate(cell) for cell in experiment.cells])
 
 
@@ -41,19 +41,12 @@ def _evaluate(cell: Cell) -> Pipeline:
             "features",
             *scoring,
         ],
-        outputs="results",
+        outputs=["results", "change"],
         name="score",
         tags="evaluate",
     )
-    previous = Node(
-        bind(compare_with_previous, "compare_with_previous", cell=cell),
-        inputs=["results", "params:evaluation"],
-        outputs="change",
-        name="compare_with_previous",
-        tags="evaluate",
-    )
     return Pipeline(
-        [predict, score, previous],
+        [predict, score],
         namespace=cell.name,
         inputs={
             "checkpoints": f"{cell.name}.checkpoints",
