@@ -1,11 +1,15 @@
-"""Commands of the project: ``kedro run`` with messages for people, ``refresh``, ``leaderboard`` and ``stores``."""
+"""Commands of the project: ``run`` with messages for people, ``refresh``, ``leaderboard``, ``compare``, ``stores``."""
 
 from __future__ import annotations
 
 import copy
 import functools
 import os
+import sys
 from collections.abc import Callable
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -158,6 +162,61 @@ def refresh(
                 refresh_once(request, say=click.echo)
 
 
+@cli.command()
+@click.argument("runs", nargs=-1, metavar="[RUN RUN...]")
+@env_option
+@click.option("--cell", "pattern", default="*", metavar="PATTERN", help="Only such cells, like demo.*.*.net1")
+@click.option("--all-metrics", is_flag=True, help="All metrics of the test split, not only the accuracy of tracks.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "markdown", "json"]),
+    default="table",
+    show_default=True,
+    help="JSON has all metrics, and values in full.",
+)
+@_for_people
+def compare(runs: tuple[str, ...], env: str | None, pattern: str, all_metrics: bool, form: str) -> None:
+    """Say what changed from run to run: data, parameters, code, and the numbers with their uncertainty.
+
+    RUN is latest, previous, latest~2 (the second before the latest), the first digits of a run's id in MLflow, or a
+    run's name; by default, previous and latest. The run of a single cell is compared alone.
+    """
+    from genre_pipeline.evaluation.changes import compare_sessions
+    from genre_pipeline.evaluation.changes_text import describe, format_json, format_markdown, format_terminal
+
+    if len(runs) == 1:
+        raise click.UsageError(f"Expected two runs or more, got one: '{runs[0]}'.")
+    confidence = _experiment(env).evaluation.confidence
+    sessions = [_session_of(reference, env, pattern) for reference in runs or ("previous", "latest")]
+    steps = [compare_sessions(before, after, confidence=confidence) for before, after in pairwise(sessions)]
+    if form == "json":
+        click.echo(format_json(steps, confidence=confidence))
+        return
+    blocks = describe(steps, confidence=confidence, all_metrics=all_metrics)
+    click.echo(
+        format_markdown(blocks) if form == "markdown" else format_terminal(blocks, is_terminal=sys.stdout.isatty())
+    )
+
+
+def _session_of(reference: str, env: str | None, pattern: str) -> Any:
+    from genre_pipeline.errors import TrackingError
+
+    session = _history(env).find(reference, env or os.environ.get("KEDRO_ENV") or "base")
+    cells = {cell: record for cell, record in session.cells.items() if fnmatchcase(cell.name, pattern)}
+    if not cells:
+        known = ", ".join(sorted(cell.name for cell in session.cells)) or "none"
+        raise TrackingError(f"The run '{reference}' evaluated no cell like '{pattern}'. It evaluated: {known}.")
+    return replace(session, cells=cells)
+
+
+def _history(env: str | None) -> Any:
+    from genre_pipeline.tracking import RunHistory
+
+    settings = _configuration(env)["mlflow"]
+    return RunHistory.open(settings["server"]["mlflow_tracking_uri"], settings["tracking"]["experiment"]["name"])
+
+
 @cli.group()
 def stores() -> None:
     """List, check and clear away feature stores."""
@@ -215,7 +274,7 @@ def prune_stores(env: str | None, dry_run: bool, yes: bool) -> None:
     click.echo(f"{size} freed.")
 
 
-def _parameters(env: str | None) -> Any:
+def _configuration(env: str | None) -> Any:
     from kedro.framework.project import settings
     from kedro.framework.startup import bootstrap_project
 
@@ -223,13 +282,21 @@ def _parameters(env: str | None) -> Any:
 
     bootstrap_project(PROJECT_ROOT)
     conf = str(PROJECT_ROOT / settings.CONF_SOURCE)
-    return settings.CONFIG_LOADER_CLASS(conf_source=conf, env=env, **settings.CONFIG_LOADER_ARGS)["parameters"]
+    return settings.CONFIG_LOADER_CLASS(conf_source=conf, env=env, **settings.CONFIG_LOADER_ARGS)
+
+
+def _parameters(env: str | None) -> Any:
+    return _configuration(env)["parameters"]
+
+
+def _experiment(env: str | None) -> Any:
+    from genre_pipeline.experiment import load_experiment
+
+    return load_experiment(_parameters(env))
 
 
 def _stores_folder(env: str | None) -> Path:
-    from genre_pipeline.experiment import load_experiment
-
-    return load_experiment(_parameters(env)).storage.features
+    return Path(_experiment(env).storage.features)
 
 
 def _used_stores() -> set[tuple[str, str, str]]:

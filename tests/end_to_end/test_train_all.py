@@ -8,8 +8,10 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
 from genre_pipeline.cells import Cell
+from genre_pipeline.cli import cli
 from genre_pipeline.training import Checkpoint
 from kedro_sessions import children
 
@@ -273,6 +275,40 @@ class TestAgain:
                 for run in (first[cell], second[cell])
             ]
             assert curves[0] == curves[1]
+
+    def test_every_cell_is_compared_with_the_run_before(self, finished, repeated):
+        first, second = by_cell(finished), by_cell(repeated)
+        for cell in CELLS:
+            path = repeated.data / f"07_model_output/{place(cell)}/change.json"
+            old, new = (json.loads(each.read_text()) for each in sorted(path.glob("*/change.json")))
+            assert (old["verdict"], old["before"]) == ("new", None)
+            assert (new["verdict"], new["before"]) == ("unchanged", first[cell].info.run_id)
+            assert (new["metrics"][0]["basis"], new["metrics"][0]["difference"]) == ("tracks", 0.0)
+            assert new["changes"] == []
+            tags = second[cell].data.tags
+            assert (tags["regression"], tags["since_previous"]) == ("False", "unchanged")
+            assert tags["previous_run_id"] == first[cell].info.run_id
+            assert len(tags["dataset_fingerprint"]) == 16
+
+    def test_the_report_and_the_command_say_so(self, finished, repeated, monkeypatch):
+        report = repeated.newest("08_reporting/test/report.md").read_text()
+        assert "7 cells compared with the last finished run that evaluated them: 7 unchanged, 0 worse" in report
+        monkeypatch.setenv("GENRE_PIPELINE_DATA", str(repeated.data))
+        ids = [each.session.info.run_id for each in (finished, repeated)]
+        for runs in ([], [each[:12] for each in ids]):
+            result = CliRunner().invoke(cli, ["compare", *runs, "--env", "test"])
+            assert result.exit_code == 0, result.output
+            assert result.output.count("unchanged\n") == len(CELLS)
+            assert "Nothing that is recorded" in result.output
+        arguments = ["compare", "--env", "test", "--cell", "*.net1"]
+        content = json.loads(CliRunner().invoke(cli, [*arguments, "--format", "json"]).stdout)
+        assert [run["run_id"] for run in content["runs"]] == ids
+        assert {each["cell"] for each in content["comparisons"][0]["cells"]} == {
+            cell.name for cell in CELLS if cell.model == "net1"
+        }
+        assert "| net1 | log_mel_256 |" in CliRunner().invoke(cli, [*arguments, "--format", "markdown"]).output
+        nothing = CliRunner().invoke(cli, ["compare", "--env", "test", "--cell", "*.net9"])
+        assert "evaluated no cell like '*.net9'. It evaluated: demo.artist_kfold" in nothing.output
 
     def test_the_results_are_the_same(self, finished, repeated):
         for cell in CELLS:

@@ -27,6 +27,7 @@ from genre_pipeline.evaluation.figures import (
 )
 from genre_pipeline.evaluation.report import build_markdown, build_report
 from genre_pipeline.evaluation.sections import ReportData
+from invented_runs import change_of
 
 
 def test_leaderboard_has_one_row_a_cell_in_order(results):
@@ -118,6 +119,21 @@ def test_terminal_table_never_folds_a_name(make_result):
     result = make_result()
     result["cell"]["model"] = "a_model_with_quite_a_long_name"
     assert "a_model_with_quite_a_long_name" in format_leaderboard(leaderboard([result]))
+
+
+def test_what_became_worse_is_marked_also_from_the_csv_file(make_result, tmp_path):
+    results = [make_result(model=model) for model in ("net1", "net2", "svm")]
+    changes = [change_of(results[0], "regression"), change_of(results[1], "improvement", difference=0.2)]
+    frame = leaderboard(results, changes).set_index("model")
+    assert frame["since_previous"].to_dict() == {"net1": "regression", "net2": "improvement", "svm": ""}
+    assert frame["previous_difference"]["net1"] == -0.125
+    assert math.isnan(frame["previous_difference"]["svm"])
+    leaderboard(results, changes).to_csv(tmp_path / "leaderboard.csv", index=False)
+    text = format_leaderboard(pd.read_csv(tmp_path / "leaderboard.csv"))
+    assert "net1 REGRESSION" in text
+    assert text.count("REGRESSION") == 2
+    assert text.splitlines()[-1].startswith("REGRESSION: less accurate than in the run before, beyond the interval")
+    assert "REGRESSION" not in format_leaderboard(leaderboard(results, changes[1:]))
 
 
 def test_terminal_table_without_leaks_has_no_leak_note(make_result):

@@ -12,6 +12,7 @@ import pytest
 from genre_pipeline.errors import EvaluationError
 from genre_pipeline.evaluation.report import build_markdown, build_report
 from genre_pipeline.evaluation.sections import ReportData
+from invented_runs import change_of
 
 HOSTILE = "<script>window.broken = true</script>"
 _BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -235,6 +236,56 @@ def test_findings_do_not_read_a_winner_into_noise(make_result):
     assert "No other interval reaches its own." in render(apart)
     assert "It is the only model here." in render(apart[:1])
     assert "There is no interval: the order may be chance." in render([make_result(n_repeats=1)])
+
+
+def test_what_changed_since_the_run_before_is_told(results):
+    worse, failed, same, other, better = (
+        change_of(results[0], "regression", changes=[("data", "split_hash", "a" * 16, "b" * 16)]),
+        change_of(results[1], "failed", changes=[("parameter", "model.c", "1", "2")]),
+        change_of(results[2], "unchanged", difference=0.0),
+        change_of(results[3], "not comparable", reason="other genres: with <pop>"),
+        change_of(results[4], "improvement", difference=0.05),
+    )
+    new = {**change_of(results[5], "new"), "before": None}
+    page = render(results, changes=[worse, failed, same, other, better, new])
+    table = _Page(page).tables["changes-table"]
+    assert table[0][4:8] == ["Before (%)", "Now (%)", "Difference (points)", "95\N{NO-BREAK SPACE}% interval (points)"]
+    minus, none = "\N{MINUS SIGN}", "\N{EN DASH}"
+    assert table[1] == [
+        *("crnn_gru", "demo", "artist_kfold", "log_mel_128", "87.5", "75.0", f"{minus}12.5"),
+        *(f"{minus}22.5 to {minus}2.5", "24 tracks", "REGRESSION", "split hash"),
+    ]
+    assert table[2][4:] == [none, none, none, none, none, "FAILED", "model.c 1 to 2"]
+    assert [row[9] for row in table[3:]] == ["unchanged", "not comparable: other genres: with <pop>", "improvement"]
+    text = html.unescape(page)
+    assert "5 cells compared with the last finished run that evaluated them: 1 unchanged, 2 worse" in text
+    assert "REGRESSION</strong> 2 of 16 cells: less accurate than in the run before" in page
+    assert "demo.artist_kfold.log_mel_128.crnn_gru: REGRESSION; changed: split hash" in text
+    row = next(row for row in _Page(page).tables["leaderboard-table"] if row[0].startswith("crnn_gru"))
+    assert row[0] == "crnn_gruREGRESSION"
+
+
+def test_markdown_tells_what_changed_and_not_what_did_not(results):
+    worse = change_of(results[0], "regression", changes=[("code", "git_commit", "a" * 40, "b" * 40)])
+    same = change_of(results[1], "unchanged", difference=0.0)
+    text = render_markdown(results, changes=[worse, same])
+    assert "**REGRESSION: less accurate" in text
+    assert r"- demo.artist\_kfold" not in text
+    assert "- demo.artist_kfold.log_mel_128.crnn_gru: REGRESSION; changed: git commit" in text
+    section = text[text.index("## Since the run before") :]
+    assert "| crnn_gru | demo | artist_kfold | log_mel_128 | 87.5 | 75.0 |" in section
+    assert "| net1 | demo | artist_kfold | log_mel_128 | 87.5" not in section
+    assert "| **REGRESSION** crnn_gru |" in text
+    quiet = render_markdown(results, changes=[same])
+    assert "1 cell compared with the last finished run that evaluated them: 1 unchanged, 0 worse" in quiet
+    assert "REGRESSION" not in quiet
+
+
+def test_a_first_run_has_nothing_before_it(results):
+    new = {**change_of(results[0], "new"), "before": None}
+    for changes in ([], [new]):
+        assert "changes-table" not in render(results, changes=changes)
+        assert "Since the run before" not in render_markdown(results, changes=changes)
 
 
 def test_every_two_models_are_set_against_each_other(results, make_pairs):

@@ -161,6 +161,24 @@ def test_the_leaderboard_says_how_to_make_one(kedro, empty_data, arguments):
     )
 
 
+def test_comparing_without_runs_says_how_to_make_some(kedro, empty_data):
+    assert_one_message(kedro("compare", "--env", "test"), "there is no run yet", "kedro run --pipelines train_all")
+    (empty_data / "mlflow" / "mlflow.db").unlink()
+    assert_one_message(kedro("compare", "--env", "test"), "there is no run yet")
+    assert not (empty_data / "mlflow" / "mlflow.db").exists()
+
+
+def test_a_run_is_compared_with_another(kedro):
+    result = kedro("compare", "latest")
+    assert result.exit_code == 2
+    assert "Expected two runs or more, got one: 'latest'" in result.output
+
+
+def test_comparing_with_a_dead_server_is_one_message(kedro, dead_server, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", dead_server)
+    assert_one_message(kedro("compare", "--env", "test"), dead_server, "does not answer")
+
+
 def test_the_commands_describe_themselves(kedro):
     assert "Finished work is kept" in kedro("run", "--help").output
     assert "leaderboard" in kedro("--help").output

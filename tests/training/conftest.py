@@ -10,6 +10,7 @@ import torch
 from genre_pipeline.cells import Cell
 from genre_pipeline.features import FeatureBlock, SegmentBlock
 from genre_pipeline.training import ModelBlock, SegmentSet, parse_model
+from genre_pipeline.training.fitting import Task
 
 GENRES = ("blues", "jazz", "rock")
 MODELS: dict[str, dict[str, Any]] = {
@@ -64,6 +65,15 @@ def make_feature() -> Callable[..., FeatureBlock]:
         return FeatureBlock(
             kind="log_mel", sample_rate=8000, hop_length=256, segment=segment, normalisation=normalisation
         )
+
+    return make
+
+
+@pytest.fixture
+def make_task(make_model, make_feature, make_segments) -> Callable[..., Task]:
+    def make(name: str = "net", **training: Any) -> Task:
+        model = make_model(name, **training)
+        return Task("demo", model, make_feature(), len(GENRES), 5, make_segments(), make_segments(9, seed=1))
 
     return make
 

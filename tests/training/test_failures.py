@@ -11,15 +11,6 @@ from genre_pipeline.training.divergence import first_not_finite, watched
 from genre_pipeline.training.fitting import Task, _pieces, fit
 
 
-@pytest.fixture
-def make_task(make_model, make_feature, make_segments):
-    def make(name="net", **training):
-        model = make_model(name, **training)
-        return Task("demo", model, make_feature(), 3, 5, make_segments(), make_segments(9, seed=1))
-
-    return make
-
-
 def run(task):
     return fit(task, lambda record: None)
 

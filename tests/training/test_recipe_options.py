@@ -3,16 +3,7 @@
 import pytest
 import torch
 
-from genre_pipeline.training.fitting import Task, _Loop, fit
-
-
-@pytest.fixture
-def make_task(make_model, make_feature, make_segments):
-    def make(name="net", **training):
-        model = make_model(name, **training)
-        return Task("demo", model, make_feature(), 3, 5, make_segments(), make_segments(9, seed=1))
-
-    return make
+from genre_pipeline.training.fitting import _Loop, fit
 
 
 def trained(task):

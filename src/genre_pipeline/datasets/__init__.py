@@ -9,6 +9,17 @@ from genre_pipeline.datasets.base import (
     ExcerptBlock,
     Listing,
     Source,
+    tracks_fingerprint,
 )
 
-__all__ = ["DATASETS", "TRACK_COLUMNS", "Clip", "DatasetBlock", "DatasetSpec", "ExcerptBlock", "Listing", "Source"]
+__all__ = [
+    "DATASETS",
+    "TRACK_COLUMNS",
+    "Clip",
+    "DatasetBlock",
+    "DatasetSpec",
+    "ExcerptBlock",
+    "Listing",
+    "Source",
+    "tracks_fingerprint",
+]

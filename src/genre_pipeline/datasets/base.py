@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import pandas as pd
 from pydantic import Field
 
 from genre_pipeline.blocks import Block
+from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.registry import Registry
 
 Fault = Literal[
@@ -54,6 +56,24 @@ TRACK_COLUMNS: Mapping[str, str] = {
     "faults": "string",
     "quarantined": "bool",
 }
+
+
+# Raised whenever the same tracks would be said to be others.
+_TRACKS_VERSION = 1
+
+
+def tracks_fingerprint(tracks: pd.DataFrame) -> str:
+    """Hash what a dataset consists of: its usable tracks, their audio, genres and artists.
+
+    Args:
+        tracks: The track table; the order of its rows does not matter.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    usable = tracks.loc[~tracks["quarantined"], ["track_id", "audio_hash", "genre", "artist"]]
+    rows = usable.sort_values("track_id").to_numpy(dtype=object).tolist()
+    return fingerprint("tracks", _TRACKS_VERSION, tracks=rows)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
@@ -11,8 +12,12 @@ from functools import cache
 from importlib import resources
 from pathlib import Path, PurePosixPath
 
-from genre_pipeline.datasets.files import AUDIO_EXTENSIONS, Stamp, list_files
+from genre_pipeline.datasets.archives import prepare_root
+from genre_pipeline.datasets.base import Clip, DatasetBlock, Listing
+from genre_pipeline.datasets.files import AUDIO_EXTENSIONS, Stamp, list_files, no_audio
 from genre_pipeline.errors import DatasetError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,40 @@ def match_files(root: Path, identify: Callable[[PurePosixPath], str | None]) -> 
             paths[track_id] = path
     stamps = {path: files[path] for path in sorted(paths.values())}
     return MatchedFiles(dict(sorted(paths.items())), stamps, tuple(sorted(extra)))
+
+
+def prepare_listed(block: DatasetBlock, match: Callable[[Path], MatchedFiles], *, layout: str) -> MatchedFiles:
+    """Make sure that tracks of a published list are there; unpack what was given as archives.
+
+    Args:
+        block: The dataset's parameters.
+        match: Finds the listed tracks below a folder, see :func:`match_files`.
+        layout: What should be there, for messages.
+
+    Returns:
+        The tracks that are there, one or more.
+
+    Raises:
+        DatasetError: If the folder is missing, or holds none, or an archive cannot be unpacked.
+    """
+    prepare_root(block, layout=layout, is_there=lambda root: bool(match(root).paths))
+    found = match(block.root)
+    if not found.paths:
+        raise no_audio(block.root, layout=layout)
+    return found
+
+
+def list_clips(root: Path, found: MatchedFiles, clip: Callable[[str, str], Clip]) -> Listing:
+    """Lay the songs of a published list beside the files that were found.
+
+    Args:
+        root: The dataset's folder, for the message on files that are not in the list.
+        found: The files of listed tracks.
+        clip: Makes the clip of a track id and its path.
+    """
+    if found.extra:
+        logger.warning("%s: %d files that the list does not name are not used.", root, len(found.extra))
+    return Listing(tuple(clip(*each) for each in found.paths.items()), found.stamps, found.extra)
 
 
 @cache

@@ -6,7 +6,6 @@ fetched the audio from a site about ballroom dancing. The list ships with this p
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -14,13 +13,18 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-from genre_pipeline.datasets.archives import prepare_root
 from genre_pipeline.datasets.base import DATASETS, Clip, DatasetBlock, DatasetSpec, Listing, no_official_facts
-from genre_pipeline.datasets.catalogue import MatchedFiles, lies_in, match_files, one_spelling, plain, shipped_facts
-from genre_pipeline.datasets.files import no_audio
+from genre_pipeline.datasets.catalogue import (
+    MatchedFiles,
+    lies_in,
+    list_clips,
+    match_files,
+    one_spelling,
+    plain,
+    prepare_listed,
+    shipped_facts,
+)
 from genre_pipeline.errors import DatasetError
-
-logger = logging.getLogger(__name__)
 
 GENRES = (
     "Chacha", "Foxtrot", "Jive", "Pasodoble", "Quickstep", "Rumba", "Salsa", "Samba", "Slowwaltz", "Tango",
@@ -77,9 +81,7 @@ def prepare(block: DatasetBlock) -> None:
     Raises:
         DatasetError: If it is missing, or holds none, or an archive cannot be unpacked.
     """
-    prepare_root(block, layout=_LAYOUT, is_there=lambda root: bool(_match(root).paths))
-    if not _match(block.root).paths:
-        raise no_audio(block.root, layout=_LAYOUT)
+    prepare_listed(block, _match, layout=_LAYOUT)
 
 
 def find_clips(block: DatasetBlock) -> Listing:
@@ -89,15 +91,12 @@ def find_clips(block: DatasetBlock) -> Listing:
         DatasetError: If two files are the same clip, or the list in the folder cannot be read.
     """
     known = songs(block.root)
-    found = _match(block.root)
-    if found.extra:
-        logger.warning("%s: %d files that the list does not name are not used.", block.root, len(found.extra))
-    clips = [
-        Clip(track_id, song.genre, path, song.artist, song.title, song.album)
-        for track_id, path in found.paths.items()
-        for song in (known[track_id],)
-    ]
-    return Listing(tuple(clips), found.stamps, found.extra)
+
+    def clip(track_id: str, path: str) -> Clip:
+        song = known[track_id]
+        return Clip(track_id, song.genre, path, song.artist, song.title, song.album)
+
+    return list_clips(block.root, _match(block.root), clip)
 
 
 def _match(root: Path) -> MatchedFiles:

@@ -6,17 +6,21 @@ a letter nor a digit. They ship with this package, as facts with their source na
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path, PurePosixPath
 
-from genre_pipeline.datasets.archives import prepare_root
 from genre_pipeline.datasets.base import DATASETS, Clip, DatasetBlock, DatasetSpec, Listing, no_official_facts
-from genre_pipeline.datasets.catalogue import MatchedFiles, lies_in, match_files, one_spelling, plain, shipped_facts
-from genre_pipeline.datasets.files import no_audio
-
-logger = logging.getLogger(__name__)
+from genre_pipeline.datasets.catalogue import (
+    MatchedFiles,
+    lies_in,
+    list_clips,
+    match_files,
+    one_spelling,
+    plain,
+    prepare_listed,
+    shipped_facts,
+)
 
 GENRES = ("alternative", "blues", "electronic", "folkcountry", "funksoulrnb", "jazz", "pop", "raphiphop", "rock")
 """The nine genres, in the spelling of the dataset's folders."""
@@ -36,9 +40,7 @@ def prepare(block: DatasetBlock) -> None:
     Raises:
         DatasetError: If it is missing, or holds none, or an archive cannot be unpacked.
     """
-    prepare_root(block, layout=_LAYOUT, is_there=lambda root: bool(_match(root).paths))
-    if not _match(block.root).paths:
-        raise no_audio(block.root, layout=_LAYOUT)
+    prepare_listed(block, _match, layout=_LAYOUT)
 
 
 def find_clips(block: DatasetBlock) -> Listing:
@@ -47,11 +49,12 @@ def find_clips(block: DatasetBlock) -> Listing:
     Raises:
         DatasetError: If two files are the same clip.
     """
-    found = _match(block.root)
-    if found.extra:
-        logger.warning("%s: %d files that the list does not name are not used.", block.root, len(found.extra))
-    clips = [Clip(track_id, _genres()[track_id], path, *names()[track_id]) for track_id, path in found.paths.items()]
-    return Listing(tuple(clips), found.stamps, found.extra)
+    genres = _genres()
+    return list_clips(
+        block.root,
+        _match(block.root),
+        lambda track_id, path: Clip(track_id, genres[track_id], path, *names()[track_id]),
+    )
 
 
 def _match(root: Path) -> MatchedFiles:

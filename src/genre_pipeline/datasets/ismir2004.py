@@ -14,10 +14,8 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
-from genre_pipeline.datasets.archives import prepare_root
 from genre_pipeline.datasets.base import DATASETS, Clip, DatasetBlock, DatasetSpec, ExcerptBlock, Listing
-from genre_pipeline.datasets.catalogue import MatchedFiles, match_files, plain, shipped_facts
-from genre_pipeline.datasets.files import no_audio
+from genre_pipeline.datasets.catalogue import MatchedFiles, match_files, plain, prepare_listed, shipped_facts
 from genre_pipeline.errors import DatasetError
 
 logger = logging.getLogger(__name__)
@@ -65,10 +63,8 @@ def prepare(block: Ismir2004Block) -> None:
     Raises:
         DatasetError: If it is missing, holds none, or holds the other test part only, or an archive cannot be unpacked.
     """
-    prepare_root(block, layout=_LAYOUT, is_there=lambda root: bool(_match(root).paths))
-    n_found = Counter(_tracks()[track_id].part for track_id in _match(block.root).paths)
-    if not n_found:
-        raise no_audio(block.root, layout=_LAYOUT)
+    found = prepare_listed(block, _match, layout=_LAYOUT)
+    n_found = Counter(_tracks()[track_id].part for track_id in found.paths)
     (other,) = {"evaluation", "development"} - {block.test_part}
     if other in n_found and block.test_part not in n_found:
         raise DatasetError(

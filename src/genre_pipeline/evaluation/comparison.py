@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import StringIO
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import pandas as pd
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import EvaluationError
+
+if TYPE_CHECKING:
+    from genre_pipeline.evaluation.changes import CellChange
 
 
 class CellName(TypedDict):
@@ -170,6 +173,8 @@ class CellResult(TypedDict):
 
 
 # Every column of the leaderboard with its pandas type, in order. Shares are between 0 and 1, times in seconds.
+# ``since_previous`` is the verdict on what changed since the last finished run, empty where nothing was compared, and
+# ``previous_difference`` that of the track accuracy.
 LEADERBOARD_COLUMNS: Mapping[str, str] = {
     "dataset": "string",
     "subset": "string",
@@ -191,6 +196,8 @@ LEADERBOARD_COLUMNS: Mapping[str, str] = {
     "track_log_loss_mean": "float64",
     "track_ece_mean": "float64",
     "segment_accuracy_mean": "float64",
+    "since_previous": "string",
+    "previous_difference": "float64",
     "chance_largest_class": "float64",
     "chance_uniform": "float64",
     "n_genres": "int64",
@@ -211,8 +218,9 @@ _REPEAT_WORDS = {
 _TERMINAL_WIDTH = 200
 _MISSING = "-"
 # Digits of a hash that tell the few splits of an experiment apart [?]; the CSV file has all of them.
-_SHORT_HASH = 8
+SHORT_HASH = 8
 FAILED_NOTE = "repeats that could not be trained, and are in no number. The report says why."
+REGRESSION_NOTE = "less accurate than in the run before, beyond the interval of the difference; see kedro compare."
 LEAKY_NOTE = "Inflated: tracks, recordings or artists on both sides, or a choice by test score."
 
 
@@ -361,11 +369,12 @@ def chance_levels(result: CellResult) -> tuple[float, float]:
     return float(per_genre.max() / per_genre.sum()), 1.0 / len(per_genre)
 
 
-def leaderboard(results: Sequence[CellResult]) -> pd.DataFrame:
+def leaderboard(results: Sequence[CellResult], changes: Sequence[CellChange] = ()) -> pd.DataFrame:
     """Set cells side by side.
 
     Args:
         results: One result a cell.
+        changes: What became of cells since the last finished run, as far as that is known.
 
     Returns:
         One row a cell with the columns :data:`LEADERBOARD_COLUMNS`, sorted by dataset, protocol, then falling track
@@ -380,7 +389,10 @@ def leaderboard(results: Sequence[CellResult]) -> pd.DataFrame:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise EvaluationError(f"Expected one result a cell, got several of {', '.join(twice)}.")
-    rows = pd.DataFrame([_row(result) for result in results], columns=list(LEADERBOARD_COLUMNS))
+    known = {change["cell"]: change for change in changes}
+    rows = pd.DataFrame(
+        [_row(result, known.get(cell_of(result).name)) for result in results], columns=list(LEADERBOARD_COLUMNS)
+    )
     order = ["dataset", "protocol", "track_accuracy_mean", "model", "feature"]
     rows = rows.sort_values(order, ascending=[True, True, False, True, True], ignore_index=True)
     return rows.astype(dict(LEADERBOARD_COLUMNS))
@@ -479,21 +491,60 @@ def format_leaderboard(frame: pd.DataFrame) -> str:
     Returns:
         Plain text, with a final newline.
     """
+    parts: list[Any] = []
+    for dataset, protocol, rows in blocks(frame):
+        parts += [_heading(dataset, protocol, rows), _terminal_table(rows), ""]
+    parts.append("Test split, in %; accuracy, balanced accuracy and macro-F1 of tracks, then accuracy of segments.")
+    if frame["leaky"].any():
+        parts.append(f"! LEAKY. {LEAKY_NOTE}")
+    if frame["n_failed"].any():
+        parts.append(f"FAILED: {FAILED_NOTE}")
+    if (frame["since_previous"] == "regression").any():
+        parts.append(f"REGRESSION: {REGRESSION_NOTE}")
+    return terminal_text(parts)
+
+
+def terminal_text(parts: Iterable[Any], *, is_terminal: bool = False) -> str:
+    """Render texts and tables of rich.
+
+    Args:
+        parts: The texts and tables, each of which begins a line.
+        is_terminal: Whether they are for a terminal: with colours, and no wider than it is.
+
+    Returns:
+        Text with a final newline; plain unless it is for a terminal.
+    """
     from rich.console import Console
 
     text = StringIO()
-    console = Console(file=text, width=_TERMINAL_WIDTH, color_system=None, force_terminal=False, legacy_windows=False)
-    for dataset, protocol, rows in blocks(frame):
-        console.print(_heading(dataset, protocol, rows), markup=False, highlight=False)
-        console.print(_terminal_table(rows), highlight=False)
-        console.print()
-    notes = ["Test split, in %; accuracy, balanced accuracy and macro-F1 of tracks, then accuracy of segments."]
-    if frame["leaky"].any():
-        notes.append(f"! LEAKY. {LEAKY_NOTE}")
-    if frame["n_failed"].any():
-        notes.append(f"FAILED: {FAILED_NOTE}")
-    console.print("\n".join(notes), markup=False, highlight=False)
+    console = Console(
+        file=text,
+        width=None if is_terminal else _TERMINAL_WIDTH,
+        color_system="auto" if is_terminal else None,
+        force_terminal=is_terminal,
+        legacy_windows=False,
+    )
+    for part in parts:
+        console.print(part, markup=False, highlight=False)
     return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
+
+
+def terminal_table(columns: Sequence[tuple[str, bool]], rows: Iterable[Sequence[Any]]) -> Any:
+    """Make a table of rich with a line below the heads.
+
+    Args:
+        columns: Head, and whether the column holds numbers, which stand to the right.
+        rows: Texts, or what else rich can show.
+    """
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), collapse_padding=True)
+    for head, is_numeric in columns:
+        table.add_column(head, justify="right" if is_numeric else "left", no_wrap=is_numeric)
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def blocks(frame: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
@@ -530,15 +581,18 @@ def shown_numbers(row: Mapping[Any, Any]) -> list[str]:
     ]
 
 
-def _row(result: CellResult) -> dict[str, Any]:
+def _row(result: CellResult, change: CellChange | None) -> dict[str, Any]:
     """Return a row of the leaderboard; columns that are not in it become missing ones."""
     numbers = _scores(result) if result["n_repeats"] else {}
+    if change is not None and change["metrics"]:
+        numbers["previous_difference"] = change["metrics"][0]["difference"]
     return {
         **result["cell"],
         "leaky": result["leaky"],
         "statistic": statistic(result),
         "n_repeats": result["n_repeats"],
         "n_failed": len(result["failures"]),
+        "since_previous": "" if change is None else change["verdict"],
         "chance_uniform": 1.0 / len(result["genres"]),
         "n_genres": len(result["genres"]),
         "n_parameters": result["n_parameters"],
@@ -565,7 +619,7 @@ def _scores(result: CellResult) -> dict[str, Any]:
 def _heading(dataset: str, protocol: str, rows: pd.DataFrame) -> str:
     n_genres = common(rows["n_genres"])
     chance = common(rows["chance_largest_class"].dropna().map(percent)) or _MISSING
-    splits = common(rows["split_hash"].str[:_SHORT_HASH])
+    splits = common(rows["split_hash"].str[:SHORT_HASH])
     facts = f"{common(rows['statistic'])}; {n_genres} genres, largest class {chance} %; split {splits}"
     return f"{dataset} · {protocol}: {facts}"
 
@@ -580,23 +634,23 @@ def failed_mark(row: Mapping[Any, Any]) -> str:
     return f"FAILED {row['n_failed']} of {row['n_repeats'] + row['n_failed']}" if row["n_failed"] else ""
 
 
+def regression_mark(row: Mapping[Any, Any]) -> str:
+    """Say whether a row of the leaderboard became worse since the last finished run.
+
+    Example:
+        >>> regression_mark({"since_previous": "regression"}), regression_mark({"since_previous": "unchanged"})
+        ('REGRESSION', '')
+    """
+    return "REGRESSION" if row["since_previous"] == "regression" else ""
+
+
 def _marked(row: Mapping[Any, Any]) -> str:
-    return " ".join(filter(None, (row["model"], "!" if row["leaky"] else "", failed_mark(row))))
+    return " ".join(filter(None, (row["model"], "!" if row["leaky"] else "", failed_mark(row), regression_mark(row))))
 
 
 def _terminal_table(rows: pd.DataFrame) -> Any:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), collapse_padding=True)
-    for name in ("model", "feature"):
-        table.add_column(name, no_wrap=True)
-    for name in ("accuracy", "interval", "bal.", "F1", "seg.", "params", "training"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in rows.to_dict("records"):
-        table.add_row(
-            _marked(row),
-            row["feature"],
-            *shown_numbers(row),
-        )
-    return table
+    numbers = ("accuracy", "interval", "bal.", "F1", "seg.", "params", "training")
+    return terminal_table(
+        [("model", False), ("feature", False), *((name, True) for name in numbers)],
+        [(_marked(row), row["feature"], *shown_numbers(row)) for row in rows.to_dict("records")],
+    )

@@ -96,18 +96,17 @@ def compare_pairs(
         names = ", ".join(cell_of(result).name for result in results)
         raise EvaluationError(f"Expected cells of one split to compare in pairs, got several splits: {names}.")
     outcomes = [
-        (result, _outcomes(table, result["genres"]))
+        (result, track_outcomes(table, genres=result["genres"], artists=artists))
         for result, table in zip(results, predictions, strict=True)
         if result["n_repeats"]
     ]
     rows = []
     for (a, of_a), (b, of_b) in combinations(outcomes, 2):
-        both = of_a.rename("right_a").to_frame().join(of_b.rename("right_b"), how="inner").reset_index()
+        both = on_common_tracks(of_a, of_b)
         if both.empty:
             raise EvaluationError(
                 f"{cell_of(a).name} and {cell_of(b).name} share no test track, but are of one split. Predict again."
             )
-        both["cluster"] = clusters_of(both["track_id"], artists)
         sizes = [result["n_tracks" if divided == "track" else "n_segments"] for result in (a, b)]
         ratio = max(size["test"] / size["train"] for size in sizes)
         numbers = compare(both, design=a["design"], test_ratio=ratio, confidence=confidence, n_resamples=n_resamples)
@@ -117,6 +116,20 @@ def compare_pairs(
     seen = table["p_holm"].to_numpy() <= 1.0 - confidence
     table["better"] = np.where(seen, np.where(table["difference"] > 0, "a", "b"), "")
     return table.astype(dict(PAIR_COLUMNS))
+
+
+def on_common_tracks(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
+    """Lay the answers of two models beside each other, where both have answered.
+
+    Args:
+        a: The first model's, as :func:`track_outcomes` gives them.
+        b: The second's, on the same split.
+
+    Returns:
+        One row per repeat and test track of both, with ``right_a`` and ``right_b`` in the place of ``right``.
+    """
+    keys = ["repeat", "track_id"]
+    return a.merge(b[[*keys, "right"]], on=keys, suffixes=("_a", "_b"))
 
 
 def compare(
@@ -222,12 +235,45 @@ def corrected_t_test(differences: ArrayLike, *, test_ratio: float) -> float:
     values = np.asarray(differences, dtype=np.float64)
     if len(values) < 2:
         return math.nan
-    mean, sd = float(values.mean()), float(values.std(ddof=1))
-    # Equal differences can miss a deviation of zero by rounding.
-    if sd <= np.finfo(np.float64).eps:
+    mean, error = float(values.mean()), _corrected_error(values, test_ratio)
+    if not error:
         return 1.0 if abs(mean) <= np.finfo(np.float64).eps else math.nan
-    statistic = abs(mean) / (sd * math.sqrt(1.0 / len(values) + test_ratio))
-    return 2.0 * float(stdtr(len(values) - 1, -statistic))
+    return 2.0 * float(stdtr(len(values) - 1, -abs(mean) / error))
+
+
+def corrected_t_interval(differences: ArrayLike, *, test_ratio: float, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the interval that belongs to :func:`corrected_t_test`.
+
+    Args:
+        differences: The difference of each repeat.
+        test_ratio: n_test / n_train.
+        confidence: Coverage.
+
+    Returns:
+        Lower and upper end; NaN where the test has no p-value.
+
+    Example:
+        >>> low, high = corrected_t_interval([0.02, 0.04, 0.03, 0.05, 0.01], test_ratio=0.25)
+        >>> round(low, 4), round(high, 4)
+        (0.0006, 0.0594)
+    """
+    from scipy.special import stdtrit
+
+    values = np.asarray(differences, dtype=np.float64)
+    if len(values) < 2:
+        return math.nan, math.nan
+    mean, error = float(values.mean()), _corrected_error(values, test_ratio)
+    if not error and abs(mean) > np.finfo(np.float64).eps:
+        return math.nan, math.nan
+    half_width = float(stdtrit(len(values) - 1, 0.5 + confidence / 2.0)) * error
+    return mean - half_width, mean + half_width
+
+
+def _corrected_error(values: NDArray[np.float64], test_ratio: float) -> float:
+    """Return the standard error of the mean of two or more repeats; 0 for equal values."""
+    sd = float(values.std(ddof=1))
+    # Equal differences can miss a deviation of zero by rounding.
+    return sd * math.sqrt(1.0 / len(values) + test_ratio) if sd > np.finfo(np.float64).eps else 0.0
 
 
 def mcnemar_test(only_a: int, only_b: int) -> float:
@@ -278,11 +324,31 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     return corrected
 
 
-def _outcomes(predictions: pd.DataFrame, genres: Sequence[str]) -> pd.Series[bool]:
-    """Return whether each test track is right, by repeat and track."""
+def track_outcomes(predictions: pd.DataFrame, *, genres: Sequence[str], artists: pd.Series[str]) -> pd.DataFrame:
+    """Say which test tracks a model told right: what paired comparisons are made of.
+
+    Args:
+        predictions: The predictions of all repeats of a cell, see
+            :func:`~genre_pipeline.evaluation.metrics.aggregate_to_tracks`.
+        genres: The genres that the model tells apart.
+        artists: Artist by track id, empty where unknown.
+
+    Returns:
+        One row per repeat and test track: ``repeat``, ``track_id``, ``genre``, ``cluster`` (its artist, or itself) and
+        ``right``.
+    """
     rows = told_right(predictions, genres=genres)
-    tracks = rows[(rows["split"] == "test") & (rows["unit"] == "track")]
-    return tracks.set_index(["repeat", "track_id"])["value"] > 0.0
+    tracks = rows[(rows["split"] == "test") & (rows["unit"] == "track")].reset_index(drop=True)
+    genre_of = predictions.drop_duplicates("track_id").set_index("track_id")["genre"]
+    return pd.DataFrame(
+        {
+            "repeat": tracks["repeat"],
+            "track_id": tracks["track_id"],
+            "genre": tracks["track_id"].map(genre_of),
+            "cluster": clusters_of(tracks["track_id"], artists),
+            "right": tracks["value"] > 0.0,
+        }
+    )
 
 
 def _names(a: CellResult, b: CellResult) -> dict[str, Any]:

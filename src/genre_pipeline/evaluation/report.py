@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from genre_pipeline.evaluation.comparison import FAILED_NOTE, LEAKY_NOTE
+from genre_pipeline.evaluation.changes import regressions
+from genre_pipeline.evaluation.changes_text import verdict_text, what_changed
+from genre_pipeline.evaluation.comparison import FAILED_NOTE, LEAKY_NOTE, REGRESSION_NOTE
 from genre_pipeline.evaluation.sections import SECTIONS, ReportData
 from genre_pipeline.evaluation.sections.base import full_name
 from genre_pipeline.evaluation.views import enumerated, escape_markdown, plural
@@ -45,6 +47,8 @@ def build_report(data: ReportData) -> str:
         leaky=[full_name(result) for result in data.results if result["leaky"]],
         leaky_note=LEAKY_NOTE,
         failures=data.failures,
+        regressions=_regressions(data),
+        regression_note=REGRESSION_NOTE,
         sections=[(section, view) for section, view in views if view is not None],
         plotly_js=get_plotlyjs(),
     )
@@ -71,10 +75,20 @@ def build_markdown(data: ReportData) -> str:
         lines += ["", f"**LEAKY. {LEAKY_NOTE}**"]
     if data.failures:
         lines += ["", f"**FAILED: {FAILED_NOTE}**", "", *(f"- {escape_markdown(each)}" for each in data.failures)]
+    if worse := _regressions(data):
+        lines += ["", f"**REGRESSION: {REGRESSION_NOTE}**", "", *(f"- {escape_markdown(each)}" for each in worse)]
     for section in SECTIONS:
         if section.write_markdown is not None:
             lines += section.write_markdown(data)
     return "\n".join([*lines, ""])
+
+
+def _regressions(data: ReportData) -> list[str]:
+    """Name the cells that became worse, and what changed."""
+    return [
+        f"{change['cell']}: {verdict_text(change)}; changed: {what_changed(change['changes'])}"
+        for change in regressions(data.changes)
+    ]
 
 
 def _scope(frame: pd.DataFrame) -> str:

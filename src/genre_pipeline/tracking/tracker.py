@@ -9,14 +9,18 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
 from genre_pipeline.cells import Cell
+from genre_pipeline.evaluation.changes import CellRecord
+from genre_pipeline.tracking.history import RunHistory
 from genre_pipeline.tracking.system import Monitor
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
     from mlflow import MlflowClient
     from mlflow.entities import Metric, RunTag
@@ -65,6 +69,9 @@ class CellRun:
     def log_json(self, content: Any, name: str) -> None:
         """Log plain JSON content as an artifact."""
 
+    def log_table(self, table: pd.DataFrame, name: str) -> None:
+        """Log a table as an artifact, in Parquet."""
+
     def log_model(self, checkpoint: Path, genres: Sequence[str], *, fingerprint: str) -> None:
         """Log a trained model as a pyfunc that takes audio paths and answers genre probabilities.
 
@@ -85,6 +92,11 @@ class Tracker:
 
     def log_artifacts(self, contents: Mapping[str, str]) -> None:
         """Log texts as artifacts of the parent run, by file name."""
+
+    def history(self, cell: Cell) -> tuple[CellRecord | None, CellRecord | None]:
+        """Return the cell in the last finished session of this experiment, and in this session, as far as tracked."""
+        del cell
+        return None, None
 
     def close(self, status: str) -> None:
         """End every run that is still open."""
@@ -196,6 +208,12 @@ class MlflowCellRun(CellRun):
         self._client.log_dict(self.run_id, content, name)
 
     @override
+    def log_table(self, table: pd.DataFrame, name: str) -> None:
+        with TemporaryDirectory() as folder:
+            table.to_parquet(Path(folder, name), index=False)
+            self._client.log_artifact(self.run_id, str(Path(folder, name)))
+
+    @override
     def log_model(self, checkpoint: Path, genres: Sequence[str], *, fingerprint: str) -> None:
         from genre_pipeline.tracking.model import log_genre_model
 
@@ -254,6 +272,11 @@ class MlflowTracker(Tracker):
     def log_artifacts(self, contents: Mapping[str, str]) -> None:
         for name, text in contents.items():
             self._client.log_text(self._parent_run_id, text, name)
+
+    @override
+    def history(self, cell: Cell) -> tuple[CellRecord | None, CellRecord | None]:
+        known = RunHistory(self._client, [self._experiment_id])
+        return known.previous(cell, self._tags.get("environment", "")), known.cell(self.cell_run(cell).run_id)
 
     @override
     def close(self, status: str) -> None:

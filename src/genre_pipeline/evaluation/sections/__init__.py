@@ -12,6 +12,7 @@ from genre_pipeline.evaluation.sections import (
     accuracy,
     calibration,
     cells,
+    changes,
     confusion,
     curves,
     datasets,
@@ -29,6 +30,7 @@ __all__ = ["SECTIONS", "ReportData", "Section"]
 SECTIONS: tuple[Section, ...] = (
     summary.SECTION,
     leaderboard.SECTION,
+    changes.SECTION,
     pairs.SECTION,
     accuracy.SECTION,
     curves.SECTION,

@@ -11,6 +11,7 @@ import pandas as pd
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.evaluation import figures
+from genre_pipeline.evaluation.changes import CellChange
 from genre_pipeline.evaluation.comparison import (
     CellResult,
     by_setting,
@@ -21,6 +22,7 @@ from genre_pipeline.evaluation.comparison import (
     leaderboard,
     number,
     percent,
+    regression_mark,
     summary_row,
 )
 from genre_pipeline.evaluation.paired import PAIR_COLUMNS, Verdict, verdicts
@@ -44,6 +46,7 @@ class ReportData:
             lacks are shown as unknown.
         pairs: What :func:`~genre_pipeline.evaluation.paired.compare_pairs` found, of all datasets and protocols; none
             where nothing was compared.
+        changes: What became of cells since the last finished run, see :mod:`genre_pipeline.evaluation.changes`.
         confidence: Coverage of the results' intervals.
         title: The report's title.
         command: What to type to get the same numbers.
@@ -55,6 +58,7 @@ class ReportData:
     datasets: Sequence[Mapping[str, Any]] = ()
     splits: Sequence[Mapping[str, Any]] = ()
     pairs: pd.DataFrame | None = None
+    changes: Sequence[CellChange] = ()
     confidence: float = 0.95
     title: str = "Genre classifiers compared"
     command: str = ""
@@ -64,7 +68,7 @@ class ReportData:
     @cached_property
     def frame(self) -> pd.DataFrame:
         """The leaderboard."""
-        return leaderboard(self.results)
+        return leaderboard(self.results, self.changes)
 
     @cached_property
     def groups(self) -> Groups:
@@ -146,4 +150,4 @@ def setting_name(group: Sequence[CellResult]) -> str:
 
 def marks(row: Mapping[Any, Any]) -> list[str]:
     """Return the warnings that a row of the leaderboard must carry."""
-    return [mark for mark in ("LEAKY" if row["leaky"] else "", failed_mark(row)) if mark]
+    return [mark for mark in ("LEAKY" if row["leaky"] else "", failed_mark(row), regression_mark(row)) if mark]

@@ -14,6 +14,7 @@ import pandas as pd
 from plotly.graph_objects import Figure
 
 from genre_pipeline.blocks import parse_block
+from genre_pipeline.evaluation.changes import CellChange
 from genre_pipeline.evaluation.comparison import CellResult, leaderboard
 from genre_pipeline.evaluation.figures import (
     accuracy_comparison,
@@ -69,17 +70,22 @@ def join_pairs(*tables: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def collect_protocol(audit: dict[str, Any], *results: CellResult) -> dict[str, Any]:
+def collect_protocol(audit: dict[str, Any], *results_and_changes: CellResult | CellChange) -> dict[str, Any]:
     """Gather what was found under one protocol of a dataset.
 
     Args:
         audit: The split's report.
-        *results: The result of each cell under the protocol.
+        *results_and_changes: The result of each cell under the protocol, then what became of each since the run before.
 
     Returns:
-        ``audit`` and ``results``.
+        ``audit``, ``results`` and ``changes``.
     """
-    return {"audit": audit, "results": list(results)}
+    n_cells = len(results_and_changes) // 2
+    return {
+        "audit": audit,
+        "results": list(results_and_changes[:n_cells]),
+        "changes": list(results_and_changes[n_cells:]),
+    }
 
 
 def collect_dataset(quality: dict[str, Any], *reports: dict[str, Any]) -> dict[str, Any]:
@@ -108,7 +114,7 @@ def rank_cells(*summaries: dict[str, Any]) -> pd.DataFrame:
     Returns:
         The leaderboard.
     """
-    return leaderboard(_results(summaries))
+    return leaderboard(_results(summaries), _changes(summaries))
 
 
 def draw_comparison(*summaries: dict[str, Any]) -> tuple[Figure, Figure, Figure, Figure]:
@@ -148,6 +154,7 @@ def write_report(
         datasets=[each["quality"] for each in summaries],
         splits=[protocol["audit"] for each in summaries for protocol in each["protocols"]],
         pairs=pairs,
+        changes=_changes(summaries),
         title=str(experiment["title"]),
         command=_command(),
         created=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
@@ -164,6 +171,10 @@ def write_report(
 
 def _results(summaries: tuple[dict[str, Any], ...]) -> list[CellResult]:
     return [result for each in summaries for protocol in each["protocols"] for result in protocol["results"]]
+
+
+def _changes(summaries: tuple[dict[str, Any], ...]) -> list[CellChange]:
+    return [change for each in summaries for protocol in each["protocols"] for change in protocol["changes"]]
 
 
 def _command() -> str:

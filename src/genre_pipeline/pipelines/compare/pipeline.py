@@ -59,7 +59,10 @@ def _collect_protocols(experiment: Experiment) -> list[Pipeline]:
         _collect(
             collect_protocol,
             f"{dataset}.{protocol}",
-            [f"{dataset}.{protocol}.audit", *(f"{cell.name}.results" for cell in cells)],
+            [
+                f"{dataset}.{protocol}.audit",
+                *(f"{cell.name}.{entry}" for entry in ("results", "change") for cell in cells),
+            ],
         )
         for (dataset, protocol), cells in _settings(experiment).items()
     ]

@@ -8,8 +8,11 @@ import pandas as pd
 
 from genre_pipeline.blocks import parse_block
 from genre_pipeline.cells import Cell
+from genre_pipeline.datasets import tracks_fingerprint
 from genre_pipeline.evaluation.cell import evaluate_cell
+from genre_pipeline.evaluation.changes import CellChange, compare_records, regressions
 from genre_pipeline.evaluation.comparison import CellResult
+from genre_pipeline.evaluation.paired import track_outcomes
 from genre_pipeline.evaluation.prediction import predict_cell
 from genre_pipeline.experiment import EvaluationBlock
 from genre_pipeline.features.store import FeatureStore
@@ -63,8 +66,8 @@ def score_cell(
     evaluation: dict[str, Any],
     *,
     cell: Cell,
-) -> CellResult:
-    """Score every repeat of a cell, and log what came out.
+) -> tuple[CellResult, CellChange]:
+    """Score every repeat of a cell, log what came out, and flag a regression against the run before.
 
     Args:
         checkpoints: The trained model of each repeat, or why there is none.
@@ -81,8 +84,11 @@ def score_cell(
         cell: The cell.
 
     Returns:
-        The cell's result.
+        The cell's result, and what became of the cell since the last finished session of this experiment that evaluated
+        it (``new`` where nothing earlier is known, or runs are not tracked).
     """
+    confidence = parse_block(EvaluationBlock, evaluation, key="evaluation").confidence
+    artists = tracks.set_index("track_id")["artist"]
     result = evaluate_cell(
         cell,
         checkpoints,
@@ -90,12 +96,36 @@ def score_cell(
         predictions,
         inference_s=inference["inference_s"],
         audit=audit,
-        artists=tracks.set_index("track_id")["artist"],
-        confidence=parse_block(EvaluationBlock, evaluation, key="evaluation").confidence,
+        artists=artists,
+        confidence=confidence,
         reference=parse_model(cell.model, model, training).spec.reference,
     )
-    log_evaluation(current_tracker().cell_run(cell), result, _trained(checkpoints), predictions)
-    return result
+    sizes = result["n_tracks" if audit["unit"] == "track" else "n_segments"]
+    trained = _trained(checkpoints)
+    log_evaluation(
+        current_tracker().cell_run(cell),
+        result,
+        trained,
+        predictions,
+        dataset_fingerprint=tracks_fingerprint(tracks),
+        test_ratio=sizes["test"] / sizes["train"],
+        outcomes=track_outcomes(predictions, genres=result["genres"], artists=artists) if trained else None,
+    )
+    return result, _compare_with_previous(cell, confidence)
+
+
+def _compare_with_previous(cell: Cell, confidence: float) -> CellChange:
+    """Compare a cell, which is in MLflow by now, with the last finished session that evaluated it."""
+    before, after = current_tracker().history(cell)
+    change = compare_records(cell, before, after, confidence=confidence)
+    current_tracker().cell_run(cell).set_tags(
+        {
+            "regression": bool(regressions([change])),
+            "since_previous": change["verdict"],
+            "previous_run_id": change["before"] or "",
+        }
+    )
+    return change
 
 
 def _trained(outcomes: list[Checkpoint | FailedRepeat]) -> list[Checkpoint]:

@@ -41,7 +41,7 @@ def _evaluate(cell: Cell) -> Pipeline:
             "features",
             *scoring,
         ],
-        outputs="results",
+        outputs=["results", "change"],
         name="score",
         tags="evaluate",
     )

@@ -13,7 +13,7 @@ from genre_pipeline.evaluation.comparison import CellResult, genre_means
 from genre_pipeline.evaluation.figures import confusion_figure
 from genre_pipeline.evaluation.metrics import UNITS, confusion
 from genre_pipeline.pipelines.evaluate.routing import log_routing
-from genre_pipeline.tracking import CellRun
+from genre_pipeline.tracking import OUTCOMES, CellRun
 from genre_pipeline.training import Checkpoint
 
 _CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
@@ -21,7 +21,14 @@ _STATISTICS = {"mean": "", "sd": "_sd", "ci_low": "_ci_low", "ci_high": "_ci_hig
 
 
 def log_evaluation(
-    run: CellRun, result: CellResult, checkpoints: Sequence[Checkpoint], predictions: pd.DataFrame
+    run: CellRun,
+    result: CellResult,
+    checkpoints: Sequence[Checkpoint],
+    predictions: pd.DataFrame,
+    *,
+    dataset_fingerprint: str,
+    test_ratio: float,
+    outcomes: pd.DataFrame | None,
 ) -> None:
     """Log a cell's numbers, figures and model, and end its run: as failed if no repeat could be trained.
 
@@ -33,6 +40,9 @@ def log_evaluation(
         result: The cell's result.
         checkpoints: The trained model of each repeat that did not fail.
         predictions: Their predictions.
+        dataset_fingerprint: Fingerprint of the dataset's tracks.
+        test_ratio: Test over training tracks, or pieces where the split divides tracks.
+        outcomes: The answers for the test tracks, which later runs are compared with; none without a trained model.
     """
     import matplotlib.pyplot as plt
 
@@ -45,6 +55,8 @@ def log_evaluation(
             "statistic": f"mean of {result['n_repeats']} repeats ({result['design']})",
             "failed_repeats": len(result["failures"]),
             "feature_hash": result["feature_hash"],
+            "dataset_fingerprint": dataset_fingerprint,
+            "design": result["design"],
             "selection": result["selection"],
             "precision": result["precision"],
             "reference": result["reference"],
@@ -52,9 +64,10 @@ def log_evaluation(
         }
     )
     run.log_json(result, "result.json")
-    if not checkpoints:
+    if outcomes is None:
         run.finish("FAILED")
         return
+    run.log_table(outcomes, OUTCOMES)
     log_routing(run, checkpoints, genres=result["genres"])
     for checkpoint in checkpoints:
         repeat = checkpoint.card.repeat
@@ -76,6 +89,7 @@ def log_evaluation(
             "data/n_train_tracks": result["n_tracks"]["train"],
             "data/n_validation_tracks": result["n_tracks"]["validation"],
             "data/n_test_tracks": result["n_tracks"]["test"],
+            "data/test_ratio": test_ratio,
             **{f"data/shared_{kind}": count for kind, count in result["leaks"].items()},
         }
     )

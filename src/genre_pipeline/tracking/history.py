@@ -1,0 +1,232 @@
+"""Runs that were tracked before, read back: sessions and their cells, and which of them a person means."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from genre_pipeline.cells import Cell
+from genre_pipeline.errors import TrackingError
+from genre_pipeline.evaluation.changes import JUDGED, CellRecord, SessionRecord
+from genre_pipeline.tracking.server import check_server
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+logger = logging.getLogger(__name__)
+
+# The answers for the test tracks, among the artifacts of a cell's run.
+OUTCOMES = "test_tracks.parquet"
+
+_LATEST = re.compile(r"(?:latest|previous)(?:~(\d+))?")
+# Shorter beginnings of a run's id are names, or typing errors [?].
+_RUN_ID = re.compile(r"[0-9a-f]{4,32}")
+_COORDINATES = ("dataset", "protocol", "feature", "model")
+_DATA_TAGS = ("split_hash", "dataset_fingerprint", "feature_hash", "subset", "leaky")
+_DATA_COUNTS = ("n_train_tracks", "n_validation_tracks", "n_test_tracks")
+# MLflow's largest page is 50,000 runs; sessions hold some hundred cells at most [?].
+_PAGE = 1000
+
+
+class RunHistory:
+    """The tracked runs of some MLflow experiments.
+
+    Args:
+        client: Client of the MLflow server.
+        experiment_ids: The MLflow experiments.
+    """
+
+    def __init__(self, client: MlflowClient, experiment_ids: Sequence[str]) -> None:
+        self._client = client
+        self._experiment_ids = list(experiment_ids)
+
+    @classmethod
+    def open(cls, uri: str, experiment: str) -> RunHistory:
+        """Open the runs of an MLflow experiment.
+
+        Args:
+            uri: The tracking URI.
+            experiment: The experiment's name.
+
+        Raises:
+            TrackingError: If the server does not answer, or there is no such experiment.
+        """
+        from mlflow import MlflowClient
+
+        check_server(uri)
+        # A client would make the database that it does not find.
+        if not uri.startswith("sqlite:///") or Path(uri.removeprefix("sqlite:///")).exists():
+            client = MlflowClient(uri)
+            found = client.get_experiment_by_name(experiment)
+            if found is not None:
+                return cls(client, [found.experiment_id])
+        raise TrackingError(f"{uri}: there is no run yet. Make some: kedro run --pipelines train_all")
+
+    def find(self, reference: str, environment: str) -> SessionRecord:
+        """Find the session that a person means, with its cells.
+
+        Args:
+            reference: ``latest`` is the last finished session of the environment that evaluated a cell, ``previous``
+                the one before, ``latest~3`` the third before. Else the id of a session's or a cell's run, four or more
+                of its first digits, or a run's name, of which the newest is meant. Of a cell's run, only that cell is
+                in the session.
+            environment: The Kedro environment.
+
+        Raises:
+            TrackingError: If there is none, or several begin with these digits.
+        """
+        position = _LATEST.fullmatch(reference)
+        if position:
+            n_back = int(position[1] or 0) + (1 if reference.startswith("previous") else 0)
+            return self._latest(n_back, reference, environment)
+        levels = ("tags.level = 'session'", "tags.level = 'cell'")
+        if _RUN_ID.fullmatch(reference):
+            found = [run for level in levels for run in self._runs(f"{level} and run_id LIKE '{reference}%'")]
+            if len(found) > 1:
+                ids = ", ".join(sorted(run.info.run_id for run in found))
+                raise TrackingError(f"Several runs begin with '{reference}': {ids}. Give more digits.")
+            if found:
+                return self._session(found[0])
+        if "'" not in reference:
+            for level in levels:
+                for run in self._runs(f"{level} and run_name = '{reference}'"):
+                    return self._session(run)
+        raise TrackingError(
+            f"There is no run '{reference}'. Expected latest, previous, latest~N, the first digits of a run's id, or a "
+            "run's name, as MLflow shows them (make mlflow)."
+        )
+
+    def previous(self, cell: Cell, environment: str) -> CellRecord | None:
+        """Return a cell's run in the last finished session of an environment that evaluated it, if there is one."""
+        coordinates = " and ".join(f"tags.{name} = '{getattr(cell, name)}'" for name in _COORDINATES)
+        query = f"tags.level = 'cell' and {_of(environment)} and {coordinates} and metrics.{JUDGED} >= 0"
+        for run in self._runs(query):
+            if self._client.get_run(_parent(run)).info.status == "FINISHED":
+                return self._cell(run)
+        return None
+
+    def cell(self, run_id: str) -> CellRecord:
+        """Return what a cell's run holds.
+
+        Args:
+            run_id: The cell's run.
+        """
+        return self._cell(self._client.get_run(run_id))
+
+    def _latest(self, n_back: int, reference: str, environment: str) -> SessionRecord:
+        n_found = 0
+        for run in self._runs(f"tags.level = 'session' and {_of(environment)} and status = 'FINISHED'"):
+            if next(self._cells(run.info.run_id), None) is not None:
+                if n_found == n_back:
+                    return self._session(run)
+                n_found += 1
+        raise TrackingError(
+            f"There is no run '{reference}': of the environment '{environment}', {n_found} finished sessions evaluated "
+            "a cell. Run an experiment (kedro run --pipelines train_all), or choose another environment with --env."
+        )
+
+    def _runs(self, query: str) -> Iterator[Run]:
+        """Yield runs, the newest first."""
+        token: str | None = None
+        while True:
+            page = self._client.search_runs(
+                self._experiment_ids,
+                query,
+                max_results=_PAGE,
+                order_by=["attributes.start_time DESC"],
+                page_token=token,
+            )
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def _cells(self, session_id: str) -> Iterator[Run]:
+        """Yield the runs of a session's cells that were evaluated, with or without success."""
+        for run in self._runs(f"tags.level = 'cell' and tags.`mlflow.parentRunId` = '{session_id}'"):
+            if "statistic" in run.data.tags:
+                yield run
+
+    def _session(self, run: Run) -> SessionRecord:
+        tags = run.data.tags
+        if tags["level"] == "cell":
+            cells = [run]
+            run = self._client.get_run(_parent(run))
+        else:
+            cells = list(self._cells(run.info.run_id))
+        started = datetime.fromtimestamp(run.info.start_time / 1000, tz=timezone.utc)
+        records = [self._cell(each) for each in cells]
+        return SessionRecord(
+            run_id=run.info.run_id,
+            name=str(run.info.run_name),
+            environment=tags.get("environment", ""),
+            commit=tags.get("git_commit", ""),
+            started=started.strftime("%Y-%m-%d %H:%M UTC"),
+            status=run.info.status,
+            cells={record.cell: record for record in records},
+        )
+
+    def _cell(self, run: Run) -> CellRecord:
+        tags, metrics = run.data.tags, run.data.metrics
+        counts = {key: f"{metrics[f'data/{key}']:g}" for key in _DATA_COUNTS if f"data/{key}" in metrics}
+        return CellRecord(
+            cell=Cell(*(tags[name] for name in _COORDINATES)),
+            run_id=run.info.run_id,
+            parameters=dict(run.data.params),
+            data={key: tags[key] for key in _DATA_TAGS if key in tags} | counts,
+            commit=tags.get("git_commit", ""),
+            metrics={key: value for key, value in metrics.items() if key.startswith("test_")},
+            design=tags.get("design", ""),
+            test_ratio=metrics.get("data/test_ratio", math.nan),
+            outcomes=self._outcomes(run.info.run_id),
+        )
+
+    def _outcomes(self, run_id: str) -> pd.DataFrame | None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            if OUTCOMES not in {each.path for each in self._client.list_artifacts(run_id)}:
+                return None
+            with TemporaryDirectory() as folder, _without_progress_bars():
+                return pd.read_parquet(Path(self._client.download_artifacts(run_id, OUTCOMES, folder)))
+        except (MlflowException, OSError, ValueError) as error:
+            logger.warning("The answers for the test tracks of run %s cannot be read: %s", run_id, error)
+            return None
+
+
+@contextmanager
+def _without_progress_bars() -> Iterator[None]:
+    """Keep MLflow from drawing a bar for every small file."""
+    from mlflow.environment_variables import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR
+
+    name = MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.name
+    before = os.environ.get(name)
+    os.environ[name] = "false"
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
+
+
+def _of(environment: str) -> str:
+    return f"tags.environment = '{environment}'"
+
+
+def _parent(run: Run) -> str:
+    from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+    parent: Any = run.data.tags[MLFLOW_PARENT_RUN_ID]
+    return str(parent)

@@ -1,0 +1,214 @@
+"""Runs that were tracked are found again, and read as they were logged."""
+
+import logging
+import math
+import os
+import shutil
+
+import pytest
+
+from genre_pipeline.cells import Cell
+from genre_pipeline.errors import TrackingError
+from genre_pipeline.pipelines.evaluate.nodes import _compare_with_previous
+from genre_pipeline.tracking import OUTCOMES, RunHistory, Tracker, start_tracking
+from genre_pipeline.tracking import history as history_module
+from genre_pipeline.tracking.tracker import MlflowTracker
+from invented_runs import answers
+
+CELL = Cell("demo", "folds", "mfcc_20", "svm")
+OTHER = Cell("demo", "folds", "mfcc_20", "naive_bayes")
+METRICS = {"test_track_accuracy": 0.5, "test_track_accuracy_ci_low": 0.4, "test_track_accuracy_ci_high": 0.6}
+TAGS = {"split_hash": "aaaa", "dataset_fingerprint": "bbbb", "leaky": False, "subset": "", "design": "kfold"}
+
+
+@pytest.fixture
+def experiment_id(client, tmp_path):
+    return client.create_experiment(tmp_path.name, artifact_location=(tmp_path / "artifacts").as_uri())
+
+
+@pytest.fixture
+def history(client, experiment_id):
+    return RunHistory(client, [experiment_id])
+
+
+@pytest.fixture
+def track(client, experiment_id):
+    """A function that tracks a session with its cells; each begins a second after the one before."""
+    times = iter(range(1_700_000_000_000, 1_800_000_000_000, 1000))
+
+    def track_session(*cells, environment="base", status="FINISHED", metrics=METRICS, name="train_all / base"):
+        tags = {"environment": environment, "git_commit": "c0ffee"}
+        run = client.create_run(experiment_id, start_time=next(times), run_name=name, tags={"level": "session", **tags})
+        tracker = MlflowTracker(client, experiment_id, run.info.run_id, tags)
+        for cell in cells:
+            cell_run = tracker.cell_run(cell)
+            cell_run.set_tags(TAGS)
+            cell_run.log_params({"model": {"c": 1.0}, "seed": 0})
+            if metrics is None:  # trained only
+                cell_run.finish()
+                continue
+            cell_run.set_tags({"statistic": "mean of 2 repeats (kfold)"})
+            cell_run.log_metrics({**metrics, "data/n_test_tracks": 24.0, "data/test_ratio": 0.25})
+            cell_run.finish("FINISHED" if metrics else "FAILED")
+        if status is not None:
+            client.set_terminated(run.info.run_id, status=status)
+        return run.info.run_id
+
+    return track_session
+
+
+def test_a_session_is_read_as_it_was_logged(history, track):
+    run_id = track(CELL, OTHER)
+    session = history.find(run_id, "base")
+    assert (session.run_id, session.name, session.environment) == (run_id, "train_all / base", "base")
+    assert (session.started, session.status, session.commit) == ("2023-11-14 22:13 UTC", "FINISHED", "c0ffee")
+    assert set(session.cells) == {CELL, OTHER}
+    cell = session.cells[CELL]
+    assert cell.cell == CELL
+    assert cell.parameters == {"model.c": "1.0", "seed": "0"}
+    assert cell.metrics == METRICS
+    assert cell.data == {
+        "split_hash": "aaaa",
+        "dataset_fingerprint": "bbbb",
+        "leaky": "False",
+        "subset": "",
+        "n_test_tracks": "24",
+    }
+    assert (cell.commit, cell.design, cell.test_ratio) == ("c0ffee", "kfold", 0.25)
+    assert cell.outcomes is None
+
+
+def test_a_cell_that_failed_is_there_and_one_that_was_only_trained_is_not(history, track):
+    assert history.find(track(CELL, metrics={}), "base").cells[CELL].metrics == {}
+    assert history.find(track(CELL, metrics=None), "base").cells == {}
+
+
+class TestFinding:
+    def test_by_position(self, history, track):
+        ids = [track(CELL) for _ in range(3)]
+        track(CELL, environment="gtzan6")
+        track(CELL, status="FAILED")
+        track(CELL, status=None)
+        track(CELL, metrics=None)
+        track()
+        names = ["latest", "latest~0", "previous", "latest~1", "previous~1", "latest~2"]
+        assert [ids.index(history.find(name, "base").run_id) for name in names] == [2, 2, 1, 1, 0, 0]
+        with pytest.raises(TrackingError, match=r"no run 'latest~3': of the environment 'base', 3 finished sessions"):
+            history.find("latest~3", "base")
+        with pytest.raises(TrackingError, match=r"no run 'previous': of the environment 'gtzan6', 1 finished"):
+            history.find("previous", "gtzan6")
+
+    def test_by_the_first_digits_of_its_id(self, history, track):
+        run_id = track(CELL, status="FAILED", environment="gtzan6")
+        assert history.find(run_id[:12], "base").run_id == run_id
+
+    def test_by_a_cells_run(self, history, track):
+        run_id = track(CELL, OTHER)
+        cell_run = history.find(run_id, "base").cells[OTHER].run_id
+        found = history.find(cell_run, "base")
+        assert (found.run_id, set(found.cells)) == (run_id, {OTHER})
+
+    def test_by_its_name_the_newest(self, history, track):
+        ids = [track(CELL, name="tried") for _ in range(2)]
+        assert history.find("tried", "base").run_id == ids[1]
+        assert set(history.find("svm / demo / folds", "base").cells) == {CELL}
+
+    def test_several_of_the_same_digits(self, history, track, monkeypatch):
+        ids = sorted(track(CELL) for _ in range(2))
+        runs = [history._client.get_run(each) for each in ids]
+        monkeypatch.setattr(history, "_runs", lambda query: iter(runs if "session" in query else []))
+        with pytest.raises(TrackingError, match=rf"Several runs begin with 'abcd': {ids[0]}, {ids[1]}"):
+            history.find("abcd", "base")
+
+    @pytest.mark.parametrize("reference", ["abcdef12", "nothing", "it's", "latest~x", ""])
+    def test_of_what_is_not_there_it_says_what_is_expected(self, history, track, reference):
+        track(CELL)
+        with pytest.raises(TrackingError, match=f"no run '{reference}'. Expected latest, previous, latest~N"):
+            history.find(reference, "base")
+
+
+class TestPrevious:
+    def test_it_is_of_the_last_finished_session_of_the_experiment(self, history, track):
+        track(CELL)
+        wanted = track(CELL, OTHER)
+        track(CELL, environment="gtzan6")
+        track(OTHER)
+        track(CELL, status="FAILED")
+        track(CELL, metrics={})
+        track(CELL, metrics=None)
+        track(CELL, status=None)
+        assert history.previous(CELL, "base").run_id == history.find(wanted, "base").cells[CELL].run_id
+
+    def test_there_may_be_none(self, history, track):
+        track(CELL, status="KILLED")
+        assert history.previous(CELL, "base") is None
+
+    def test_pages_are_turned(self, history, track, monkeypatch):
+        monkeypatch.setattr(history_module, "_PAGE", 1)
+        wanted = track(CELL)
+        track(CELL, status="FAILED")
+        track(CELL, status="FAILED")
+        assert history.previous(CELL, "base").run_id == history.find(wanted, "base").cells[CELL].run_id
+
+
+class TestTracker:
+    def test_it_knows_what_was_and_what_is(self, client, experiment_id, track):
+        tags = {"environment": "base"}
+        tracker = MlflowTracker(client, experiment_id, track(), tags)
+        run = tracker.cell_run(CELL)
+        run.set_tags(TAGS)
+        assert tracker.history(CELL)[0] is None
+        earlier = RunHistory(client, [experiment_id]).find(track(CELL), "base").cells[CELL]
+        before, after = tracker.history(CELL)
+        assert (before.run_id, after.run_id) == (earlier.run_id, run.run_id)
+        assert math.isnan(after.test_ratio)
+
+    def test_outside_a_session_nothing_is_known(self):
+        assert Tracker().history(CELL) == (None, None)
+
+    def test_a_regression_is_a_tag_that_can_be_searched_for(self, client, experiment_id, track):
+        before = track(CELL)
+        tracker = MlflowTracker(client, experiment_id, track(status=None), {"environment": "base"})
+        start_tracking(tracker)
+        run = tracker.cell_run(CELL)
+        run.set_tags({**TAGS, "split_hash": "cccc"})
+        run.log_metrics({key: value / 4 for key, value in METRICS.items()})
+        change = _compare_with_previous(CELL, 0.95)
+        assert change["verdict"] == "regression"
+        assert [each["key"] for each in change["changes"]][-1] == "git_commit"
+        (found,) = client.search_runs([experiment_id], "tags.regression = 'True'")
+        earlier = RunHistory(client, [experiment_id]).find(before, "base").cells[CELL]
+        assert found.info.run_id == run.run_id
+        assert found.data.tags["previous_run_id"] == earlier.run_id == change["before"]
+        assert found.data.tags["since_previous"] == "regression"
+
+
+class TestOutcomes:
+    @pytest.fixture
+    def logged(self, client, experiment_id, track):
+        tracker = MlflowTracker(client, experiment_id, track())
+        run = tracker.cell_run(CELL)
+        run.log_table(answers([True, False, True]), OUTCOMES)
+        return run.run_id
+
+    @pytest.mark.parametrize("switch", [None, "true"])
+    def test_they_come_back_without_a_word(self, history, logged, monkeypatch, capfd, switch):
+        name = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
+        monkeypatch.delenv(name, raising=False)
+        if switch is not None:
+            monkeypatch.setenv(name, switch)
+        capfd.readouterr()
+        assert history.cell(logged).outcomes.equals(answers([True, False, True]))
+        assert os.environ.get(name) == switch
+        assert capfd.readouterr() == ("", "")
+
+    def test_what_cannot_be_read_is_told_of(self, history, logged, tmp_path, caplog):
+        (path,) = tmp_path.rglob(OUTCOMES)
+        path.write_bytes(b"no table")
+        with caplog.at_level(logging.WARNING):
+            assert history.cell(logged).outcomes is None
+        assert f"of run {logged} cannot be read" in caplog.text
+
+    def test_what_is_deleted_is_not_missed(self, history, logged, tmp_path):
+        shutil.rmtree(tmp_path / "artifacts")
+        assert history.cell(logged).outcomes is None
