@@ -156,10 +156,13 @@ def refresh(
         click.echo(plan_refresh(request).summary())
     else:
         with stops_cleanly():
-            if watch:
-                watch_and_refresh(request, say=click.echo, interval_s=interval_s, settle_s=settle_s)
-            else:
+            if not watch:
                 refresh_once(request, say=click.echo)
+                return
+            try:
+                watch_and_refresh(request, say=click.echo, interval_s=interval_s, settle_s=settle_s)
+            except KeyboardInterrupt:
+                click.echo("Stopped.")
 
 
 @cli.command()

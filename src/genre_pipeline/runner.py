@@ -10,7 +10,7 @@ from kedro.pipeline import Pipeline
 from kedro.runner import SequentialRunner, Task
 
 from genre_pipeline.errors import GenrePipelineError, RefreshError
-from genre_pipeline.refresh import Graph, Step
+from genre_pipeline.refresh import Graph
 from genre_pipeline.refresh.journal import Journal
 from genre_pipeline.refresh.listing import check_listing
 from genre_pipeline.refresh.place import journal_path, one_refresh_at_a_time
@@ -38,29 +38,31 @@ class StaleRunner(SequentialRunner):
         with one_refresh_at_a_time():
             journal = Journal.begin(journal_path())
             for node in pipeline.nodes:
-                step = graph.by_name[node.name]
-                lost = [entry for entry in step.inputs if entry in journal.unmade]
-                if lost:
-                    journal.blocked(step, lost)
-                    logger.warning("%s: not run, because %s could not be made", step.name, ", ".join(lost))
-                    continue
-                causes = _causes(step, graph)
-                if not causes:
-                    continue
-                logger.info("%s: %s", step.name, "; ".join(cause.text for cause in causes))
-                try:
-                    Task(node, catalog, is_async=False, hook_manager=hook_manager, run_id=run_id).execute()
-                except (GenrePipelineError, DatasetError) as error:
-                    logger.error("%s failed: %s", step.name, error)
-                    journal.failed(step, str(error))
-                else:
-                    journal.ran(step)
+                if lost := [entry for entry in node.inputs if entry in journal.unmade]:
+                    logger.warning("%s: not run, because %s could not be made", node.name, ", ".join(lost))
+                    journal.blocked(node.name, node.outputs, lost)
+                elif causes := _causes(node.name, graph):
+                    logger.info("%s: %s", node.name, "; ".join(cause.text for cause in causes))
+                    try:
+                        Task(node, catalog, is_async=False, hook_manager=hook_manager, run_id=run_id).execute()
+                    except (GenrePipelineError, DatasetError) as error:
+                        logger.error("%s failed: %s", node.name, error)
+                        journal.failed(node.name, node.outputs, str(error))
+                    else:
+                        journal.ran(node.name)
         if journal.failures:
             failures = [f"{name}: {reason}" for name, reason in journal.failures.items()]
-            raise RefreshError("\n".join([f"{len(failures)} steps failed; the others are up to date.", *failures]))
+            n_steps = "1 step" if len(failures) == 1 else f"{len(failures)} steps"
+            raise RefreshError(
+                "\n".join([f"{n_steps} failed; what does not need their results is up to date.", *failures])
+            )
 
 
-def _causes(step: Step, graph: Graph) -> list[Cause]:
+def _causes(name: str, graph: Graph) -> list[Cause]:
+    """Say why a node has to run, as things are now; one whose results lie in no file always has to."""
+    if name not in graph.by_name:
+        return [Cause("has a result that is not kept")]
+    step = graph.by_name[name]
     listing = None
     if step.source is not None:
         listing = check_listing(step.source, graph.entries[step.source.tracks].newest())

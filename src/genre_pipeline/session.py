@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from kedro.framework.context import KedroContext
@@ -11,9 +12,14 @@ from kedro.framework.session import KedroSession
 from kedro.io import DatasetError
 
 from genre_pipeline.errors import ConfigError, GenrePipelineError
+from genre_pipeline.refresh.place import refresh_folder
 from genre_pipeline.registry import suggestion
+from genre_pipeline.storage import atomic_file
 
 logger = logging.getLogger(__name__)
+
+# What kedro.io.core.generate_timestamp writes.
+_SESSION_ID = "%Y-%m-%dT%H.%M.%S.%fZ"
 
 
 class InterruptibleSession(KedroSession):
@@ -33,6 +39,8 @@ class InterruptibleSession(KedroSession):
             GenrePipelineError: What the project reports, also where Kedro wraps it because a catalog entry raised it.
         """
         self._pipeline_names = kwargs.get("pipeline_names") or []
+        # It becomes the version of every result.
+        self._store["session_id"] = _after_the_last(self.store["session_id"])
         try:
             return super().run(*args, **kwargs)
         except DatasetError as error:
@@ -57,6 +65,22 @@ class InterruptibleSession(KedroSession):
             if name not in pipelines:
                 raise ConfigError(f"There is no pipeline '{name}'. {suggestion(name, pipelines)}")
         return context
+
+
+def _after_the_last(session_id: str) -> str:
+    """Return a session's id, or the one after the last session's if the clock has been set back since.
+
+    Kedro loads the version of a result that comes last by name: new results would be passed over for old ones.
+    """
+    path = refresh_folder() / "last_session"
+    last = path.read_text(encoding="utf-8") if path.exists() else ""
+    if session_id <= last:
+        moment = datetime.strptime(last, _SESSION_ID).replace(tzinfo=timezone.utc) + timedelta(milliseconds=1)
+        session_id = f"{moment:%Y-%m-%dT%H.%M.%S}.{moment.microsecond // 1000:03d}Z"
+        logger.warning("The clock was set back: this session's results are named %s, after the last ones.", session_id)
+    with atomic_file(path) as temporary:
+        temporary.write_text(session_id, encoding="utf-8")
+    return session_id
 
 
 def _own(error: BaseException) -> BaseException:

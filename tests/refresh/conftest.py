@@ -63,11 +63,11 @@ class Project:
 
     def run(self, *names, **contents):
         """Record steps as run, all or some; contents of entries may be given."""
-        recorder = Recorder(self.graph)
+        recorder = Recorder()
         for step in self.graph.steps:
             if names and step.name not in names:
                 continue
-            recorder.begin(step.name)
+            recorder.begin(step, self.graph.entries)
             results = self._ingest(step) if step.source else {entry: {"made": entry} for entry in step.outputs}
             for entry, content in {**results, **{key: contents[key] for key in results.keys() & contents}}.items():
                 path = self.graph.entries[entry].path

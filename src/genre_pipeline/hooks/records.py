@@ -9,35 +9,28 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from genre_pipeline.refresh import Graph, Recorder
+from genre_pipeline.refresh import Recorder
 
 
 class RecordsHook:
-    """Keeps the records of every session, whoever started it."""
+    """Keeps the records of every session, whoever started it and whichever process runs the node."""
 
     def __init__(self) -> None:
-        self._recorder = Recorder(Graph(key="", steps=(), entries={}))
-
-    @hook_impl
-    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Find out what the results of the session's nodes depend on.
-
-        Args:
-            pipeline: What will be run.
-            catalog: The session's catalog.
-        """
-        from genre_pipeline.pipelines.dependencies import describe_pipeline
-
-        self._recorder = Recorder(describe_pipeline(pipeline, catalog, catalog.load("parameters")))
+        self._recorder = Recorder()
 
     @hook_impl(trylast=True)
-    def before_node_run(self, node: Node) -> None:
+    def before_node_run(self, node: Node, catalog: DataCatalog) -> None:
         """Take back the records of what the node is about to replace.
 
         Args:
             node: The node.
+            catalog: The session's catalog.
         """
-        self._recorder.begin(node.name)
+        from genre_pipeline.pipelines.dependencies import describe_pipeline
+
+        graph = describe_pipeline(Pipeline([node]), catalog, catalog.load("parameters"))
+        for step in graph.steps:
+            self._recorder.begin(step, graph.entries)
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:

@@ -48,6 +48,8 @@ _VOLATILE = {
     "quality": ("n_inspected", "n_reused"),
     "extraction": ("n_extracted", "n_copied", "n_reused", "n_removed"),
 }
+# Parameters that say where and how fast, not what.
+_PLACES = ("storage", "compute")
 
 
 @dataclass(frozen=True)
@@ -73,18 +75,29 @@ def describe_pipeline(pipeline: Pipeline, catalog: DataCatalog, parameters: Para
     """Say what every node of a pipeline depends on.
 
     Args:
-        pipeline: The pipeline. Nodes that are not declared here (those of ``predict``) are left out.
+        pipeline: The pipeline. A node that has a result in no file cannot be recorded, and is left out.
         catalog: The catalog, which says where results are.
         parameters: Merged parameters.
         key: What the graph was made from: see :func:`genre_pipeline.refresh.graph.graph_key`.
     """
-    steps = [step for node in pipeline.nodes if (step := _step(node, parameters)) is not None]
-    names = dict.fromkeys(entry for step in steps for entry in (*step.inputs, *step.outputs))
-    return Graph(key=key, steps=tuple(steps), entries={name: _entry(name, catalog) for name in names})
+    entries = {name: _entry(name, catalog) for name in pipeline.datasets() if not _is_parameter(name)}
+    steps = [_step(node, parameters) for node in pipeline.nodes]
+    known = {name: entry for name, entry in entries.items() if entry is not None}
+    return Graph(
+        key=key,
+        steps=tuple(step for step in steps if known.keys() >= {*step.inputs, *step.outputs}),
+        entries=known,
+    )
 
 
-def _entry(name: str, catalog: DataCatalog) -> Entry:
+def _is_parameter(name: str) -> bool:
+    return name == "parameters" or name.startswith("params:")
+
+
+def _entry(name: str, catalog: DataCatalog) -> Entry | None:
     dataset: Any = catalog.get(name)
+    if not hasattr(dataset, "_filepath"):
+        return None
     return Entry(
         path=PROJECT_ROOT / str(dataset._filepath),
         versioned=dataset._version is not None,
@@ -92,15 +105,14 @@ def _entry(name: str, catalog: DataCatalog) -> Entry:
     )
 
 
-def _step(node: Node, parameters: Parameters) -> Step | None:
+def _step(node: Node, parameters: Parameters) -> Step:
     function: Any = node.func
     known: dict[str, Any] = {}
     if isinstance(function, partial):
         function, known = function.func, function.keywords
-    if function not in _DEPENDENCES:
-        return None
-    found = _DEPENDENCES[function](parameters, **known)
-    entries = [name for name in node.inputs if not name.startswith("params:")]
+    declared = _DEPENDENCES.get(function)
+    found = _everything(node, parameters) if declared is None else declared(parameters, **known)
+    entries = [name for name in node.inputs if not _is_parameter(name)]
     return Step(
         name=node.name,
         versions=found.versions,
@@ -110,6 +122,19 @@ def _step(node: Node, parameters: Parameters) -> Step | None:
         files=found.files,
         source=_source(found.source, parameters, node) if found.source else None,
     )
+
+
+def _everything(node: Node, parameters: Parameters) -> Dependence:
+    """Return what a node depends on of which nothing is declared: all that it takes, wherever it is computed."""
+    names = [name.removeprefix("params:") for name in node.inputs if name.startswith("params:")]
+    return Dependence({}, {name: _value(parameters, name) for name in names if name not in _PLACES})
+
+
+def _value(parameters: Parameters, name: str) -> Any:
+    value: Any = parameters
+    for part in name.split("."):
+        value = value[part]
+    return value
 
 
 def _source(dataset: str, parameters: Parameters, node: Node) -> Source:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -43,6 +44,16 @@ def content_parts(content: Any) -> dict[str, str]:
     if hasattr(content, "fingerprint"):
         return {WHOLE: str(content.fingerprint)}
     return {}
+
+
+def folders_of(content: Any) -> list[Path]:
+    """Return the folders of what lies outside of the catalog entry, which only points to it.
+
+    Args:
+        content: As :func:`content_parts` takes it.
+    """
+    each = content if isinstance(content, list) else [content]
+    return [one.folder for one in each if isinstance(getattr(one, "folder", None), Path)]
 
 
 def column_hash(column: pd.Series[Any]) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from genre_pipeline.refresh.graph import Step
 from genre_pipeline.storage import write_json
 
 
@@ -52,21 +52,21 @@ class Journal:
         content = json.loads(path.read_bytes())
         return cls(path, content["pid"], content["ran"], content["failed"], content["blocked"])
 
-    def ran(self, step: Step) -> None:
+    def ran(self, step: str) -> None:
         """Note that a step ran."""
-        self.steps_run.append(step.name)
+        self.steps_run.append(step)
         self._save()
 
-    def failed(self, step: Step, reason: str) -> None:
-        """Note that a step failed."""
-        self.failures[step.name] = reason
-        self.unmade.update(step.outputs)
+    def failed(self, step: str, outputs: Iterable[str], reason: str) -> None:
+        """Note that a step failed, and which entries are not made therefore."""
+        self.failures[step] = reason
+        self.unmade.update(outputs)
         self._save()
 
-    def blocked(self, step: Step, lost: list[str]) -> None:
-        """Note that a step cannot run for want of some entries."""
-        self.steps_blocked[step.name] = lost
-        self.unmade.update(step.outputs)
+    def blocked(self, step: str, outputs: Iterable[str], lost: list[str]) -> None:
+        """Note that a step cannot run for want of some entries, and which are not made therefore."""
+        self.steps_blocked[step] = lost
+        self.unmade.update(outputs)
         self._save()
 
     def _save(self) -> None:

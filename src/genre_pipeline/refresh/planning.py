@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from genre_pipeline.errors import ConfigError
+from genre_pipeline.refresh.content import WHOLE
 from genre_pipeline.refresh.graph import Graph, Step
 from genre_pipeline.refresh.listing import ListingCheck, check_listing
-from genre_pipeline.refresh.records import Record, file_stamps, read_parts, read_record
+from genre_pipeline.refresh.records import Record, file_stamps, folder_stamps, read_parts, read_record
 from genre_pipeline.registry import suggestion
 
 # Hashes of the parts that an entry will hold: no hash where that is not known yet; none at all where nothing is known.
@@ -163,6 +164,7 @@ def assess(
     record = next((each for each in records.values()), None)
     if record is None or not all(records.values()):
         return [Cause("was not made yet" if missing else "was not finished, or not since records are kept")], []
+    missing += _changed_folders(records, graph)
     found = [
         *_changed_values("code", record.versions, step.versions),
         *_changed_values("", record.parameters, step.parameters),
@@ -228,6 +230,17 @@ def _changed_files(record: Record, step: Step) -> list[Cause]:
     ]
 
 
+def _changed_folders(records: Mapping[str, Record | None], graph: Graph) -> list[Cause]:
+    """Name the folders that results point to and that are gone, or have been written to by something else."""
+    return [
+        Cause(f"the folder {folder} beside {graph.entries[entry].path.name} is not as it was left")
+        for entry, record in records.items()
+        if record is not None
+        for folder, stamp in folder_stamps(graph.entries[entry], record.folders).items()
+        if stamp != record.folders[folder]
+    ]
+
+
 def _changed_inputs(record: Record, step: Step, graph: Graph, expected: Mapping[str, Expected]) -> list[Cause]:
     causes = [
         Cause(f"{entry} is new here", _origin(graph, entry)) for entry in step.inputs.keys() - record.inputs.keys()
@@ -258,8 +271,6 @@ def _changed_inputs(record: Record, step: Step, graph: Graph, expected: Mapping[
 
 
 def _in_parts(parts: Sequence[str]) -> str:
-    from genre_pipeline.refresh.content import WHOLE
-
     named = [part for part in parts if part != WHOLE]
     if not named:
         return ""

@@ -8,15 +8,17 @@ the step itself finds again.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from genre_pipeline.blocks import Block, parse_block
 from genre_pipeline.errors import ConfigError
 from genre_pipeline.fingerprints import fingerprint
-from genre_pipeline.refresh.content import content_parts
-from genre_pipeline.refresh.graph import Graph, Step
+from genre_pipeline.refresh.content import content_parts, folders_of
+from genre_pipeline.refresh.graph import Entry, Step
 from genre_pipeline.storage import storage_errors, write_json
 
 Parts = dict[str, str]
@@ -32,6 +34,7 @@ class Record(Block):
         inputs: Hashes of what it read, by entry and part.
         files: Stamps of files that no entry stands for.
         parts: Hashes of what the result holds.
+        folders: Stamps of the folders that the result points to, by path relative to the record's.
     """
 
     step: str
@@ -40,6 +43,7 @@ class Record(Block):
     inputs: dict[str, Parts]
     files: dict[str, str]
     parts: Parts
+    folders: dict[str, str]
 
 
 def read_record(path: Path) -> Record | None:
@@ -67,6 +71,16 @@ def file_stamps(paths: Iterable[Path]) -> dict[str, str]:
     return {str(path): _stamp(path) for path in paths}
 
 
+def folder_stamps(entry: Entry, folders: Iterable[str]) -> dict[str, str]:
+    """Return a stamp of each folder that an entry points to.
+
+    Args:
+        entry: The entry.
+        folders: Paths relative to its folder.
+    """
+    return {folder: _stamp(entry.path.parent / folder) for folder in folders}
+
+
 def _stamp(path: Path) -> str:
     if path.is_dir():
         files = {str(each.relative_to(path)): _stamp(each) for each in sorted(path.rglob("*")) if each.is_file()}
@@ -79,52 +93,35 @@ def _stamp(path: Path) -> str:
 
 
 class Recorder:
-    """Keeps the records of a session's steps.
+    """Keeps the records of a session's steps."""
 
-    Args:
-        graph: The steps; others are not recorded.
-    """
+    def __init__(self) -> None:
+        self._begun: dict[str, _Begun] = {}
 
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
-        self._begun: dict[str, Record | None] = {}
-        self._saved: dict[str, dict[str, Parts]] = {}
-
-    def begin(self, name: str) -> None:
+    def begin(self, step: Step, entries: Mapping[str, Entry]) -> None:
         """Remove the records of a step's results, and note what it is about to read.
 
         Args:
-            name: The step.
+            step: The step.
+            entries: Where its inputs and results are.
 
         Raises:
             StorageError: If they cannot be removed.
         """
-        step = self._graph.by_name.get(name)
-        if step is None:
-            return
         for entry in step.outputs:
-            path = self._graph.entries[entry].record
+            path = entries[entry].record
             with storage_errors(path):
                 path.unlink(missing_ok=True)
-        self._saved[name] = {}
-        self._begun[name] = self._read(step)
-
-    def _read(self, step: Step) -> Record | None:
-        """Return the record of a step that begins now; none where a result that it reads has none itself."""
         inputs: dict[str, Parts] = {}
         for entry in step.inputs:
-            known = read_record(self._graph.entries[entry].record)
+            known = read_record(entries[entry].record)
             if known is None:
-                return None
+                # What a result with no record was made from cannot be told apart later.
+                self._begun.pop(step.name, None)
+                return
             inputs[entry] = {part: str(value) for part, value in read_parts(known.parts, step, entry).items()}
-        return Record(
-            step=step.name,
-            versions=step.versions,
-            parameters=step.parameters,
-            inputs=inputs,
-            files=file_stamps(step.files),
-            parts={},
-        )
+        facts = {"step": step.name, "versions": step.versions, "parameters": step.parameters, "inputs": inputs}
+        self._begun[step.name] = _Begun({**facts, "files": file_stamps(step.files)}, step.outputs, entries)
 
     def saved(self, name: str, entry: str, content: Any) -> None:
         """Note that a result was saved; with the last one of its step, write the records.
@@ -137,13 +134,24 @@ class Recorder:
         Raises:
             StorageError: If the disk is full, or the folder is read-only.
         """
-        record = self._begun.get(name)
-        if record is None:
+        begun = self._begun.get(name)
+        if begun is None:
             return
-        saved = self._saved[name]
-        volatile = self._graph.entries[entry].volatile
-        saved[entry] = {part: value for part, value in content_parts(content).items() if part not in volatile}
-        if saved.keys() >= set(self._graph.by_name[name].outputs):
-            for each, parts in saved.items():
-                path = self._graph.entries[each].record
-                write_json(path, record.model_copy(update={"parts": parts}).dump())
+        place = begun.entries[entry]
+        folders = [os.path.relpath(folder, place.path.parent) for folder in folders_of(content)]
+        parts = {part: value for part, value in content_parts(content).items() if part not in place.volatile}
+        begun.records[entry] = Record(**begun.facts, parts=parts, folders=folder_stamps(place, folders))
+        if len(begun.records) == len(begun.outputs):
+            for each, record in begun.records.items():
+                write_json(begun.entries[each].record, record.dump())
+            del self._begun[name]
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A step that is running: what its results are made from, and the records of those that are saved."""
+
+    facts: dict[str, Any]
+    outputs: tuple[str, ...]
+    entries: Mapping[str, Entry]
+    records: dict[str, Record] = field(default_factory=dict)
