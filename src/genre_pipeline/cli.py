@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 from kedro.framework.cli.project import run as kedro_run
@@ -16,8 +16,13 @@ from kedro.io import DatasetError
 
 from genre_pipeline.errors import GenrePipelineError
 
+if TYPE_CHECKING:
+    from genre_pipeline.scheduling import Every, Project
+
 # What shells report for a program that Ctrl-C ended: 128 + SIGINT.
 _INTERRUPTED = 130
+# What a command that is started elsewhere must be told as well.
+_PASSED_ON = ("MLFLOW_TRACKING_URI", "KEDRO_ENV", "OMP_NUM_THREADS", "DO_NOT_TRACK")
 
 
 def _for_people(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -215,7 +220,90 @@ def prune_stores(env: str | None, dry_run: bool, yes: bool) -> None:
     click.echo(f"{size} freed.")
 
 
-def _parameters(env: str | None) -> Any:
+def _project(env: str | None, params: str) -> Project:
+    """Return what a schedule needs to know of this project."""
+    import sys
+
+    from genre_pipeline.project import PROJECT_ROOT, data_root
+    from genre_pipeline.scheduling import Project
+
+    given = {name: os.environ[name] for name in _PASSED_ON if os.environ.get(name)}
+    data = Path(data_root())
+    return Project(
+        root=PROJECT_ROOT,
+        # Not resolved: the link is what makes it the virtual environment's.
+        python=Path(sys.executable).absolute(),
+        log=data / "scheduled_refreshes.log",
+        env=env,
+        params=params,
+        variables={**given, "GENRE_PIPELINE_DATA": str(data)},
+    )
+
+
+def _write_or_print(contents: Mapping[str, str], output: Path | None) -> None:
+    """Write texts into a folder by their file names, or print them."""
+    from genre_pipeline.storage import atomic_file
+
+    for name, text in contents.items():
+        if output is None:
+            click.echo(text if len(contents) == 1 else f"# --- {name}\n{text}")
+            continue
+        with atomic_file(output / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        click.echo(f"Written: {output / name}")
+
+
+@cli.command()
+@env_option
+@click.option("--format", "kind", type=click.Choice(["cron", "systemd"]), required=True, help="What starts it.")
+@click.option("--every", type=click.Choice(["hourly", "daily", "weekly"]), default="daily", show_default=True)
+@click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder to write to, not the screen.")
+@click.option("--params", default="", help="Parameters, as for kedro run.")
+@click.argument("arguments", nargs=-1)
+@_for_people
+def schedule(
+    env: str | None, kind: str, every: Every, output: Path | None, params: str, arguments: tuple[str, ...]
+) -> None:
+    """Make a crontab line or a systemd timer that runs ``kedro refresh`` with ARGUMENTS (after ``--``)."""
+    from genre_pipeline.scheduling import crontab, systemd_units
+    from genre_pipeline.storage import storage_errors
+
+    make = {"cron": crontab, "systemd": systemd_units}[kind]
+    project = _project(env, params)
+    # What a shell writes to must have a folder.
+    with storage_errors(project.log):
+        project.log.parent.mkdir(parents=True, exist_ok=True)
+    _write_or_print(make(project, every=every, arguments=arguments), output)
+
+
+@cli.command(name="airflow-dags")
+@env_option
+@click.option("--every", type=click.Choice(["hourly", "daily", "weekly"]), help="How often to look for changed files.")
+@click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Airflow's folder of DAGs.")
+@click.option("--params", default="", help="Parameters, as for kedro run.")
+@click.pass_context
+@_for_people
+def airflow_dags(
+    context: click.Context, env: str | None, every: Every | None, output: Path | None, params: str
+) -> None:
+    """Write the experiment's DAGs for Airflow 3 (an asset a dataset, a task a stage and a cell)."""
+    from genre_pipeline.experiment import load_experiment
+    from genre_pipeline.scheduling import airflow_dag
+
+    given = _split_parameters(context, context.command.params[-1], params)
+    experiment = load_experiment(_parameters(env, given))
+    name = experiment.settings.name
+    dag = airflow_dag(
+        _project(env, params),
+        experiment=name,
+        cells=experiment.cells,
+        every=every,
+        n_tasks=experiment.compute.airflow_tasks,
+    )
+    _write_or_print({f"genre_pipeline_{name}.py": dag}, output)
+
+
+def _parameters(env: str | None, given: Mapping[str, Any] | None = None) -> Any:
     from kedro.framework.project import settings
     from kedro.framework.startup import bootstrap_project
 
@@ -223,7 +311,8 @@ def _parameters(env: str | None) -> Any:
 
     bootstrap_project(PROJECT_ROOT)
     conf = str(PROJECT_ROOT / settings.CONF_SOURCE)
-    return settings.CONFIG_LOADER_CLASS(conf_source=conf, env=env, **settings.CONFIG_LOADER_ARGS)["parameters"]
+    options = {"env": env, "runtime_params": given, **settings.CONFIG_LOADER_ARGS}
+    return settings.CONFIG_LOADER_CLASS(conf_source=conf, **options)["parameters"]
 
 
 def _stores_folder(env: str | None) -> Path:

@@ -92,6 +92,8 @@ class ComputeBlock(Block):
         address: Address of a Dask scheduler, such as ``tcp://10.0.0.1:8786``, for a backend that is ``dask``; none for
             a cluster on this machine.
         device: Where their spectra are computed, while processors decode: ``cpu`` or ``cuda``.
+        airflow_tasks: Tasks of the DAGs of ``kedro airflow-dags`` that may run at once. One at a time runs only what is
+            stale; several, on machines that share the data folder, run what their namespaces have.
     """
 
     backend: Backend = "threads"
@@ -100,6 +102,7 @@ class ComputeBlock(Block):
     training_workers: int | None = Field(default=None, ge=1, le=1024)
     address: str | None = None
     device: Device = "cpu"
+    airflow_tasks: int = Field(default=1, ge=1, le=1024)
 
     @model_validator(mode="after")
     def _address_is_used(self) -> ComputeBlock:
