@@ -10,9 +10,32 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 LIMIT_S="${LIMIT_S:-1500}"
+export AIRFLOW_VENV="${AIRFLOW_VENV:-${TMPDIR:-/tmp}/genre_pipeline_airflow}"
+
+say() { echo "[$(date +%T)] $*"; }
+
+if [ ! -x "$AIRFLOW_VENV/bin/airflow" ]; then
+    say "Installing Airflow into $AIRFLOW_VENV."
+    python3 -m venv "$AIRFLOW_VENV"
+    "$AIRFLOW_VENV/bin/pip" install --quiet "$(python - <<'PYTHON'
+import re
+from pathlib import Path
+
+print(re.search(r'"(apache-airflow[^"]*)"', Path("pyproject.toml").read_text()).group(1))
+PYTHON
+)"
+fi
+# Airflow's log servers listen on every address of the machine: a network of its own has the loopback alone. Whatever is
+# started in process numbers of its own ends with this script.
+if [ -z "${ALONE:-}" ]; then
+    alone=(unshare --map-root-user --net --pid --fork --kill-child --mount-proc)
+    "${alone[@]}" true || { say "This machine allows no namespaces of one's own (unshare)."; exit 1; }
+    ALONE=1 exec "${alone[@]}" "$0" "$@"
+fi
+ip link set lo up
+
 WORK="$(mktemp -d)"
-AIRFLOW_VENV="${AIRFLOW_VENV:-$WORK/airflow}"
-PORT="${PORT:-8793}"
+PORT=8080
 DAG=genre_pipeline_test
 PARAMS="experiment.datasets=[my_music],experiment.protocols=[artist_kfold],experiment.models=[naive_bayes],experiment.exclude=[]"
 
@@ -24,9 +47,12 @@ export AIRFLOW__API__HOST=127.0.0.1 AIRFLOW__API__PORT="$PORT" AIRFLOW__API__WOR
 export AIRFLOW__CORE__EXECUTION_API_SERVER_URL="http://127.0.0.1:$PORT/execution/"
 export AIRFLOW__USAGE_DATA_COLLECTION__ENABLED=False
 
-say() { echo "[$(date +%T)] $*"; }
-
-airflow() { "$AIRFLOW_VENV/bin/airflow" "$@" 2>/dev/null; }
+api() { # METHOD PATH [JSON]
+    local token
+    token="$(curl -sf "http://127.0.0.1:$PORT/auth/token" | python -c 'import json, sys; print(json.load(sys.stdin)["access_token"])')"
+    curl -sf -X "$1" -H "Authorization: Bearer $token" -H "Content-Type: application/json" ${3:+-d "$3"} \
+        "http://127.0.0.1:$PORT/api/v2/$2"
+}
 
 stop() {
     if [ -n "${standalone:-}" ]; then
@@ -52,12 +78,23 @@ soundfile.write(path, 0.1 * np.random.default_rng(int(sys.argv[2])).standard_nor
 PYTHON
 }
 
-states() { # DAG: the state of each of its runs and what triggered it, the oldest first
-    airflow dags list-runs "$1" -o json | python -c '
+states() { # DAG: of each of its runs the state, and what started it; the oldest first
+    api GET "dags/$1/dagRuns?order_by=run_after" | python -c '
 import json, sys
 
-for run in sorted(json.load(sys.stdin), key=lambda run: run["run_after"]):
-    print(run["state"], run["run_id"].split("__")[0])'
+for run in json.load(sys.stdin)["dag_runs"]:
+    print(run["state"], run["run_type"])'
+}
+
+task_states() { # DAG: those of its last run
+    api GET "dags/$1/dagRuns/~/taskInstances?order_by=start_date&limit=500" | python -c '
+import json, sys
+
+tasks = json.load(sys.stdin)["task_instances"]
+last = max(tasks, key=lambda task: task["run_after"])["dag_run_id"]
+for task in tasks:
+    if task["dag_run_id"] == last:
+        print("  {:<8} {:6.1f} s  {}".format(str(task["state"]), task["duration"] or 0, task["task_id"]))'
 }
 
 wait_for() { # WHAT COMMAND...: until the command succeeds
@@ -72,7 +109,7 @@ wait_for() { # WHAT COMMAND...: until the command succeeds
 }
 
 answers() { curl -sf "http://127.0.0.1:$PORT/api/v2/monitor/health" >/dev/null; }
-knows_dags() { airflow dags list -o plain | grep -q "${DAG}_datasets"; }
+knows_dags() { api GET "dags/$DAG" >/dev/null; }
 runs_ended() { # DAG N: it has N runs, all ended
     local all
     all="$(states "$1")"
@@ -86,18 +123,7 @@ all_succeeded() { # DAG
     fi
 }
 
-if [ ! -x "$AIRFLOW_VENV/bin/airflow" ]; then
-    say "Installing Airflow into $AIRFLOW_VENV."
-    python3 -m venv "$AIRFLOW_VENV"
-    "$AIRFLOW_VENV/bin/pip" install --quiet "$(python - <<'PYTHON'
-import re
-from pathlib import Path
-
-print(re.search(r'"(apache-airflow[^"]*)"', Path("pyproject.toml").read_text()).group(1))
-PYTHON
-)"
-fi
-say "Airflow $(airflow version), Python $("$AIRFLOW_VENV/bin/python" -V)"
+say "Airflow $("$AIRFLOW_VENV/bin/pip" list 2>/dev/null | awk '$1 == "apache-airflow" {print $2}'), $("$AIRFLOW_VENV/bin/python" -V)"
 
 seed=0
 for genre in jazz rock; do
@@ -111,9 +137,9 @@ standalone=$!
 set +m
 wait_for "Airflow answers." answers
 wait_for "Airflow has read the DAGs." knows_dags
-for dag in "${DAG}_datasets" "$DAG"; do airflow dags unpause "$dag" >/dev/null; done
+for dag in "${DAG}_datasets" "$DAG"; do api PATCH "dags/$dag" '{"is_paused": false}' >/dev/null; done
 
-look() { airflow dags trigger "${DAG}_datasets" >/dev/null; }
+look() { api POST "dags/${DAG}_datasets/dagRuns" '{"logical_date": null}' >/dev/null; }
 look
 wait_for "Looked at a new dataset: ${DAG}_datasets has run." runs_ended "${DAG}_datasets" 1
 wait_for "The update of the asset triggered $DAG, which ended." runs_ended "$DAG" 1
@@ -132,10 +158,7 @@ all_succeeded "${DAG}_datasets"
 say "Runs of $DAG:"
 states "$DAG"
 say "Tasks of its last run:"
-airflow tasks states-for-dag-run "$DAG" "$(airflow dags list-runs "$DAG" -o json | python -c '
-import json, sys
-
-print(max(json.load(sys.stdin), key=lambda run: run["run_after"])["run_id"])')" -o plain
+task_states "$DAG"
 growth="$(python -c '
 import json, sys
 from pathlib import Path

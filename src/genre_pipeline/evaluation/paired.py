@@ -96,7 +96,7 @@ def compare_pairs(
         names = ", ".join(cell_of(result).name for result in results)
         raise EvaluationError(f"Expected cells of one split to compare in pairs, got several splits: {names}.")
     outcomes = [
-        (result, _outcomes(table, result["genres"]))
+        (result, track_outcomes(table, result["genres"]))
         for result, table in zip(results, predictions, strict=True)
         if result["n_repeats"]
     ]
@@ -278,8 +278,13 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     return corrected
 
 
-def _outcomes(predictions: pd.DataFrame, genres: Sequence[str]) -> pd.Series[bool]:
-    """Return whether each test track is right, by repeat and track."""
+def track_outcomes(predictions: pd.DataFrame, genres: Sequence[str]) -> pd.Series[bool]:
+    """Return whether each test track is right, by ``repeat`` and ``track_id``.
+
+    Args:
+        predictions: The predictions of a cell.
+        genres: The genres, in the order of the model's output.
+    """
     rows = told_right(predictions, genres=genres)
     tracks = rows[(rows["split"] == "test") & (rows["unit"] == "track")]
     return tracks.set_index(["repeat", "track_id"])["value"] > 0.0

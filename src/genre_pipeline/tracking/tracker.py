@@ -17,9 +17,12 @@ from genre_pipeline.cells import Cell
 from genre_pipeline.tracking.system import Monitor
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
     from mlflow import MlflowClient
     from mlflow.entities import Metric, RunTag
+
+    from genre_pipeline.tracking.model_registry import Decide
 
 # MLflow refuses more metrics or parameters than these in one request.
 _MAX_METRICS = 1000
@@ -85,6 +88,16 @@ class Tracker:
 
     def log_artifacts(self, contents: Mapping[str, str]) -> None:
         """Log texts as artifacts of the parent run, by file name."""
+
+    def register_model(
+        self, name: str, *, fingerprint: str, outcomes: pd.DataFrame, decide: Decide
+    ) -> dict[str, Any] | None:
+        """Register a logged model, see :func:`~genre_pipeline.tracking.model_registry.register_model`.
+
+        None where nothing is tracked.
+        """
+        del name, fingerprint, outcomes, decide
+        return None
 
     def close(self, status: str) -> None:
         """End every run that is still open."""
@@ -254,6 +267,16 @@ class MlflowTracker(Tracker):
     def log_artifacts(self, contents: Mapping[str, str]) -> None:
         for name, text in contents.items():
             self._client.log_text(self._parent_run_id, text, name)
+
+    @override
+    def register_model(
+        self, name: str, *, fingerprint: str, outcomes: pd.DataFrame, decide: Decide
+    ) -> dict[str, Any] | None:
+        from genre_pipeline.tracking.model_registry import register_model
+
+        return register_model(
+            self._client, self._experiment_id, name, fingerprint=fingerprint, outcomes=outcomes, decide=decide
+        )
 
     @override
     def close(self, status: str) -> None:

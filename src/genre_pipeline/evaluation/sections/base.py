@@ -44,6 +44,8 @@ class ReportData:
             lacks are shown as unknown.
         pairs: What :func:`~genre_pipeline.evaluation.paired.compare_pairs` found, of all datasets and protocols; none
             where nothing was compared.
+        registrations: How each cell's model was registered: ``cell`` (its name) and, where it was, what
+            :func:`~genre_pipeline.tracking.model_registry.register_model` returned.
         confidence: Coverage of the results' intervals.
         title: The report's title.
         command: What to type to get the same numbers.
@@ -55,6 +57,7 @@ class ReportData:
     datasets: Sequence[Mapping[str, Any]] = ()
     splits: Sequence[Mapping[str, Any]] = ()
     pairs: pd.DataFrame | None = None
+    registrations: Sequence[Mapping[str, Any]] = ()
     confidence: float = 0.95
     title: str = "Genre classifiers compared"
     command: str = ""

@@ -69,17 +69,21 @@ def join_pairs(*tables: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def collect_protocol(audit: dict[str, Any], *results: CellResult) -> dict[str, Any]:
+def collect_protocol(audit: dict[str, Any], *found: dict[str, Any]) -> dict[str, Any]:
     """Gather what was found under one protocol of a dataset.
 
     Args:
         audit: The split's report.
-        *results: The result of each cell under the protocol.
+        *found: The result of each cell under the protocol, and how each model was registered, if they are.
 
     Returns:
-        ``audit`` and ``results``.
+        ``audit``, ``results`` and ``registrations``.
     """
-    return {"audit": audit, "results": list(results)}
+    return {
+        "audit": audit,
+        "results": [each for each in found if "summary" in each],
+        "registrations": [each for each in found if "summary" not in each],
+    }
 
 
 def collect_dataset(quality: dict[str, Any], *reports: dict[str, Any]) -> dict[str, Any]:
@@ -148,6 +152,9 @@ def write_report(
         datasets=[each["quality"] for each in summaries],
         splits=[protocol["audit"] for each in summaries for protocol in each["protocols"]],
         pairs=pairs,
+        registrations=[
+            each for summary in summaries for protocol in summary["protocols"] for each in protocol["registrations"]
+        ],
         title=str(experiment["title"]),
         command=_command(),
         created=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),

@@ -59,10 +59,18 @@ def _collect_protocols(experiment: Experiment) -> list[Pipeline]:
         _collect(
             collect_protocol,
             f"{dataset}.{protocol}",
-            [f"{dataset}.{protocol}.audit", *(f"{cell.name}.results" for cell in cells)],
+            [
+                f"{dataset}.{protocol}.audit",
+                *(f"{cell.name}.{entry}" for entry in _found(experiment) for cell in cells),
+            ],
         )
         for (dataset, protocol), cells in _settings(experiment).items()
     ]
+
+
+def _found(experiment: Experiment) -> tuple[str, ...]:
+    """Return what entries hold what was found on a cell."""
+    return ("results", "registration") if experiment.registry.enabled else ("results",)
 
 
 def _collect_dataset(experiment: Experiment, dataset: str) -> Pipeline:
