@@ -203,8 +203,9 @@ def prune_stores(env: str | None, dry_run: bool, yes: bool) -> None:
     from rich.filesize import decimal
 
     from genre_pipeline.features.inventory import remove_store, summarise_stores, unused_stores
+    from genre_pipeline.pruning import used_stores
 
-    unused = unused_stores(summarise_stores(_stores_folder(env)), _used_stores())
+    unused = unused_stores(summarise_stores(_stores_folder(env)), used_stores())
     if not unused:
         click.echo("Every feature store is used.")
         return
@@ -218,6 +219,48 @@ def prune_stores(env: str | None, dry_run: bool, yes: bool) -> None:
     for store in unused:
         remove_store(store.folder)
     click.echo(f"{size} freed.")
+
+
+@cli.command()
+@click.option("--keep", type=click.IntRange(min=1), required=True, help="Versions of each catalog entry to keep.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
+@click.option("--yes", is_flag=True, help="Do not ask before deleting.")
+@_for_people
+def prune(keep: int, dry_run: bool, yes: bool) -> None:
+    """Delete old versions of results, orphaned checkpoints and unused feature stores.
+
+    What a registered model, the last report, or an environment's experiment needs is kept, and what was not trained to
+    the end. While a refresh runs, nothing is deleted.
+    """
+    from contextlib import nullcontext
+
+    from rich.filesize import decimal
+
+    from genre_pipeline.features.inventory import remove_store
+    from genre_pipeline.pruning import find_leftovers
+    from genre_pipeline.refresh.place import one_refresh_at_a_time
+    from genre_pipeline.retention import remove
+
+    with nullcontext() if dry_run else one_refresh_at_a_time():
+        leftovers, stores = find_leftovers(keep)
+        lines = [(each.path, each.n_bytes, each.reason) for each in leftovers]
+        lines += [(store.folder, store.n_bytes, "no environment uses this store") for store in stores]
+        if not lines:
+            click.echo("Nothing is left over.")
+            return
+        for path, n_bytes, reason in lines:
+            click.echo(f"{decimal(n_bytes):>10}  {_shown(path)}  ({reason})")
+        size = decimal(sum(n_bytes for _, n_bytes, _ in lines))
+        if dry_run:
+            click.echo(f"{size} would be freed.")
+            return
+        if not yes:
+            click.confirm(f"Delete them, and free {size}?", abort=True)
+        for leftover in leftovers:
+            remove(leftover)
+        for store in stores:
+            remove_store(store.folder)
+        click.echo(f"{size} freed.")
 
 
 def _project(env: str | None, params: str) -> Project:
@@ -319,28 +362,6 @@ def _stores_folder(env: str | None) -> Path:
     from genre_pipeline.experiment import load_experiment
 
     return load_experiment(_parameters(env)).storage.features
-
-
-def _used_stores() -> set[tuple[str, str, str]]:
-    """Return dataset, feature and specification of all that any environment defines: they share their stores."""
-    from kedro.framework.project import settings
-
-    from genre_pipeline.experiment import parse_feature
-    from genre_pipeline.features import FEATURES
-    from genre_pipeline.features.store import spec_hash
-    from genre_pipeline.project import PROJECT_ROOT
-
-    _parameters(None)
-    used: set[tuple[str, str, str]] = set()
-    for folder in sorted((PROJECT_ROOT / settings.CONF_SOURCE).iterdir()):
-        if not folder.is_dir() or folder.name == settings.CONFIG_LOADER_ARGS["base_env"]:
-            continue
-        parameters = _parameters(folder.name)
-        for feature, values in parameters["features"].items():
-            block = parse_feature(feature, values)
-            specification = spec_hash(FEATURES[block.kind], block)
-            used.update((dataset, feature, specification) for dataset in parameters["datasets"])
-    return used
 
 
 def _stores_table(found: Any) -> str:
