@@ -7,7 +7,6 @@ import mlflow
 import pytest
 from click.testing import CliRunner
 from kedro.framework.startup import bootstrap_project
-from test_predict import audio_of
 
 from genre_pipeline.cli import cli
 from genre_pipeline.project import PROJECT_ROOT
@@ -77,8 +76,9 @@ def test_what_is_left_over_goes_and_what_is_left_works(crowded, prune):
     assert prune("--dry-run").output == "Nothing is left over.\n"
 
     # The last report, and a model, are what they were.
-    audio = audio_of(data)
-    run("predict", predict={"cell": CELL, "repeat": 1, "audio": audio})
+    audio = next((data / "01_raw" / "demo").rglob("*.wav"))
+    run("predict", predict={"cell": CELL, "repeat": 1, "audio": [str(audio)]})
+    assert (data / "07_model_output" / "predicted_genres.csv").exists()
     catalog = new_session("test").load_context().catalog
     assert "svm" in catalog.load("report_markdown")
     assert len(catalog.load("demo.artist_kfold.split")) > 0
