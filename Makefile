@@ -52,6 +52,10 @@ viz: $(VENV)/.installed ## Show the pipeline in the browser (PORT=4141)
 mlflow: $(VENV)/.installed ## Compare runs in the browser (http://127.0.0.1:5000)
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/kedro mlflow ui
 
+.PHONY: airflow-dags
+airflow-dags: $(VENV)/.installed ## Write the experiment's DAGs for Airflow (ENV=base, EVERY=hourly, DAGS=data/dags)
+	$(BIN)/kedro airflow-dags $(if $(ENV),--env $(ENV)) $(if $(EVERY),--every $(EVERY)) --output $(or $(DAGS),$(DATA)/dags)
+
 # --- checking -------------------------------------------------------------------------------------------------------
 
 .PHONY: test

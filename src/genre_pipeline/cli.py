@@ -6,12 +6,12 @@ import copy
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 from kedro.framework.cli.project import run as kedro_run
@@ -20,8 +20,13 @@ from kedro.io import DatasetError
 
 from genre_pipeline.errors import GenrePipelineError
 
+if TYPE_CHECKING:
+    from genre_pipeline.scheduling import Every, Project
+
 # What shells report for a program that Ctrl-C ended: 128 + SIGINT.
 _INTERRUPTED = 130
+# What a command that is started elsewhere must be told as well.
+_PASSED_ON = ("MLFLOW_TRACKING_URI", "KEDRO_ENV", "OMP_NUM_THREADS", "DO_NOT_TRACK")
 
 
 def _for_people(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -260,8 +265,9 @@ def prune_stores(env: str | None, dry_run: bool, yes: bool) -> None:
     from rich.filesize import decimal
 
     from genre_pipeline.features.inventory import remove_store, summarise_stores, unused_stores
+    from genre_pipeline.pruning import used_stores
 
-    unused = unused_stores(summarise_stores(_stores_folder(env)), _used_stores())
+    unused = unused_stores(summarise_stores(_stores_folder(env)), used_stores())
     if not unused:
         click.echo("Every feature store is used.")
         return
@@ -277,7 +283,132 @@ def prune_stores(env: str | None, dry_run: bool, yes: bool) -> None:
     click.echo(f"{size} freed.")
 
 
-def _configuration(env: str | None) -> Any:
+@cli.command()
+@click.option("--keep", type=click.IntRange(min=1), required=True, help="Versions of each catalog entry to keep.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
+@click.option("--yes", is_flag=True, help="Do not ask before deleting.")
+@_for_people
+def prune(keep: int, dry_run: bool, yes: bool) -> None:
+    """Delete old versions of results, orphaned checkpoints and unused feature stores.
+
+    What a registered model, the last report, or an environment's experiment needs is kept, and what was not trained to
+    the end. While a refresh runs, nothing is deleted.
+    """
+    from contextlib import nullcontext
+
+    from rich.filesize import decimal
+
+    from genre_pipeline.features.inventory import remove_store
+    from genre_pipeline.pruning import find_leftovers
+    from genre_pipeline.refresh.place import one_refresh_at_a_time
+    from genre_pipeline.retention import remove
+
+    with nullcontext() if dry_run else one_refresh_at_a_time():
+        leftovers, stores = find_leftovers(keep)
+        lines = [(each.path, each.n_bytes, each.reason) for each in leftovers]
+        lines += [(store.folder, store.n_bytes, "no environment uses this store") for store in stores]
+        if not lines:
+            click.echo("Nothing is left over.")
+            return
+        for path, n_bytes, reason in lines:
+            click.echo(f"{decimal(n_bytes):>10}  {_shown(path)}  ({reason})")
+        size = decimal(sum(n_bytes for _, n_bytes, _ in lines))
+        if dry_run:
+            click.echo(f"{size} would be freed.")
+            return
+        if not yes:
+            click.confirm(f"Delete them, and free {size}?", abort=True)
+        for leftover in leftovers:
+            remove(leftover)
+        for store in stores:
+            remove_store(store.folder)
+        click.echo(f"{size} freed.")
+
+
+def _project(env: str | None, params: str) -> Project:
+    """Return what a schedule needs to know of this project."""
+    import sys
+
+    from genre_pipeline.project import PROJECT_ROOT, data_root
+    from genre_pipeline.scheduling import Project
+
+    given = {name: os.environ[name] for name in _PASSED_ON if os.environ.get(name)}
+    data = Path(data_root())
+    return Project(
+        root=PROJECT_ROOT,
+        # Not resolved: the link is what makes it the virtual environment's.
+        python=Path(sys.executable).absolute(),
+        log=data / "scheduled_refreshes.log",
+        env=env,
+        params=params,
+        variables={**given, "GENRE_PIPELINE_DATA": str(data)},
+    )
+
+
+def _write_or_print(contents: Mapping[str, str], output: Path | None) -> None:
+    """Write texts into a folder by their file names, or print them."""
+    from genre_pipeline.storage import atomic_file
+
+    for name, text in contents.items():
+        if output is None:
+            click.echo(text if len(contents) == 1 else f"# --- {name}\n{text}")
+            continue
+        with atomic_file(output / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        click.echo(f"Written: {output / name}")
+
+
+@cli.command()
+@env_option
+@click.option("--format", "kind", type=click.Choice(["cron", "systemd"]), required=True, help="What starts it.")
+@click.option("--every", type=click.Choice(["hourly", "daily", "weekly"]), default="daily", show_default=True)
+@click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder to write to, not the screen.")
+@click.option("--params", default="", help="Parameters, as for kedro run.")
+@click.argument("arguments", nargs=-1)
+@_for_people
+def schedule(
+    env: str | None, kind: str, every: Every, output: Path | None, params: str, arguments: tuple[str, ...]
+) -> None:
+    """Make a crontab line or a systemd timer that runs ``kedro refresh`` with ARGUMENTS (after ``--``)."""
+    from genre_pipeline.scheduling import crontab, systemd_units
+    from genre_pipeline.storage import storage_errors
+
+    make = {"cron": crontab, "systemd": systemd_units}[kind]
+    project = _project(env, params)
+    # What a shell writes to must have a folder.
+    with storage_errors(project.log):
+        project.log.parent.mkdir(parents=True, exist_ok=True)
+    _write_or_print(make(project, every=every, arguments=arguments), output)
+
+
+@cli.command(name="airflow-dags")
+@env_option
+@click.option("--every", type=click.Choice(["hourly", "daily", "weekly"]), help="How often to look for changed files.")
+@click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Airflow's folder of DAGs.")
+@click.option("--params", default="", help="Parameters, as for kedro run.")
+@click.pass_context
+@_for_people
+def airflow_dags(
+    context: click.Context, env: str | None, every: Every | None, output: Path | None, params: str
+) -> None:
+    """Write the experiment's DAGs for Airflow 3 (an asset a dataset, a task a stage and a cell)."""
+    from genre_pipeline.experiment import load_experiment
+    from genre_pipeline.scheduling import airflow_dag
+
+    given = _split_parameters(context, context.command.params[-1], params)
+    experiment = load_experiment(_parameters(env, given))
+    name = experiment.settings.name
+    dag = airflow_dag(
+        _project(env, params),
+        experiment=name,
+        cells=experiment.cells,
+        every=every,
+        n_tasks=experiment.compute.airflow_tasks,
+    )
+    _write_or_print({f"genre_pipeline_{name}.py": dag}, output)
+
+
+def _configuration(env: str | None, given: Mapping[str, Any] | None = None) -> Any:
     from kedro.framework.project import settings
     from kedro.framework.startup import bootstrap_project
 
@@ -285,11 +416,12 @@ def _configuration(env: str | None) -> Any:
 
     bootstrap_project(PROJECT_ROOT)
     conf = str(PROJECT_ROOT / settings.CONF_SOURCE)
-    return settings.CONFIG_LOADER_CLASS(conf_source=conf, env=env, **settings.CONFIG_LOADER_ARGS)
+    options = {"env": env, "runtime_params": given, **settings.CONFIG_LOADER_ARGS}
+    return settings.CONFIG_LOADER_CLASS(conf_source=conf, **options)
 
 
-def _parameters(env: str | None) -> Any:
-    return _configuration(env)["parameters"]
+def _parameters(env: str | None, given: Mapping[str, Any] | None = None) -> Any:
+    return _configuration(env, given)["parameters"]
 
 
 def _experiment(env: str | None) -> Any:
@@ -300,28 +432,6 @@ def _experiment(env: str | None) -> Any:
 
 def _stores_folder(env: str | None) -> Path:
     return Path(_experiment(env).storage.features)
-
-
-def _used_stores() -> set[tuple[str, str, str]]:
-    """Return dataset, feature and specification of all that any environment defines: they share their stores."""
-    from kedro.framework.project import settings
-
-    from genre_pipeline.experiment import parse_feature
-    from genre_pipeline.features import FEATURES
-    from genre_pipeline.features.store import spec_hash
-    from genre_pipeline.project import PROJECT_ROOT
-
-    _parameters(None)
-    used: set[tuple[str, str, str]] = set()
-    for folder in sorted((PROJECT_ROOT / settings.CONF_SOURCE).iterdir()):
-        if not folder.is_dir() or folder.name == settings.CONFIG_LOADER_ARGS["base_env"]:
-            continue
-        parameters = _parameters(folder.name)
-        for feature, values in parameters["features"].items():
-            block = parse_feature(feature, values)
-            specification = spec_hash(FEATURES[block.kind], block)
-            used.update((dataset, feature, specification) for dataset in parameters["datasets"])
-    return used
 
 
 def _stores_table(found: Any) -> str:

@@ -32,6 +32,7 @@ SECTIONS = (
     "models",
     "predict",
     "protocols",
+    "registry",
     "storage",
     "training",
 )
@@ -92,6 +93,8 @@ class ComputeBlock(Block):
         address: Address of a Dask scheduler, such as ``tcp://10.0.0.1:8786``, for a backend that is ``dask``; none for
             a cluster on this machine.
         device: Where their spectra are computed, while processors decode: ``cpu`` or ``cuda``.
+        airflow_tasks: Tasks of the DAGs of ``kedro airflow-dags`` that may run at once. One at a time runs only what is
+            stale; several, on machines that share the data folder, run what their namespaces have.
     """
 
     backend: Backend = "threads"
@@ -100,6 +103,7 @@ class ComputeBlock(Block):
     training_workers: int | None = Field(default=None, ge=1, le=1024)
     address: str | None = None
     device: Device = "cpu"
+    airflow_tasks: int = Field(default=1, ge=1, le=1024)
 
     @model_validator(mode="after")
     def _address_is_used(self) -> ComputeBlock:
@@ -143,6 +147,19 @@ class EvaluationBlock(Block):
     confidence: float = Field(default=0.95, gt=0.5, lt=1.0)
 
 
+class RegistryBlock(Block):
+    """Which trained models become champions in MLflow's registry.
+
+    Attributes:
+        enabled: Whether each cell's model is registered, as ``<experiment>.<cell>``.
+        margin: What loss of track accuracy, as a share, must be excluded before a new model takes the champion's place;
+            none where it is enough that the paired tests do not show it to be worse.
+    """
+
+    enabled: bool = False
+    margin: float | None = Field(default=None, ge=0.0, lt=1.0)
+
+
 class PredictBlock(Block):
     """What the ``predict`` pipeline classifies.
 
@@ -171,6 +188,7 @@ class Experiment:
         compute: How much of the machine is used.
         evaluation: How numbers are summarised.
         predict: What the ``predict`` pipeline classifies.
+        registry: Which models become champions.
         cells: The grid, in the order dataset, protocol, model, feature.
     """
 
@@ -183,6 +201,7 @@ class Experiment:
     compute: ComputeBlock
     evaluation: EvaluationBlock
     predict: PredictBlock
+    registry: RegistryBlock
     cells: tuple[Cell, ...]
 
 
@@ -226,6 +245,7 @@ def load_experiment(parameters: Mapping[str, Any]) -> Experiment:
         compute=parse_block(ComputeBlock, parameters.get("compute", {}), key="compute"),
         evaluation=parse_block(EvaluationBlock, parameters.get("evaluation", {}), key="evaluation"),
         predict=parse_block(PredictBlock, parameters.get("predict", {}), key="predict"),
+        registry=parse_block(RegistryBlock, parameters.get("registry", {}), key="registry"),
         cells=cells,
     )
 

@@ -12,6 +12,7 @@ import pytest
 from genre_pipeline.errors import EvaluationError
 from genre_pipeline.evaluation.report import build_markdown, build_report
 from genre_pipeline.evaluation.sections import ReportData
+from hand_made_reports import Page
 from invented_runs import change_of
 
 HOSTILE = "<script>window.broken = true</script>"
@@ -392,6 +393,30 @@ def test_a_part_of_a_dataset_is_never_taken_for_the_whole(make_result, make_data
 
 def test_confidence_is_shown(make_result):
     assert "90\N{NO-BREAK SPACE}% interval" in render([make_result()], confidence=0.9)
+
+
+def test_champions_are_named_and_challengers_say_why(make_result):
+    first = {"cell": "a.b.c.d", "model": "base.a.b.c.d", "version": 1, "alias": "champion", "champion": None}
+    later = {**first, "version": 12, "alias": "challenger", "champion": 1}
+    registrations = [
+        {**first, "reason": "the first version"},
+        {**later, "reason": f"worse than the champion {HOSTILE}"},
+        {"cell": "not.trained.at.all"},
+    ]
+    page = Page(render([make_result()], registrations=registrations))
+    assert page.errors == []
+    assert "models:/<registered model>@champion" in page.text
+    assert "base.a.b.c.d 1 champion none the first version" in page.text
+    assert "12 challenger CHALLENGER 1 worse than the champion <script>" in page.text
+    assert "not.trained" not in page.text
+    markdown = render_markdown([make_result()], registrations=registrations)
+    assert "## Champions" in markdown
+    assert "base.a.b.c.d, version 1: champion, the first version" in markdown
+
+
+def test_a_report_without_registered_models_has_no_champions(make_result):
+    assert "Champions" not in render([make_result()])
+    assert "Champions" not in render_markdown([make_result()], registrations=[{"cell": "a.b.c.d"}])
 
 
 def test_no_result_is_an_error():

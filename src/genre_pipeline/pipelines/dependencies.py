@@ -167,7 +167,7 @@ def _dataset_card(parameters: Parameters, *, name: str) -> Dependence:  # noqa: 
 
 def _split(parameters: Parameters, *, name: str, protocol_name: str) -> Dependence:
     return Dependence(
-        {"splits": SPLITS_VERSION},
+        {"splits": SPLITS_VERSION, "audit": 2},
         {
             # For the lists that ship with the dataset.
             **_dataset_parameters(parameters, name),
@@ -191,7 +191,7 @@ def _split(parameters: Parameters, *, name: str, protocol_name: str) -> Dependen
 
 
 def _split_card(parameters: Parameters) -> Dependence:  # noqa: ARG001
-    return Dependence({"split_card": 1}, reads={"quality": ("title",)})
+    return Dependence({"split_card": 2}, reads={"quality": ("title",)})
 
 
 def _segment(parameters: Parameters, *, feature_name: str) -> Dependence:
@@ -258,6 +258,18 @@ def _score(parameters: Parameters, *, cell: Cell) -> Dependence:
     )
 
 
+def _register(parameters: Parameters, *, cell: Cell) -> Dependence:  # noqa: ARG001
+    return Dependence(
+        {"registration": 1},
+        {
+            "evaluation": parameters["evaluation"],
+            "registry": parameters["registry"],
+            "experiment.name": parameters["experiment"]["name"],
+        },
+        {"tracks": ("track_id", "artist"), "audit": ("design", "unit")},
+    )
+
+
 def _pair_cells(parameters: Parameters) -> Dependence:
     return Dependence(
         {"pairs": 1},
@@ -267,7 +279,7 @@ def _pair_cells(parameters: Parameters) -> Dependence:
 
 
 def _collect(parameters: Parameters) -> Dependence:  # noqa: ARG001
-    return Dependence({"collect": 1})
+    return Dependence({"collect": 2})
 
 
 def _rank(parameters: Parameters) -> Dependence:  # noqa: ARG001
@@ -280,7 +292,7 @@ def _draw_comparison(parameters: Parameters) -> Dependence:  # noqa: ARG001
 
 def _report(parameters: Parameters) -> Dependence:
     return Dependence(
-        {"report": 1},
+        {"report": 2},
         {"evaluation": parameters["evaluation"], "experiment.title": parameters["experiment"]["title"]},
     )
 
@@ -310,6 +322,7 @@ _DEPENDENCES: dict[Callable[..., Any], Callable[..., Dependence]] = {
     train_cell: _train,
     evaluate.predict_segments: _predict,
     evaluate.score_cell: _score,
+    evaluate.register_model: _register,
     compare.pair_cells: _pair_cells,
     compare.collect_protocol: _collect,
     compare.collect_dataset: _collect,

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, RunTag
 
+    from genre_pipeline.tracking.model_registry import Decide
+
 # MLflow refuses more metrics or parameters than these in one request.
 _MAX_METRICS = 1000
 _MAX_PARAMS = 100
@@ -97,6 +99,16 @@ class Tracker:
         """Return the cell in the last finished session of this experiment, and in this session, as far as tracked."""
         del cell
         return None, None
+
+    def register_model(
+        self, name: str, *, fingerprint: str, outcomes: pd.DataFrame, decide: Decide
+    ) -> dict[str, Any] | None:
+        """Register a logged model, see :func:`~genre_pipeline.tracking.model_registry.register_model`.
+
+        None where nothing is tracked.
+        """
+        del name, fingerprint, outcomes, decide
+        return None
 
     def close(self, status: str) -> None:
         """End every run that is still open."""
@@ -277,6 +289,16 @@ class MlflowTracker(Tracker):
     def history(self, cell: Cell) -> tuple[CellRecord | None, CellRecord | None]:
         known = RunHistory(self._client, [self._experiment_id])
         return known.previous(cell, self._tags.get("environment", "")), known.cell(self.cell_run(cell).run_id)
+
+    @override
+    def register_model(
+        self, name: str, *, fingerprint: str, outcomes: pd.DataFrame, decide: Decide
+    ) -> dict[str, Any] | None:
+        from genre_pipeline.tracking.model_registry import register_model
+
+        return register_model(
+            self._client, self._experiment_id, name, fingerprint=fingerprint, outcomes=outcomes, decide=decide
+        )
 
     @override
     def close(self, status: str) -> None:

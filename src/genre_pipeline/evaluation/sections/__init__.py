@@ -12,6 +12,7 @@ from genre_pipeline.evaluation.sections import (
     accuracy,
     calibration,
     cells,
+    champions,
     changes,
     confusion,
     curves,
@@ -39,6 +40,7 @@ SECTIONS: tuple[Section, ...] = (
     calibration.SECTION,
     datasets.SECTION,
     splits.SECTION,
+    champions.SECTION,
     cells.SECTION,
     reproduce.SECTION,
 )

@@ -47,6 +47,8 @@ class ReportData:
         pairs: What :func:`~genre_pipeline.evaluation.paired.compare_pairs` found, of all datasets and protocols; none
             where nothing was compared.
         changes: What became of cells since the last finished run, see :mod:`genre_pipeline.evaluation.changes`.
+        registrations: How each cell's model was registered: ``cell`` (its name) and, where it was, what
+            :func:`~genre_pipeline.tracking.model_registry.register_model` returned.
         confidence: Coverage of the results' intervals.
         title: The report's title.
         command: What to type to get the same numbers.
@@ -59,6 +61,7 @@ class ReportData:
     splits: Sequence[Mapping[str, Any]] = ()
     pairs: pd.DataFrame | None = None
     changes: Sequence[CellChange] = ()
+    registrations: Sequence[Mapping[str, Any]] = ()
     confidence: float = 0.95
     title: str = "Genre classifiers compared"
     command: str = ""

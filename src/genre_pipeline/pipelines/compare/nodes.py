@@ -70,21 +70,24 @@ def join_pairs(*tables: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def collect_protocol(audit: dict[str, Any], *results_and_changes: CellResult | CellChange) -> dict[str, Any]:
+def collect_protocol(audit: dict[str, Any], *found: dict[str, Any]) -> dict[str, Any]:
     """Gather what was found under one protocol of a dataset.
 
     Args:
         audit: The split's report.
-        *results_and_changes: The result of each cell under the protocol, then what became of each since the run before.
+        *found: The result of each cell under the protocol, what became of each since the run before, and how each model
+            was registered, if they are.
 
     Returns:
-        ``audit``, ``results`` and ``changes``.
+        ``audit``, ``results``, ``changes`` and ``registrations``.
     """
-    n_cells = len(results_and_changes) // 2
+    results = [each for each in found if "summary" in each]
+    changes = [each for each in found if "verdict" in each]
     return {
         "audit": audit,
-        "results": list(results_and_changes[:n_cells]),
-        "changes": list(results_and_changes[n_cells:]),
+        "results": results,
+        "changes": changes,
+        "registrations": [each for each in found if "summary" not in each and "verdict" not in each],
     }
 
 
@@ -155,6 +158,9 @@ def write_report(
         splits=[protocol["audit"] for each in summaries for protocol in each["protocols"]],
         pairs=pairs,
         changes=_changes(summaries),
+        registrations=[
+            each for summary in summaries for protocol in summary["protocols"] for each in protocol["registrations"]
+        ],
         title=str(experiment["title"]),
         command=_command(),
         created=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),

@@ -61,11 +61,16 @@ def _collect_protocols(experiment: Experiment) -> list[Pipeline]:
             f"{dataset}.{protocol}",
             [
                 f"{dataset}.{protocol}.audit",
-                *(f"{cell.name}.{entry}" for entry in ("results", "change") for cell in cells),
+                *(f"{cell.name}.{entry}" for entry in _found(experiment) for cell in cells),
             ],
         )
         for (dataset, protocol), cells in _settings(experiment).items()
     ]
+
+
+def _found(experiment: Experiment) -> tuple[str, ...]:
+    """Return what entries hold what was found on a cell."""
+    return ("results", "change", *(["registration"] if experiment.registry.enabled else []))
 
 
 def _collect_dataset(experiment: Experiment, dataset: str) -> Pipeline:

@@ -14,7 +14,8 @@ from genre_pipeline.evaluation.changes import CellChange, compare_records, regre
 from genre_pipeline.evaluation.comparison import CellResult
 from genre_pipeline.evaluation.paired import track_outcomes
 from genre_pipeline.evaluation.prediction import predict_cell
-from genre_pipeline.experiment import EvaluationBlock
+from genre_pipeline.evaluation.promotion import Decision, decide
+from genre_pipeline.experiment import EvaluationBlock, RegistryBlock
 from genre_pipeline.features.store import FeatureStore
 from genre_pipeline.pipelines.evaluate.tracking import log_evaluation
 from genre_pipeline.pipelines.train.nodes import cell_folder
@@ -126,6 +127,61 @@ def _compare_with_previous(cell: Cell, confidence: float) -> CellChange:
         }
     )
     return change
+
+
+def register_model(
+    checkpoints: list[Checkpoint | FailedRepeat],
+    predictions: pd.DataFrame,
+    results: CellResult,
+    tracks: pd.DataFrame,
+    audit: dict[str, Any],
+    experiment: dict[str, Any],
+    evaluation: dict[str, Any],
+    registry: dict[str, Any],
+    *,
+    cell: Cell,
+) -> dict[str, Any]:
+    """Register the model of a cell, and make it the champion if it is not worse than the present one.
+
+    Args:
+        checkpoints: The trained model of each repeat, or why there is none.
+        predictions: The predictions of every repeat.
+        results: The cell's result. Its evaluation has logged the model.
+        tracks: The dataset's tracks, for their artists.
+        audit: The split's report.
+        experiment: The experiment's parameters, for its name.
+        evaluation: How numbers are summarised.
+        registry: When a model becomes the champion.
+        cell: The cell.
+
+    Returns:
+        ``cell`` (its name), and what :func:`~genre_pipeline.tracking.model_registry.register_model` returned: nothing
+        more where no repeat could be trained, or nothing is tracked.
+    """
+    trained = _trained(checkpoints)
+    if not trained:
+        return {"cell": cell.name}
+    artists = tracks.set_index("track_id")["artist"]
+    outcomes = track_outcomes(predictions, genres=results["genres"], artists=artists)
+    sizes = results["n_tracks" if audit["unit"] == "track" else "n_segments"]
+
+    def compare_with(champion: pd.DataFrame) -> Decision:
+        return decide(
+            *(each.set_index(["repeat", "track_id"])["right"] for each in (outcomes, champion)),
+            artists=artists,
+            design=audit["design"],
+            test_ratio=sizes["test"] / sizes["train"],
+            confidence=parse_block(EvaluationBlock, evaluation, key="evaluation").confidence,
+            margin=parse_block(RegistryBlock, registry, key="registry").margin,
+        )
+
+    found = current_tracker().register_model(
+        f"{experiment['name']}.{cell.name}",
+        fingerprint=trained[0].fingerprint,
+        outcomes=outcomes,
+        decide=compare_with,
+    )
+    return {"cell": cell.name, **(found or {})}
 
 
 def _trained(outcomes: list[Checkpoint | FailedRepeat]) -> list[Checkpoint]:

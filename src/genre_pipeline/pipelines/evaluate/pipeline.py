@@ -7,12 +7,45 @@ from kedro.pipeline import Node, Pipeline
 from genre_pipeline.cells import Cell
 from genre_pipeline.experiment import Experiment
 from genre_pipeline.pipelines.binding import bind
-from genre_pipeline.pipelines.evaluate.nodes import predict_segments, score_cell
+from genre_pipeline.pipelines.evaluate.nodes import predict_segments, register_model, score_cell
 
 
 def create_pipeline(experiment: Experiment) -> Pipeline:
-    """Make one namespace a cell, with its prediction and its scoring node."""
-    return Pipeline([_evaluate(cell) for cell in experiment.cells])
+    """Make one namespace a cell, with its prediction and its scoring node, and one that registers its model."""
+    registered = experiment.cells if experiment.registry.enabled else ()
+    return Pipeline([_evaluate(cell) for cell in experiment.cells] + [_register(cell) for cell in registered])
+
+
+def _register(cell: Cell) -> Pipeline:
+    parameters = {"params:experiment", "params:evaluation", "params:registry"}
+    node = Node(
+        bind(register_model, "register", cell=cell),
+        inputs=[
+            "checkpoints",
+            "predictions",
+            "results",
+            "tracks",
+            "audit",
+            "params:experiment",
+            "params:evaluation",
+            "params:registry",
+        ],
+        outputs="registration",
+        name="register",
+        tags="evaluate",
+    )
+    return Pipeline(
+        [node],
+        namespace=cell.name,
+        inputs={
+            "checkpoints": f"{cell.name}.checkpoints",
+            "predictions": f"{cell.name}.predictions",
+            "results": f"{cell.name}.results",
+            "tracks": f"{cell.dataset}.tracks",
+            "audit": f"{cell.dataset}.{cell.protocol}.audit",
+        },
+        parameters=parameters,
+    )
 
 
 def _evaluate(cell: Cell) -> Pipeline:

@@ -1,0 +1,124 @@
+"""Champions and challengers in MLflow's registry, in a SQLite store."""
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow.exceptions import MlflowException
+
+from genre_pipeline.cells import Cell
+from genre_pipeline.errors import TrackingError
+from genre_pipeline.evaluation.promotion import Decision
+from genre_pipeline.tracking import Tracker
+from genre_pipeline.tracking.model_registry import registered_fingerprints
+from genre_pipeline.tracking.tracker import MlflowTracker
+from tiny_music import GENRES
+
+CELL = Cell("tiny", "folds", "log_mel_8", "net")
+OUTCOMES = pd.DataFrame({"repeat": [0, 0], "track_id": ["a", "b"], "right": [True, False]})
+
+
+@pytest.fixture
+def tracker(client, parent, database):
+    mlflow.set_tracking_uri(database)
+    return MlflowTracker(client, parent.info.experiment_id, parent.info.run_id)
+
+
+@pytest.fixture
+def name(tmp_path):
+    """A registered model of the test's own: the database is shared."""
+    return f"{tmp_path.name}.{CELL.name}"
+
+
+@pytest.fixture
+def register(tracker, client, name, parent, trained):
+    """A function that logs and registers a model; it returns what came of it, and what the decision was made from."""
+
+    def do(fingerprint, alias="champion", outcomes=OUTCOMES, *, log=True):
+        if log:
+            session = MlflowTracker(client, parent.info.experiment_id, parent.info.run_id)
+            session.cell_run(CELL).log_model(trained[0].folder, GENRES, fingerprint=fingerprint)
+        seen = []
+
+        def decide(champion):
+            seen.append(champion)
+            return Decision(alias, f"told to be {alias}", {"difference": 0.5, "p": 0.25, "n_tracks": 2})
+
+        return tracker.register_model(name, fingerprint=fingerprint, outcomes=outcomes, decide=decide), seen
+
+    return do
+
+
+def aliases(client, name):
+    return {alias: str(version) for alias, version in client.get_registered_model(name).aliases.items()}
+
+
+def test_versions_take_the_alias_or_stay_challengers(register, client, name, music):
+    found, seen = register("first")
+    assert found == {
+        "model": name,
+        "version": 1,
+        "alias": "champion",
+        "reason": "the first version",
+        "champion": None,
+        "comparison": {},
+    }
+    assert seen == []
+
+    others = OUTCOMES.assign(right=[True, True])
+    found, seen = register("second", "challenger", others)
+    pd.testing.assert_frame_equal(seen[0], OUTCOMES)
+    assert (found["version"], found["alias"], found["champion"]) == (2, "challenger", 1)
+    assert aliases(client, name) == {"champion": "1", "challenger": "2"}
+    tags = client.get_model_version(name, "2").tags
+    assert tags["decision"] == "challenger"
+    assert tags["reason"] == "told to be challenger"
+    assert (tags["compared_with"], tags["difference"], tags["p"], tags["n_tracks"]) == ("1", "0.5", "0.25", "2")
+
+    # The champion is found again, with what it is right about now; the challenger of old keeps waiting.
+    found, seen = register("first", outcomes=others, log=False)
+    assert (found["version"], found["reason"], seen) == (1, "the champion already", [])
+    assert aliases(client, name) == {"champion": "1", "challenger": "2"}
+
+    found, seen = register("third")
+    pd.testing.assert_frame_equal(seen[0], others)
+    assert (found["version"], found["alias"]) == (3, "champion")
+    assert aliases(client, name) == {"champion": "3"}
+    assert {"first", "second", "third"} <= registered_fingerprints(client)
+
+    model = mlflow.pyfunc.load_model(f"models:/{name}@champion")
+    answer = model.predict(pd.DataFrame({"path": [str(music.path("jazz/jazz_3"))]}))
+    assert tuple(answer) == GENRES
+
+
+def test_a_challenger_that_is_found_again_may_become_the_champion(register, client, name):
+    register("first")
+    register("second", "challenger")
+    found, _ = register("second", log=False)
+    assert (found["version"], found["alias"]) == (2, "champion")
+    assert aliases(client, name) == {"champion": "2"}
+    assert len(client.search_model_versions(f"name = '{name}'")) == 2
+
+
+def test_a_model_that_was_not_logged_is_an_error_and_no_version(register, client, name):
+    with pytest.raises(TrackingError, match="is in no run of MLflow.*Run 'evaluate' again"):
+        register("never logged", log=False)
+    with pytest.raises(MlflowException):
+        client.get_registered_model(name)
+
+
+def test_a_killed_registration_is_finished_by_the_next(register, client, name, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mlflow.MlflowClient, "set_registered_model_alias", killed)
+        with pytest.raises(KeyboardInterrupt):
+            register("first")
+    assert aliases(client, name) == {}
+    found, _ = register("first", log=False)
+    assert (found["version"], found["reason"]) == (1, "the first version")
+    assert aliases(client, name) == {"champion": "1"}
+
+
+def test_nothing_is_registered_where_nothing_is_tracked():
+    assert Tracker().register_model("any", fingerprint="", outcomes=OUTCOMES, decide=lambda _: None) is None
