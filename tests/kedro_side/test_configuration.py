@@ -177,6 +177,8 @@ class TestPipelines:
                 assert node.tags
                 assert node.namespace or node._name in {
                     "rank_cells",
+                    "tabulate_metrics",
+                    "compare_settings",
                     "join_pairs",
                     "draw_comparison",
                     "write_report",
@@ -189,6 +191,10 @@ class TestPipelines:
     def test_train_all_ends_in_what_people_read(self, test_pipelines):
         assert {
             "leaderboard",
+            "metrics",
+            "ranks",
+            "protocol_gaps",
+            "papers_and_measured",
             "accuracy_comparison",
             "learning_curves",
             "confusion_matrices",

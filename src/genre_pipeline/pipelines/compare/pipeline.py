@@ -11,11 +11,24 @@ from genre_pipeline.experiment import Experiment
 from genre_pipeline.pipelines.compare.nodes import (
     collect_dataset,
     collect_protocol,
+    compare_settings,
     draw_comparison,
     join_pairs,
     pair_cells,
     rank_cells,
+    tabulate_metrics,
     write_report,
+)
+
+_FIGURES = (
+    "accuracy_comparison",
+    "learning_curves",
+    "confusion_matrices",
+    "reliability_diagrams",
+    "critical_difference",
+    "quality_and_cost",
+    "paper_comparison",
+    "protocol_gap",
 )
 
 
@@ -84,10 +97,18 @@ def _compare(experiment: Experiment) -> Pipeline:
     summaries = list(names)
     nodes = [
         Node(rank_cells, inputs=summaries, outputs="leaderboard", name="rank_cells", tags="compare"),
+        Node(tabulate_metrics, inputs=summaries, outputs="metrics", name="tabulate_metrics", tags="compare"),
+        Node(
+            compare_settings,
+            inputs=["params:evaluation", *summaries],
+            outputs=["ranks", "protocol_gaps", "papers_and_measured"],
+            name="compare_settings",
+            tags="compare",
+        ),
         Node(
             draw_comparison,
-            inputs=summaries,
-            outputs=["accuracy_comparison", "learning_curves", "confusion_matrices", "reliability_diagrams"],
+            inputs=["params:evaluation", *summaries],
+            outputs=list(_FIGURES),
             name="draw_comparison",
             tags="compare",
         ),

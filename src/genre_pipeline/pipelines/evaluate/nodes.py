@@ -15,6 +15,7 @@ from genre_pipeline.experiment import EvaluationBlock
 from genre_pipeline.features.store import FeatureStore
 from genre_pipeline.pipelines.evaluate.tracking import log_evaluation
 from genre_pipeline.pipelines.train.nodes import cell_folder
+from genre_pipeline.project import git_commit
 from genre_pipeline.tracking import current_tracker
 from genre_pipeline.training import Checkpoint, FailedRepeat, parse_model
 from genre_pipeline.training.cell_data import CellData
@@ -93,6 +94,7 @@ def score_cell(
         artists=tracks.set_index("track_id")["artist"],
         confidence=parse_block(EvaluationBlock, evaluation, key="evaluation").confidence,
         reference=parse_model(cell.model, model, training).spec.reference,
+        git_commit=git_commit(),
     )
     log_evaluation(current_tracker().cell_run(cell), result, _trained(checkpoints), predictions)
     return result
