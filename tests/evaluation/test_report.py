@@ -110,6 +110,10 @@ def test_page_says_what_was_run_and_how(results, make_dataset, make_split):
     assert cells["train tracks"] == "72"
     assert cells["test segments"] == "144"
     assert cells["Interval"] == "corrected resampled t"
+    assert (cells["Split hash"], cells["Feature hash"], cells["Git commit"]) == (
+        *("5b1e5b1e5b1e5b1e", "fea7fea7fea7fea7"),
+        "c0ffee",
+    )
     assert cells["Paper"] == "The authors of net2, A paper about net2, 2020"
 
 
@@ -316,7 +320,7 @@ def test_no_result_is_an_error():
 
 def test_markdown_holds_the_leaderboard(results):
     text = render_markdown(results)
-    facts = "mean of 5 folds; 6 genres; always the largest genre: 16.7 %; split `5b1e5b1e5b1e5b1e`."
+    facts = "mean of 5 folds; 6 genres; always the largest genre: 16.7 %; split `5b1e5b1e5b1e5b1e`, commit `c0ffee`."
     assert f"## demo · artist_kfold\n\n{facts}\n" in text
     row = "net2 | log_mel_128 | 80.0 ± 3.2 | 77.2 to 82.8 | 79.0 | 78.0 | 72.0 | 900,000 | 12.5 min |"
     assert f"| {row}" in text

@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from typing import Any, cast
 
 import pandas as pd
+from matplotlib.figure import Figure as MatplotlibFigure
 from plotly.graph_objects import Figure
 
 from genre_pipeline.blocks import parse_block
@@ -29,6 +30,7 @@ from genre_pipeline.evaluation.ranks import rank_table
 from genre_pipeline.evaluation.report import build_markdown, build_report
 from genre_pipeline.evaluation.reproduction_figure import paper_comparison
 from genre_pipeline.evaluation.sections import ReportData
+from genre_pipeline.evaluation.stills import draw_still
 from genre_pipeline.experiment import EvaluationBlock
 from genre_pipeline.tracking import current_tracker
 
@@ -104,16 +106,17 @@ def collect_dataset(quality: dict[str, Any], *reports: dict[str, Any]) -> dict[s
     }
 
 
-def rank_cells(*summaries: dict[str, Any]) -> pd.DataFrame:
+def rank_cells(*summaries: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Set the cells side by side.
 
     Args:
         *summaries: What was found on each dataset.
 
     Returns:
-        The leaderboard.
+        The leaderboard, twice, for two formats.
     """
-    return leaderboard(_results(summaries))
+    frame = leaderboard(_results(summaries))
+    return frame, frame
 
 
 def tabulate_metrics(*summaries: dict[str, Any]) -> pd.DataFrame:
@@ -166,6 +169,18 @@ def draw_comparison(evaluation: dict[str, Any], *summaries: dict[str, Any]) -> t
         paper_comparison(data.reproduction),
         gap_comparison(data.gaps, looks=data.looks),
     )
+
+
+def draw_stills(*figures: Figure) -> list[MatplotlibFigure]:
+    """Draw the comparison's figures as still pictures.
+
+    Args:
+        *figures: The figures.
+
+    Returns:
+        Each of them twice, for two formats.
+    """
+    return [still for figure in figures for still in [draw_still(figure)] * 2]
 
 
 def write_report(

@@ -13,6 +13,7 @@ from genre_pipeline.pipelines.compare.nodes import (
     collect_protocol,
     compare_settings,
     draw_comparison,
+    draw_stills,
     join_pairs,
     pair_cells,
     rank_cells,
@@ -43,6 +44,7 @@ def create_pipeline(experiment: Experiment) -> Pipeline:
             *_collect_protocols(experiment),
             *(_collect_dataset(experiment, dataset) for dataset in experiment.datasets),
             _compare(experiment),
+            _draw_stills(),
         ]
     )
 
@@ -96,7 +98,13 @@ def _compare(experiment: Experiment) -> Pipeline:
     pairs = _plain(f"{dataset}.{protocol}.pairs" for dataset, protocol in _settings(experiment))
     summaries = list(names)
     nodes = [
-        Node(rank_cells, inputs=summaries, outputs="leaderboard", name="rank_cells", tags="compare"),
+        Node(
+            rank_cells,
+            inputs=summaries,
+            outputs=["leaderboard", "leaderboard_parquet"],
+            name="rank_cells",
+            tags="compare",
+        ),
         Node(tabulate_metrics, inputs=summaries, outputs="metrics", name="tabulate_metrics", tags="compare"),
         Node(
             compare_settings,
@@ -122,6 +130,13 @@ def _compare(experiment: Experiment) -> Pipeline:
         ),
     ]
     return Pipeline(nodes, inputs=names | pairs, parameters={"params:experiment", "params:evaluation"})
+
+
+def _draw_stills() -> Pipeline:
+    """Make the node that draws all figures as PNG and SVG, in a namespace: one box for all of them in Kedro-Viz."""
+    stills = [f"{figure}_{form}" for figure in _FIGURES for form in ("png", "svg")]
+    node = Node(draw_stills, inputs=list(_FIGURES), outputs=stills, name="draw_stills", tags="compare")
+    return Pipeline([node], namespace="stills", inputs=set(_FIGURES))
 
 
 def _plain(entries: Iterable[str]) -> dict[str, str]:
