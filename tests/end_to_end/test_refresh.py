@@ -47,7 +47,10 @@ def steps(text):
 INGEST = steps("ingest write_card")
 SPLIT = steps("artist_kfold.split artist_kfold.write_card")
 FEATURE = steps("mfcc_20.segment mfcc_20.extract mfcc_20.draw")
-COMPARE = {*steps("artist_kfold.collect collect"), "rank_cells", "draw_comparison", "write_report"}
+COMPARE = {
+    *steps("artist_kfold.collect collect"),
+    *("rank_cells", "tabulate_metrics", "compare_settings", "draw_comparison", "stills.draw_stills", "write_report"),
+}
 PAIRS = {"my_music.artist_kfold.pair_cells", "join_pairs"}
 
 
@@ -153,7 +156,7 @@ def renew_figures(root, patch):
     patch.setitem(
         dependencies._DEPENDENCES,
         dependencies.compare.draw_comparison,
-        lambda parameters: dependencies.Dependence({"figures": 2}),
+        lambda parameters: dependencies.Dependence({"figures": 99}),
     )
 
 

@@ -11,7 +11,10 @@ import pandas as pd
 import pytest
 
 from genre_pipeline.evaluation.paired import PAIR_COLUMNS
+from genre_pipeline.evaluation.report import build_report
+from genre_pipeline.evaluation.sections import ReportData
 
+_HOSTILE = "<script>window.broken = true</script>"
 GENRES = ["blues", "classical", "disco", "jazz", "metal", "rock"]
 _Z95 = 1.96
 
@@ -86,10 +89,15 @@ def fabricate_result(
             for unit in ("segment", "track")
         },
         "leaks": {"tracks": 0, "files": 0, "audio": 0, "recordings": 0, "artists": 13 if leaky else 0, "albums": 0},
-        "cost": {"training_s": 12.5 * n_repeats * n_epochs, "inference_s": 0.8 * n_repeats},
+        "cost": {
+            "training_s": 12.5 * n_repeats * n_epochs,
+            "inference_s": 0.8 * n_repeats,
+            "flop_per_clip": None if n_parameters is None else 2e3 * n_parameters,
+        },
         "precision": "float32",
         "reference": f"The authors of {model}, A paper about {model}, 2020",
         "selection": "best validation",
+        "git_commit": "c0ffee",
         "seed": 0,
     }
 
@@ -151,6 +159,7 @@ def fabricate_dataset(name: str = "demo", *, genres: list[str] | None = None, su
     first, second = genres[0], genres[1]
     return {
         "dataset": name,
+        "kind": name,
         "subset": {"name": subset},
         "title": f"The {name} collection",
         "citation": "Nobody, Music made by code, 2026, https://example.org/music",
@@ -213,6 +222,29 @@ def fabricate_pairs(results: list[dict[str, Any]], *, shown: float = 0.1) -> pd.
     return pd.DataFrame(rows, columns=list(PAIR_COLUMNS)).astype(dict(PAIR_COLUMNS))
 
 
+def fabricate_split(dataset="demo", protocol="artist_kfold", *, leaky=False, subset=""):
+    n = 30 if leaky else 0
+    example = {"value": _HOSTILE, "repeat": 0, "splits": ["train", "test"], "track_ids": ["blues.00001", "blues.00002"]}
+    return {
+        "dataset": dataset,
+        "subset": subset,
+        "protocol": protocol,
+        "promises": [] if leaky else ["artist", "track"],
+        "kind": protocol,
+        "design": "resampled" if leaky else "kfold",
+        "leaky": leaky,
+        "n_tracks": 118,
+        "n_repeats": 5,
+        "split_hash": "5b1e5b1e5b1e5b1e",
+        "stratification_imbalance": {"train": 0.004, "validation": 0.0203, "test": 0.0123},
+        "leaks": {
+            "overall": {"track": 0, "file": 1, "audio": 0, "recording": 2, "artist": n, "album": 3},
+            "examples": {"artist": [example] if leaky else []},
+        },
+        "unknown_artist_tracks": 4,
+    }
+
+
 @pytest.fixture(scope="session")
 def make_pairs():
     return fabricate_pairs
@@ -226,6 +258,25 @@ def make_result():
 @pytest.fixture(scope="session")
 def make_dataset():
     return fabricate_dataset
+
+
+@pytest.fixture(scope="session")
+def make_split():
+    return fabricate_split
+
+
+@pytest.fixture(scope="session")
+def hostile_page():
+    """A report whose every name from data would do harm if it were not escaped."""
+    genres = [_HOSTILE, "r&b", "<b>rock</b>", "</script>", "%{x}", "jazz"]
+    results = [
+        fabricate_result(model=model, protocol=protocol, accuracy=accuracy, leaky=leaky, genres=genres, n_epochs=n)
+        for protocol, leaky in (("artist_kfold", False), ("random_segment", True))
+        for model, accuracy, n in (("net1", 0.6, 4), ("svm", 0.7, 1))
+    ]
+    splits = [fabricate_split(), fabricate_split(protocol="random_segment", leaky=True)]
+    options = {"pairs": fabricate_pairs(results), "title": _HOSTILE, "command": f"run {_HOSTILE}"}
+    return build_report(ReportData(results, [fabricate_dataset(genres=genres)], splits, **options))
 
 
 @pytest.fixture

@@ -36,7 +36,13 @@ def evaluated(request, music, tmp_path_factory):
 
 
 def evaluate(checkpoints, music, folder, **changes):
-    values = {"audit": AUDIT, "artists": ARTISTS, "confidence": 0.95, "reference": "Someone, 2020"}
+    values = {
+        "audit": AUDIT,
+        "artists": ARTISTS,
+        "confidence": 0.95,
+        "reference": "Someone, 2020",
+        "git_commit": "c0ffee",
+    }
     data = music.data()
     predictions, inference_s = predict_cell(checkpoints, data, folder=folder)
     return predictions, evaluate_cell(
@@ -75,6 +81,10 @@ def test_the_result_says_what_was_evaluated(evaluated):
     assert result["seed"] == 0
     assert result["cost"]["training_s"] == sum(each.card.training_s for each in checkpoints)
     assert result["cost"]["inference_s"] > 0.0
+    per_segment = checkpoints[0].flop_per_segment
+    assert result["cost"]["flop_per_clip"] == (None if per_segment is None else per_segment * SEGMENTS_PER_TRACK)
+    assert (per_segment is None) == (checkpoints[0].card.kind == "estimator")
+    assert result["git_commit"] == "c0ffee"
 
 
 def test_the_scores_are_those_of_the_predictions(evaluated):
@@ -138,6 +148,7 @@ def test_a_single_repeat_has_no_deviation(music, tmp_path):
         artists=ARTISTS,
         confidence=0.95,
         reference="",
+        git_commit="",
     )
     assert result["n_repeats"] == 1
     assert result["selection"] == "last"
@@ -186,8 +197,8 @@ def test_failed_repeats_are_in_the_result(evaluated, music, tmp_path, n_failed):
     failures = [FailedRepeat(repeat, 10 + repeat, "It diverged.") for repeat in range(n_failed)]
     data = music.data()
     predictions, inference_s = predict_cell(trained, data, folder=tmp_path)
-    values = {"inference_s": inference_s, "audit": AUDIT, "artists": ARTISTS, "confidence": 0.95, "reference": ""}
-    result = evaluate_cell(CELL, [*failures, *trained], data, predictions, **values)
+    values = {"audit": AUDIT, "artists": ARTISTS, "confidence": 0.95, "reference": "", "git_commit": ""}
+    result = evaluate_cell(CELL, [*failures, *trained], data, predictions, inference_s=inference_s, **values)
     assert result["failures"] == [{"repeat": n, "seed": 10 + n, "reason": "It diverged."} for n in range(n_failed)]
     assert result["n_repeats"] == 2 - n_failed
     assert {row["repeat"] for row in [*result["repeats"], *result["history"]]} == set(range(n_failed, 2))

@@ -10,11 +10,14 @@ import pytest
 from genre_pipeline.errors import EvaluationError
 from genre_pipeline.evaluation.comparison import (
     LEADERBOARD_COLUMNS,
+    METRIC_COLUMNS,
     by_setting,
     chance_levels,
     confusion_counts,
     format_leaderboard,
+    honest_results,
     leaderboard,
+    metric_table,
     scored,
     statistic,
     summary_row,
@@ -60,6 +63,41 @@ def test_leaderboard_carries_the_numbers(make_result):
     assert row["training_s"] == pytest.approx(12.5 * 3 * 12)
     assert row["statistic"] == "mean of 3 folds"
     assert row["n_parameters"] == 1_234_567
+
+
+def test_every_row_says_what_it_is(make_result):
+    row = leaderboard([make_result(subset="half")]).iloc[0]
+    names = ["split", "statistic", "subset", "split_hash", "feature_hash", "git_commit", "selection"]
+    assert row[names].tolist() == [
+        *("test", "mean of 5 folds", "half", "5b1e5b1e5b1e5b1e", "fea7fea7fea7fea7", "c0ffee", "best validation"),
+    ]
+    assert row["track_accuracy_max"] == pytest.approx(0.79)
+
+
+def test_every_metric_is_written_down_with_its_key(results, make_result):
+    failed = {**make_result(model="failed"), "n_repeats": 0, "summary": []}
+    table = metric_table([*results, failed])
+    assert {name: str(dtype) for name, dtype in table.dtypes.items()} == dict(METRIC_COLUMNS)
+    assert len(table) == sum(len(result["summary"]) for result in results)
+    row = table[(table["key"] == "test_segment_macro_f1") & (table["model"] == "svm")].iloc[0]
+    assert row[["split", "unit", "metric", "statistic"]].tolist() == ["test", "segment", "macro_f1", "mean of 5 folds"]
+    assert row[["split_hash", "feature_hash", "git_commit"]].tolist() == [
+        *("5b1e5b1e5b1e5b1e", "fea7fea7fea7fea7", "c0ffee"),
+    ]
+    assert row["max"] - row["min"] == pytest.approx(0.08)
+
+
+def test_the_honest_protocol_is_the_one_with_most_models_and_then_the_one_with_folds(make_result):
+    results = [
+        make_result(protocol="a_list", design="seeds", model="net1"),
+        make_result(protocol="folds", model="net1"),
+        make_result(protocol="folds", model="net2", leaky=True),
+        make_result(protocol="leaky", model="net1", leaky=True),
+        make_result(dataset="tiny", protocol="leaky", leaky=True),
+    ]
+    assert honest_results(results) == {"demo": [results[1]]}
+    more = make_result(protocol="a_list", design="seeds", model="net2", accuracy=0.9)
+    assert honest_results([*results, more]) == {"demo": [more, results[0]]}
 
 
 def test_estimators_have_no_parameters_and_leaky_cells_are_flagged(results):

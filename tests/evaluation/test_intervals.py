@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from genre_pipeline.errors import EvaluationError
-from genre_pipeline.evaluation.intervals import summarise, wilson_interval
+from genre_pipeline.evaluation.intervals import Estimate, difference, summarise, wilson_interval
 from invented_outcomes import invent_outcomes
 
 EXACT = settings(derandomize=True, deadline=None, max_examples=40)
@@ -234,3 +234,25 @@ def test_the_shown_interval_covers_other_artists_and_trainings(world):
 def test_bad_scores_are_refused(scores, changes, message):
     with pytest.raises(EvaluationError, match=message):
         summarise(scores, **{"design": "kfold", **SIZES, **changes})
+
+
+def test_differences_of_proportions_are_covered_as_claimed():
+    # Simulation: 95 % of the intervals of two independent proportions hold the true difference, also far from the half.
+    rng = np.random.default_rng(20261125)
+    n, true_a, true_b, n_draws = 40, 0.9, 0.75, 2000
+    hits = 0
+    for a, b in zip(rng.binomial(n, true_a, n_draws) / n, rng.binomial(n, true_b, n_draws) / n, strict=True):
+        gap = difference(Estimate(a, *wilson_interval(a, n)), Estimate(b, *wilson_interval(b, n)))
+        hits += gap.low <= true_a - true_b <= gap.high
+    # Three standard errors of a share of 2000.
+    assert abs(hits / n_draws - 0.95) < 3 * np.sqrt(0.95 * 0.05 / n_draws)
+
+
+def test_a_difference_without_one_interval_has_none():
+    gap = difference(Estimate(0.8, 0.7, 0.9), Estimate(0.5, np.nan, np.nan))
+    assert gap.value == pytest.approx(0.3)
+    assert np.isnan([gap.low, gap.high]).all()
+
+
+def test_a_fixed_number_moves_the_interval():
+    assert difference(Estimate(0.8, 0.7, 0.95), Estimate(0.5, 0.5, 0.5)) == pytest.approx((0.3, 0.2, 0.45))

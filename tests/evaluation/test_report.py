@@ -3,43 +3,17 @@ from __future__ import annotations
 import html
 import json
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 
 import pytest
 
 from genre_pipeline.errors import EvaluationError
 from genre_pipeline.evaluation.report import build_markdown, build_report
-from genre_pipeline.evaluation.sections import ReportData
+from genre_pipeline.evaluation.sections import ReportData, ranks
 from hand_made_reports import Page
 from invented_runs import change_of
 
 HOSTILE = "<script>window.broken = true</script>"
-_BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-
-def make_split(dataset="demo", protocol="artist_kfold", *, leaky=False, subset=""):
-    n = 30 if leaky else 0
-    example = {"value": HOSTILE, "repeat": 0, "splits": ["train", "test"], "track_ids": ["blues.00001", "blues.00002"]}
-    return {
-        "dataset": dataset,
-        "subset": subset,
-        "protocol": protocol,
-        "promises": [] if leaky else ["artist", "track"],
-        "kind": protocol,
-        "design": "resampled" if leaky else "kfold",
-        "leaky": leaky,
-        "n_tracks": 118,
-        "n_repeats": 5,
-        "split_hash": "5b1e5b1e5b1e5b1e",
-        "stratification_imbalance": {"train": 0.004, "validation": 0.0203, "test": 0.0123},
-        "leaks": {
-            "overall": {"track": 0, "file": 1, "audio": 0, "recording": 2, "artist": n, "album": 3},
-            "examples": {"artist": [example] if leaky else []},
-        },
-        "unknown_artist_tracks": 4,
-    }
 
 
 def render(results, datasets=(), splits=(), **kwargs):
@@ -54,20 +28,6 @@ def render(results, datasets=(), splits=(), **kwargs):
 
 def render_markdown(results, **kwargs):
     return build_markdown(ReportData(results, **kwargs))
-
-
-@pytest.fixture(scope="module")
-def hostile_page(make_result, make_dataset, make_pairs):
-    """A report whose every name from data would do harm if it were not escaped."""
-    genres = [HOSTILE, "r&b", "<b>rock</b>", "</script>", "%{x}", "jazz"]
-    results = [
-        make_result(model=model, protocol=protocol, accuracy=accuracy, leaky=leaky, genres=genres, n_epochs=n_epochs)
-        for protocol, leaky in (("artist_kfold", False), ("random_segment", True))
-        for model, accuracy, n_epochs in (("net1", 0.6, 4), ("svm", 0.7, 1))
-    ]
-    splits = [make_split(), make_split(protocol="random_segment", leaky=True)]
-    options = {"pairs": make_pairs(results), "title": HOSTILE, "command": f"run {HOSTILE}"}
-    return render(results, [make_dataset(genres=genres)], splits, **options)
 
 
 class _Page(HTMLParser):
@@ -129,7 +89,7 @@ def test_leaderboard_holds_the_numbers(results):
     assert table[5][0] == "net2LEAKY"
 
 
-def test_page_says_what_was_run_and_how(results, make_dataset):
+def test_page_says_what_was_run_and_how(results, make_dataset, make_split):
     page = render(results, [make_dataset()], [make_split(), make_split(protocol="random_segment", leaky=True)])
     text = html.unescape(page)
     assert "16 cells: 4 models, 2 features, 2 datasets and 2 protocols." in text
@@ -152,17 +112,21 @@ def test_page_says_what_was_run_and_how(results, make_dataset):
     assert cells["train tracks"] == "72"
     assert cells["test segments"] == "144"
     assert cells["Interval"] == "corrected resampled t"
+    assert (cells["Split hash"], cells["Feature hash"], cells["Git commit"]) == (
+        *("5b1e5b1e5b1e5b1e", "fea7fea7fea7fea7"),
+        "c0ffee",
+    )
     assert cells["Paper"] == "The authors of net2, A paper about net2, 2020"
 
 
 def test_every_table_has_a_caption_and_scopes(hostile_page):
     page = _Page(hostile_page)
-    assert hostile_page.count("<caption>") == len(page.tables) == 11
+    assert hostile_page.count("<caption>") == len(page.tables) == 13
     assert set(page.scopes) == {"col", "row"}
     assert len(page.ids) == len(set(page.ids))
 
 
-def test_page_loads_nothing(results, make_dataset):
+def test_page_loads_nothing(results, make_dataset, make_split):
     page = render(results, [make_dataset()], [make_split()])
     cards = {"data_cards/demo.html", "splits/demo.artist_kfold.html"}
     assert {target for target in _Page(page).loads if not target.startswith("#")} == cards
@@ -180,7 +144,7 @@ def test_names_from_data_are_escaped(hostile_page):
     assert HOSTILE not in hostile_page
     assert "<b>rock" not in hostile_page
     assert html.escape(HOSTILE) in hostile_page
-    assert len(_Page(hostile_page).scripts) == 10  # 8 figures, Plotly, and the page's own
+    assert len(_Page(hostile_page).scripts) == 12  # 10 figures, Plotly, and the page's own
 
 
 def test_figures_have_text_alternatives_from_the_data(results):
@@ -194,20 +158,24 @@ def test_figures_have_text_alternatives_from_the_data(results):
     )
     assert re.search(r"net2: \d+ of 120 tracks right \(sum over repeats\); \w+ was taken for \w+ most often", page)
     labels = re.findall(r'role="img" aria-labelledby="([^"]+)"', page)
-    assert len(labels) == 14
+    assert len(labels) == 19
     assert set(labels) <= set(_Page(page).ids)
 
 
 def test_figures_carry_their_options(results):
     figures = _figures(render(results))
-    assert [len(figure["options"]) for figure in figures] == [0] * 4 + [4] * 4 + [16] * 2 + [0] * 4
-    caption, data, layout = figures[4]["options"][2]
+    # Accuracies, ranks, costs and protocols of two datasets, curves, confusions, reliabilities.
+    assert [len(figure["options"]) for figure in figures] == [0] * 4 + [0] + [4] * 2 + [4] * 2 + [4] * 4 + [16] * 2 + [
+        0
+    ] * 4
+    curves = figures[9]
+    caption, data, layout = curves["options"][2]
     assert caption.startswith("Validation loss, mean over repeats: net2")
     assert "nats" in caption
     assert len(data["y"]) == 8
     assert layout["yaxis.title.text"] == "cross-entropy (nats)"
-    assert "updatemenus" not in figures[4]["layout"]
-    assert "title" not in figures[4]["layout"]
+    assert "updatemenus" not in curves["layout"]
+    assert "title" not in curves["layout"]
 
 
 def test_genres_have_their_numbers(make_result):
@@ -376,7 +344,7 @@ def test_split_reports_may_lack_keys(make_result):
     assert row == ["new", "demo", *["\N{EN DASH}"] * 15]
 
 
-def test_a_part_of_a_dataset_is_never_taken_for_the_whole(make_result, make_dataset):
+def test_a_part_of_a_dataset_is_never_taken_for_the_whole(make_result, make_dataset, make_split):
     part = "6 of 10 genres, 397 of 1000 tracks"
     result, split = make_result(dataset="gtzan", subset=part), make_split(dataset="gtzan", leaky=True, subset=part)
     page = render([result], [make_dataset("gtzan", subset=part)], [split])
@@ -428,7 +396,7 @@ def test_no_result_is_an_error():
 
 def test_markdown_holds_the_leaderboard(results):
     text = render_markdown(results)
-    facts = "mean of 5 folds; 6 genres; always the largest genre: 16.7 %; split `5b1e5b1e5b1e5b1e`."
+    facts = "mean of 5 folds; 6 genres; always the largest genre: 16.7 %; split `5b1e5b1e5b1e5b1e`, commit `c0ffee`."
     assert f"## demo · artist_kfold\n\n{facts}\n" in text
     row = "net2 | log_mel_128 | 80.0 ± 3.2 | 77.2 to 82.8 | 79.0 | 78.0 | 72.0 | 900,000 | 12.5 min |"
     assert f"| {row}" in text
@@ -444,86 +412,89 @@ def test_markdown_escapes_table_characters(make_result):
     assert "LEAKY" not in text
 
 
-# What a person would do: sort by training time and by model, filter, choose another cell. It leaves notes in the page.
-_VISITOR = """
-<script>
-addEventListener("load", () => setTimeout(() => {
-  const notes = {};
-  const table = document.getElementById("leaderboard-table");
-  const column = () => [...table.tBodies[0].rows].filter((row) => !row.hidden).map((row) => row.cells[0].textContent);
-  const header = (name) => [...table.tHead.rows[0].cells].find((cell) => cell.textContent.startsWith(name));
-  const click = (name) => header(name).querySelector("button").click();
-  click("Training"); notes.slowest = column(); notes.direction = header("Training").getAttribute("aria-sort");
-  click("Training"); notes.fastest = column();
-  click("Model"); notes.byModel = column(); notes.before = header("Training").getAttribute("aria-sort");
-  const input = document.querySelector("[data-filter]");
-  input.value = "net1 kfold"; input.dispatchEvent(new Event("input")); notes.filtered = column();
-  notes.count = document.querySelector("[data-count]").textContent;
-  const selects = [...document.querySelectorAll("#confusion select")];
-  selects[0].selectedIndex = 1; selects[0].dispatchEvent(new Event("change"));
-  notes.linked = selects.map((select) => select.selectedIndex);
-  notes.caption = document.querySelector("#confusion figcaption").textContent;
-  notes.visible = [...document.querySelectorAll("#confusion .plot")]
-    .map((plot) => plot.data.map((trace) => trace.visible));
-  notes.plots = document.querySelectorAll(".plot").length;
-  notes.drawn = document.querySelectorAll(".plot svg.main-svg").length > 0
-    && [...document.querySelectorAll(".plot")].every((plot) => plot.querySelector("svg.main-svg"));
-  notes.labels = [...document.querySelectorAll("#confusion .ytick text")].map((text) => text.textContent);
-  notes.broken = window.broken === true;
-  const pre = document.createElement("pre");
-  pre.id = "notes"; pre.textContent = JSON.stringify(notes);
-  document.body.append(pre);
-}, 500));
-</script>
-</body>
-"""
+def test_ranks_say_how_sure_they_are_or_why_there_are_none(results, make_result):
+    page = render(results)
+    text = html.unescape(page).replace("\N{NO-BREAK SPACE}", " ")
+    assert "4 models on 2 datasets, ranked by mean track accuracy of the test split" in text
+    assert "(p = 0.112, roughly with so few of them)" in text
+    assert "Cannot be told apart: net2, net1, crnn_gru and svm." in text
+    table = _Page(page).tables["ranks-table"]
+    assert table[0] == ["Model", "Mean rank", "demo · artist_kfold", "tiny · artist_kfold"]
+    assert table[1] == ["net2", "1.00", "1 (80.0)", "1 (75.0)"]
+    text = render_markdown(results)
+    assert "## Ranks over datasets" in text
+    assert "| net2 | 1.00 | 1 (80.0) | 1 (75.0) |" in text
+    assert "Ranks need two or more datasets" in render([make_result()])
+    assert "Ranks over" not in render_markdown([make_result()])
 
 
-@pytest.fixture(scope="module")
-def visit(hostile_page, tmp_path_factory):
-    """Open the hostile page in a browser, use it, and return its notes and the browser's log."""
-    if _BROWSER is None:
-        pytest.skip("No Chromium or Chrome is installed to open the report with.")
-    folder = tmp_path_factory.mktemp("browser")
-    path = folder / "report.html"
-    path.write_text(hostile_page.replace("</body>", _VISITOR), encoding="utf-8")
-    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--enable-logging=stderr"]
-    more = ["--v=0", "--virtual-time-budget=5000", "--window-size=1400,1000", f"--user-data-dir={folder / 'profile'}"]
-    run = subprocess.run(
-        [_BROWSER, *options, *more, "--dump-dom", path.as_uri()],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
+def test_what_can_be_told_apart_is_said(make_result):
+    models = {"net1": 0.6, "net2": 0.7, "svm": 0.5}
+    results = [
+        make_result(dataset=f"d{index}", model=model, accuracy=accuracy, n_epochs=0)
+        for index in range(40)
+        for model, accuracy in models.items()
+    ]
+    view = ranks.SECTION.build(ReportData(results))
+    assert view["figure"].caption.endswith("Every two can be told apart.")
+    assert "some models are better than others (p = 0.000, roughly" in view["reading"]
+
+
+def test_costs_stand_beside_quality(results, make_result):
+    page = render(results)
+    table = _Page(page).tables["costs-table"]
+    assert table[0][4:] == ["Accuracy (%)", "Parameters", "GFLOP per clip", "Training", "Inference per clip"]
+    assert table[1][4:] == ["80.0 ± 3.2", "900,000", "1.8", "12.5 min", "17 ms"]
+    assert table[4][5:7] == ["\N{EN DASH}", "\N{EN DASH}"]
+    text = html.unescape(page).replace("\N{NO-BREAK SPACE}", " ")
+    assert "Inference time: no other model beats net2 (80.0 % at 17 ms)." in text
+    captions = [option[0].replace("\N{NO-BREAK SPACE}", " ") for option in _figures(page)[5]["options"]]
+    assert captions[2] == (
+        "Parameters: no other model beats crnn_gru (70.0 % at 300,000) and net2 (80.0 % at 900,000). Accuracy of test "
+        "tracks, mean over repeats. Not counted for svm."
     )
-    notes = re.search(r'<pre id="notes">(.*?)</pre>', run.stdout, flags=re.DOTALL)
-    assert notes, run.stderr
-    return json.loads(html.unescape(notes[1])), run.stderr
+    assert "at 0.6 GFLOP" in captions[3]
+    alone = [option[0] for option in _figures(render([make_result(n_parameters=None, leaky=True)]))[1]["options"]]
+    assert alone[2] == "Parameters: counted for none of these models."
 
 
-def test_browser_draws_every_figure_without_an_error(visit):
-    notes, log = visit
-    assert "CONSOLE" not in log
-    assert notes["drawn"]
-    assert notes["plots"] == 8
-    assert not notes["broken"]
+def test_protocols_are_worth_points(results, make_result):
+    page = render(results)
+    table = _Page(page).tables["gap-table"]
+    assert table[0][5:10] == [
+        *("Tracks: mean (%)", "Tracks: gap (points)", "Tracks: interval (points)", "Tracks: best repeat (%)"),
+        "Tracks: its gap (points)",
+    ]
+    dash = "\N{EN DASH}"
+    assert table[1][:10] == [
+        *("crnn_gru", "demo", "artist_kfold (reference)", "log_mel_128", dash, "70.0", dash, dash, "74.0", "+4.0"),
+    ]
+    assert table[2][:7] == ["crnn_gruLEAKY", "demo", "random_segment", "log_mel_128", "artists", "80.0", "+10.0"]
+    captions = [option[0] for option in _figures(page)[7]["options"]]
+    assert (
+        captions[0]
+        == "Tracks, mean of the test split, in points against the mean under artist_kfold: random_segment +10.0."
+    )
+    assert captions[2].endswith("artist_kfold +4.0 and random_segment +14.0.")
+    assert "## What protocols are worth" in render_markdown(results)
+    assert "No model has a number under an honest protocol" in render([make_result()])
+    assert "What protocols" not in render_markdown([make_result()])
 
 
-def test_browser_sorts_and_filters(visit):
-    notes, _ = visit
-    assert notes["slowest"] == ["net1", "net1 LEAKY", "svm", "svm LEAKY"]
-    assert notes["direction"] == "descending"
-    assert notes["fastest"] == ["svm", "svm LEAKY", "net1", "net1 LEAKY"]
-    assert [name.split()[0] for name in notes["byModel"]] == ["net1", "net1", "svm", "svm"]
-    assert notes["before"] == "none"
-    assert notes["filtered"] == ["net1"]
-    assert notes["count"] == "1 of 4 cells"
-
-
-def test_browser_menus_change_figure_and_caption_together(visit):
-    notes, _ = visit
-    assert notes["linked"] == [1, 1]
-    assert notes["visible"] == [[False, True, False, False]] * 2
-    assert notes["caption"].startswith("net1: ")
-    assert HOSTILE in notes["labels"]
-    assert "<b>rock</b>" in notes["labels"]
+def test_papers_stand_beside_what_was_measured(make_result, make_dataset):
+    part = "6 of 10 genres, 397 of 1000 tracks"
+    results = [make_result(dataset="gtzan6", model="net1", feature="log_mel_256", subset=part)]
+    dataset = {**make_dataset("gtzan6", subset=part), "kind": "gtzan"}
+    page = render(results, [dataset])
+    row = _Page(page).tables["papers-table"][1]
+    assert row[:6] == [
+        *("net1 (duplicated_convolutions, table 1)", "net1", f"gtzan6 ({part})", "artist_kfold", "log_mel_256"),
+        "track, test, mean of 5 folds",
+    ]
+    assert row[6:9] == ["90.7", "75.0", "\N{MINUS SIGN}15.7"]
+    assert row[10] == "no"
+    assert row[11] == f"the protocol is artist_kfold, the paper's nearest is random_track; the tracks are {part}"
+    assert "1 pair, of which 0 can be compared; of these 0 agree" in page
+    assert "## Paper against measured" in build_markdown(ReportData(results, [dataset]))
+    assert "No paper" in render([make_result()])
+    assert "Paper against" not in render_markdown([make_result()])

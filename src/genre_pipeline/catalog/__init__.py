@@ -5,6 +5,7 @@ from genre_pipeline.catalog.feature_store_dataset import FeatureStoreDataset
 from genre_pipeline.catalog.whole_file_datasets import (
     CSVDataset,
     JSONDataset,
+    MatplotlibDataset,
     ParquetDataset,
     PlotlyDataset,
     TextDataset,
@@ -15,6 +16,7 @@ __all__ = [
     "CheckpointsDataset",
     "FeatureStoreDataset",
     "JSONDataset",
+    "MatplotlibDataset",
     "ParquetDataset",
     "PlotlyDataset",
     "TextDataset",

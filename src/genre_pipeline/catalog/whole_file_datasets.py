@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractVersionedDataset, DatasetError
 from kedro_datasets.json import JSONDataset as KedroJSONDataset
+from kedro_datasets.matplotlib import MatplotlibDataset as KedroMatplotlibDataset
 from kedro_datasets.pandas import CSVDataset as KedroCSVDataset
 from kedro_datasets.pandas import ParquetDataset as KedroParquetDataset
 from kedro_datasets.plotly import JSONDataset as KedroPlotlyDataset
@@ -87,6 +88,10 @@ class JSONDataset(WholeFileMixin, KedroJSONDataset):
 
 class PlotlyDataset(WholeFileMixin, KedroPlotlyDataset):
     """A Plotly figure as JSON."""
+
+
+class MatplotlibDataset(WholeFileMixin, KedroMatplotlibDataset):
+    """A Matplotlib figure as a still picture, which is written and never read."""
 
 
 class TextDataset(WholeFileMixin, KedroTextDataset):

@@ -10,7 +10,7 @@ import pandas as pd
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import EvaluationError
 from genre_pipeline.evaluation.bootstrap import clusters_of
-from genre_pipeline.evaluation.comparison import CellResult, EpochRow
+from genre_pipeline.evaluation.comparison import CellResult, EpochRow, metric_key
 from genre_pipeline.evaluation.intervals import summarise
 from genre_pipeline.evaluation.metrics import UNITS, confusion, reliability_of, score, score_genres, told_right
 from genre_pipeline.training import Checkpoint, FailedRepeat
@@ -32,6 +32,7 @@ def evaluate_cell(
     artists: pd.Series[str],
     confidence: float,
     reference: str,
+    git_commit: str,
 ) -> CellResult:
     """Score and summarise all repeats of a cell.
 
@@ -45,6 +46,7 @@ def evaluate_cell(
         artists: Artist by track id, empty where unknown.
         confidence: Coverage of the confidence intervals.
         reference: The model's paper, in one line.
+        git_commit: Commit of the code that scores.
 
     Returns:
         The cell's result; without any metric if every repeat failed.
@@ -107,10 +109,12 @@ def evaluate_cell(
         "cost": {
             "training_s": float(sum(card.training_s for card in cards)),
             "inference_s": inference_s,
+            "flop_per_clip": _flop_per_clip(checkpoints, data),
         },
         "precision": cards[0].precision if cards else _NONE,
         "reference": reference,
         "selection": _SELECTION[cards[0].model["training"]["selection"]] if cards else _NONE,
+        "git_commit": git_commit,
         "seed": min([card.seed for card in cards] + [each.seed for each in failures]),
     }
     return result
@@ -153,11 +157,14 @@ def metric_values(rows: Sequence[Mapping[str, Any]], *, value: str, suffix: str 
         >>> metric_values([row], value="sd", suffix="_sd")
         {'test_track_accuracy_sd': 0.1}
     """
-    return {
-        f"{row['split']}_{row['unit']}_{row['metric']}{suffix}": float(row[value])
-        for row in rows
-        if row[value] is not None
-    }
+    return {f"{metric_key(row)}{suffix}": float(row[value]) for row in rows if row[value] is not None}
+
+
+def _flop_per_clip(checkpoints: Sequence[Checkpoint], data: CellData) -> float | None:
+    """Return the operations that a clip takes on average; none for an estimator, or where every repeat failed."""
+    per_segment = checkpoints[0].flop_per_segment if checkpoints else None
+    segments = data.segments
+    return None if per_segment is None else per_segment * len(segments) / segments["track_id"].nunique()
 
 
 def _sides(counts: Mapping[str, float]) -> Any:

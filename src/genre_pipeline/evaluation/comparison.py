@@ -106,10 +106,11 @@ class FailureRow(TypedDict):
 
 
 class Cost(TypedDict):
-    """Wall-clock seconds, summed over repeats."""
+    """Wall-clock seconds, summed over repeats, and floating-point operations that a clip takes (null: not counted)."""
 
     training_s: float
     inference_s: float
+    flop_per_clip: float | None
 
 
 class CellResult(TypedDict):
@@ -142,6 +143,7 @@ class CellResult(TypedDict):
         precision: Number format of training, for example ``float32``.
         reference: The model's paper, in one line.
         selection: Which epoch was scored: ``best validation``, ``last`` or ``best test`` (which is leaky).
+        git_commit: Commit of the code that scored.
         seed: Seed of the first repeat.
     """
 
@@ -169,6 +171,7 @@ class CellResult(TypedDict):
     precision: str
     reference: str
     selection: str
+    git_commit: str
     seed: int
 
 
@@ -182,6 +185,7 @@ LEADERBOARD_COLUMNS: Mapping[str, str] = {
     "feature": "string",
     "model": "string",
     "leaky": "bool",
+    "split": "string",
     "statistic": "string",
     "n_repeats": "int64",
     "n_failed": "int64",
@@ -190,6 +194,7 @@ LEADERBOARD_COLUMNS: Mapping[str, str] = {
     "track_accuracy_ci_low": "float64",
     "track_accuracy_ci_high": "float64",
     "track_accuracy_interval": "string",
+    "track_accuracy_max": "float64",
     "track_balanced_accuracy_mean": "float64",
     "track_macro_f1_mean": "float64",
     "track_top_2_accuracy_mean": "float64",
@@ -204,9 +209,39 @@ LEADERBOARD_COLUMNS: Mapping[str, str] = {
     "n_parameters": "Int64",
     "training_s": "float64",
     "inference_s": "float64",
+    "inference_s_per_clip": "float64",
+    "gflop_per_clip": "float64",
     "selection": "string",
     "split_hash": "string",
     "feature_hash": "string",
+    "git_commit": "string",
+}
+# Every column of the table of metrics with its pandas type, in order.
+METRIC_COLUMNS: Mapping[str, str] = {
+    "dataset": "string",
+    "subset": "string",
+    "protocol": "string",
+    "feature": "string",
+    "model": "string",
+    "leaky": "bool",
+    "key": "string",
+    "split": "string",
+    "unit": "string",
+    "metric": "string",
+    "statistic": "string",
+    "mean": "float64",
+    "sd": "float64",
+    "ci_low": "float64",
+    "ci_high": "float64",
+    "interval": "string",
+    "min": "float64",
+    "max": "float64",
+    "n_repeats": "int64",
+    "n_failed": "int64",
+    "selection": "string",
+    "split_hash": "string",
+    "feature_hash": "string",
+    "git_commit": "string",
 }
 
 _REPEAT_WORDS = {
@@ -214,6 +249,7 @@ _REPEAT_WORDS = {
     "resampled": ("split", "resampled splits"),
     "seeds": ("seed", "seeds"),
 }
+_PROVENANCE = ("selection", "split_hash", "feature_hash", "git_commit")
 # Wide enough that no name is folded; the table itself is about 100 columns wide [?].
 _TERMINAL_WIDTH = 200
 _MISSING = "-"
@@ -398,6 +434,41 @@ def leaderboard(results: Sequence[CellResult], changes: Sequence[CellChange] = (
     return rows.astype(dict(LEADERBOARD_COLUMNS))
 
 
+def metric_table(results: Sequence[CellResult]) -> pd.DataFrame:
+    """Write down every metric of every cell, each with everything that says what it is.
+
+    Args:
+        results: One result a cell.
+
+    Returns:
+        One row a cell, split, unit and metric with the columns :data:`METRIC_COLUMNS`; ``key`` is the metric's name in
+        MLflow. Cells of which every repeat failed have no row.
+    """
+    rows = [
+        {
+            **result["cell"],
+            **{key: result[key] for key in ("subset", "leaky", *_PROVENANCE)},  # type: ignore[literal-required]
+            **row,
+            "key": metric_key(row),
+            "statistic": statistic(result),
+            "n_failed": len(result["failures"]),
+        }
+        for result in results
+        for row in result["summary"]
+    ]
+    return pd.DataFrame(rows, columns=list(METRIC_COLUMNS)).astype(dict(METRIC_COLUMNS))
+
+
+def metric_key(row: Mapping[str, Any]) -> str:
+    """Name a metric as MLflow and the tables do.
+
+    Example:
+        >>> metric_key({"split": "test", "unit": "track", "metric": "accuracy"})
+        'test_track_accuracy'
+    """
+    return f"{row['split']}_{row['unit']}_{row['metric']}"
+
+
 def by_setting(results: Sequence[CellResult]) -> dict[tuple[str, str], list[CellResult]]:
     """Group results whose numbers may be set side by side; what has no numbers is left out.
 
@@ -414,6 +485,29 @@ def by_setting(results: Sequence[CellResult]) -> dict[tuple[str, str], list[Cell
         if cell in by_name:
             groups.setdefault((cell.dataset, cell.protocol), []).append(by_name[cell])
     return groups
+
+
+def honest_results(results: Sequence[CellResult]) -> dict[str, list[CellResult]]:
+    """Choose for each dataset the protocol that tells how good models are, and leave out what is leaky.
+
+    Of several, it is the one with most models, then the one that tests every track (folds), then the first by name.
+
+    Returns:
+        Dataset to the results of its protocol, best first. A dataset with nothing but leaky results is not there.
+
+    Raises:
+        EvaluationError: As :func:`leaderboard`.
+    """
+    chosen: dict[str, list[CellResult]] = {}
+    for (dataset, _), group in by_setting(results).items():
+        honest = [result for result in group if not result["leaky"]]
+        if honest and _worth(honest) > _worth(chosen.get(dataset, [])):
+            chosen[dataset] = honest
+    return chosen
+
+
+def _worth(group: Sequence[CellResult]) -> tuple[int, bool]:
+    return len(group), any(result["design"] == "kfold" for result in group)
 
 
 def percent(share: float, missing: str = _MISSING) -> str:
@@ -589,16 +683,16 @@ def _row(result: CellResult, change: CellChange | None) -> dict[str, Any]:
     return {
         **result["cell"],
         "leaky": result["leaky"],
+        "split": "test",
         "statistic": statistic(result),
         "n_repeats": result["n_repeats"],
         "n_failed": len(result["failures"]),
         "since_previous": "" if change is None else change["verdict"],
         "chance_uniform": 1.0 / len(result["genres"]),
         "n_genres": len(result["genres"]),
-        "n_parameters": result["n_parameters"],
         **numbers,
-        **result["cost"],
-        **{key: result[key] for key in ("selection", "subset", "split_hash", "feature_hash")},
+        **clip_costs(result),
+        **{key: result[key] for key in ("subset", *_PROVENANCE)},  # type: ignore[literal-required]
     }
 
 
@@ -607,12 +701,31 @@ def _scores(result: CellResult) -> dict[str, Any]:
     return {
         **{f"track_accuracy_{key}": number(accuracy[key]) for key in ("mean", "sd", "ci_low", "ci_high")},
         "track_accuracy_interval": accuracy["interval"],
+        "track_accuracy_max": number(accuracy["max"]),
         **{
             f"track_{metric}_mean": number(summary_row(result, unit="track", metric=metric)["mean"])
             for metric in ("balanced_accuracy", "macro_f1", "top_2_accuracy", "log_loss", "ece")
         },
         "segment_accuracy_mean": number(summary_row(result, unit="segment", metric="accuracy")["mean"]),
         "chance_largest_class": chance_levels(result)[0],
+    }
+
+
+def clip_costs(result: CellResult) -> dict[str, float]:
+    """Return what a cell takes: training of all repeats, and the answer for a clip.
+
+    Returns:
+        ``n_parameters``, ``training_s``, ``inference_s`` (both of all repeats), ``inference_s_per_clip`` (every repeat
+        answered for its validation and test tracks) and ``gflop_per_clip``; NaN for what nobody counts.
+    """
+    cost, n_tracks = result["cost"], result["n_tracks"]
+    n_answers = result["n_repeats"] * (n_tracks["validation"] + n_tracks["test"])
+    return {
+        "n_parameters": number(result["n_parameters"]),
+        "training_s": cost["training_s"],
+        "inference_s": cost["inference_s"],
+        "inference_s_per_clip": cost["inference_s"] / n_answers if n_answers else math.nan,
+        "gflop_per_clip": number(cost["flop_per_clip"]) / 1e9,
     }
 
 

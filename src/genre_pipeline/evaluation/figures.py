@@ -38,9 +38,9 @@ _TEXT = "#767b84"
 _GRID = "rgba(128, 128, 128, 0.25)"
 # White to the palette's blue: the value is read from the cell, the colour only leads the eye [?].
 _MATRIX_COLOURS = [[0.0, "#ffffff"], [1.0, "#0072B2"]]
-_CHANCE = "#8C8C8C"
-_NOTHING = "No model could be trained."
-_AXIS_TITLE: Mapping[str, Any] = {"standoff": 8, "font": {"size": 13}}
+GREY = "#8C8C8C"
+NOTHING = "No model could be trained."
+AXIS_TITLE: Mapping[str, Any] = {"standoff": 8, "font": {"size": 13}}
 
 
 @dataclass(frozen=True)
@@ -111,9 +111,9 @@ def accuracy_comparison(
     """
     groups, looks = by_setting(results), looks or styles(results)
     if not groups:
-        return _empty(_NOTHING)
+        return empty_figure(NOTHING)
     # 34 px a model keep labels apart; 90 px hold a panel's title and axis [?].
-    figure = _panels(groups, heights=[34 * len(group) + 90 for group in groups.values()], spacing_px=110)
+    figure = panels(groups, heights=[34 * len(group) + 90 for group in groups.values()], spacing_px=110)
     for place, group in enumerate(groups.values(), start=1):
         labels = [_leaky_label(result, looks) for result in group]
         for result, label in zip(group, labels, strict=True):
@@ -121,7 +121,7 @@ def accuracy_comparison(
             figure.add_trace(_repeats_trace(result, label, look), row=place, col=1)
             figure.add_trace(_interval_trace(result, label, look), row=place, col=1)
         chance = 100 * max(chance_levels(result)[0] for result in group)
-        figure.add_vline(chance, line={"color": _CHANCE, "dash": "dot", "width": 1.5}, row=place, col=1)
+        figure.add_vline(chance, line={"color": GREY, "dash": "dot", "width": 1.5}, row=place, col=1)
         figure.update_yaxes(
             {"categoryorder": "array", "categoryarray": labels[::-1], "type": "category", "showgrid": False},
             row=place,
@@ -129,7 +129,7 @@ def accuracy_comparison(
         )
         figure.layout.annotations[place - 1].text += f"; dotted: largest genre, {chance:.1f} %"
         figure.update_xaxes(
-            {"range": [0, 100], "title": {"text": "track accuracy (%)", **_AXIS_TITLE}}, row=place, col=1
+            {"range": [0, 100], "title": {"text": "track accuracy (%)", **AXIS_TITLE}}, row=place, col=1
         )
     return figure.update_layout(
         title={"text": "Track accuracy on the test split: mean, interval and repeats"}, showlegend=False
@@ -156,9 +156,9 @@ def learning_curves(results: Sequence[CellResult], *, looks: Mapping[tuple[str, 
     """
     trained = [result for result in results if result["history"]]
     if results and not trained:
-        return _empty("No model recorded epochs.")
+        return empty_figure("No model recorded epochs.")
     groups, looks = by_setting(trained), looks or styles(results)
-    figure = _panels(groups, heights=[320] * len(groups), spacing_px=110)
+    figure = panels(groups, heights=[320] * len(groups), spacing_px=110)
     drawn: list[CellResult] = []
     named: set[str] = set()
     for place, group in enumerate(groups.values(), start=1):
@@ -167,12 +167,12 @@ def learning_curves(results: Sequence[CellResult], *, looks: Mapping[tuple[str, 
             figure.add_traces(_curves(result, look, legend=look.label not in named), rows=place, cols=1)
             named.add(look.label)
             drawn.append(result)
-    figure.update_xaxes({"title": {"text": "epoch", **_AXIS_TITLE}, "rangemode": "tozero"})
-    figure.update_yaxes({"rangemode": "tozero", "title": _AXIS_TITLE})
+    figure.update_xaxes({"title": {"text": "epoch", **AXIS_TITLE}, "rangemode": "tozero"})
+    figure.update_yaxes({"rangemode": "tozero", "title": AXIS_TITLE})
     buttons = [_quantity_button(quantity, drawn, n_panels=len(groups)) for quantity in QUANTITIES]
     figure.update_layout(buttons[0]["args"][1])
     return figure.update_layout(
-        legend={"orientation": "h", "y": -0.22 / len(groups), "yanchor": "top", "x": 0}, updatemenus=[_menu(buttons)]
+        legend={"orientation": "h", "y": -0.22 / len(groups), "yanchor": "top", "x": 0}, updatemenus=[menu(buttons)]
     )
 
 
@@ -195,12 +195,12 @@ def reliability_diagrams(
     """
     groups, looks = by_setting(results), looks or styles(results)
     if not groups:
-        return _empty(_NOTHING)
-    figure = _panels(groups, heights=[320] * len(groups), spacing_px=110)
+        return empty_figure(NOTHING)
+    figure = panels(groups, heights=[320] * len(groups), spacing_px=110)
     named: set[str] = set()
     for place, group in enumerate(groups.values(), start=1):
         figure.add_shape(
-            {"type": "line", "x0": 0, "y0": 0, "x1": 100, "y1": 100, "line": {"color": _CHANCE, "dash": "dot"}},
+            {"type": "line", "x0": 0, "y0": 0, "x1": 100, "y1": 100, "line": {"color": GREY, "dash": "dot"}},
             row=place,
             col=1,
         )
@@ -208,8 +208,8 @@ def reliability_diagrams(
             look = looks[cell_of(result).model, cell_of(result).feature]
             figure.add_trace(_reliability_trace(result, look, legend=look.label not in named), row=place, col=1)
             named.add(look.label)
-    figure.update_xaxes({"title": {"text": "mean confidence (%)", **_AXIS_TITLE}, "range": [0, 103]})
-    figure.update_yaxes({"title": {"text": "accuracy (%)", **_AXIS_TITLE}, "range": [-3, 103]})
+    figure.update_xaxes({"title": {"text": "mean confidence (%)", **AXIS_TITLE}, "range": [0, 103]})
+    figure.update_yaxes({"title": {"text": "accuracy (%)", **AXIS_TITLE}, "range": [-3, 103]})
     return figure.update_layout(legend={"orientation": "h", "y": -0.22 / len(groups), "yanchor": "top", "x": 0})
 
 
@@ -231,28 +231,29 @@ def confusion_matrices(results: Sequence[CellResult], *, unit: str = "track") ->
 
     ordered = [result for group in by_setting(results).values() for result in group]
     if not ordered:
-        return _empty(_NOTHING)
+        return empty_figure(NOTHING)
     figure = Figure()
     buttons: list[dict[str, Any]] = []
     for place, result in enumerate(ordered):
         figure.add_trace(_heatmap(result, unit, visible=place == 0))
         cell = cell_of(result)
-        name = _escaped(" · ".join([dataset_name(result), cell.protocol, cell.model, cell.feature]) + _mark([result]))
+        parts = " · ".join([dataset_name(result), cell.protocol, cell.model, cell.feature])
+        name = escape_html(parts) + leaky_mark([result])
         title = f"Confusion of {unit}s: {name}"
         args = [{"visible": [place == other for other in range(len(ordered))]}, {"title.text": title}]
         buttons.append({"label": name, "method": "update", "args": args})
-    _style(figure, height=560)
+    style_figure(figure, height=560)
     figure.update_xaxes(
-        {"title": {"text": "predicted genre", **_AXIS_TITLE}, "type": "category", "tickangle": -45, "showgrid": False}
+        {"title": {"text": "predicted genre", **AXIS_TITLE}, "type": "category", "tickangle": -45, "showgrid": False}
     )
-    figure.update_yaxes({"title": {"text": "true genre", **_AXIS_TITLE}, "type": "category", "autorange": "reversed"})
+    figure.update_yaxes({"title": {"text": "true genre", **AXIS_TITLE}, "type": "category", "autorange": "reversed"})
     figure.update_yaxes({"scaleanchor": "x", "constrain": "domain", "constraintoward": "top", "showgrid": False})
     figure.update_xaxes({"constrain": "domain"})
     bar = {"title": {"text": "% of true genre", "side": "right"}, "thickness": 12, "outlinewidth": 0}
     return figure.update_layout(
         title={"text": buttons[0]["args"][1]["title.text"]},
         coloraxis={"colorscale": _MATRIX_COLOURS, "cmin": 0, "cmax": 100, "colorbar": bar},
-        updatemenus=[_menu(buttons)],
+        updatemenus=[menu(buttons)],
     )
 
 
@@ -291,7 +292,7 @@ def confusion_figure(result: CellResult, unit: str, *, repeat: int | None = None
     axes.set_ylabel("true genre")
     part = f"\n{dataset_name(result)}" if result["subset"] else ""
     of_what = statistic(result) if repeat is None else f"repeat {repeat}"
-    title = f"{cell_of(result).name}{_mark([result])}{part}\n{unit}s of the test split, {of_what}"
+    title = f"{cell_of(result).name}{leaky_mark([result])}{part}\n{unit}s of the test split, {of_what}"
     axes.set_title(title, fontsize=10)
     figure.colorbar(image, ax=axes, label="share of the true genre (%)", shrink=0.8)
     return figure
@@ -324,11 +325,18 @@ def confusion_percent(result: CellResult, unit: str) -> np.ndarray[Any, np.dtype
     return np.where(totals > 0, 100.0 * counts / np.maximum(totals, 1), np.nan)
 
 
-def _panels(groups: Mapping[tuple[str, str], Sequence[CellResult]], *, heights: list[int], spacing_px: int) -> Figure:
+def panels(groups: Mapping[tuple[str, str], Sequence[CellResult]], *, heights: list[int], spacing_px: int) -> Figure:
+    """Return an empty panel for each dataset and protocol, below each other.
+
+    Args:
+        groups: The results of each, by dataset and protocol.
+        heights: Height of each panel in pixels.
+        spacing_px: Pixels between two of them.
+    """
     from plotly.subplots import make_subplots
 
     titles = [
-        f"{_escaped(dataset_name(group[0]))} · {_escaped(protocol)}{_mark(group)}, {statistic(group[0])}"
+        f"{escape_html(dataset_name(group[0]))} · {escape_html(protocol)}{leaky_mark(group)}, {statistic(group[0])}"
         for (_, protocol), group in groups.items()
     ]
     total = sum(heights) + spacing_px * (len(heights) - 1)
@@ -340,18 +348,20 @@ def _panels(groups: Mapping[tuple[str, str], Sequence[CellResult]], *, heights: 
         vertical_spacing=spacing_px / total,
     )
     figure.update_annotations({"x": 0, "xanchor": "left", "font": {"size": 14}})
-    # The margins above and below the panels: 90 and 70 px, as _style sets them.
-    return _style(figure, height=total + 160)
+    # The margins above and below the panels: 90 and 70 px, as style_figure sets them.
+    return style_figure(figure, height=total + 160)
 
 
-def _empty(text: str) -> Figure:
+def empty_figure(text: str) -> Figure:
+    """Return a figure that says why there is nothing to see."""
     from plotly.graph_objects import Figure
 
-    figure = _style(Figure(), height=240).add_annotation({"text": text, "showarrow": False, "font": {"size": 14}})
+    figure = style_figure(Figure(), height=240).add_annotation({"text": text, "showarrow": False, "font": {"size": 14}})
     return figure.update_layout(xaxis_visible=False, yaxis_visible=False)
 
 
-def _style(figure: Figure, *, height: int) -> Figure:
+def style_figure(figure: Figure, *, height: int) -> Figure:
+    """Give a figure the style that all have: readable on light and dark pages, axes that make room for their labels."""
     figure.update_layout(
         height=height,
         template="none",
@@ -366,15 +376,17 @@ def _style(figure: Figure, *, height: int) -> Figure:
     return figure.update_yaxes({"automargin": True, "gridcolor": _GRID, "zeroline": False, "linecolor": _GRID})
 
 
-def _menu(buttons: list[dict[str, Any]]) -> dict[str, Any]:
+def menu(buttons: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the menu that chooses among buttons."""
     return {"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom", "font": {"color": _TEXT}}
 
 
 def _leaky_label(result: CellResult, looks: Mapping[tuple[str, str], Style]) -> str:
-    return _escaped(looks[cell_of(result).model, cell_of(result).feature].label) + _mark([result])
+    return escape_html(looks[cell_of(result).model, cell_of(result).feature].label) + leaky_mark([result])
 
 
-def _mark(group: Sequence[CellResult]) -> str:
+def leaky_mark(group: Sequence[CellResult]) -> str:
+    """Return what is put behind the name of a group with leaky results."""
     return " (LEAKY)" if any(result["leaky"] for result in group) else ""
 
 
@@ -405,14 +417,14 @@ def _reliability_trace(result: CellResult, look: Style, *, legend: bool) -> Any:
         y=[100 * bar["accuracy"] for bar in bars],
         customdata=[[bar["n"]] for bar in bars],
         mode="lines+markers",
-        name=_escaped(look.label),
+        name=escape_html(look.label),
         legendgroup=look.label,
         showlegend=legend,
         line={"color": look.colour, "dash": look.dash, "width": 1.5},
         # Areas in proportion to tracks, and none too small to be hit [?].
         marker={"color": look.colour, "size": (5 + 15 * np.sqrt(shares)).tolist(), "opacity": 0.8},
         hovertemplate=(
-            f"{_escaped(look.label)}<br>sure by %{{x:.1f}} %, right in %{{y:.1f}} %<br>"
+            f"{escape_html(look.label)}<br>sure by %{{x:.1f}} %, right in %{{y:.1f}} %<br>"
             "%{customdata[0]} tracks<extra></extra>"
         ),
     )
@@ -425,7 +437,7 @@ def _interval_trace(result: CellResult, label: str, look: Style) -> Any:
     mean, low, high = (100 * number(value) for value in (row["mean"], row["ci_low"], row["ci_high"]))
     known = not (math.isnan(low) or math.isnan(high))
     bars = {"type": "data", "symmetric": False, "thickness": 2, "width": 6, "color": look.colour}
-    shown = f"<br>{low:.1f} to {high:.1f} % ({_escaped(row['interval'])})" if known else ""
+    shown = f"<br>{low:.1f} to {high:.1f} % ({escape_html(row['interval'])})" if known else ""
     return Scatter(
         x=[mean],
         y=[label],
@@ -448,7 +460,7 @@ def _curves(result: CellResult, look: Style, *, legend: bool) -> list[Any]:
 
     epochs, matrix = _epochs(result, QUANTITIES[0])
     means = mean_curve(result, QUANTITIES[0])[1]
-    label = _escaped(look.label)
+    label = escape_html(look.label)
     line = {"color": look.colour, "dash": look.dash}
     single = len(epochs) == 1
     faint = Scatter(
@@ -516,7 +528,7 @@ def _heatmap(result: CellResult, unit: str, *, visible: bool) -> Any:
     from plotly.graph_objects import Heatmap
 
     shares = confusion_percent(result, unit)
-    labels = [_escaped(genre) for genre in result["genres"]]
+    labels = [escape_html(genre) for genre in result["genres"]]
     return Heatmap(
         z=[[None if math.isnan(share) else share for share in row] for row in shares.tolist()],
         x=labels,
@@ -532,7 +544,8 @@ def _heatmap(result: CellResult, unit: str, *, visible: bool) -> Any:
     )
 
 
-def _escaped(text: str) -> str:
+def escape_html(text: str) -> str:
+    """Keep Plotly from reading signs in a name as HTML."""
     return html.escape(text, quote=False)
 
 

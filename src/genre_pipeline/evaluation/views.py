@@ -33,12 +33,13 @@ class Glyph:
 
 @dataclass(frozen=True)
 class Entry:
-    """A table's entry: what is read, what it sorts by (the text by default), and decoration."""
+    """A table's entry: what is read, what it sorts by (the text by default), and decoration; prose may break."""
 
     text: str
     sort: float | str | None = None
     badge: str = ""
     glyph: Glyph | None = None
+    prose: bool = False
 
     @property
     def sort_key(self) -> str:
@@ -141,6 +142,11 @@ def points(share: float) -> str:
     """
     text = f"{abs(100 * share):.1f}"
     return text if text == "0.0" else f"{'+' if share > 0 else MINUS}{text}"
+
+
+def points_interval(low: float, high: float) -> str:
+    """Show an interval of a difference of shares in points, with its signs."""
+    return NONE if math.isnan(low) else f"{points(low)} to {points(high)}"
 
 
 def plural(n: int, noun: str) -> str:

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genre_pipeline.evaluation.published import PublishedFigure, published_figures
-from genre_pipeline.model_cards.costs import N_CLASSES, Cost
+from genre_pipeline.model_cards.costs import N_CLASSES
 from genre_pipeline.model_cards.papers import PAPERS, Paper
 from genre_pipeline.model_cards.presets import Preset
 from genre_pipeline.models import EstimatorSpec
+from genre_pipeline.models.costs import Cost
 from genre_pipeline.training import TrainingBlock
 
 _HEAD = "<!-- Made by `python docs/make_model_cards.py`: edit the YAML or the docstrings, not this. -->\n"

@@ -249,7 +249,7 @@ def _predict(parameters: Parameters, *, cell: Cell) -> Dependence:  # noqa: ARG0
 
 def _score(parameters: Parameters, *, cell: Cell) -> Dependence:
     return Dependence(
-        {"score": 1},
+        {"score": 2},
         {
             "evaluation": parameters["evaluation"],
             f"models.{cell.model}.reference": _model(parameters, cell).spec.reference,
@@ -283,11 +283,23 @@ def _collect(parameters: Parameters) -> Dependence:  # noqa: ARG001
 
 
 def _rank(parameters: Parameters) -> Dependence:  # noqa: ARG001
-    return Dependence({"leaderboard": 1})
+    return Dependence({"leaderboard": 2})
 
 
-def _draw_comparison(parameters: Parameters) -> Dependence:  # noqa: ARG001
-    return Dependence({"figures": 1})
+def _tabulate(parameters: Parameters) -> Dependence:  # noqa: ARG001
+    return Dependence({"metrics": 1})
+
+
+def _compare_settings(parameters: Parameters) -> Dependence:
+    return Dependence({"settings": 1}, {"evaluation": parameters["evaluation"]})
+
+
+def _draw_comparison(parameters: Parameters) -> Dependence:
+    return Dependence({"figures": 2}, {"evaluation": parameters["evaluation"]})
+
+
+def _draw_stills(parameters: Parameters) -> Dependence:  # noqa: ARG001
+    return Dependence({"stills": 1})
 
 
 def _report(parameters: Parameters) -> Dependence:
@@ -328,6 +340,9 @@ _DEPENDENCES: dict[Callable[..., Any], Callable[..., Dependence]] = {
     compare.collect_dataset: _collect,
     compare.join_pairs: _collect,
     compare.rank_cells: _rank,
+    compare.tabulate_metrics: _tabulate,
+    compare.compare_settings: _compare_settings,
     compare.draw_comparison: _draw_comparison,
+    compare.draw_stills: _draw_stills,
     compare.write_report: _report,
 }

@@ -21,8 +21,8 @@ def content_parts(content: Any) -> dict[str, str]:
     """Hash the parts of a result: the columns of a table, the top keys of a JSON object, or all of it.
 
     Args:
-        content: A table; a mapping of plain JSON types; something with a ``fingerprint``, or a list of such. Texts and
-            figures, which no step reads, have no parts.
+        content: A table; a mapping of plain JSON types; something with a ``fingerprint``, or a list of such; a Plotly
+            figure. Texts and pictures, which no step reads, have no parts.
 
     Returns:
         Name to hash of each part, in hexadecimal digits.
@@ -43,6 +43,8 @@ def content_parts(content: Any) -> dict[str, str]:
         return {WHOLE: fingerprint("list", _VERSION, value=marks)}
     if hasattr(content, "fingerprint"):
         return {WHOLE: str(content.fingerprint)}
+    if hasattr(content, "to_plotly_json"):
+        return {WHOLE: hashlib.sha256(content.to_json().encode()).hexdigest()[:16]}
     return {}
 
 

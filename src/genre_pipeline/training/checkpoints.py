@@ -27,6 +27,7 @@ from genre_pipeline import __version__
 from genre_pipeline.blocks import Block, parse_block
 from genre_pipeline.errors import CheckpointError, ConfigError, UnknownNameError
 from genre_pipeline.models import MODELS, EstimatorSpec, GenreNetwork, InputShape, NetworkSpec
+from genre_pipeline.models.costs import count_parameters, network_cost
 from genre_pipeline.storage import atomic_folder, write_json
 from genre_pipeline.training.devices import choose_device
 from genre_pipeline.training.epochs import history_table
@@ -181,6 +182,19 @@ class Checkpoint:
         """
         return pd.read_parquet(io.BytesIO(self._read(_ROUTING))) if _ROUTING in self.card.checksums else None
 
+    @property
+    def flop_per_segment(self) -> int | None:
+        """Floating-point operations that one segment takes: see :class:`~genre_pipeline.models.costs.Cost`.
+
+        None for an estimator, of which nobody counts them.
+        """
+        spec = MODELS[self.card.model["family"]]
+        if isinstance(spec, EstimatorSpec):
+            return None
+        block = parse_block(spec.block, self.card.model["architecture"], key="architecture")
+        shape = InputShape(self.card.n_bins, self.card.n_frames)
+        return network_cost(spec, block, shape, len(self.card.genres)).n_flop
+
     def predictor(self, *, device: str = "auto") -> Predictor:
         """Return the model, ready to predict.
 
@@ -295,11 +309,6 @@ def write_checkpoint(folder: Path, fitted: Fitted, description: Mapping[str, Any
             (temporary / name).write_bytes(content)
         write_json(temporary / _CARD, card.dump())
     return Checkpoint(folder, card)
-
-
-def count_parameters(network: GenreNetwork) -> int:
-    """Return the number of trainable parameters."""
-    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
 
 
 def library_versions() -> dict[str, str]:

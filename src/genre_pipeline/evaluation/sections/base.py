@@ -26,6 +26,9 @@ from genre_pipeline.evaluation.comparison import (
     summary_row,
 )
 from genre_pipeline.evaluation.paired import PAIR_COLUMNS, Verdict, verdicts
+from genre_pipeline.evaluation.protocol_gap import protocol_gaps
+from genre_pipeline.evaluation.ranks import Ranking, rank_models
+from genre_pipeline.evaluation.reproduction import compare_with_papers
 from genre_pipeline.evaluation.views import PERCENT
 
 Looks = Mapping[tuple[str, str], figures.Style]
@@ -38,10 +41,10 @@ class ReportData:
 
     Attributes:
         results: One result a cell.
-        datasets: The quality report of each dataset: ``dataset`` (its name), ``subset`` (with ``name``), ``title``,
-            ``citation``, ``licence``, ``n_clips``, ``n_usable``, ``n_quarantined``, ``total_duration_s``, ``genres``
-            (genre to ``clips``, ``usable`` and ``artists``) and ``faults`` (with ``track_id``, ``path``, ``fault``,
-            ``detail`` and ``quarantined``).
+        datasets: The quality report of each dataset: ``dataset`` (its name), ``kind``, ``subset`` (with ``name``),
+            ``title``, ``citation``, ``licence``, ``n_clips``, ``n_usable``, ``n_quarantined``, ``total_duration_s``,
+            ``genres`` (genre to ``clips``, ``usable`` and ``artists``) and ``faults`` (with ``track_id``, ``path``,
+            ``fault``, ``detail`` and ``quarantined``).
         splits: The report of each split, as in :class:`~genre_pipeline.splits.splitting.SplitResult`. Keys that it
             lacks are shown as unknown.
         pairs: What :func:`~genre_pipeline.evaluation.paired.compare_pairs` found, of all datasets and protocols; none
@@ -88,6 +91,22 @@ class ReportData:
         """What the paired tests found, by dataset and protocol."""
         table = pd.DataFrame(columns=list(PAIR_COLUMNS)) if self.pairs is None else self.pairs
         return {setting: verdicts(table, *setting) for setting in self.groups}
+
+    @cached_property
+    def ranking(self) -> Ranking | str:
+        """The models ranked over datasets, or why they are not."""
+        return rank_models(self.results, confidence=self.confidence)
+
+    @cached_property
+    def gaps(self) -> pd.DataFrame:
+        """What protocols are worth."""
+        return protocol_gaps(self.results, confidence=self.confidence)
+
+    @cached_property
+    def reproduction(self) -> pd.DataFrame:
+        """What papers report beside what was measured."""
+        kinds = {report["dataset"]: report["kind"] for report in self.datasets}
+        return compare_with_papers(self.results, kinds=kinds, confidence=self.confidence)
 
     @property
     def confidence_shown(self) -> str:

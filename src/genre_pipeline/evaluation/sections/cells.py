@@ -23,7 +23,7 @@ def _cells_table(groups: Mapping[tuple[str, str], Sequence[CellResult]]) -> Tabl
     columns = [
         *(Column(name) for name in words),
         *(Column(name, numeric=True) for name in (*numbers, *more)),
-        *(Column(name) for name in ("Interval", "Split hash", "Feature hash", "Paper")),
+        *(Column(name) for name in ("Interval", "Split hash", "Feature hash", "Git commit", "Paper")),
     ]
     rows = [_cell_row(result) for group in groups.values() for result in group]
     return Table("What each cell was made of. Tracks and segments are means over repeats.", columns, rows)
@@ -47,6 +47,7 @@ def _cell_row(result: CellResult) -> list[Entry]:
         Entry(summary_row(result, unit="track", metric="accuracy")["interval"]),
         Entry(result["split_hash"]),
         Entry(result["feature_hash"]),
+        Entry(result["git_commit"]),
         Entry(result["reference"]),
     ]
 

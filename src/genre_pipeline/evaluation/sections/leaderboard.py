@@ -39,7 +39,7 @@ def _write_markdown(data: ReportData) -> Sequence[str]:
     for dataset, protocol, rows in blocks(data.frame):
         always = f"always the largest genre: {common(rows['chance_largest_class'].map(percent))} %"
         lines += ["", f"## {escape_markdown(dataset)} · {escape_markdown(protocol)}", ""]
-        split = f"split `{common(rows['split_hash'])}`"
+        split = f"split `{common(rows['split_hash'])}`, commit `{common(rows['git_commit'])}`"
         lines += [f"{common(rows['statistic'])}; {common(rows['n_genres'])} genres; {always}; {split}.", ""]
         lines += [
             "| model | feature | accuracy | interval | balanced | macro-F1 | segments | parameters | training |",

@@ -24,6 +24,7 @@ from genre_pipeline.evaluation.views import (
     markdown_table,
     plural,
     points,
+    points_interval,
 )
 
 
@@ -104,12 +105,11 @@ def _pairs_table(rows: pd.DataFrame, names: Mapping[Cell, str]) -> Table:
             names[Cell(row["dataset"], row["protocol"], row[f"feature_{side}"], row[f"model_{side}"])] for side in "ab"
         )
         low, high = row["ci_low"], row["ci_high"]
-        ends = NONE if math.isnan(low) else f"{points(low)} to {points(high)}"
         entries.append(
             [
                 *(Entry(a), Entry(b)),
                 Entry(points(row["difference"]), sort=row["difference"]),
-                Entry(ends, sort=low),
+                Entry(points_interval(low, high), sort=low),
                 *(count_entry(row[key]) for key in ("only_a", "only_b")),
                 *(Entry(NONE if math.isnan(row[key]) else f"{row[key]:.3f}", sort=row[key]) for key in tests),
                 Entry({"a": a, "b": b}.get(row["better"], "no difference shown")),

@@ -11,20 +11,27 @@ from datetime import datetime, timezone
 from typing import Any, cast
 
 import pandas as pd
+from matplotlib.figure import Figure as MatplotlibFigure
 from plotly.graph_objects import Figure
 
 from genre_pipeline.blocks import parse_block
 from genre_pipeline.evaluation.changes import CellChange
-from genre_pipeline.evaluation.comparison import CellResult, leaderboard
+from genre_pipeline.evaluation.comparison import CellResult, leaderboard, metric_table
+from genre_pipeline.evaluation.cost_figure import cost_comparison
 from genre_pipeline.evaluation.figures import (
     accuracy_comparison,
     confusion_matrices,
     learning_curves,
     reliability_diagrams,
 )
+from genre_pipeline.evaluation.gap_figure import gap_comparison
 from genre_pipeline.evaluation.paired import compare_pairs
+from genre_pipeline.evaluation.rank_figure import critical_difference_diagram
+from genre_pipeline.evaluation.ranks import rank_table
 from genre_pipeline.evaluation.report import build_markdown, build_report
+from genre_pipeline.evaluation.reproduction_figure import paper_comparison
 from genre_pipeline.evaluation.sections import ReportData
+from genre_pipeline.evaluation.stills import draw_still
 from genre_pipeline.experiment import EvaluationBlock
 from genre_pipeline.tracking import current_tracker
 
@@ -108,34 +115,81 @@ def collect_dataset(quality: dict[str, Any], *reports: dict[str, Any]) -> dict[s
     }
 
 
-def rank_cells(*summaries: dict[str, Any]) -> pd.DataFrame:
+def rank_cells(*summaries: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Set the cells side by side.
 
     Args:
         *summaries: What was found on each dataset.
 
     Returns:
-        The leaderboard.
+        The leaderboard, twice, for two formats.
     """
-    return leaderboard(_results(summaries), _changes(summaries))
+    frame = leaderboard(_results(summaries), _changes(summaries))
+    return frame, frame
 
 
-def draw_comparison(*summaries: dict[str, Any]) -> tuple[Figure, Figure, Figure, Figure]:
-    """Draw the cells side by side.
+def tabulate_metrics(*summaries: dict[str, Any]) -> pd.DataFrame:
+    """Write down every metric of every cell, with all that says what it is.
 
     Args:
         *summaries: What was found on each dataset.
 
     Returns:
-        Accuracies with their intervals, learning curves, confusion matrices, reliability diagrams.
+        One row a cell, split, unit and metric.
     """
-    results = _results(summaries)
+    return metric_table(_results(summaries))
+
+
+def compare_settings(
+    evaluation: dict[str, Any], *summaries: dict[str, Any]
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Compare across datasets, across protocols, and with the papers.
+
+    Args:
+        evaluation: How numbers are summarised.
+        *summaries: What was found on each dataset.
+
+    Returns:
+        Ranks over datasets (empty where there are too few), what protocols are worth, and papers against measured.
+    """
+    data = _report_data(evaluation, summaries)
+    return rank_table(data.ranking), data.gaps, data.reproduction
+
+
+def draw_comparison(evaluation: dict[str, Any], *summaries: dict[str, Any]) -> tuple[Figure, ...]:
+    """Draw the cells side by side.
+
+    Args:
+        evaluation: How numbers are summarised.
+        *summaries: What was found on each dataset.
+
+    Returns:
+        Accuracies with their intervals, learning curves, confusion matrices, reliability diagrams, ranks over datasets,
+        quality against cost, papers against measured, what protocols are worth.
+    """
+    data = _report_data(evaluation, summaries)
     return (
-        accuracy_comparison(results),
-        learning_curves(results),
-        confusion_matrices(results),
-        reliability_diagrams(results),
+        accuracy_comparison(data.results),
+        learning_curves(data.results),
+        confusion_matrices(data.results),
+        reliability_diagrams(data.results),
+        critical_difference_diagram(data.ranking),
+        cost_comparison(data.results),
+        paper_comparison(data.reproduction),
+        gap_comparison(data.gaps, looks=data.looks),
     )
+
+
+def draw_stills(*figures: Figure) -> list[MatplotlibFigure]:
+    """Draw the comparison's figures as still pictures.
+
+    Args:
+        *figures: The figures.
+
+    Returns:
+        Each of them twice, for two formats.
+    """
+    return [still for figure in figures for still in [draw_still(figure)] * 2]
 
 
 def write_report(
@@ -152,10 +206,9 @@ def write_report(
     Returns:
         The HTML report, and its short form in Markdown.
     """
-    data = ReportData(
-        results=_results(summaries),
-        datasets=[each["quality"] for each in summaries],
-        splits=[protocol["audit"] for each in summaries for protocol in each["protocols"]],
+    data = _report_data(
+        evaluation,
+        summaries,
         pairs=pairs,
         changes=_changes(summaries),
         registrations=[
@@ -168,11 +221,20 @@ def write_report(
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in _VERSIONED},
         },
-        confidence=parse_block(EvaluationBlock, evaluation, key="evaluation").confidence,
     )
     html, markdown = build_report(data), build_markdown(data)
     current_tracker().log_artifacts({"report.html": html, "report.md": markdown})
     return html, markdown
+
+
+def _report_data(evaluation: dict[str, Any], summaries: tuple[dict[str, Any], ...], **more: Any) -> ReportData:
+    return ReportData(
+        results=_results(summaries),
+        datasets=[each["quality"] for each in summaries],
+        splits=[protocol["audit"] for each in summaries for protocol in each["protocols"]],
+        confidence=parse_block(EvaluationBlock, evaluation, key="evaluation").confidence,
+        **more,
+    )
 
 
 def _results(summaries: tuple[dict[str, Any], ...]) -> list[CellResult]:

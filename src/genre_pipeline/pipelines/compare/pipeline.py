@@ -11,11 +11,25 @@ from genre_pipeline.experiment import Experiment
 from genre_pipeline.pipelines.compare.nodes import (
     collect_dataset,
     collect_protocol,
+    compare_settings,
     draw_comparison,
+    draw_stills,
     join_pairs,
     pair_cells,
     rank_cells,
+    tabulate_metrics,
     write_report,
+)
+
+_FIGURES = (
+    "accuracy_comparison",
+    "learning_curves",
+    "confusion_matrices",
+    "reliability_diagrams",
+    "critical_difference",
+    "quality_and_cost",
+    "paper_comparison",
+    "protocol_gap",
 )
 
 
@@ -30,6 +44,7 @@ def create_pipeline(experiment: Experiment) -> Pipeline:
             *_collect_protocols(experiment),
             *(_collect_dataset(experiment, dataset) for dataset in experiment.datasets),
             _compare(experiment),
+            _draw_stills(),
         ]
     )
 
@@ -91,11 +106,25 @@ def _compare(experiment: Experiment) -> Pipeline:
     pairs = _plain(f"{dataset}.{protocol}.pairs" for dataset, protocol in _settings(experiment))
     summaries = list(names)
     nodes = [
-        Node(rank_cells, inputs=summaries, outputs="leaderboard", name="rank_cells", tags="compare"),
+        Node(
+            rank_cells,
+            inputs=summaries,
+            outputs=["leaderboard", "leaderboard_parquet"],
+            name="rank_cells",
+            tags="compare",
+        ),
+        Node(tabulate_metrics, inputs=summaries, outputs="metrics", name="tabulate_metrics", tags="compare"),
+        Node(
+            compare_settings,
+            inputs=["params:evaluation", *summaries],
+            outputs=["ranks", "protocol_gaps", "papers_and_measured"],
+            name="compare_settings",
+            tags="compare",
+        ),
         Node(
             draw_comparison,
-            inputs=summaries,
-            outputs=["accuracy_comparison", "learning_curves", "confusion_matrices", "reliability_diagrams"],
+            inputs=["params:evaluation", *summaries],
+            outputs=list(_FIGURES),
             name="draw_comparison",
             tags="compare",
         ),
@@ -109,6 +138,13 @@ def _compare(experiment: Experiment) -> Pipeline:
         ),
     ]
     return Pipeline(nodes, inputs=names | pairs, parameters={"params:experiment", "params:evaluation"})
+
+
+def _draw_stills() -> Pipeline:
+    """Make the node that draws all figures as PNG and SVG, in a namespace: one box for all of them in Kedro-Viz."""
+    stills = [f"{figure}_{form}" for figure in _FIGURES for form in ("png", "svg")]
+    node = Node(draw_stills, inputs=list(_FIGURES), outputs=stills, name="draw_stills", tags="compare")
+    return Pipeline([node], namespace="stills", inputs=set(_FIGURES))
 
 
 def _plain(entries: Iterable[str]) -> dict[str, str]:

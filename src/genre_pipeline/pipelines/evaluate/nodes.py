@@ -19,6 +19,7 @@ from genre_pipeline.experiment import EvaluationBlock, RegistryBlock
 from genre_pipeline.features.store import FeatureStore
 from genre_pipeline.pipelines.evaluate.tracking import log_evaluation
 from genre_pipeline.pipelines.train.nodes import cell_folder
+from genre_pipeline.project import git_commit
 from genre_pipeline.tracking import current_tracker
 from genre_pipeline.training import Checkpoint, FailedRepeat, parse_model
 from genre_pipeline.training.cell_data import CellData
@@ -100,6 +101,7 @@ def score_cell(
         artists=artists,
         confidence=confidence,
         reference=parse_model(cell.model, model, training).spec.reference,
+        git_commit=git_commit(),
     )
     sizes = result["n_tracks" if audit["unit"] == "track" else "n_segments"]
     trained = _trained(checkpoints)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 
 import pandas as pd
 
 from genre_pipeline.evaluation.cell import metric_values
-from genre_pipeline.evaluation.comparison import CellResult, genre_means
+from genre_pipeline.evaluation.comparison import CellResult, genre_means, number, statistic
 from genre_pipeline.evaluation.figures import confusion_figure
 from genre_pipeline.evaluation.metrics import UNITS, confusion
 from genre_pipeline.pipelines.evaluate.routing import log_routing
@@ -52,7 +51,8 @@ def log_evaluation(
         {
             **of_split,
             "unit": "segment and track",
-            "statistic": f"mean of {result['n_repeats']} repeats ({result['design']})",
+            "split": "validation and test",
+            "statistic": statistic(result),
             "failed_repeats": len(result["failures"]),
             "feature_hash": result["feature_hash"],
             "dataset_fingerprint": dataset_fingerprint,
@@ -78,14 +78,15 @@ def log_evaluation(
         card = checkpoint.card
         computed = {key: getattr(card, key) for key in ("device", "precision", "channels_last", "compiled")}
         run.log_repeat(repeat, metric_values(rows, value="value"), {**of_split, "seed": card.seed, **computed})
-    for statistic, suffix in _STATISTICS.items():
-        run.log_metrics(metric_values(result["summary"], value=statistic, suffix=suffix))
+    for column, suffix in _STATISTICS.items():
+        run.log_metrics(metric_values(result["summary"], value=column, suffix=suffix))
     run.log_metrics(_genre_metrics(result))
     run.log_metrics(
         {
-            "cost/n_parameters": result["n_parameters"] if result["n_parameters"] is not None else math.nan,
+            "cost/n_parameters": number(result["n_parameters"]),
             "cost/training_s": result["cost"]["training_s"],
             "cost/inference_s": result["cost"]["inference_s"],
+            "cost/gflop_per_clip": number(result["cost"]["flop_per_clip"]) / 1e9,
             "data/n_train_tracks": result["n_tracks"]["train"],
             "data/n_validation_tracks": result["n_tracks"]["validation"],
             "data/n_test_tracks": result["n_tracks"]["test"],

@@ -1,0 +1,174 @@
+"""The report in a browser, as a person meets it: on a desk, at night, on a phone, on paper, by ear."""
+
+import base64
+from itertools import pairwise
+
+import pytest
+from selenium.webdriver.common.keys import Keys
+
+from browsers import open_browser
+
+
+@pytest.fixture(scope="module")
+def path(hostile_page, tmp_path_factory):
+    """The page on disk."""
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(hostile_page, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with open_browser(tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser, path):
+    browser.show(path)
+    return browser
+
+
+def column(browser, table, place=0):
+    """Return the texts of a column's visible rows."""
+    rows = "[...document.getElementById(arguments[0]).tBodies[0].rows].filter((row) => !row.hidden)"
+    return browser.run(f"return {rows}.map((row) => row.cells[arguments[1]].textContent.trim())", table, place)
+
+
+def header(browser, table, name):
+    """Return the button and the cell of a column's header."""
+    buttons = browser.find(f"#{table} thead button")
+    button = next(each for each in buttons if each.text.startswith(name))
+    return button, button.find_element("xpath", "..")
+
+
+def test_nothing_is_loaded_and_nothing_complains(page, path):
+    page.requests(), page.console()
+    page.show(path)
+    page.run("scrollTo(0, document.body.scrollHeight)")
+    assert page.requests() == [path.as_uri()]
+    assert page.console() == []
+    assert page.run("return window.broken === undefined")
+
+
+def test_every_figure_is_drawn(page):
+    sizes = page.run(
+        "return [...document.querySelectorAll('.plot')].map((plot) => {"
+        " const box = plot.querySelector('svg.main-svg').getBoundingClientRect();"
+        " return [box.width, box.height, plot.querySelectorAll('.point, .hm, .textpoint').length]; })"
+    )
+    assert len(sizes) == 10
+    assert all(width > 300 and height > 100 and n_marks > 0 for width, height, n_marks in sizes)
+
+
+def test_names_from_data_are_text(page):
+    labels = page.run("return [...document.querySelectorAll('#confusion .ytick text')].map((text) => text.textContent)")
+    assert {"<script>window.broken = true</script>", "<b>rock</b>", "r&b"} <= set(labels)
+
+
+def test_tables_sort(page):
+    table = "leaderboard-table"
+    button, cell = header(page, table, "Training")
+    button.click()
+    assert column(page, table) == ["net1", "net1 LEAKY", "svm", "svm LEAKY"]
+    assert cell.get_attribute("aria-sort") == "descending"
+    button.send_keys(Keys.ENTER)
+    assert column(page, table) == ["svm", "svm LEAKY", "net1", "net1 LEAKY"]
+    header(page, table, "Model")[0].click()
+    assert [name.split()[0] for name in column(page, table)] == ["net1", "net1", "svm", "svm"]
+    assert cell.get_attribute("aria-sort") == "none"
+
+
+def test_what_has_no_number_stays_at_the_end(page):
+    button, _ = header(page, "gap-table", "Tracks: gap")
+    place = page.run("return arguments[0].parentElement.cellIndex", button)
+    for _ in range(2):
+        button.click()
+        assert column(page, "gap-table", place)[-2:] == ["\N{EN DASH}"] * 2
+
+
+def test_the_leaderboard_filters(page):
+    (field,) = page.find("[data-filter]")
+    field.send_keys("net1 kfold")
+    assert column(page, "leaderboard-table") == ["net1"]
+    assert page.find("[data-count]")[0].text == "1 of 4 cells"
+    field.clear()
+    field.send_keys(" ")
+    assert len(column(page, "leaderboard-table")) == 4
+
+
+def test_menus_change_figure_and_caption_together(page):
+    first, second = page.find("#confusion select")
+    before = page.find("#confusion figcaption")[0].text
+    page.run("arguments[0].selectedIndex = 1; arguments[0].dispatchEvent(new Event('change'))", first)
+    # The other unit's matrix follows.
+    assert second.get_property("selectedIndex") == 1
+    assert page.find("#confusion figcaption")[0].text != before
+    visible = "return [...document.querySelectorAll('#confusion .plot')].map((p) => p.data.map((t) => t.visible))"
+    assert page.run(visible) == [[False, True, False, False]] * 2
+
+
+def test_the_menu_of_costs_moves_the_marks(page):
+    (menu,) = page.find("#costs select")
+    page.run("arguments[0].selectedIndex = 2; arguments[0].dispatchEvent(new Event('change'))", menu)
+    assert page.run("return document.querySelector('#costs .plot').layout.xaxis.title.text") == "trainable parameters"
+    assert page.find("#costs figcaption")[0].text.startswith("Parameters: no other model beats")
+
+
+@pytest.mark.parametrize("width", [360, 800])
+def test_a_phone_shows_the_page_in_its_width(browser, path, width):
+    browser.show(path, width=width, phone=True)
+    assert browser.run("return document.documentElement.scrollWidth") <= width
+    figures = "[...document.querySelectorAll('.plot svg.main-svg')]"
+    edges = browser.run(f"return {figures}.map((figure) => figure.getBoundingClientRect().right)")
+    assert max(edges) <= width
+    # A finger that is put on a figure scrolls the page.
+    assert browser.run("return document.querySelector('.plot').layout.dragmode") is False
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_light_and_dark_are_readable(browser, path, dark):
+    browser.show(path, dark=dark)
+    colours = browser.run(
+        "const style = getComputedStyle(document.body), plot = document.querySelector('.plot');"
+        "return [style.color, style.backgroundColor, getComputedStyle(plot.querySelector('.xtick text')).fill]"
+    )
+    ink, ground, label = map(luminance, colours)
+    assert (ground < 0.05) == dark
+    assert contrast(ink, ground) >= 7
+    assert contrast(label, ground) >= 4.5
+
+
+def luminance(colour):
+    """Return the relative luminance of ``rgb(r, g, b)`` (WCAG 2.2)."""
+    parts = [int(part) / 255 for part in colour.strip("rgba()").split(",")[:3]]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one, other):
+    return (max(one, other) + 0.05) / (min(one, other) + 0.05)
+
+
+def test_a_screen_reader_is_told_what_figures_and_tables_are(page):
+    for plot in page.find(".plot"):
+        assert plot.aria_role == "image"
+        assert len(plot.accessible_name) > 40
+    for table in page.find("table"):
+        # What is folded away has no name until it is opened.
+        assert table.accessible_name or not table.is_displayed()
+    assert page.run("return document.documentElement.lang") == "en"
+    levels = page.run("return [...document.querySelectorAll('h1, h2, h3')].map((h) => Number(h.tagName[1]))")
+    assert levels[0] == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+
+
+def test_paper_shows_all_without_what_cannot_be_clicked(page):
+    pdf = base64.b64decode(page.chrome.execute_cdp_cmd("Page.printToPDF", {})["data"])
+    assert pdf.startswith(b"%PDF")
+    page.chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    assert page.run("return getComputedStyle(document.querySelector('nav')).display") == "none"
+    assert page.run("return getComputedStyle(document.querySelector('.filter')).display") == "none"
+    # What the page did for the paper is undone.
+    assert page.run("return document.documentElement.className") == ""
+    page.chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
