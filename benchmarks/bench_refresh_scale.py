@@ -107,9 +107,9 @@ def record(graph: Any, contents: dict[str, Any]) -> None:
     """Write every result and its record, as a refresh would."""
     from genre_pipeline.refresh import Recorder
 
-    recorder = Recorder(graph)
+    recorder = Recorder()
     for step in graph.steps:
-        recorder.begin(step.name)
+        recorder.begin(step, graph.entries)
         for entry in step.outputs:
             content = contents.get(entry, {"made": entry})
             path = graph.entries[entry].path
