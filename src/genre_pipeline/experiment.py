@@ -22,6 +22,7 @@ from genre_pipeline.splits.base import PROTOCOLS, ProtocolBlock, ProtocolSpec
 from genre_pipeline.training.devices import choose_device, n_devices
 from genre_pipeline.training.recipes import ModelBlock, TrainingBlock, parse_model
 from genre_pipeline.training.workers import Trainers
+from genre_pipeline.tuning import Tuning, parse_tuning
 
 SECTIONS = (
     "compute",
@@ -35,6 +36,7 @@ SECTIONS = (
     "registry",
     "storage",
     "training",
+    "tuning",
 )
 
 
@@ -189,6 +191,7 @@ class Experiment:
         evaluation: How numbers are summarised.
         predict: What the ``predict`` pipeline classifies.
         registry: Which models become champions.
+        tuning: How parameters are searched.
         cells: The grid, in the order dataset, protocol, model, feature.
     """
 
@@ -202,6 +205,7 @@ class Experiment:
     evaluation: EvaluationBlock
     predict: PredictBlock
     registry: RegistryBlock
+    tuning: Tuning
     cells: tuple[Cell, ...]
 
 
@@ -246,6 +250,7 @@ def load_experiment(parameters: Mapping[str, Any]) -> Experiment:
         evaluation=parse_block(EvaluationBlock, parameters.get("evaluation", {}), key="evaluation"),
         predict=parse_block(PredictBlock, parameters.get("predict", {}), key="predict"),
         registry=parse_block(RegistryBlock, parameters.get("registry", {}), key="registry"),
+        tuning=parse_tuning(parameters.get("tuning", {}), parameters["models"], training),
         cells=cells,
     )
 
