@@ -151,7 +151,7 @@ def tune(search: Search, folder: Path, observer: Observer | None = None) -> Tune
 
     Trials follow one another, and each depends on those before and on its place alone: a search that was killed or ran
     out of trials goes on as if it had never stopped, in the middle of a training too. A trial that fails is told of and
-    counted, and the search goes on.
+    counted, and the search goes on. A trial is trained by this process alone, whatever ``n_ranks`` says.
 
     Args:
         search: What is searched.
