@@ -88,7 +88,8 @@ def draw_importance(search: Search, tuned: Tuned) -> Figure:
 
 
 def _titled(figure: Figure, title: str) -> Figure:
-    return figure.update_layout(title=title, template="plotly_white", width=None, height=420)
+    figure.update_layout(title=title, template="plotly_white", height=420)
+    return figure
 
 
 def _name(search: Search) -> str:

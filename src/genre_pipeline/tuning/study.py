@@ -204,7 +204,8 @@ def _run_trial(search: Search, study: optuna.Study, number: int, folder: Path, o
         if drawn.should_prune():
             raise optuna.TrialPruned
 
-    state, value = TrialState.FAIL, None
+    state = TrialState.FAIL
+    value: float | None = None
     resumption = _resumption(search, values, folder)
     try:
         value = _worth(search, _fitted(search, values, label, on_epoch, resumption, folder))
