@@ -14,6 +14,7 @@ from genre_pipeline.blocks import Block, parse_block
 from genre_pipeline.cells import Cell, check_name
 from genre_pipeline.datasets import DATASETS, DatasetBlock, DatasetSpec
 from genre_pipeline.errors import ConfigError, UnknownNameError
+from genre_pipeline.evaluation.metrics import TrackAverage
 from genre_pipeline.features import FEATURES, FeatureBlock, FeatureSpec
 from genre_pipeline.features.analysis import Device
 from genre_pipeline.features.backends import Backend, Workers, usable_cores
@@ -22,6 +23,7 @@ from genre_pipeline.splits.base import PROTOCOLS, ProtocolBlock, ProtocolSpec
 from genre_pipeline.training.devices import choose_device, n_devices
 from genre_pipeline.training.recipes import ModelBlock, TrainingBlock, parse_model
 from genre_pipeline.training.workers import Trainers
+from genre_pipeline.tuning import Tuning, parse_tuning
 
 SECTIONS = (
     "compute",
@@ -35,6 +37,7 @@ SECTIONS = (
     "registry",
     "storage",
     "training",
+    "tuning",
 )
 
 
@@ -142,9 +145,12 @@ class EvaluationBlock(Block):
 
     Attributes:
         confidence: Coverage of the confidence intervals.
+        track_average: What of a track's segments is averaged for the track's scores: ``probability``, or ``logit``.
+            Predictions of new audio average probabilities.
     """
 
     confidence: float = Field(default=0.95, gt=0.5, lt=1.0)
+    track_average: TrackAverage = "probability"
 
 
 class RegistryBlock(Block):
@@ -189,6 +195,7 @@ class Experiment:
         evaluation: How numbers are summarised.
         predict: What the ``predict`` pipeline classifies.
         registry: Which models become champions.
+        tuning: How parameters are searched.
         cells: The grid, in the order dataset, protocol, model, feature.
     """
 
@@ -202,6 +209,7 @@ class Experiment:
     evaluation: EvaluationBlock
     predict: PredictBlock
     registry: RegistryBlock
+    tuning: Tuning
     cells: tuple[Cell, ...]
 
 
@@ -235,6 +243,11 @@ def load_experiment(parameters: Mapping[str, Any]) -> Experiment:
         if name in features:
             raise ConfigError(f"'{name}' names both a protocol and a feature: rename one of them.")
     cells = _grid(settings, datasets, protocols, features, models)
+    tuning = parse_tuning(parameters.get("tuning", {}), parameters["models"], training)
+    if tuning.block.cell:
+        tuned = Cell.parse(tuning.block.cell)
+        for name, known in ((tuned.dataset, datasets), (tuned.protocol, protocols), (tuned.feature, features)):
+            _check_known(name, known, key="tuning.cell")
     return Experiment(
         settings=settings,
         datasets={name: datasets[name] for name in settings.datasets},
@@ -246,6 +259,7 @@ def load_experiment(parameters: Mapping[str, Any]) -> Experiment:
         evaluation=parse_block(EvaluationBlock, parameters.get("evaluation", {}), key="evaluation"),
         predict=parse_block(PredictBlock, parameters.get("predict", {}), key="predict"),
         registry=parse_block(RegistryBlock, parameters.get("registry", {}), key="registry"),
+        tuning=tuning,
         cells=cells,
     )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kedro.pipeline import Pipeline
 
 if TYPE_CHECKING:
+    from genre_pipeline.cells import Cell
     from genre_pipeline.experiment import Experiment
 
 _parameters: Mapping[str, Any] | None = None
@@ -33,11 +34,12 @@ def register_pipelines() -> dict[str, Pipeline]:
     Returns:
         ``ingest``, ``split``, ``segment``, ``features``, ``train_<model>`` for each model of the parameters (with
         all that it needs, from audio to its metrics; on the experiment's datasets and protocols), ``evaluate``,
-        ``compare``, ``predict``, ``train_all`` (everything, from audio to the report), and ``__default__``, which is
+        ``compare``, ``predict``, ``tune`` (from audio to one model's best parameters; only if a model of the experiment
+        has a search space), ``train_all`` (everything, from audio to the report), and ``__default__``, which is
         ``train_all``.
     """
     from genre_pipeline.experiment import load_experiment
-    from genre_pipeline.pipelines import compare, evaluate, features, ingest, predict, segment, split, train
+    from genre_pipeline.pipelines import compare, evaluate, features, ingest, predict, segment, split, train, tune
 
     parameters = _parameters if _parameters is not None else _read_parameters()
     experiment = load_experiment(parameters)
@@ -57,9 +59,16 @@ def register_pipelines() -> dict[str, Pipeline]:
             alone = load_experiment(for_model(parameters, model))
             parts = [stage.create_pipeline(alone) for stage in (ingest, split, segment, features, evaluate)]
             one_model[model] = _training(alone, Pipeline([*parts, train.create_pipeline(alone, model=model)]), model)
+    tuned = experiment.tuning.choose_cell(experiment.cells)
+    tuning = {}
+    if tuned is not None:
+        alone = load_experiment(for_cell(parameters, tuned))
+        parts = [stage.create_pipeline(alone) for stage in (ingest, split, segment, features)]
+        tuning["tune"] = Pipeline([*parts, tune.create_pipeline(tuned)])
     return {
         **stages,
         **{f"train_{model}": pipeline for model, pipeline in one_model.items()},
+        **tuning,
         "predict": predict.create_pipeline(),
         "train_all": everything,
         "__default__": everything,
@@ -75,6 +84,18 @@ def for_model(parameters: Mapping[str, Any], model: str) -> dict[str, Any]:
     """
     alone = {**parameters["experiment"], "models": [model], "features": {}, "exclude": []}
     return {**parameters, "experiment": alone}
+
+
+def for_cell(parameters: Mapping[str, Any], cell: Cell) -> dict[str, Any]:
+    """Return parameters whose experiment is one cell, whether it was part of it or not.
+
+    Args:
+        parameters: Merged parameters of a run.
+        cell: A dataset, protocol, feature and model of the parameters.
+    """
+    alone = for_model(parameters, cell.model)
+    chosen = {"datasets": [cell.dataset], "protocols": [cell.protocol], "features": {cell.model: [cell.feature]}}
+    return {**alone, "experiment": {**alone["experiment"], **chosen}}
 
 
 def _training(experiment: Experiment, pipeline: Pipeline, model: str) -> Pipeline:

@@ -57,13 +57,18 @@ class InterruptibleSession(KedroSession):
 
         Raises:
             ConfigError: If a parameter is wrong, or there is no pipeline of a name.
+            ComputeError: If what a pipeline needs is not installed.
         """
         from kedro.framework.project import pipelines
+
+        from genre_pipeline.tuning import check_optuna
 
         context = super().load_context()
         for name in self._pipeline_names:
             if name not in pipelines:
                 raise ConfigError(f"There is no pipeline '{name}'. {suggestion(name, pipelines)}")
+        if "tune" in self._pipeline_names:
+            check_optuna()
         return context
 
 

@@ -226,6 +226,35 @@ def test_tracks_are_the_mean_of_their_segments():
     assert values(score(predictions, genres=GENRES))["accuracy"] == pytest.approx(1 / 3)
 
 
+def test_tracks_in_logit_space_are_the_softmax_of_their_segments_mean_logits():
+    logits = np.random.default_rng(0).normal(size=(5, 4, 3))
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
+    tables = [predictions_of(["rock"] * 5, probabilities[:, segment]) for segment in range(4)]
+    tracks = aggregate_to_tracks(pd.concat(tables), "logit")
+    means = np.exp(logits.mean(axis=1))
+    expected = means / means.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(tracks[["p_rock", "p_blues", "p_jazz"]], expected, rtol=1e-12)
+
+
+def test_what_is_averaged_decides_the_tracks_and_not_the_segments():
+    # Means of probabilities: 0.53 and 0.47; of logarithms: one segment is sure that it is not rock.
+    sure = predictions_of(["rock"], [[0.0, 1.0, 0.0]])
+    others = [predictions_of(["rock"], [[0.8, 0.2, 0.0]]).assign(segment_id=f"t000#{each}") for each in (1, 2)]
+    predictions = pd.concat([sure, *others])
+    for average, accuracy in (("probability", 1.0), ("logit", 0.0)):
+        scores = score(predictions, genres=GENRES, average=average)
+        assert values(scores, "track")["accuracy"] == accuracy
+        assert values(scores, "segment")["accuracy"] == pytest.approx(2 / 3)
+        right = told_right(predictions, genres=GENRES, average=average)
+        assert right[right["unit"] == "track"]["value"].tolist() == [accuracy]
+        assert confusion(predictions, genres=GENRES, unit="track", average=average)[0, 0] == accuracy
+        by_genre = score_genres(predictions, genres=GENRES, average=average)
+        assert by_genre[(by_genre["unit"] == "track") & (by_genre["genre"] == "rock")]["recall"].tolist() == [accuracy]
+        bins = reliability_of(predictions, genres=GENRES, unit="track", average=average)
+        assert bins["n"].sum() == 1
+        assert bins.loc[bins["n"] > 0, "accuracy"].tolist() == [accuracy]
+
+
 def test_segments_and_tracks_repeats_and_splits_are_scored_apart():
     base = predictions_of(["rock", "blues"], [[1, 0, 0], [1, 0, 0]], n_segments=2)
     predictions = pd.concat([base, base.assign(repeat=1), base.assign(split="validation")])

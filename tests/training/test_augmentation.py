@@ -27,6 +27,7 @@ def test_nothing_is_done_unless_asked_for():
     [
         {"time_reversal": 0.5},
         {"shift_frames": 5},
+        {"crop_frames": 5},
         {"gain": 1.0},
         {"noise": 0.1},
         {"n_time_masks": 2},
@@ -64,6 +65,21 @@ def test_shift_moves_each_segment_around_by_at_most_the_limit():
         for one, other in zip(batch, shifted, strict=True)
     ]
     assert set(moves) == set(range(-3, 4))
+
+
+def test_a_crop_moves_each_segment_by_at_most_the_limit_and_brings_in_zeros():
+    batch = segments()
+    cropped = augment(batch, AugmentationBlock(crop_frames=3))
+    padded = torch.nn.functional.pad(batch, (3, 3))
+    starts = [
+        next(start for start in range(7) if torch.equal(one[:, start : start + 30], other))
+        for one, other in zip(padded, cropped, strict=True)
+    ]
+    assert set(starts) == set(range(7))
+
+
+def test_a_crop_longer_than_the_segment_fits():
+    assert augment(segments(4), AugmentationBlock(crop_frames=100)).shape == (4, 12, 30)
 
 
 def test_gain_is_one_number_a_segment():

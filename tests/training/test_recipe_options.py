@@ -3,7 +3,12 @@
 import pytest
 import torch
 
+from genre_pipeline.model_cards.presets import read_presets
+from genre_pipeline.project import PROJECT_ROOT
+from genre_pipeline.training import fitting
+from genre_pipeline.training.augmentation import AugmentationBlock
 from genre_pipeline.training.fitting import _Loop, fit
+from genre_pipeline.training.schedules import CosineBlock
 
 
 def trained(task):
@@ -58,6 +63,80 @@ def test_the_average_is_what_is_kept(make_task):
 
     loop.run(note)
     assert all(torch.equal(tensor, seen[-1][name]) for name, tensor in loop.network.state_dict().items())
+
+
+@pytest.fixture
+def loop_of(make_task):
+    """A function that makes a loop without dropout."""
+
+    def make(**training):
+        task = make_task(**training)
+        loop = _Loop(task, build(task), torch.device("cpu"))
+        loop.network.eval()
+        return loop
+
+    return make
+
+
+LOGITS = torch.tensor([[2.0, 0.5, -1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 3.0], [0.3, 0.2, 0.1]])
+TARGETS = torch.tensor([0, 2, 2, 1])
+SURPRISE = -LOGITS.log_softmax(dim=1)
+
+
+def test_label_smoothing_spreads_its_share_over_all_genres(loop_of):
+    # (1 - 0.3) and a third of 0.3 for the target, a third of 0.3 for each of the others.
+    smoothed = torch.full((4, 3), 0.1).scatter(1, TARGETS[:, None], 0.8)
+    found = loop_of(label_smoothing=0.3).loss(LOGITS, TARGETS, slice(None))
+    torch.testing.assert_close(found, (smoothed * SURPRISE).sum(dim=1).mean())
+
+
+def test_class_weights_count_segments_by_the_size_of_their_genre(loop_of):
+    loop = loop_of(class_weights="balanced")
+    loop.weights = torch.tensor([2.0, 1.0, 0.5])
+    of_targets = SURPRISE[range(4), TARGETS]
+    expected = (2.0 * of_targets[0] + 0.5 * of_targets[1] + 0.5 * of_targets[2] + 1.0 * of_targets[3]) / 4.0
+    torch.testing.assert_close(loop.loss(LOGITS, TARGETS, slice(None)), expected)
+
+
+def test_mixed_segments_have_both_targets_in_their_shares(loop_of, monkeypatch):
+    loop = loop_of(augmentation={"mixup": 0.4})
+    batch, partners = torch.arange(6), torch.tensor([1, 2, 3, 4, 5, 0])
+
+    def mixed(features, alpha):
+        return 0.75 * features + 0.25 * features[partners], partners, 0.75
+
+    monkeypatch.setattr(fitting, "mix", mixed)
+    features, targets = loop.normalisation(loop.train.features[batch]), loop.train.targets[batch]
+    with torch.no_grad():
+        surprise = -loop.network(0.75 * features + 0.25 * features[partners]).log_softmax(dim=1)
+    expected = 0.75 * surprise[range(6), targets] + 0.25 * surprise[range(6), targets[partners]]
+    loss, _, _ = loop.step(batch, 1)
+    torch.testing.assert_close(loss, expected.mean())
+
+
+def test_the_average_begins_with_the_first_step_and_decays(loop_of):
+    loop = loop_of(ema_decay=0.9)
+    expected = None
+    for start in (0, 8, 16):
+        loop.step(torch.arange(start, start + 8), 1)
+        now = torch.nn.utils.parameters_to_vector(loop.network.parameters()).detach().clone()
+        expected = now if expected is None else 0.9 * expected + 0.1 * now
+    found = torch.nn.utils.parameters_to_vector(loop.average.module.parameters())
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7)
+
+
+PAPERS = [each for each in read_presets(PROJECT_ROOT / "conf" / "base") if each.file != "short_chunk"]
+
+
+@pytest.mark.parametrize("preset", PAPERS, ids=lambda each: each.name)
+def test_nothing_beyond_the_papers_is_on_in_their_presets(preset):
+    recipe = preset.model.training
+    # MusicNeXt's "flip" is its paper's. Its step sizes are lost: they are ours, and marked so.
+    of_paper = {"time_reversal": 0.5} if preset.file == "musicnext" else {}
+    assert recipe.augmentation == AugmentationBlock(**of_paper)
+    assert recipe.ema_decay is None
+    assert recipe.class_weights == "none"
+    assert not isinstance(recipe.schedule, CosineBlock) or preset.file == "musicnext"
 
 
 def build(task):

@@ -12,7 +12,15 @@ from genre_pipeline.errors import EvaluationError
 from genre_pipeline.evaluation.bootstrap import clusters_of
 from genre_pipeline.evaluation.comparison import CellResult, EpochRow, metric_key
 from genre_pipeline.evaluation.intervals import summarise
-from genre_pipeline.evaluation.metrics import UNITS, confusion, reliability_of, score, score_genres, told_right
+from genre_pipeline.evaluation.metrics import (
+    UNITS,
+    TrackAverage,
+    confusion,
+    reliability_of,
+    score,
+    score_genres,
+    told_right,
+)
 from genre_pipeline.training import Checkpoint, FailedRepeat
 from genre_pipeline.training.cell_data import CellData
 
@@ -33,6 +41,7 @@ def evaluate_cell(
     confidence: float,
     reference: str,
     git_commit: str,
+    average: TrackAverage = "probability",
 ) -> CellResult:
     """Score and summarise all repeats of a cell.
 
@@ -47,6 +56,7 @@ def evaluate_cell(
         confidence: Coverage of the confidence intervals.
         reference: The model's paper, in one line.
         git_commit: Commit of the code that scores.
+        average: What of a track's segments is averaged.
 
     Returns:
         The cell's result; without any metric if every repeat failed.
@@ -70,6 +80,7 @@ def evaluate_cell(
             checkpoints,
             data.genres,
             artists,
+            average,
             design=audit["design"],
             n_train_tracks=n_units["train"],
             n_test_tracks=n_units["test"],
@@ -125,19 +136,21 @@ def _metrics(
     checkpoints: Sequence[Checkpoint],
     genres: tuple[str, ...],
     artists: pd.Series[str],
+    average: TrackAverage,
     **design: Any,
 ) -> dict[str, Any]:
     """Return the parts of a result that need predictions."""
-    scores = score(predictions, genres=genres)
-    outcomes = told_right(predictions, genres=genres)
+    how: Any = {"genres": genres, "average": average}
+    scores = score(predictions, **how)
+    outcomes = told_right(predictions, **how)
     outcomes["cluster"] = clusters_of(outcomes["track_id"], artists)
     return {
         "summary": _records(summarise(scores, outcomes=outcomes, **design)),
         "repeats": _records(scores),
-        "genre_repeats": _records(score_genres(predictions, genres=genres)),
+        "genre_repeats": _records(score_genres(predictions, **how)),
         "history": _records(pd.concat([_history(each) for each in checkpoints])),
-        "confusion": {unit: confusion(predictions, genres=genres, unit=unit).tolist() for unit in UNITS},
-        "reliability": {unit: _records(reliability_of(predictions, genres=genres, unit=unit)) for unit in UNITS},
+        "confusion": {unit: confusion(predictions, unit=unit, **how).tolist() for unit in UNITS},
+        "reliability": {unit: _records(reliability_of(predictions, unit=unit, **how)) for unit in UNITS},
     }
 
 

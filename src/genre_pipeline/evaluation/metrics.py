@@ -8,12 +8,15 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from genre_pipeline.errors import EvaluationError
 from genre_pipeline.evaluation.calibration import expected_calibration_error, reliability
 from genre_pipeline.registry import suggestion
 
 Unit = Literal["segment", "track"]
+# How the scores of a track's segments become the track's: the mean of their probabilities, or of their logits.
+TrackAverage = Literal["probability", "logit"]
 UNITS: tuple[Unit, ...] = ("segment", "track")
 
 # The smallest probability that counts in the log loss: float32 softmax underflows to zero. [D] float32 epsilon
@@ -23,14 +26,18 @@ _SUM_TOLERANCE = 5e-3
 _KEYS = ["repeat", "split", "track_id", "genre"]
 
 
-def aggregate_to_tracks(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Average the segments' probabilities of each track.
+def aggregate_to_tracks(predictions: pd.DataFrame, average: TrackAverage = "probability") -> pd.DataFrame:
+    """Average the segments of each track.
 
-    The mean has the same largest element as the sum that net1 and net2 take.
+    The mean of probabilities has the same largest element as the sum that net1 and net2 take. The softmax of the mean
+    logits is the geometric mean of the probabilities, scaled to a sum of one: logits are the logarithms of
+    probabilities but for one constant a segment, which the softmax takes out. A single segment that is sure against a
+    genre then weighs more.
 
     Args:
         predictions: One row per repeat and segment: ``repeat``, ``split``, ``track_id``, ``genre`` (the true one) and
             a probability column ``p_<genre>`` per genre.
+        average: What is averaged: ``probability`` or ``logit``; a probability below the float32 epsilon counts as that.
 
     Returns:
         One row per repeat, split and track, sorted by them, with the same columns but ``segment_id``.
@@ -43,13 +50,19 @@ def aggregate_to_tracks(predictions: pd.DataFrame) -> pd.DataFrame:
         ...                          "genre": "jazz", "p_jazz": [0.5, 1.0], "p_rock": [0.5, 0.0]})
         >>> aggregate_to_tracks(segments)[["track_id", "p_jazz", "p_rock"]].to_dict("list")
         {'track_id': ['a'], 'p_jazz': [0.75], 'p_rock': [0.25]}
+        >>> aggregate_to_tracks(segments, "logit")["p_rock"].round(5).tolist()
+        [0.00035]
     """
     _check_columns(predictions, _KEYS)
     probabilities = [column for column in predictions.columns if column.startswith("p_")]
     if not probabilities:
         raise EvaluationError("The predictions have no probability column: expected one 'p_<genre>' per genre.")
-    means = predictions.astype(dict.fromkeys(probabilities, np.float64)).groupby(_KEYS, as_index=False, observed=True)
-    tracks = means[probabilities].mean()
+    scores = predictions.astype(dict.fromkeys(probabilities, np.float64))
+    if average == "logit":
+        scores[probabilities] = np.log(scores[probabilities].clip(lower=_MIN_PROBABILITY))
+    tracks = scores.groupby(_KEYS, as_index=False, observed=True)[probabilities].mean()
+    if average == "logit":
+        tracks[probabilities] = softmax(tracks[probabilities].to_numpy(), axis=1)
     doubled = tracks["track_id"][tracks.duplicated(["repeat", "split", "track_id"])]
     if len(doubled):
         raise EvaluationError(
@@ -59,7 +72,7 @@ def aggregate_to_tracks(predictions: pd.DataFrame) -> pd.DataFrame:
     return tracks
 
 
-def score(predictions: pd.DataFrame, *, genres: Sequence[str]) -> pd.DataFrame:
+def score(predictions: pd.DataFrame, *, genres: Sequence[str], average: TrackAverage = "probability") -> pd.DataFrame:
     """Score predictions for segments and for tracks.
 
     The metrics: ``accuracy``; ``balanced_accuracy``, the mean recall of the genres that are among the targets;
@@ -71,6 +84,7 @@ def score(predictions: pd.DataFrame, *, genres: Sequence[str]) -> pd.DataFrame:
     Args:
         predictions: See :func:`aggregate_to_tracks`.
         genres: The genres that the model tells apart, at least two.
+        average: What of a track's segments is averaged.
 
     Returns:
         One row per number, sorted by ``repeat``, ``split``, ``unit`` (``segment`` or ``track``) and ``metric``, with
@@ -89,7 +103,7 @@ def score(predictions: pd.DataFrame, *, genres: Sequence[str]) -> pd.DataFrame:
     """
     rows = [
         (*key, metric, function(targets, probabilities), len(targets))
-        for key, targets, probabilities in _groups(predictions, genres)
+        for key, targets, probabilities in _groups(predictions, genres, average)
         for metric, function in _metrics(genres).items()
     ]
     scores = pd.DataFrame(rows, columns=["repeat", "split", "unit", "metric", "value", "n"])
@@ -97,12 +111,15 @@ def score(predictions: pd.DataFrame, *, genres: Sequence[str]) -> pd.DataFrame:
     return scores.sort_values(["repeat", "split", "unit", "metric"], ignore_index=True)
 
 
-def score_genres(predictions: pd.DataFrame, *, genres: Sequence[str]) -> pd.DataFrame:
+def score_genres(
+    predictions: pd.DataFrame, *, genres: Sequence[str], average: TrackAverage = "probability"
+) -> pd.DataFrame:
     """Score each genre by itself, for segments and for tracks.
 
     Args:
         predictions: See :func:`aggregate_to_tracks`.
         genres: The genres that the model tells apart, at least two.
+        average: What of a track's segments is averaged.
 
     Returns:
         One row per ``repeat``, ``split``, ``unit`` and ``genre``, sorted by them: ``precision`` (the share of what was
@@ -123,7 +140,7 @@ def score_genres(predictions: pd.DataFrame, *, genres: Sequence[str]) -> pd.Data
 
     names = np.asarray(genres)
     tables = []
-    for (repeat, split, unit), targets, probabilities in _groups(predictions, genres):
+    for (repeat, split, unit), targets, probabilities in _groups(predictions, genres, average):
         precision, recall, f1, n = precision_recall_fscore_support(
             targets, names[probabilities.argmax(axis=1)], labels=names, zero_division=np.nan
         )
@@ -135,13 +152,16 @@ def score_genres(predictions: pd.DataFrame, *, genres: Sequence[str]) -> pd.Data
     return scores.sort_values(["repeat", "split", "unit", "genre"], ignore_index=True)
 
 
-def reliability_of(predictions: pd.DataFrame, *, genres: Sequence[str], unit: Unit) -> pd.DataFrame:
+def reliability_of(
+    predictions: pd.DataFrame, *, genres: Sequence[str], unit: Unit, average: TrackAverage = "probability"
+) -> pd.DataFrame:
     """Count how often predictions of about equal confidence are right in the test split, over all repeats.
 
     Args:
         predictions: See :func:`aggregate_to_tracks`.
         genres: The genres that the model tells apart.
         unit: What is counted.
+        average: What of a track's segments is averaged.
 
     Returns:
         See :func:`~genre_pipeline.evaluation.calibration.reliability`.
@@ -149,18 +169,21 @@ def reliability_of(predictions: pd.DataFrame, *, genres: Sequence[str], unit: Un
     Raises:
         EvaluationError: See :func:`confusion`.
     """
-    rows = _test_rows(predictions, genres, unit)
+    rows = _test_rows(predictions, genres, unit, average)
     probabilities = _probabilities(rows, genres)
     correct = _correct(rows["genre"].to_numpy(dtype=str), probabilities, genres)
     return reliability(probabilities.max(axis=1), correct)
 
 
-def told_right(predictions: pd.DataFrame, *, genres: Sequence[str]) -> pd.DataFrame:
+def told_right(
+    predictions: pd.DataFrame, *, genres: Sequence[str], average: TrackAverage = "probability"
+) -> pd.DataFrame:
     """Say of each segment and track of every repeat and split whether it was told right.
 
     Args:
         predictions: See :func:`aggregate_to_tracks`.
         genres: The genres that the model tells apart.
+        average: What of a track's segments is averaged.
 
     Returns:
         ``repeat``, ``split``, ``unit``, ``track_id`` and ``value`` (0 or 1), one row a segment, then one row a track.
@@ -169,7 +192,7 @@ def told_right(predictions: pd.DataFrame, *, genres: Sequence[str]) -> pd.DataFr
         EvaluationError: See :func:`score`.
     """
     checked = _checked(predictions, genres)
-    tables: dict[Unit, pd.DataFrame] = {"segment": checked, "track": aggregate_to_tracks(checked)}
+    tables: dict[Unit, pd.DataFrame] = {"segment": checked, "track": aggregate_to_tracks(checked, average)}
     return pd.concat(
         [
             rows[["repeat", "split", "track_id"]].assign(
@@ -182,13 +205,16 @@ def told_right(predictions: pd.DataFrame, *, genres: Sequence[str]) -> pd.DataFr
     )
 
 
-def confusion(predictions: pd.DataFrame, *, genres: Sequence[str], unit: Unit) -> NDArray[np.int64]:
+def confusion(
+    predictions: pd.DataFrame, *, genres: Sequence[str], unit: Unit, average: TrackAverage = "probability"
+) -> NDArray[np.int64]:
     """Count what was taken for what in the test split, over all repeats.
 
     Args:
         predictions: See :func:`aggregate_to_tracks`.
         genres: The genres, in the order of rows and columns.
         unit: What is counted.
+        average: What of a track's segments is averaged.
 
     Returns:
         Counts, shape ``(n_genres, n_genres)``: rows are the true genres, columns the predicted ones.
@@ -204,18 +230,18 @@ def confusion(predictions: pd.DataFrame, *, genres: Sequence[str], unit: Unit) -
     """
     from sklearn.metrics import confusion_matrix
 
-    rows = _test_rows(predictions, genres, unit)
+    rows = _test_rows(predictions, genres, unit, average)
     predicted = np.asarray(genres)[_probabilities(rows, genres).argmax(axis=1)]
     matrix: NDArray[np.int64] = confusion_matrix(rows["genre"].to_numpy(dtype=str), predicted, labels=list(genres))
     return matrix
 
 
 def _groups(
-    predictions: pd.DataFrame, genres: Sequence[str]
+    predictions: pd.DataFrame, genres: Sequence[str], average: TrackAverage
 ) -> Iterator[tuple[tuple[int, str, Unit], NDArray[np.str_], NDArray[np.float64]]]:
     """Yield repeat, split and unit with the targets and probabilities that belong to them."""
     checked = _checked(predictions, genres)
-    tables: dict[Unit, pd.DataFrame] = {"segment": checked, "track": aggregate_to_tracks(checked)}
+    tables: dict[Unit, pd.DataFrame] = {"segment": checked, "track": aggregate_to_tracks(checked, average)}
     for unit, table in tables.items():
         for (repeat, split), group in table.groupby(["repeat", "split"], observed=True):
             yield (
@@ -225,13 +251,13 @@ def _groups(
             )
 
 
-def _test_rows(predictions: pd.DataFrame, genres: Sequence[str], unit: Unit) -> pd.DataFrame:
+def _test_rows(predictions: pd.DataFrame, genres: Sequence[str], unit: Unit, average: TrackAverage) -> pd.DataFrame:
     checked = _checked(predictions, genres)
     test = checked[checked["split"] == "test"]
     if test.empty:
         found = ", ".join(sorted(set(checked["split"])))
         raise EvaluationError(f"The predictions have no 'test' split to count, only: {found}. Predict the test tracks.")
-    return test if unit == "segment" else aggregate_to_tracks(test)
+    return test if unit == "segment" else aggregate_to_tracks(test, average)
 
 
 def _correct(targets: NDArray[np.str_], probabilities: NDArray[np.float64], genres: Sequence[str]) -> NDArray[np.bool_]:

@@ -19,7 +19,7 @@ from genre_pipeline.cells import Cell
 from genre_pipeline.errors import EvaluationError
 from genre_pipeline.evaluation.bootstrap import N_RESAMPLES, clusters_of, resample
 from genre_pipeline.evaluation.comparison import CellResult, cell_of
-from genre_pipeline.evaluation.metrics import told_right
+from genre_pipeline.evaluation.metrics import TrackAverage, told_right
 
 # Every column of the table of pairs with its pandas type. Differences are shares, of the first minus of the second.
 PAIR_COLUMNS: Mapping[str, str] = {
@@ -60,6 +60,7 @@ def compare_pairs(
     divided: Literal["track", "piece"],
     confidence: float = 0.95,
     n_resamples: int = N_RESAMPLES,
+    average: TrackAverage = "probability",
 ) -> pd.DataFrame:
     """Compare every two cells of one dataset and protocol by their track accuracy.
 
@@ -83,6 +84,7 @@ def compare_pairs(
         divided: What the split gives to sides: tracks, or pieces of them.
         confidence: Coverage of the intervals; one minus it is the level of the tests.
         n_resamples: Number of resamples.
+        average: What of a track's segments is averaged.
 
     Returns:
         One row a pair of cells that were trained, with the columns :data:`PAIR_COLUMNS`, in the order of the cells.
@@ -96,7 +98,7 @@ def compare_pairs(
         names = ", ".join(cell_of(result).name for result in results)
         raise EvaluationError(f"Expected cells of one split to compare in pairs, got several splits: {names}.")
     outcomes = [
-        (result, track_outcomes(table, genres=result["genres"], artists=artists))
+        (result, track_outcomes(table, genres=result["genres"], artists=artists, average=average))
         for result, table in zip(results, predictions, strict=True)
         if result["n_repeats"]
     ]
@@ -324,7 +326,13 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     return corrected
 
 
-def track_outcomes(predictions: pd.DataFrame, *, genres: Sequence[str], artists: pd.Series[str]) -> pd.DataFrame:
+def track_outcomes(
+    predictions: pd.DataFrame,
+    *,
+    genres: Sequence[str],
+    artists: pd.Series[str],
+    average: TrackAverage = "probability",
+) -> pd.DataFrame:
     """Say which test tracks a model told right: what paired comparisons are made of.
 
     Args:
@@ -332,12 +340,13 @@ def track_outcomes(predictions: pd.DataFrame, *, genres: Sequence[str], artists:
             :func:`~genre_pipeline.evaluation.metrics.aggregate_to_tracks`.
         genres: The genres that the model tells apart.
         artists: Artist by track id, empty where unknown.
+        average: What of a track's segments is averaged.
 
     Returns:
         One row per repeat and test track: ``repeat``, ``track_id``, ``genre``, ``cluster`` (its artist, or itself) and
         ``right``.
     """
-    rows = told_right(predictions, genres=genres)
+    rows = told_right(predictions, genres=genres, average=average)
     tracks = rows[(rows["split"] == "test") & (rows["unit"] == "track")].reset_index(drop=True)
     genre_of = predictions.drop_duplicates("track_id").set_index("track_id")["genre"]
     return pd.DataFrame(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from mlflow import MlflowClient
     from mlflow.entities import Metric, RunTag
+    from plotly.graph_objects import Figure as PlotlyFigure
 
     from genre_pipeline.tracking.model_registry import Decide
 
@@ -44,8 +45,8 @@ class CellRun:
     def set_tags(self, tags: Mapping[str, object]) -> None:
         """Set tags."""
 
-    def log_params(self, params: Mapping[str, object]) -> None:
-        """Log parameters, one a field: nested mappings are flattened with dots."""
+    def log_params(self, params: Mapping[str, object], repeat: int | None = None) -> None:
+        """Log parameters, one a field, of the cell or of one repeat: nested mappings are flattened with dots."""
 
     def log_epoch(self, repeat: int, epoch: int, metrics: Mapping[str, float]) -> None:
         """Log an epoch's metrics of a repeat, with the epoch as step."""
@@ -62,8 +63,11 @@ class CellRun:
     def log_curve(self, key: str, values: Sequence[float]) -> None:
         """Log one value an epoch, beginning with epoch 1."""
 
-    def log_figure(self, figure: Figure, name: str) -> None:
-        """Log a matplotlib figure as an artifact."""
+    def log_figure(self, figure: Figure | PlotlyFigure, name: str) -> None:
+        """Log a figure as an artifact: one of matplotlib as a picture, one of Plotly as a page (``.html``)."""
+
+    def log_text(self, text: str, name: str) -> None:
+        """Log a text as an artifact."""
 
     def log_repeat_figure(self, repeat: int, figure: Figure, name: str) -> None:
         """Log a matplotlib figure as an artifact of a repeat whose run is open."""
@@ -92,6 +96,11 @@ class Tracker:
         del cell
         return CellRun()
 
+    def study_run(self, cell: Cell) -> CellRun:
+        """Return the run of the cell's tuning, opened at first use; its repeats are trials."""
+        del cell
+        return CellRun()
+
     def log_artifacts(self, contents: Mapping[str, str]) -> None:
         """Log texts as artifacts of the parent run, by file name."""
 
@@ -115,10 +124,25 @@ class Tracker:
 
 
 class MlflowCellRun(CellRun):
-    """A cell's run in MLflow, child of the session's run."""
+    """A cell's run in MLflow, child of the session's run, or that of its tuning.
+
+    Args:
+        client: Client of the MLflow server.
+        experiment_id: The MLflow experiment.
+        parent_run_id: The session's run.
+        cell: The cell.
+        tags: Tags of this run and of those below it.
+        levels: What the run is and what those below it are, in their tags ``level``.
+    """
 
     def __init__(
-        self, client: MlflowClient, experiment_id: str, parent_run_id: str, cell: Cell, tags: Mapping[str, str]
+        self,
+        client: MlflowClient,
+        experiment_id: str,
+        parent_run_id: str,
+        cell: Cell,
+        tags: Mapping[str, str],
+        levels: tuple[str, str] = ("cell", "repeat"),
     ) -> None:
         self._client = client
         self._experiment_id = experiment_id
@@ -128,8 +152,9 @@ class MlflowCellRun(CellRun):
         self._flushed_s = time.monotonic()
         self._is_open = True
         self._tags = tags
-        name = f"{cell.model} / {cell.dataset} / {cell.protocol}"
-        self.run_id = self._open(name, parent_run_id, {"level": "cell"})
+        level, self._level_below = levels
+        self._name = f"{cell.model} / {cell.dataset} / {cell.protocol}" + ("" if level == "cell" else f" / {level}")
+        self.run_id = self._open(self._name, parent_run_id, {"level": level})
 
     def _open(self, name: str, parent_run_id: str, tags: Mapping[str, str]) -> str:
         from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
@@ -150,8 +175,9 @@ class MlflowCellRun(CellRun):
 
     def _repeat(self, repeat: int) -> str:
         if repeat not in self._repeats:
-            name = f"{self._cell.model} / {self._cell.dataset} / {self._cell.protocol} / repeat {repeat}"
-            self._repeats[repeat] = self._open(name, self.run_id, {"level": "repeat", "repeat": str(repeat)})
+            level = self._level_below
+            tags = {"level": level, level: str(repeat)}
+            self._repeats[repeat] = self._open(f"{self._name} / {level} {repeat}", self.run_id, tags)
         return self._repeats[repeat]
 
     @override
@@ -159,12 +185,13 @@ class MlflowCellRun(CellRun):
         self._client.log_batch(self.run_id, tags=_tags(tags))
 
     @override
-    def log_params(self, params: Mapping[str, object]) -> None:
+    def log_params(self, params: Mapping[str, object], repeat: int | None = None) -> None:
         from mlflow.entities import Param
 
+        run_id = self.run_id if repeat is None else self._repeat(repeat)
         flat = [Param(key, str(value)[:_MAX_PARAM_LENGTH]) for key, value in sorted(flatten(params).items())]
         for start in range(0, len(flat), _MAX_PARAMS):
-            self._client.log_batch(self.run_id, params=flat[start : start + _MAX_PARAMS])
+            self._client.log_batch(run_id, params=flat[start : start + _MAX_PARAMS])
 
     @override
     def log_epoch(self, repeat: int, epoch: int, metrics: Mapping[str, float]) -> None:
@@ -208,12 +235,16 @@ class MlflowCellRun(CellRun):
         self._write(self.run_id, points)
 
     @override
-    def log_figure(self, figure: Figure, name: str) -> None:
+    def log_figure(self, figure: Figure | PlotlyFigure, name: str) -> None:
         self._client.log_figure(self.run_id, figure, name)
 
     @override
     def log_repeat_figure(self, repeat: int, figure: Figure, name: str) -> None:
         self._client.log_figure(self._repeat(repeat), figure, name)
+
+    @override
+    def log_text(self, text: str, name: str) -> None:
+        self._client.log_text(self.run_id, text, name)
 
     @override
     def log_json(self, content: Any, name: str) -> None:
@@ -272,13 +303,22 @@ class MlflowTracker(Tracker):
         self._client = client
         self._experiment_id = experiment_id
         self._parent_run_id = parent_run_id
-        self._open: dict[Cell, MlflowCellRun] = {}
+        self._open: dict[tuple[Cell, tuple[str, str]], MlflowCellRun] = {}
 
     @override
     def cell_run(self, cell: Cell) -> CellRun:
-        if cell not in self._open:
-            self._open[cell] = MlflowCellRun(self._client, self._experiment_id, self._parent_run_id, cell, self._tags)
-        return self._open[cell]
+        return self._run(cell, ("cell", "repeat"))
+
+    @override
+    def study_run(self, cell: Cell) -> CellRun:
+        return self._run(cell, ("study", "trial"))
+
+    def _run(self, cell: Cell, levels: tuple[str, str]) -> CellRun:
+        key = (cell, levels)
+        if key not in self._open:
+            place = (self._client, self._experiment_id, self._parent_run_id)
+            self._open[key] = MlflowCellRun(*place, cell, self._tags, levels)
+        return self._open[key]
 
     @override
     def log_artifacts(self, contents: Mapping[str, str]) -> None:

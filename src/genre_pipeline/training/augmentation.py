@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 from torch import Tensor
+from torch.nn import functional
 
 from genre_pipeline.blocks import Block
 
@@ -19,6 +20,8 @@ class AugmentationBlock(Block):
         time_reversal: Probability that a segment is played backwards: MusicNeXt's "horizontal flip" [P].
         shift_frames: Greatest number of frames by which a segment is moved in time; what leaves at one end comes back
             at the other.
+        crop_frames: Greatest number of frames that are cut off at one end, while as many zeros come in at the other: a
+            random crop of the segment with zeros around it (K. He et al., CVPR 2016, section 4.2, on images).
         gain: Standard deviation of a constant that is added to a whole segment; on a scale in decibels it is a gain.
         noise: Standard deviation of noise that is added to each number.
         n_time_masks: Stretches of frames that are blotted out: SpecAugment (D. S. Park et al., Interspeech 2019).
@@ -31,6 +34,7 @@ class AugmentationBlock(Block):
 
     time_reversal: float = Field(default=0.0, ge=0.0, le=1.0)
     shift_frames: int = Field(default=0, ge=0)
+    crop_frames: int = Field(default=0, ge=0)
     gain: float = Field(default=0.0, ge=0.0)
     noise: float = Field(default=0.0, ge=0.0)
     n_time_masks: int = Field(default=0, ge=0)
@@ -55,6 +59,8 @@ def augment(features: Tensor, block: AugmentationBlock) -> Tensor:
         features = torch.where(is_reversed[:, None, None], features.flip(2), features)
     if block.shift_frames:
         features = _shifted(features, block.shift_frames)
+    if block.crop_frames:
+        features = _cropped(features, block.crop_frames)
     if block.gain:
         features = features + block.gain * torch.randn(len(features), 1, 1, device=features.device)
     if block.noise:
@@ -87,11 +93,22 @@ def _uniform(features: Tensor) -> Tensor:
 
 
 def _shifted(features: Tensor, limit: int) -> Tensor:
-    """Move each segment by its own number of frames, from ``-limit`` to ``limit``."""
-    n_frames = features.shape[2]
-    moves = torch.randint(-limit, limit + 1, (len(features), 1), device=features.device)
-    sources = (torch.arange(n_frames, device=features.device) - moves) % n_frames
+    """Move each segment by its own number of frames; what leaves at one end comes back at the other."""
+    sources = _moved_frames(features, limit) % features.shape[2]
     return features.gather(2, sources[:, None, :].expand_as(features))
+
+
+def _cropped(features: Tensor, limit: int) -> Tensor:
+    """Move each segment by its own number of frames; what leaves at one end is lost."""
+    padded = functional.pad(features, (limit, limit))
+    sources = _moved_frames(features, limit) + limit
+    return padded.gather(2, sources[:, None, :].expand_as(features))
+
+
+def _moved_frames(features: Tensor, limit: int) -> Tensor:
+    """Return from where each frame of each segment is taken when it moves by ``-limit`` to ``limit`` frames."""
+    moves = torch.randint(-limit, limit + 1, (len(features), 1), device=features.device)
+    return torch.arange(features.shape[2], device=features.device) - moves
 
 
 def _masked(features: Tensor, limit: int, *, axis: int) -> Tensor:

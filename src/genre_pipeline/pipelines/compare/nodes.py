@@ -56,12 +56,14 @@ def pair_cells(
         One row a pair.
     """
     n_cells = len(results_and_predictions) // 2
+    block = parse_block(EvaluationBlock, evaluation, key="evaluation")
     return compare_pairs(
         cast("Sequence[CellResult]", results_and_predictions[:n_cells]),
         cast("Sequence[pd.DataFrame]", results_and_predictions[n_cells:]),
         artists=tracks.set_index("track_id")["artist"],
         divided=audit["unit"],
-        confidence=parse_block(EvaluationBlock, evaluation, key="evaluation").confidence,
+        confidence=block.confidence,
+        average=block.track_average,
     )
 
 

@@ -89,7 +89,7 @@ def score_cell(
         The cell's result, and what became of the cell since the last finished session of this experiment that evaluated
         it (``new`` where nothing earlier is known, or runs are not tracked).
     """
-    confidence = parse_block(EvaluationBlock, evaluation, key="evaluation").confidence
+    block = parse_block(EvaluationBlock, evaluation, key="evaluation")
     artists = tracks.set_index("track_id")["artist"]
     result = evaluate_cell(
         cell,
@@ -99,22 +99,27 @@ def score_cell(
         inference_s=inference["inference_s"],
         audit=audit,
         artists=artists,
-        confidence=confidence,
+        confidence=block.confidence,
         reference=parse_model(cell.model, model, training).spec.reference,
         git_commit=git_commit(),
+        average=block.track_average,
     )
     sizes = result["n_tracks" if audit["unit"] == "track" else "n_segments"]
     trained = _trained(checkpoints)
+    run = current_tracker().cell_run(cell)
+    run.set_tags({"track_average": block.track_average})
     log_evaluation(
-        current_tracker().cell_run(cell),
+        run,
         result,
         trained,
         predictions,
         dataset_fingerprint=tracks_fingerprint(tracks),
         test_ratio=sizes["test"] / sizes["train"],
-        outcomes=track_outcomes(predictions, genres=result["genres"], artists=artists) if trained else None,
+        outcomes=track_outcomes(predictions, genres=result["genres"], artists=artists, average=block.track_average)
+        if trained
+        else None,
     )
-    return result, _compare_with_previous(cell, confidence)
+    return result, _compare_with_previous(cell, block.confidence)
 
 
 def _compare_with_previous(cell: Cell, confidence: float) -> CellChange:
@@ -164,7 +169,8 @@ def register_model(
     if not trained:
         return {"cell": cell.name}
     artists = tracks.set_index("track_id")["artist"]
-    outcomes = track_outcomes(predictions, genres=results["genres"], artists=artists)
+    block = parse_block(EvaluationBlock, evaluation, key="evaluation")
+    outcomes = track_outcomes(predictions, genres=results["genres"], artists=artists, average=block.track_average)
     sizes = results["n_tracks" if audit["unit"] == "track" else "n_segments"]
 
     def compare_with(champion: pd.DataFrame) -> Decision:
@@ -173,7 +179,7 @@ def register_model(
             artists=artists,
             design=audit["design"],
             test_ratio=sizes["test"] / sizes["train"],
-            confidence=parse_block(EvaluationBlock, evaluation, key="evaluation").confidence,
+            confidence=block.confidence,
             margin=parse_block(RegistryBlock, registry, key="registry").margin,
         )
 

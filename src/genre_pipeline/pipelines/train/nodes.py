@@ -122,7 +122,7 @@ def train_cell(
         train = partial(train_repeat, cell=cell, repeat=repeat, folder=folder, leaky=data.leaky, **known, **sources)
         jobs.append(Job(repeat, label, train))
     trainers = parse_block(ComputeBlock, compute, key="compute").trainers(model_block.training)
-    trainers.train(jobs, on_epoch=partial(_log_epoch, run), on_end=end)
+    trainers.train(jobs, on_epoch=partial(log_epoch, run), on_end=end)
     return [outcomes[repeat] for repeat in data.repeats]
 
 
@@ -140,11 +140,18 @@ def cell_folder(storage: dict[str, Any], experiment: dict[str, Any], cell: Cell)
     return Path(storage["models"], experiment["name"], cell.dataset, cell.protocol, cell.feature, cell.model)
 
 
-def _log_epoch(run: CellRun, repeat: int, record: EpochRecord) -> None:
+def log_epoch(run: CellRun, repeat: int, record: EpochRecord) -> None:
+    """Log the curves' points of an epoch.
+
+    Args:
+        run: The run of the cell, or of its tuning.
+        repeat: The repeat, or the trial.
+        record: What the epoch brought.
+    """
     run.log_epoch(repeat, record.epoch, {key: getattr(record, key) for key in _CURVES})
 
 
 def _log_history(run: CellRun, repeat: int, checkpoint: Checkpoint) -> None:
     """Give a repeat that was trained in an earlier session its curves in this session's run too."""
     for record in history_records(checkpoint.history):
-        _log_epoch(run, repeat, record)
+        log_epoch(run, repeat, record)

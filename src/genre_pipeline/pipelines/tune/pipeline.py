@@ -1,0 +1,47 @@
+"""Wiring of the tuning stage."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Node, Pipeline
+
+from genre_pipeline.cells import Cell
+from genre_pipeline.pipelines.binding import bind
+from genre_pipeline.pipelines.tune.nodes import hold_out, tune_model
+
+
+def create_pipeline(cell: Cell) -> Pipeline:
+    """Make a namespace of one cell with two nodes: what knows the test split does not tune, and what tunes does not."""
+    parameters = {
+        "params:feature": f"params:features.{cell.feature}",
+        "params:model": f"params:models.{cell.model}",
+        "params:training": "params:training",
+        "params:tuning": "params:tuning",
+        "params:experiment": "params:experiment",
+        "params:storage": "params:storage",
+    }
+    nodes = [
+        Node(
+            bind(hold_out, cell=cell),
+            inputs=["split", "segments", "features", "params:tuning"],
+            outputs="development",
+            name="hold_out",
+            tags="tune",
+        ),
+        Node(
+            bind(tune_model, f"tune_{cell.model}", cell=cell),
+            inputs=["development", *parameters],
+            outputs=["trials", "best_parameters", "tuning_history", "parameter_importance"],
+            name=f"tune_{cell.model}",
+            tags="tune",
+        ),
+    ]
+    return Pipeline(
+        nodes,
+        namespace=cell.name,
+        inputs={
+            "split": f"{cell.dataset}.{cell.protocol}.split",
+            "segments": f"{cell.dataset}.{cell.feature}.segments",
+            "features": f"{cell.dataset}.{cell.feature}.features",
+        },
+        parameters=parameters,
+    )

@@ -1,0 +1,73 @@
+"""What tuning is given: the training and validation segments of a repeat, and nothing of its test split."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from genre_pipeline.errors import ConfigError
+from genre_pipeline.training import SegmentSet
+from genre_pipeline.training.cell_data import CellData
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Development:
+    """The part of a repeat that models are developed on. No way leads from here to a test segment or its genre.
+
+    Attributes:
+        cell: Name of the cell, for messages.
+        repeat: The repeat.
+        genres: The genres, in the order of the targets.
+        train: The segments to learn from.
+        validation: The segments to compare models by.
+        inputs: Fingerprint of both.
+        n_tested_elsewhere: Tracks among them that other repeats of the protocol test on.
+    """
+
+    cell: str
+    repeat: int
+    genres: tuple[str, ...]
+    train: SegmentSet
+    validation: SegmentSet
+    inputs: str
+    n_tested_elsewhere: int
+
+
+def hold_out_test(data: CellData, repeat: int) -> Development:
+    """Gather a repeat's training and validation segments, and leave its test split behind.
+
+    The folds of a cross-validation test on each other's training tracks. What was tuned on one of them is honestly
+    tested on that one only; this is counted and said.
+
+    Args:
+        data: The cell's segments.
+        repeat: The repeat.
+
+    Raises:
+        ConfigError: If the protocol has no such repeat.
+    """
+    if repeat not in data.repeats:
+        raise ConfigError(
+            f"tuning.repeat: {repeat} is not a repeat of {data.cell}; they go from 0 to {data.repeats[-1]}."
+        )
+    split = data.split
+    seen = split.loc[(split["repeat"] == repeat) & (split["split"] != "test"), "track_id"]
+    tested = split.loc[(split["repeat"] != repeat) & (split["split"] == "test"), "track_id"]
+    n_tested_elsewhere = len(set(seen) & set(tested))
+    if n_tested_elsewhere:
+        logger.warning(
+            "%s: tuned on repeat %d. %d of its training and validation tracks are test tracks of other repeats: test "
+            "what comes out on repeat %d only, or on another dataset.",
+            *(data.cell, repeat, n_tested_elsewhere, repeat),
+        )
+    return Development(
+        cell=data.cell,
+        repeat=repeat,
+        genres=data.genres,
+        train=data.segment_set(repeat, "train"),
+        validation=data.segment_set(repeat, "validation"),
+        inputs=data.fingerprint(repeat, "train", "validation"),
+        n_tested_elsewhere=n_tested_elsewhere,
+    )
