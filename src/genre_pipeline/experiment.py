@@ -17,6 +17,7 @@ from genre_pipeline.errors import ConfigError, UnknownNameError
 from genre_pipeline.features import FEATURES, FeatureBlock, FeatureSpec
 from genre_pipeline.features.analysis import Device
 from genre_pipeline.features.backends import Backend, Workers, usable_cores
+from genre_pipeline.interventions import INTERVENTIONS, Intervention
 from genre_pipeline.registry import Registry, suggestion
 from genre_pipeline.splits.base import PROTOCOLS, ProtocolBlock, ProtocolSpec
 from genre_pipeline.training.devices import choose_device, n_devices
@@ -29,10 +30,12 @@ SECTIONS = (
     "evaluation",
     "experiment",
     "features",
+    "interventions",
     "models",
     "predict",
     "protocols",
     "registry",
+    "robustness",
     "storage",
     "training",
 )
@@ -174,6 +177,18 @@ class PredictBlock(Block):
     audio: tuple[Path, ...] = ()
 
 
+class RobustnessBlock(Block):
+    """What the ``robustness`` pipeline does to the test audio, and whose answers to that it asks for.
+
+    Attributes:
+        cells: Shell-style patterns of the experiment's cells (``dataset.protocol.feature.model``).
+        interventions: Names of the interventions.
+    """
+
+    cells: tuple[str, ...] = ("*",)
+    interventions: tuple[str, ...] = Field(min_length=1)
+
+
 @dataclass(frozen=True)
 class Experiment:
     """All parameters, checked and frozen.
@@ -189,7 +204,9 @@ class Experiment:
         evaluation: How numbers are summarised.
         predict: What the ``predict`` pipeline classifies.
         registry: Which models become champions.
+        robustness: What the ``robustness`` pipeline does.
         cells: The grid, in the order dataset, protocol, model, feature.
+        robustness_cells: Those of them that the ``robustness`` pipeline asks.
     """
 
     settings: ExperimentBlock
@@ -202,7 +219,9 @@ class Experiment:
     evaluation: EvaluationBlock
     predict: PredictBlock
     registry: RegistryBlock
+    robustness: RobustnessBlock
     cells: tuple[Cell, ...]
+    robustness_cells: tuple[Cell, ...]
 
 
 def load_experiment(parameters: Mapping[str, Any]) -> Experiment:
@@ -234,6 +253,10 @@ def load_experiment(parameters: Mapping[str, Any]) -> Experiment:
     for name in protocols:
         if name in features:
             raise ConfigError(f"'{name}' names both a protocol and a feature: rename one of them.")
+    interventions = {name: parse_intervention(name, values) for name, values in _named(parameters, "interventions")}
+    robustness = parse_block(RobustnessBlock, _section(parameters, "robustness"), key="robustness")
+    for name in robustness.interventions:
+        _check_known(name, interventions, key="robustness.interventions")
     cells = _grid(settings, datasets, protocols, features, models)
     return Experiment(
         settings=settings,
@@ -246,7 +269,9 @@ def load_experiment(parameters: Mapping[str, Any]) -> Experiment:
         evaluation=parse_block(EvaluationBlock, parameters.get("evaluation", {}), key="evaluation"),
         predict=parse_block(PredictBlock, parameters.get("predict", {}), key="predict"),
         registry=parse_block(RegistryBlock, parameters.get("registry", {}), key="registry"),
+        robustness=robustness,
         cells=cells,
+        robustness_cells=_robustness_cells(robustness, cells, protocols, features),
     )
 
 
@@ -284,6 +309,16 @@ def parse_feature(name: str, values: object) -> FeatureBlock:
     """
     spec: FeatureSpec = _registered(FEATURES, values, key=f"features.{name}")
     return parse_block(spec.block, values, key=f"features.{name}")
+
+
+def parse_intervention(name: str, values: object) -> Intervention:
+    """Check an intervention's block.
+
+    Raises:
+        ConfigError: If its kind is not registered or a parameter is wrong.
+    """
+    spec = _registered(INTERVENTIONS, values, key=f"interventions.{name}")
+    return Intervention(spec, parse_block(spec.block, values, key=f"interventions.{name}"))
 
 
 def _section(parameters: Mapping[str, Any], section: str) -> Any:
@@ -339,6 +374,33 @@ def _grid(
     if not kept:
         raise ConfigError(f"experiment.exclude: {list(settings.exclude)} leaves no cell to run.")
     return kept
+
+
+def _robustness_cells(
+    block: RobustnessBlock,
+    cells: tuple[Cell, ...],
+    protocols: Mapping[str, ProtocolBlock],
+    features: Mapping[str, FeatureBlock],
+) -> tuple[Cell, ...]:
+    """Return the cells whose test tracks can be changed as wholes, and whose features follow."""
+    possible = [
+        cell
+        for cell in cells
+        if FEATURES[features[cell.feature].kind].load is None
+        and "track" in PROTOCOLS[protocols[cell.protocol].kind].promises
+    ]
+    for pattern in block.cells:
+        if not any(fnmatchcase(cell.name, pattern) for cell in cells):
+            raise ConfigError(
+                f"robustness.cells: '{pattern}' is no cell of the experiment. "
+                f"{suggestion(pattern, [cell.name for cell in cells])}"
+            )
+        if pattern in {cell.name for cell in cells} - {cell.name for cell in possible}:
+            raise ConfigError(
+                f"robustness.cells: '{pattern}' cannot be asked: its feature is not computed from audio, or its "
+                "protocol divides tracks, so that no test track can be changed as a whole. Leave it out."
+            )
+    return tuple(cell for cell in possible if any(fnmatchcase(cell.name, pattern) for pattern in block.cells))
 
 
 def _check_known(name: str, known: Mapping[str, object], *, key: str) -> None:

@@ -78,6 +78,20 @@ class ParquetDataset(WholeFileMixin, KedroParquetDataset):
     """A table as Parquet."""
 
 
+class OptionalParquetDataset(ParquetDataset):
+    """A table as Parquet that is there only if a pipeline was run which nobody has to run.
+
+    The report shows it if it is.
+    """
+
+    def load(self) -> Any:
+        """Read the table, or nothing if there is none."""
+        try:
+            return getattr(super().load, "__wrapped__")(self)  # noqa: B009
+        except FileNotFoundError:
+            return None
+
+
 class CSVDataset(WholeFileMixin, KedroCSVDataset):
     """A table as CSV."""
 

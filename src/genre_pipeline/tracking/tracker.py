@@ -87,9 +87,15 @@ class CellRun:
 class Tracker:
     """Gives the run of each cell. This base tracks nothing."""
 
-    def cell_run(self, cell: Cell) -> CellRun:
-        """Return the cell's run, opened at first use."""
-        del cell
+    def cell_run(self, cell: Cell, *, level: str = "cell") -> CellRun:
+        """Return a run of the cell, opened at first use.
+
+        Args:
+            cell: The cell.
+            level: What the run is about, as its tag ``level``: ``cell`` for the run with the cell's metrics, another
+                word for what was done with its models later.
+        """
+        del cell, level
         return CellRun()
 
     def log_artifacts(self, contents: Mapping[str, str]) -> None:
@@ -110,6 +116,9 @@ class Tracker:
         del name, fingerprint, outcomes, decide
         return None
 
+    def log_figure(self, figure: Figure, name: str) -> None:
+        """Log a matplotlib figure as an artifact of the parent run."""
+
     def close(self, status: str) -> None:
         """End every run that is still open."""
 
@@ -118,7 +127,13 @@ class MlflowCellRun(CellRun):
     """A cell's run in MLflow, child of the session's run."""
 
     def __init__(
-        self, client: MlflowClient, experiment_id: str, parent_run_id: str, cell: Cell, tags: Mapping[str, str]
+        self,
+        client: MlflowClient,
+        experiment_id: str,
+        parent_run_id: str,
+        cell: Cell,
+        tags: Mapping[str, str],
+        level: str = "cell",
     ) -> None:
         self._client = client
         self._experiment_id = experiment_id
@@ -128,8 +143,8 @@ class MlflowCellRun(CellRun):
         self._flushed_s = time.monotonic()
         self._is_open = True
         self._tags = tags
-        name = f"{cell.model} / {cell.dataset} / {cell.protocol}"
-        self.run_id = self._open(name, parent_run_id, {"level": "cell"})
+        name = f"{cell.model} / {cell.dataset} / {cell.protocol}{'' if level == 'cell' else f' / {level}'}"
+        self.run_id = self._open(name, parent_run_id, {"level": level})
 
     def _open(self, name: str, parent_run_id: str, tags: Mapping[str, str]) -> str:
         from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
@@ -272,13 +287,15 @@ class MlflowTracker(Tracker):
         self._client = client
         self._experiment_id = experiment_id
         self._parent_run_id = parent_run_id
-        self._open: dict[Cell, MlflowCellRun] = {}
+        self._open: dict[tuple[Cell, str], MlflowCellRun] = {}
 
     @override
-    def cell_run(self, cell: Cell) -> CellRun:
-        if cell not in self._open:
-            self._open[cell] = MlflowCellRun(self._client, self._experiment_id, self._parent_run_id, cell, self._tags)
-        return self._open[cell]
+    def cell_run(self, cell: Cell, *, level: str = "cell") -> CellRun:
+        if (cell, level) not in self._open:
+            self._open[cell, level] = MlflowCellRun(
+                self._client, self._experiment_id, self._parent_run_id, cell, self._tags, level
+            )
+        return self._open[cell, level]
 
     @override
     def log_artifacts(self, contents: Mapping[str, str]) -> None:
@@ -299,6 +316,10 @@ class MlflowTracker(Tracker):
         return register_model(
             self._client, self._experiment_id, name, fingerprint=fingerprint, outcomes=outcomes, decide=decide
         )
+
+    @override
+    def log_figure(self, figure: Figure, name: str) -> None:
+        self._client.log_figure(self._parent_run_id, figure, name)
 
     @override
     def close(self, status: str) -> None:

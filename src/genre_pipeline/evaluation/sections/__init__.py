@@ -25,6 +25,7 @@ from genre_pipeline.evaluation.sections import (
     papers,
     ranks,
     reproduce,
+    robustness,
     splits,
     summary,
 )
@@ -46,6 +47,7 @@ SECTIONS: tuple[Section, ...] = (
     genres.SECTION,
     confusion.SECTION,
     calibration.SECTION,
+    robustness.SECTION,
     datasets.SECTION,
     splits.SECTION,
     champions.SECTION,

@@ -52,6 +52,8 @@ class ReportData:
         changes: What became of cells since the last finished run, see :mod:`genre_pipeline.evaluation.changes`.
         registrations: How each cell's model was registered: ``cell`` (its name) and, where it was, what
             :func:`~genre_pipeline.tracking.model_registry.register_model` returned.
+        robustness: What :func:`~genre_pipeline.evaluation.robustness.scoring.score_robustness` found, of all cells that
+            were asked; none where no cell was. Rows of other trainings than the results' are not shown.
         confidence: Coverage of the results' intervals.
         title: The report's title.
         command: What to type to get the same numbers.
@@ -65,6 +67,7 @@ class ReportData:
     pairs: pd.DataFrame | None = None
     changes: Sequence[CellChange] = ()
     registrations: Sequence[Mapping[str, Any]] = ()
+    robustness: pd.DataFrame | None = None
     confidence: float = 0.95
     title: str = "Genre classifiers compared"
     command: str = ""

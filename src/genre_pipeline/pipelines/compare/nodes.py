@@ -193,7 +193,11 @@ def draw_stills(*figures: Figure) -> list[MatplotlibFigure]:
 
 
 def write_report(
-    experiment: dict[str, Any], evaluation: dict[str, Any], pairs: pd.DataFrame, *summaries: dict[str, Any]
+    experiment: dict[str, Any],
+    evaluation: dict[str, Any],
+    pairs: pd.DataFrame,
+    robustness: pd.DataFrame | None,
+    *summaries: dict[str, Any],
 ) -> tuple[str, str]:
     """Write the report of the experiment, and attach it to the session's MLflow run.
 
@@ -201,6 +205,7 @@ def write_report(
         experiment: The experiment's parameters, for its title.
         evaluation: How numbers are summarised.
         pairs: What the comparison of every two cells found.
+        robustness: What changes of the test audio cost, if the ``robustness`` pipeline was run.
         *summaries: What was found on each dataset.
 
     Returns:
@@ -214,6 +219,7 @@ def write_report(
         registrations=[
             each for summary in summaries for protocol in summary["protocols"] for each in protocol["registrations"]
         ],
+        robustness=robustness,
         title=str(experiment["title"]),
         command=_command(),
         created=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),

@@ -8,6 +8,7 @@ from kedro.pipeline import Node, Pipeline
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.experiment import Experiment
+from genre_pipeline.pipelines.binding import plain
 from genre_pipeline.pipelines.compare.nodes import (
     collect_dataset,
     collect_protocol,
@@ -60,8 +61,8 @@ def _settings(experiment: Experiment) -> dict[tuple[str, str], list[Cell]]:
 def _pair_cells(experiment: Experiment) -> list[Pipeline]:
     pipelines = []
     for (dataset, protocol), cells in _settings(experiment).items():
-        before = _plain([f"{dataset}.{protocol}.audit", f"{dataset}.tracks"])
-        after = _plain(f"{cell.name}.{entry}" for entry in ("results", "predictions") for cell in cells)
+        before = plain([f"{dataset}.{protocol}.audit", f"{dataset}.tracks"])
+        after = plain(f"{cell.name}.{entry}" for entry in ("results", "predictions") for cell in cells)
         inputs = [*before, "params:evaluation", *after]
         node = Node(pair_cells, inputs=inputs, outputs="pairs", name="pair_cells", tags="compare")
         namespace = f"{dataset}.{protocol}"
@@ -96,14 +97,14 @@ def _collect_dataset(experiment: Experiment, dataset: str) -> Pipeline:
 
 
 def _collect(function: Callable[..., object], namespace: str, entries: Iterable[str]) -> Pipeline:
-    names = _plain(entries)
+    names = plain(entries)
     node = Node(function, inputs=list(names), outputs="summary", name="collect", tags="compare")
     return Pipeline([node], namespace=namespace, inputs=names)
 
 
 def _compare(experiment: Experiment) -> Pipeline:
-    names = _plain(f"{dataset}.summary" for dataset in experiment.datasets)
-    pairs = _plain(f"{dataset}.{protocol}.pairs" for dataset, protocol in _settings(experiment))
+    names = plain(f"{dataset}.summary" for dataset in experiment.datasets)
+    pairs = plain(f"{dataset}.{protocol}.pairs" for dataset, protocol in _settings(experiment))
     summaries = list(names)
     nodes = [
         Node(
@@ -131,7 +132,7 @@ def _compare(experiment: Experiment) -> Pipeline:
         Node(join_pairs, inputs=list(pairs), outputs="paired_comparisons", name="join_pairs", tags="compare"),
         Node(
             write_report,
-            inputs=["params:experiment", "params:evaluation", "paired_comparisons", *summaries],
+            inputs=["params:experiment", "params:evaluation", "paired_comparisons", "robustness", *summaries],
             outputs=["report", "report_markdown"],
             name="write_report",
             tags="compare",
@@ -145,8 +146,3 @@ def _draw_stills() -> Pipeline:
     stills = [f"{figure}_{form}" for figure in _FIGURES for form in ("png", "svg")]
     node = Node(draw_stills, inputs=list(_FIGURES), outputs=stills, name="draw_stills", tags="compare")
     return Pipeline([node], namespace="stills", inputs=set(_FIGURES))
-
-
-def _plain(entries: Iterable[str]) -> dict[str, str]:
-    """Give dotted catalog names plain ones, which is what Kedro wants inside a node."""
-    return {entry.replace(".", "__"): entry for entry in entries}
