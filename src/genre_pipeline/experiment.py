@@ -75,6 +75,7 @@ class StorageBlock(Block):
         features_url: Any fsspec URL (``s3://bucket/features``) where finished feature stores are published, and fetched
             from where the folder has none; none for nowhere.
         models: Folder of the checkpoints.
+        reports: Folder of the report, from which its links to audio go.
     """
 
     ingest: Path
@@ -82,6 +83,7 @@ class StorageBlock(Block):
     features: Path
     features_url: str | None = None
     models: Path
+    reports: Path
 
 
 class ComputeBlock(Block):

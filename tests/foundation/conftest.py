@@ -44,7 +44,13 @@ PARAMETERS: dict[str, Any] = {
     "training": {"batch_size": 16, "max_epochs": 9},
     "interventions": {"quieter": {"kind": "gain", "gain_db": -20}},
     "robustness": {"interventions": ["quieter"]},
-    "storage": {"ingest": "/nowhere/a", "splits": "/nowhere/d", "features": "/nowhere/b", "models": "/nowhere/c"},
+    "storage": {
+        "ingest": "/nowhere/a",
+        "splits": "/nowhere/d",
+        "features": "/nowhere/b",
+        "models": "/nowhere/c",
+        "reports": "/nowhere/e",
+    },
 }
 
 

@@ -8,7 +8,7 @@ from kedro.pipeline import Node, Pipeline
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.experiment import Experiment
-from genre_pipeline.pipelines.binding import plain
+from genre_pipeline.pipelines.binding import bind, plain
 from genre_pipeline.pipelines.compare.nodes import (
     collect_dataset,
     collect_protocol,
@@ -16,6 +16,7 @@ from genre_pipeline.pipelines.compare.nodes import (
     draw_comparison,
     draw_stills,
     join_pairs,
+    list_mistakes,
     pair_cells,
     rank_cells,
     tabulate_metrics,
@@ -42,6 +43,7 @@ def create_pipeline(experiment: Experiment) -> Pipeline:
     return Pipeline(
         [
             *_pair_cells(experiment),
+            *(_list_mistakes(cell) for cell in experiment.cells),
             *_collect_protocols(experiment),
             *(_collect_dataset(experiment, dataset) for dataset in experiment.datasets),
             _compare(experiment),
@@ -68,6 +70,24 @@ def _pair_cells(experiment: Experiment) -> list[Pipeline]:
         namespace = f"{dataset}.{protocol}"
         pipelines.append(Pipeline([node], namespace=namespace, inputs=before | after, parameters={"params:evaluation"}))
     return pipelines
+
+
+def _list_mistakes(cell: Cell) -> Pipeline:
+    inputs = {
+        "predictions": f"{cell.name}.predictions",
+        "results": f"{cell.name}.results",
+        "segments": f"{cell.dataset}.{cell.feature}.segments",
+        "tracks": f"{cell.dataset}.tracks",
+    }
+    parameters = {"params:dataset": f"params:datasets.{cell.dataset}"}
+    node = Node(
+        bind(list_mistakes, cell=cell),
+        inputs=[*inputs, *parameters],
+        outputs="mistakes",
+        name="list_mistakes",
+        tags="compare",
+    )
+    return Pipeline([node], namespace=cell.name, inputs=inputs, parameters=parameters)
 
 
 def _collect_protocols(experiment: Experiment) -> list[Pipeline]:
@@ -106,6 +126,8 @@ def _compare(experiment: Experiment) -> Pipeline:
     names = plain(f"{dataset}.summary" for dataset in experiment.datasets)
     pairs = plain(f"{dataset}.{protocol}.pairs" for dataset, protocol in _settings(experiment))
     summaries = list(names)
+    mistakes = plain(f"{cell.name}.mistakes" for cell in experiment.cells)
+    parameters = ("params:experiment", "params:evaluation", "params:storage")
     nodes = [
         Node(
             rank_cells,
@@ -132,13 +154,21 @@ def _compare(experiment: Experiment) -> Pipeline:
         Node(join_pairs, inputs=list(pairs), outputs="paired_comparisons", name="join_pairs", tags="compare"),
         Node(
             write_report,
-            inputs=["params:experiment", "params:evaluation", "paired_comparisons", "robustness", *summaries],
+            inputs=[
+                "params:experiment",
+                "params:evaluation",
+                "paired_comparisons",
+                "robustness",
+                "params:storage",
+                *summaries,
+                *mistakes,
+            ],
             outputs=["report", "report_markdown"],
             name="write_report",
             tags="compare",
         ),
     ]
-    return Pipeline(nodes, inputs=names | pairs, parameters={"params:experiment", "params:evaluation"})
+    return Pipeline(nodes, inputs=names | pairs | mistakes, parameters=set(parameters))
 
 
 def _draw_stills() -> Pipeline:
