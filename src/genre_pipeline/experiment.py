@@ -8,12 +8,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from genre_pipeline.blocks import Block, parse_block
 from genre_pipeline.cells import Cell, check_name
 from genre_pipeline.datasets import DATASETS, DatasetBlock, DatasetSpec
 from genre_pipeline.errors import ConfigError, UnknownNameError
+from genre_pipeline.evaluation.explaining import Method
 from genre_pipeline.features import FEATURES, FeatureBlock, FeatureSpec
 from genre_pipeline.features.analysis import Device
 from genre_pipeline.features.backends import Backend, Workers, usable_cores
@@ -29,6 +30,7 @@ SECTIONS = (
     "datasets",
     "evaluation",
     "experiment",
+    "explain",
     "features",
     "interventions",
     "models",
@@ -191,6 +193,32 @@ class RobustnessBlock(Block):
     interventions: tuple[str, ...] = Field(min_length=1)
 
 
+class ExplainBlock(Block):
+    """What the ``explain`` pipeline explains.
+
+    Attributes:
+        cell: Name of the trained cell, ``dataset.protocol.feature.model``.
+        tracks: Ids of tracks that the cell is tested on.
+        genre: The genre whose log odds are explained; none for the model's answer.
+        method: ``integrated_gradients`` (networks only), ``occlusion``, or ``auto``: the first where it can be.
+        n_steps: Steps of integrated gradients.
+    """
+
+    cell: str
+    tracks: tuple[str, ...] = ()
+    genre: str | None = None
+    method: Method = "auto"
+    n_steps: int = Field(default=64, ge=1, le=1000)
+
+    @field_validator("cell")
+    @classmethod
+    def _is_a_cell(cls, value: str) -> str:
+        try:
+            return Cell.parse(value).name
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+
+
 @dataclass(frozen=True)
 class Experiment:
     """All parameters, checked and frozen.
@@ -207,6 +235,7 @@ class Experiment:
         predict: What the ``predict`` pipeline classifies.
         registry: Which models become champions.
         robustness: What the ``robustness`` pipeline does.
+        explain: What the ``explain`` pipeline explains.
         cells: The grid, in the order dataset, protocol, model, feature.
         robustness_cells: Those of them that the ``robustness`` pipeline asks.
     """
@@ -222,6 +251,7 @@ class Experiment:
     predict: PredictBlock
     registry: RegistryBlock
     robustness: RobustnessBlock
+    explain: ExplainBlock
     cells: tuple[Cell, ...]
     robustness_cells: tuple[Cell, ...]
 
@@ -272,6 +302,7 @@ def load_experiment(parameters: Mapping[str, Any]) -> Experiment:
         predict=parse_block(PredictBlock, parameters.get("predict", {}), key="predict"),
         registry=parse_block(RegistryBlock, parameters.get("registry", {}), key="registry"),
         robustness=robustness,
+        explain=parse_block(ExplainBlock, _section(parameters, "explain"), key="explain"),
         cells=cells,
         robustness_cells=_robustness_cells(robustness, cells, protocols, features),
     )

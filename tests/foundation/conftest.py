@@ -42,6 +42,7 @@ PARAMETERS: dict[str, Any] = {
         },
     },
     "training": {"batch_size": 16, "max_epochs": 9},
+    "explain": {"cell": "music.folds.mel.net"},
     "interventions": {"quieter": {"kind": "gain", "gain_db": -20}},
     "robustness": {"interventions": ["quieter"]},
     "storage": {

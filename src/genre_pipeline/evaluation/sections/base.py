@@ -57,6 +57,8 @@ class ReportData:
         robustness: What :func:`~genre_pipeline.evaluation.robustness.scoring.score_robustness` found, of all cells that
             were asked; none where no cell was. Rows of other trainings than the results' are not shown.
         mistakes: The mistakes of each cell that are worth listening to.
+        explanations: What :meth:`~genre_pipeline.evaluation.explaining.Explanation.summary` says of each track that was
+            explained.
         folder: Where the report will lie, for links to audio; none for links that hold wherever it lies.
         confidence: Coverage of the results' intervals.
         title: The report's title.
@@ -73,6 +75,7 @@ class ReportData:
     registrations: Sequence[Mapping[str, Any]] = ()
     robustness: pd.DataFrame | None = None
     mistakes: Sequence[CellMistakes] = ()
+    explanations: Sequence[Mapping[str, Any]] = ()
     folder: Path | None = None
     confidence: float = 0.95
     title: str = "Genre classifiers compared"

@@ -231,6 +231,7 @@ def write_report(
     evaluation: dict[str, Any],
     pairs: pd.DataFrame,
     robustness: pd.DataFrame | None,
+    explanations: list[dict[str, Any]] | None,
     storage: dict[str, Any],
     *found: dict[str, Any],
 ) -> tuple[str, str]:
@@ -241,6 +242,7 @@ def write_report(
         evaluation: How numbers are summarised.
         pairs: What the comparison of every two cells found.
         robustness: What changes of the test audio cost, if the ``robustness`` pipeline was run.
+        explanations: What was seen in single tracks, if the ``explain`` pipeline was run.
         storage: Where the report will lie.
         *found: What was found on each dataset, and the mistakes of each cell.
 
@@ -257,6 +259,7 @@ def write_report(
             each for summary in summaries for protocol in summary["protocols"] for each in protocol["registrations"]
         ],
         robustness=robustness,
+        explanations=explanations or (),
         mistakes=cast("list[CellMistakes]", [each for each in found if "mistakes" in each]),
         folder=parse_block(StorageBlock, storage, key="storage").reports,
         title=str(experiment["title"]),

@@ -159,6 +159,7 @@ def _compare(experiment: Experiment) -> Pipeline:
                 "params:evaluation",
                 "paired_comparisons",
                 "robustness",
+                "explanations",
                 "params:storage",
                 *summaries,
                 *mistakes,
