@@ -8,16 +8,18 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from genre_pipeline.blocks import Block, parse_block
 from genre_pipeline.cells import Cell, check_name
 from genre_pipeline.datasets import DATASETS, DatasetBlock, DatasetSpec
 from genre_pipeline.errors import ConfigError, UnknownNameError
+from genre_pipeline.evaluation.explaining import Method
 from genre_pipeline.evaluation.metrics import TrackAverage
 from genre_pipeline.features import FEATURES, FeatureBlock, FeatureSpec
 from genre_pipeline.features.analysis import Device
 from genre_pipeline.features.backends import Backend, Workers, usable_cores
+from genre_pipeline.interventions import INTERVENTIONS, Intervention
 from genre_pipeline.registry import Registry, suggestion
 from genre_pipeline.splits.base import PROTOCOLS, ProtocolBlock, ProtocolSpec
 from genre_pipeline.training.devices import choose_device, n_devices
@@ -30,11 +32,14 @@ SECTIONS = (
     "datasets",
     "evaluation",
     "experiment",
+    "explain",
     "features",
+    "interventions",
     "models",
     "predict",
     "protocols",
     "registry",
+    "robustness",
     "storage",
     "training",
     "tuning",
@@ -75,6 +80,7 @@ class StorageBlock(Block):
         features_url: Any fsspec URL (``s3://bucket/features``) where finished feature stores are published, and fetched
             from where the folder has none; none for nowhere.
         models: Folder of the checkpoints.
+        reports: Folder of the report, from which its links to audio go.
     """
 
     ingest: Path
@@ -82,6 +88,7 @@ class StorageBlock(Block):
     features: Path
     features_url: str | None = None
     models: Path
+    reports: Path
 
 
 class ComputeBlock(Block):
@@ -180,6 +187,44 @@ class PredictBlock(Block):
     audio: tuple[Path, ...] = ()
 
 
+class RobustnessBlock(Block):
+    """What the ``robustness`` pipeline does to the test audio, and whose answers to that it asks for.
+
+    Attributes:
+        cells: Shell-style patterns of the experiment's cells (``dataset.protocol.feature.model``).
+        interventions: Names of the interventions.
+    """
+
+    cells: tuple[str, ...] = ("*",)
+    interventions: tuple[str, ...] = Field(min_length=1)
+
+
+class ExplainBlock(Block):
+    """What the ``explain`` pipeline explains.
+
+    Attributes:
+        cell: Name of the trained cell, ``dataset.protocol.feature.model``.
+        tracks: Ids of tracks that the cell is tested on.
+        genre: The genre whose log odds are explained; none for the model's answer.
+        method: ``integrated_gradients`` (networks only), ``occlusion``, or ``auto``: the first where it can be.
+        n_steps: Steps of integrated gradients.
+    """
+
+    cell: str
+    tracks: tuple[str, ...] = ()
+    genre: str | None = None
+    method: Method = "auto"
+    n_steps: int = Field(default=64, ge=1, le=1000)
+
+    @field_validator("cell")
+    @classmethod
+    def _is_a_cell(cls, value: str) -> str:
+        try:
+            return Cell.parse(value).name
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+
+
 @dataclass(frozen=True)
 class Experiment:
     """All parameters, checked and frozen.
@@ -196,7 +241,10 @@ class Experiment:
         predict: What the ``predict`` pipeline classifies.
         registry: Which models become champions.
         tuning: How parameters are searched.
+        robustness: What the ``robustness`` pipeline does.
+        explain: What the ``explain`` pipeline explains.
         cells: The grid, in the order dataset, protocol, model, feature.
+        robustness_cells: Those of them that the ``robustness`` pipeline asks.
     """
 
     settings: ExperimentBlock
@@ -210,7 +258,10 @@ class Experiment:
     predict: PredictBlock
     registry: RegistryBlock
     tuning: Tuning
+    robustness: RobustnessBlock
+    explain: ExplainBlock
     cells: tuple[Cell, ...]
+    robustness_cells: tuple[Cell, ...]
 
 
 def load_experiment(parameters: Mapping[str, Any]) -> Experiment:
@@ -242,6 +293,10 @@ def load_experiment(parameters: Mapping[str, Any]) -> Experiment:
     for name in protocols:
         if name in features:
             raise ConfigError(f"'{name}' names both a protocol and a feature: rename one of them.")
+    interventions = {name: parse_intervention(name, values) for name, values in _named(parameters, "interventions")}
+    robustness = parse_block(RobustnessBlock, _section(parameters, "robustness"), key="robustness")
+    for name in robustness.interventions:
+        _check_known(name, interventions, key="robustness.interventions")
     cells = _grid(settings, datasets, protocols, features, models)
     tuning = parse_tuning(parameters.get("tuning", {}), parameters["models"], training)
     if tuning.block.cell:
@@ -260,7 +315,10 @@ def load_experiment(parameters: Mapping[str, Any]) -> Experiment:
         predict=parse_block(PredictBlock, parameters.get("predict", {}), key="predict"),
         registry=parse_block(RegistryBlock, parameters.get("registry", {}), key="registry"),
         tuning=tuning,
+        robustness=robustness,
+        explain=parse_block(ExplainBlock, _section(parameters, "explain"), key="explain"),
         cells=cells,
+        robustness_cells=_robustness_cells(robustness, cells, protocols, features),
     )
 
 
@@ -298,6 +356,16 @@ def parse_feature(name: str, values: object) -> FeatureBlock:
     """
     spec: FeatureSpec = _registered(FEATURES, values, key=f"features.{name}")
     return parse_block(spec.block, values, key=f"features.{name}")
+
+
+def parse_intervention(name: str, values: object) -> Intervention:
+    """Check an intervention's block.
+
+    Raises:
+        ConfigError: If its kind is not registered or a parameter is wrong.
+    """
+    spec = _registered(INTERVENTIONS, values, key=f"interventions.{name}")
+    return Intervention(spec, parse_block(spec.block, values, key=f"interventions.{name}"))
 
 
 def _section(parameters: Mapping[str, Any], section: str) -> Any:
@@ -353,6 +421,33 @@ def _grid(
     if not kept:
         raise ConfigError(f"experiment.exclude: {list(settings.exclude)} leaves no cell to run.")
     return kept
+
+
+def _robustness_cells(
+    block: RobustnessBlock,
+    cells: tuple[Cell, ...],
+    protocols: Mapping[str, ProtocolBlock],
+    features: Mapping[str, FeatureBlock],
+) -> tuple[Cell, ...]:
+    """Return the cells whose test tracks can be changed as wholes, and whose features follow."""
+    possible = [
+        cell
+        for cell in cells
+        if FEATURES[features[cell.feature].kind].load is None
+        and "track" in PROTOCOLS[protocols[cell.protocol].kind].promises
+    ]
+    for pattern in block.cells:
+        if not any(fnmatchcase(cell.name, pattern) for cell in cells):
+            raise ConfigError(
+                f"robustness.cells: '{pattern}' is no cell of the experiment. "
+                f"{suggestion(pattern, [cell.name for cell in cells])}"
+            )
+        if pattern in {cell.name for cell in cells} - {cell.name for cell in possible}:
+            raise ConfigError(
+                f"robustness.cells: '{pattern}' cannot be asked: its feature is not computed from audio, or its "
+                "protocol divides tracks, so that no test track can be changed as a whole. Leave it out."
+            )
+    return tuple(cell for cell in possible if any(fnmatchcase(cell.name, pattern) for pattern in block.cells))
 
 
 def _check_known(name: str, known: Mapping[str, object], *, key: str) -> None:

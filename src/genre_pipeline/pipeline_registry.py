@@ -34,12 +34,24 @@ def register_pipelines() -> dict[str, Pipeline]:
     Returns:
         ``ingest``, ``split``, ``segment``, ``features``, ``train_<model>`` for each model of the parameters (with
         all that it needs, from audio to its metrics; on the experiment's datasets and protocols), ``evaluate``,
-        ``compare``, ``predict``, ``tune`` (from audio to one model's best parameters; only if a model of the experiment
-        has a search space), ``train_all`` (everything, from audio to the report), and ``__default__``, which is
-        ``train_all``.
+        ``compare``, ``robustness``, ``explain``, ``predict``, ``tune`` (from audio to one model's best parameters; only
+        if a model of the experiment has a search space), ``train_all`` (everything, from audio to the report), and
+        ``__default__``, which is ``train_all``.
     """
     from genre_pipeline.experiment import load_experiment
-    from genre_pipeline.pipelines import compare, evaluate, features, ingest, predict, segment, split, train, tune
+    from genre_pipeline.pipelines import (
+        compare,
+        evaluate,
+        explain,
+        features,
+        ingest,
+        predict,
+        robustness,
+        segment,
+        split,
+        train,
+        tune,
+    )
 
     parameters = _parameters if _parameters is not None else _read_parameters()
     experiment = load_experiment(parameters)
@@ -69,6 +81,8 @@ def register_pipelines() -> dict[str, Pipeline]:
         **stages,
         **{f"train_{model}": pipeline for model, pipeline in one_model.items()},
         **tuning,
+        "robustness": robustness.create_pipeline(experiment),
+        "explain": explain.create_pipeline(experiment),
         "predict": predict.create_pipeline(),
         "train_all": everything,
         "__default__": everything,

@@ -42,7 +42,16 @@ PARAMETERS: dict[str, Any] = {
         },
     },
     "training": {"batch_size": 16, "max_epochs": 9},
-    "storage": {"ingest": "/nowhere/a", "splits": "/nowhere/d", "features": "/nowhere/b", "models": "/nowhere/c"},
+    "explain": {"cell": "music.folds.mel.net"},
+    "interventions": {"quieter": {"kind": "gain", "gain_db": -20}},
+    "robustness": {"interventions": ["quieter"]},
+    "storage": {
+        "ingest": "/nowhere/a",
+        "splits": "/nowhere/d",
+        "features": "/nowhere/b",
+        "models": "/nowhere/c",
+        "reports": "/nowhere/e",
+    },
 }
 
 

@@ -153,3 +153,40 @@ def test_an_address_that_nobody_would_use_is_refused():
     message = "address=tcp://a:1 is a Dask scheduler's, but backend is 'threads' and training_backend 'processes'"
     with pytest.raises(ConfigError, match=message):
         parse_block(ComputeBlock, {"address": "tcp://a:1"}, key="compute")
+
+
+class TestRobustness:
+    def test_all_cells_are_asked_unless_some_are_chosen(self, parameters):
+        assert load_experiment(parameters).robustness_cells == load_experiment(parameters).cells
+        parameters["robustness"]["cells"] = ["*.net"]
+        assert {cell.model for cell in load_experiment(parameters).robustness_cells} == {"net"}
+
+    def test_what_divides_tracks_or_is_read_is_left_out_unless_named(self, parameters):
+        parameters["protocols"]["random_segment"] = {"kind": "random_segment"}
+        parameters["experiment"]["protocols"] = ["folds", "random_segment"]
+        asked = load_experiment(parameters).robustness_cells
+        assert {cell.protocol for cell in asked} == {"folds"}
+        parameters["robustness"]["cells"] = ["music.random_segment.mel.net"]
+        with pytest.raises(ConfigError, match=r"robustness\.cells: .* cannot be asked"):
+            load_experiment(parameters)
+
+    @pytest.mark.parametrize(
+        ("section", "values", "message"),
+        [
+            ("robustness", {"interventions": ["louder"]}, r"robustness\.interventions: 'louder' is not defined"),
+            ("robustness", {"interventions": []}, r"robustness\.interventions"),
+            (
+                "robustness",
+                {"interventions": ["quieter"], "cells": ["*.tree"]},
+                r"robustness\.cells: '\*\.tree' is no cell of the experiment",
+            ),
+            ("interventions", {"x": {"kind": "shout"}}, r"interventions\.x\.kind: Unknown intervention kind 'shout'"),
+            ("interventions", {"x": {"kind": "gain"}}, r"interventions\.x\.gain_db: is missing"),
+            ("explain", {"cell": "net"}, r"explain\.cell: .*'net' is not a cell"),
+            ("explain", {"cell": "music.folds.mel.net", "method": "guess"}, r"explain\.method"),
+        ],
+    )
+    def test_nonsense_stops_before_any_work(self, parameters, section, values, message):
+        parameters[section] = values
+        with pytest.raises(ConfigError, match=message):
+            load_experiment(parameters)

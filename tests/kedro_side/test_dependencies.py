@@ -7,7 +7,7 @@ import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 
-from genre_pipeline.catalog import JSONDataset
+from genre_pipeline.catalog import JSONDataset, OptionalJSONDataset
 from genre_pipeline.datasets import TRACK_COLUMNS
 from genre_pipeline.pipelines import dependencies
 from genre_pipeline.pipelines.binding import bind
@@ -97,6 +97,12 @@ class TestUndeclared:
         graph = describe_pipeline(pipeline, catalog, {"model": {"given": {}}, "storage": {}})
         assert graph.steps == ()
         assert set(graph.entries) == {"numbers"}
+
+    def test_what_may_be_missing_is_a_file_that_is_read(self, pipeline, entries, tmp_path):
+        catalog = DataCatalog({**entries, "numbers": OptionalJSONDataset(filepath=str(tmp_path / "numbers.json"))})
+        (step,) = describe_pipeline(pipeline, catalog, {"model": {"given": {}}, "storage": {}}).steps
+        assert step.inputs == {}
+        assert step.files == (tmp_path / "numbers.json",)
 
 
 def test_declarations_take_what_the_wiring_knows():

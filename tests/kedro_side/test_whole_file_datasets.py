@@ -7,7 +7,15 @@ import plotly.graph_objects as go
 import pytest
 from kedro.io import DatasetError, Version
 
-from genre_pipeline.catalog import CSVDataset, JSONDataset, ParquetDataset, PlotlyDataset, TextDataset
+from genre_pipeline.catalog import (
+    CSVDataset,
+    JSONDataset,
+    OptionalJSONDataset,
+    OptionalParquetDataset,
+    ParquetDataset,
+    PlotlyDataset,
+    TextDataset,
+)
 from genre_pipeline.errors import StorageError
 
 TABLE = pd.DataFrame({"a": [1, 2]})
@@ -81,3 +89,17 @@ def test_a_damaged_file_is_named(kind, tmp_path):
 def test_a_missing_file_is_kedros_to_report(tmp_path):
     with pytest.raises(DatasetError, match="entry"):
         entry_of(ParquetDataset, tmp_path).load()
+
+
+@pytest.mark.parametrize(("kind", "content"), [(OptionalParquetDataset, TABLE), (OptionalJSONDataset, {"a": [1, 2]})])
+class TestOptional:
+    def test_a_file_that_is_not_there_is_nothing(self, kind, content, tmp_path):
+        entry = kind(filepath=str(tmp_path / "entry"))
+        assert entry.load() is None
+        entry.save(content)
+        assert same(entry.load(), content)
+
+    def test_a_broken_file_is_an_error(self, kind, content, tmp_path):
+        (tmp_path / "entry").write_text("neither")
+        with pytest.raises(DatasetError, match="entry cannot be read"):
+            kind(filepath=str(tmp_path / "entry")).load()

@@ -71,7 +71,7 @@ def test_twice_killed_is_no_worse(tmp_path, uninterrupted):
     kill(folder, "after_epoch", 2)
     kill(folder, "in_epoch", 5)
     resumed = train(folder)
-    assert load_file(folder / "weights.safetensors").keys() == resumed.predictor()._network.state_dict().keys()
+    assert load_file(folder / "weights.safetensors").keys() == resumed.predictor().network.state_dict().keys()
     assert (folder / "weights.safetensors").read_bytes() == (uninterrupted.folder / "weights.safetensors").read_bytes()
 
 

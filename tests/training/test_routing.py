@@ -106,7 +106,7 @@ def test_a_checkpoint_knows_where_each_epoch_sent_its_validation_segments(checkp
 def test_the_selected_epoch_is_that_of_the_weights(checkpoint, arguments):
     predictor = checkpoint.predictor(device="cpu")
     validation = arguments["validation"]
-    with noted_choices(predictor._network) as choices:
+    with noted_choices(predictor.network) as choices:
         predictor.predict_probabilities(validation.features)
     shape = (N_EXPERTS, len(arguments["genres"]))
     expected = count_choices(choices, torch.from_numpy(validation.targets), shape=shape)

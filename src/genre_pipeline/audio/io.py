@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,9 @@ _READ_NUMBERS = 2**17
 
 # [D] 16-bit audio at full scale 1.
 _PCM_16_STEP = np.float32(2**-15)
+
+# Changes the mono waveform of a whole clip, shape (n,), at the rate in Hz that it is given with.
+Alteration = Callable[[NDArray[np.float32], int], NDArray[np.float32]]
 
 _ADVICE = "Replace the file by a sound copy, or remove it from the dataset."
 
@@ -146,6 +149,7 @@ def waveform_blocks(
     start_sample: int = 0,
     n_samples: int | None = None,
     block_samples: int | None = None,
+    alter: Alteration | None = None,
 ) -> Iterator[NDArray[np.float32]]:
     """Read an audio file, or a clip of it, piece by piece, in memory that does not grow with its length.
 
@@ -155,6 +159,7 @@ def waveform_blocks(
         start_sample: First sample of the clip, at the file's own rate.
         n_samples: Length of the clip at the file's own rate; none for all that follows its start.
         block_samples: How much of the file is decoded at a time, in samples of its own rate; none for what is fastest.
+        alter: What is done to the clip at its own rate, before it is resampled; then it is in memory as a whole.
 
     Yields:
         Blocks of shape ``(n,)``, of differing lengths, none empty. Joined, they are what :func:`read_waveform` returns,
@@ -167,6 +172,8 @@ def waveform_blocks(
     with open_audio(path) as file:
         block_samples = block_samples or max(1, _READ_NUMBERS // file.channels)
         clip = _clip_blocks(path, file, start_sample, n_samples, block_samples)
+        if alter is not None:
+            clip = iter([alter(np.concatenate(list(clip)), file.samplerate)])
         if file.samplerate == sample_rate:
             yield from clip
         else:

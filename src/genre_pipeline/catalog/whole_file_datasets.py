@@ -96,3 +96,25 @@ class MatplotlibDataset(WholeFileMixin, KedroMatplotlibDataset):
 
 class TextDataset(WholeFileMixin, KedroTextDataset):
     """A text."""
+
+
+class OptionalMixin(_Base):
+    """Makes nothing of a file that is not there: what a pipeline writes which nobody has to run.
+
+    The report shows it if it is there.
+    """
+
+    def load(self) -> Any:
+        """Read the file, or return none if there is none."""
+        try:
+            return getattr(super().load, "__wrapped__")(self)  # type: ignore[safe-super]  # noqa: B009
+        except FileNotFoundError:
+            return None
+
+
+class OptionalParquetDataset(OptionalMixin, ParquetDataset):
+    """A table as Parquet, if it is there."""
+
+
+class OptionalJSONDataset(OptionalMixin, JSONDataset):
+    """Plain types as JSON, if they are there."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from genre_pipeline.cells import Cell
 from genre_pipeline.evaluation.comparison import (
     CellResult,
     by_setting,
@@ -80,8 +81,13 @@ def styles(results: Sequence[CellResult]) -> dict[tuple[str, str], Style]:
     Returns:
         Model and feature to their style. The label names the feature only where a model has several.
     """
+    return cell_styles(cell_of(result) for result in results)
+
+
+def cell_styles(cells: Iterable[Cell]) -> dict[tuple[str, str], Style]:
+    """Do the same for cells without results: see :func:`styles`."""
     features: dict[str, list[str]] = {}
-    for model, feature in sorted({(cell_of(result).model, cell_of(result).feature) for result in results}):
+    for model, feature in sorted({(cell.model, cell.feature) for cell in cells}):
         features.setdefault(model, []).append(feature)
     return {
         (model, feature): Style(
@@ -286,8 +292,8 @@ def confusion_figure(result: CellResult, unit: str, *, repeat: int | None = None
         share = shares[row, column]
         colour = "white" if share > 60 else "black"
         axes.text(column, row, f"{share:.0f}", ha="center", va="center", color=colour, fontsize=9)
-    axes.set_xticks(range(len(genres)), labels=_plain(genres), rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(genres)), labels=_plain(genres))
+    axes.set_xticks(range(len(genres)), labels=plain(genres), rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(genres)), labels=plain(genres))
     axes.set_xlabel("predicted genre")
     axes.set_ylabel("true genre")
     part = f"\n{dataset_name(result)}" if result["subset"] else ""
@@ -549,6 +555,6 @@ def escape_html(text: str) -> str:
     return html.escape(text, quote=False)
 
 
-def _plain(genres: Sequence[str]) -> list[str]:
+def plain(genres: Sequence[str]) -> list[str]:
     """Keep Matplotlib from reading a dollar sign as the beginning of a formula."""
     return [genre.replace("$", r"\$") for genre in genres]

@@ -63,13 +63,30 @@ def predict_repeat(checkpoint: Checkpoint, data: CellData, repeat: int, *, cache
     identity = fingerprint(
         "predictions", PREDICTIONS_VERSION, model=checkpoint.fingerprint, data=data.fingerprint(repeat, *_SIDES)
     )
-    known = _read(cache, identity)
+    known = known_predictions(cache, identity)
     if known is not None:
         return known
+    predictions = predict_sides(checkpoint, data, repeat, sides=_SIDES)
+    keep_predictions(predictions, cache, identity)
+    return predictions
+
+
+def predict_sides(checkpoint: Checkpoint, data: CellData, repeat: int, *, sides: Sequence[str]) -> Predictions:
+    """Predict the segments on some sides of a repeat.
+
+    Args:
+        checkpoint: The repeat's trained model.
+        data: The cell's segments.
+        repeat: The repeat.
+        sides: ``validation``, ``test``.
+
+    Returns:
+        The predictions.
+    """
     predictor = checkpoint.predictor()
     inference_s = 0.0
-    sides = []
-    for side in _SIDES:
+    tables = []
+    for side in sides:
         features = data.segment_set(repeat, side).features
         started_s = time.perf_counter()
         probabilities = predictor.predict_probabilities(features)
@@ -78,10 +95,8 @@ def predict_repeat(checkpoint: Checkpoint, data: CellData, repeat: int, *, cache
         rows.insert(0, "repeat", repeat)
         rows.insert(1, "split", side)
         rows.insert(2, "leaky", data.leaky or checkpoint.card.leaky)
-        sides.append(rows.join(pd.DataFrame(probabilities, columns=[f"p_{genre}" for genre in data.genres])))
-    predictions = Predictions(pd.concat(sides, ignore_index=True), inference_s, reused=False)
-    _write(predictions, cache, identity)
-    return predictions
+        tables.append(rows.join(pd.DataFrame(probabilities, columns=[f"p_{genre}" for genre in data.genres])))
+    return Predictions(pd.concat(tables, ignore_index=True), inference_s, reused=False)
 
 
 def predict_cell(checkpoints: Sequence[Checkpoint], data: CellData, *, folder: Path) -> tuple[pd.DataFrame, float]:
@@ -105,14 +120,24 @@ def predict_cell(checkpoints: Sequence[Checkpoint], data: CellData, *, folder: P
         for each in checkpoints
     ]
     if not repeats:
-        columns = ["repeat", "split", "leaky", "track_id", "segment_id", "genre"]
-        return pd.DataFrame(columns=[*columns, *(f"p_{genre}" for genre in data.genres)]), 0.0
+        return no_predictions(data.genres), 0.0
     table = pd.concat([each.table for each in repeats], ignore_index=True)
     return table, sum(each.inference_s for each in repeats)
 
 
-def _read(path: Path, identity: str) -> Predictions | None:
-    """Read predictions, if they are those of this identity and still as they were written."""
+def no_predictions(genres: Sequence[str]) -> pd.DataFrame:
+    """Return the table of predictions without a row."""
+    columns = ["repeat", "split", "leaky", "track_id", "segment_id", "genre"]
+    return pd.DataFrame(columns=[*columns, *(f"p_{genre}" for genre in genres)])
+
+
+def known_predictions(path: Path, identity: str) -> Predictions | None:
+    """Read predictions, if they are those of this identity and still as they were written.
+
+    Args:
+        path: Their Parquet file.
+        identity: Fingerprint of what they are made from.
+    """
     try:
         content = path.read_bytes()
         note = json.loads(path.with_suffix(".json").read_bytes())
@@ -123,8 +148,17 @@ def _read(path: Path, identity: str) -> Predictions | None:
     return Predictions(pd.read_parquet(io.BytesIO(content)), float(note["inference_s"]), reused=True)
 
 
-def _write(predictions: Predictions, path: Path, identity: str) -> None:
-    """Write the predictions, then the note that vouches for them: without it they do not count."""
+def keep_predictions(predictions: Predictions, path: Path, identity: str) -> None:
+    """Write predictions, then the note that vouches for them: without it they do not count.
+
+    Args:
+        predictions: The predictions.
+        path: Their Parquet file; the note is a JSON file beside it.
+        identity: Fingerprint of what they are made from.
+
+    Raises:
+        StorageError: If they cannot be written.
+    """
     buffer = io.BytesIO()
     predictions.table.to_parquet(buffer, index=False)
     with atomic_file(path) as temporary:

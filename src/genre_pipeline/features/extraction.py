@@ -20,8 +20,9 @@ from genre_pipeline.features.analysis import Device
 from genre_pipeline.features.backends import Workers, require_device
 from genre_pipeline.features.base import FeatureBlock, Features, FeatureSpec
 from genre_pipeline.features.locks import writing
-from genre_pipeline.features.shards import Recording, Shard, ShardTask, WrittenShard, write_shards
+from genre_pipeline.features.shards import ClipAlteration, Recording, Shard, ShardTask, WrittenShard, write_shards
 from genre_pipeline.features.store import FeatureStore, PackedTrack, shards_folder, spec_hash
+from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.progress import progress_bar
 
 logger = logging.getLogger(__name__)
@@ -94,6 +95,7 @@ def extract_together(
     workers: Workers,
     library: Path | None = None,
     shard_size: int = SHARD_SIZE,
+    alter: ClipAlteration | None = None,
 ) -> list[ExtractionResult]:
     """Bring feature stores up to date with a track table, decoding each clip once for all of one sample rate.
 
@@ -115,13 +117,16 @@ def extract_together(
         library: Folder of all feature stores (``<dataset>/<feature>``), where recordings are looked for; none for no
             look.
         shard_size: Tracks that a worker does at a time, which is what each of them can lose if all are killed.
+        alter: What is done to each clip before its features are computed. An altered clip is another recording, of
+            another ``audio_hash``.
 
     Returns:
         For each target the store, and a report. A track that fails is left out of the store, logged and reported; it
         does not stop the others, and is tried again in the next run.
 
     Raises:
-        FeatureError: If no track is left for a feature: all are quarantined, or every one failed.
+        FeatureError: If no track is left for a feature: all are quarantined, or every one failed (altered clips may
+            all fail: they can be too short). If clips are to be altered whose feature is not computed from audio.
         StoreError: If a store in a folder is corrupted, or another process writes to it.
         StorageError: If the disk is full, or a folder is read-only.
         ComputeError: If the workers cannot be started or reached, or die, or lack the device.
@@ -129,12 +134,21 @@ def extract_together(
     if workers.backend != "dask":
         require_device(workers.device)
     wanted = _wanted(tracks, root)
+    if alter is not None:
+        wanted = _altered(wanted, targets, alter)
     with ExitStack() as stack:
         for folder in sorted({target.folder for target in targets}):
             stack.enter_context(writing(folder))
-        works = [_Loading(each, wanted) if each.spec.load else _Update(each, wanted, library) for each in targets]
+        works = [
+            _Loading(each, wanted) if each.spec.load else _Update(each, wanted, library, may_be_empty=alter is not None)
+            for each in targets
+        ]
         updates = [work for work in works if isinstance(work, _Update)]
-        _run(_plan(updates, wanted, root=root, shard_size=shard_size, device=workers.device), updates, workers)
+        _run(
+            _plan(updates, wanted, root=root, shard_size=shard_size, device=workers.device, alter=alter),
+            updates,
+            workers,
+        )
         return [work.finish(root) for work in works]
 
 
@@ -146,6 +160,18 @@ def _wanted(tracks: pd.DataFrame, root: Path) -> pd.DataFrame:
     return usable.astype({**texts, "start_sample": "int64", "n_samples": "int64"}).sort_values("track_id")
 
 
+def _altered(wanted: pd.DataFrame, targets: Sequence[Target], alter: ClipAlteration) -> pd.DataFrame:
+    for target in targets:
+        if target.spec.load is not None:
+            raise FeatureError(
+                f"The feature '{target.spec.name}' is read, not computed from audio: what is done to the audio cannot "
+                "change it. Leave it out."
+            )
+    # A clip without a hash was not decoded, and is reported as such.
+    hashes = [each and fingerprint("altered_audio", 1, of=each, by=alter.fingerprint) for each in wanted["audio_hash"]]
+    return wanted.assign(audio_hash=pd.Series(hashes, index=wanted.index, dtype="string"))
+
+
 class _Update:
     """One store on its way to holding the wanted tracks.
 
@@ -155,9 +181,10 @@ class _Update:
         staged: The shards whose frames wait in the store for its next index.
     """
 
-    def __init__(self, target: Target, wanted: pd.DataFrame, library: Path | None) -> None:
+    def __init__(self, target: Target, wanted: pd.DataFrame, library: Path | None, *, may_be_empty: bool) -> None:
         self.target = target
         self.wanted = wanted
+        self.may_be_empty = may_be_empty
         self.shards: dict[int, Shard] = {}
         self.written: dict[int, WrittenShard] = {}
         self.staged: list[Shard] = []
@@ -214,7 +241,7 @@ class _Update:
         self.store.adopt(self.wanted)
         shutil.rmtree(shards_folder(self.target.folder), ignore_errors=True)
         failed = self._failed()
-        if self.store.index.empty:
+        if self.store.index.empty and not self.may_be_empty:
             raise FeatureError(
                 f"{root}: the feature '{self.target.spec.name}' could be computed of none of {len(self.wanted)} "
                 f"tracks. The first: {failed[0]['path']}: {failed[0]['error']}"
@@ -388,7 +415,13 @@ class _Job(NamedTuple):
 
 
 def _plan(
-    updates: Sequence[_Update], wanted: pd.DataFrame, *, root: Path, shard_size: int, device: Device
+    updates: Sequence[_Update],
+    wanted: pd.DataFrame,
+    *,
+    root: Path,
+    shard_size: int,
+    device: Device,
+    alter: ClipAlteration | None,
 ) -> list[_Job]:
     """Share out the work. A clip's group does not depend on what is stored, so that shards left by a crash fit."""
     hashes = wanted["audio_hash"].drop_duplicates()
@@ -402,7 +435,7 @@ def _plan(
         asked = [(shard, updates[index]) for index in group if (shard := updates[index].ask(len(jobs), group[index]))]
         if asked:
             shards, concerned = zip(*asked, strict=True)
-            jobs.append(_Job(ShardTask(root, shards, device), concerned))
+            jobs.append(_Job(ShardTask(root, shards, device, alter), concerned))
     return jobs
 
 

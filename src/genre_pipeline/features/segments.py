@@ -73,35 +73,50 @@ def segment_tracks(tracks: pd.DataFrame, block: FeatureBlock) -> SegmentResult:
         FeatureError: If no segment is left, or a genre is left without any.
     """
     usable = tracks.loc[~tracks["quarantined"].astype(bool)]
-    n_frames, hop_frames = block.segment.n_frames, block.segment.hop_frames
-    frames = frames_of_tracks(usable, block).to_numpy()
-    counts = np.where(frames < n_frames, 0, 1 + (frames - n_frames) // hop_frames)
-    _check_every_genre(tracks, usable.loc[counts > 0], block)
+    table = cut_frames(frames_of_tracks(usable, block).set_axis(usable["track_id"]), block)
+    is_cut = usable["track_id"].isin(table["track_id"])
+    _check_every_genre(tracks, usable.loc[is_cut], block)
 
-    track_ids = np.repeat(usable["track_id"].to_numpy(dtype=object), counts)
-    indices = np.concatenate([np.arange(count, dtype=np.int64) for count in counts])
-    durations_s = (usable["n_samples"] / usable["sample_rate"].clip(lower=1)).to_numpy(dtype=np.float64)
+    durations_s = (usable["n_samples"] / usable["sample_rate"].clip(lower=1)).set_axis(usable["track_id"])
     # A frame that is the whole clip lasts as long as the clip.
-    frame_s = np.repeat(durations_s if block.frame_s is None else np.full(len(usable), block.frame_s), counts)
+    frame_s = table["track_id"].map(durations_s) if block.frame_s is None else block.frame_s
+    table["start_s"] = table["start_frame"] * frame_s
+    table["duration_s"] = table["n_frames"] * frame_s
+    report = {
+        "n_tracks": int(is_cut.sum()),
+        "n_segments": len(table),
+        "too_short": usable.loc[~is_cut, "track_id"].astype(str).tolist(),
+        "segment_duration_s": float(table["duration_s"].median()),
+    }
+    return SegmentResult(table=table, report=report)
+
+
+def cut_frames(n_frames_of: pd.Series[int], block: FeatureBlock) -> pd.DataFrame:
+    """Cut tracks of known numbers of frames into complete segments at a constant hop.
+
+    Args:
+        n_frames_of: Number of frames by track id.
+        block: The feature's parameters.
+
+    Returns:
+        One row a segment, in the order of the tracks, then of time: ``segment_id``, ``track_id``, ``segment_index``,
+        ``start_frame``, ``n_frames``. A track shorter than one segment has none.
+    """
+    n_frames, hop_frames = block.segment.n_frames, block.segment.hop_frames
+    frames = n_frames_of.to_numpy()
+    counts = np.where(frames < n_frames, 0, 1 + (frames - n_frames) // hop_frames)
+    track_ids = np.repeat(n_frames_of.index.to_numpy(dtype=object), counts)
+    indices = np.concatenate([np.arange(count, dtype=np.int64) for count in (0, *counts)])
     ids = [f"{track_id}#{index:03d}" for track_id, index in zip(track_ids, indices, strict=True)]
-    table = pd.DataFrame(
+    return pd.DataFrame(
         {
             "segment_id": pd.Series(ids, dtype="string"),
             "track_id": pd.Series(track_ids, dtype="string"),
             "segment_index": indices,
             "start_frame": indices * hop_frames,
             "n_frames": np.full(len(ids), n_frames, dtype=np.int64),
-            "start_s": indices * hop_frames * frame_s,
-            "duration_s": n_frames * frame_s,
         }
     )
-    report = {
-        "n_tracks": int(np.count_nonzero(counts)),
-        "n_segments": len(table),
-        "too_short": usable.loc[counts == 0, "track_id"].astype(str).tolist(),
-        "segment_duration_s": float(table["duration_s"].median()),
-    }
-    return SegmentResult(table=table, report=report)
 
 
 def _check_every_genre(tracks: pd.DataFrame, segmented: pd.DataFrame, block: FeatureBlock) -> None:

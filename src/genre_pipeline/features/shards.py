@@ -13,11 +13,12 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from genre_pipeline.audio import io as audio_io
 from genre_pipeline.errors import AudioError, FeatureError
@@ -49,6 +50,28 @@ class Recording(NamedTuple):
     path: str
     start_sample: int
     n_samples: int
+
+
+class ClipAlteration(Protocol):
+    """What is done to clips before their features are computed. Worker processes must be able to unpickle it."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all that its results depend on, besides the clip."""
+        ...
+
+    def __call__(self, audio_hash: str, waveform: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
+        """Return another waveform.
+
+        Args:
+            audio_hash: What the altered clip is known by: two clips differ in it.
+            waveform: The clip at its file's own rate, shape ``(n_samples,)``.
+            sample_rate: That rate, in Hz.
+
+        Raises:
+            AudioError: If it cannot be done to this clip.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -109,11 +132,13 @@ class ShardTask(NamedTuple):
         root: The dataset's root folder.
         shards: One shard a feature; clips that several of them want are decoded once for each sample rate.
         device: Where spectra are computed.
+        alter: What is done to each clip before its features are computed.
     """
 
     root: Path
     shards: tuple[Shard, ...]
     device: Device
+    alter: ClipAlteration | None = None
 
 
 def write_shards(task: ShardTask) -> list[WrittenShard]:
@@ -165,6 +190,7 @@ def _add(task: ShardTask, recording: Recording, writers: Sequence[_ShardWriter])
         sample_rate=writers[0].shard.block.sample_rate,
         start_sample=recording.start_sample,
         n_samples=recording.n_samples,
+        alter=None if task.alter is None else partial(task.alter, recording.audio_hash),
     )
     try:
         features = stream_features(samples, [(each.shard.spec, each.shard.block) for each in writers], task.device)

@@ -1,8 +1,8 @@
-"""Node functions that know which dataset, protocol, feature or model they work for."""
+"""Node functions that know which dataset, protocol, feature or model they work for, and plain names of their inputs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial, update_wrapper
 from typing import Any
 
@@ -22,3 +22,19 @@ def bind(function: Callable[..., Any], node_name: str = "", **known: Any) -> Cal
     update_wrapper(bound, function)
     bound.__name__ = node_name or function.__name__
     return bound  # type: ignore[no-any-return]
+
+
+def plain(entries: Iterable[str]) -> dict[str, str]:
+    """Give dotted catalog names plain ones, which is what Kedro wants inside a node.
+
+    Args:
+        entries: The names, each once or several times.
+
+    Returns:
+        Plain name to dotted name, in their order.
+
+    Example:
+        >>> plain(["demo.tracks"])
+        {'demo__tracks': 'demo.tracks'}
+    """
+    return {entry.replace(".", "__"): entry for entry in entries}

@@ -19,6 +19,7 @@ from kedro.pipeline.node import Node
 
 from genre_pipeline.audio import INSPECTION_VERSION
 from genre_pipeline.audio.acoustic import ACOUSTIC_VERSION
+from genre_pipeline.catalog.whole_file_datasets import OptionalMixin
 from genre_pipeline.cells import Cell
 from genre_pipeline.datasets.copies import COPIES_VERSION
 from genre_pipeline.evaluation.prediction import PREDICTIONS_VERSION
@@ -81,7 +82,12 @@ def describe_pipeline(pipeline: Pipeline, catalog: DataCatalog, parameters: Para
         key: What the graph was made from: see :func:`genre_pipeline.refresh.graph.graph_key`.
     """
     entries = {name: _entry(name, catalog) for name in pipeline.datasets() if not _is_parameter(name)}
-    steps = [_step(node, parameters) for node in pipeline.nodes]
+    optional = {
+        name: entry.path
+        for name, entry in entries.items()
+        if entry is not None and isinstance(catalog.get(name), OptionalMixin)
+    }
+    steps = [_step(node, parameters, optional) for node in pipeline.nodes]
     known = {name: entry for name, entry in entries.items() if entry is not None}
     return Graph(
         key=key,
@@ -105,7 +111,8 @@ def _entry(name: str, catalog: DataCatalog) -> Entry | None:
     )
 
 
-def _step(node: Node, parameters: Parameters) -> Step:
+def _step(node: Node, parameters: Parameters, optional: Mapping[str, Path]) -> Step:
+    """Describe a node. What may be missing is a file that is read, not an input, which would have to be made first."""
     function: Any = node.func
     known: dict[str, Any] = {}
     if isinstance(function, partial):
@@ -117,9 +124,9 @@ def _step(node: Node, parameters: Parameters) -> Step:
         name=node.name,
         versions=found.versions,
         parameters=found.parameters,
-        inputs={entry: found.reads.get(entry.rpartition(".")[2]) for entry in entries},
+        inputs={entry: found.reads.get(entry.rpartition(".")[2]) for entry in entries if entry not in optional},
         outputs=tuple(node.outputs),
-        files=found.files,
+        files=(*found.files, *(optional[entry] for entry in entries if entry in optional)),
         source=_source(found.source, parameters, node) if found.source else None,
     )
 
@@ -278,6 +285,10 @@ def _pair_cells(parameters: Parameters) -> Dependence:
     )
 
 
+def _mistakes(parameters: Parameters, *, cell: Cell) -> Dependence:
+    return Dependence({"mistakes": 1, "pictures": 1}, _dataset_parameters(parameters, cell.dataset))
+
+
 def _collect(parameters: Parameters) -> Dependence:  # noqa: ARG001
     return Dependence({"collect": 2})
 
@@ -304,7 +315,7 @@ def _draw_stills(parameters: Parameters) -> Dependence:  # noqa: ARG001
 
 def _report(parameters: Parameters) -> Dependence:
     return Dependence(
-        {"report": 2},
+        {"report": 3},
         {"evaluation": parameters["evaluation"], "experiment.title": parameters["experiment"]["title"]},
     )
 
@@ -336,6 +347,7 @@ _DEPENDENCES: dict[Callable[..., Any], Callable[..., Dependence]] = {
     evaluate.score_cell: _score,
     evaluate.register_model: _register,
     compare.pair_cells: _pair_cells,
+    compare.list_mistakes: _mistakes,
     compare.collect_protocol: _collect,
     compare.collect_dataset: _collect,
     compare.join_pairs: _collect,

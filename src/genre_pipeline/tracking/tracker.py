@@ -37,6 +37,10 @@ _MAX_PARAM_LENGTH = 6000
 _FLUSH_S = 2.0
 
 
+# What the runs below one are, where they are no repeats.
+_LEVELS_BELOW = {"study": "trial"}
+
+
 class CellRun:
     """The run of one cell. This base logs nothing: it is what nodes get outside ``kedro run``."""
 
@@ -91,14 +95,15 @@ class CellRun:
 class Tracker:
     """Gives the run of each cell. This base tracks nothing."""
 
-    def cell_run(self, cell: Cell) -> CellRun:
-        """Return the cell's run, opened at first use."""
-        del cell
-        return CellRun()
+    def cell_run(self, cell: Cell, *, level: str = "cell") -> CellRun:
+        """Return a run of the cell, opened at first use.
 
-    def study_run(self, cell: Cell) -> CellRun:
-        """Return the run of the cell's tuning, opened at first use; its repeats are trials."""
-        del cell
+        Args:
+            cell: The cell.
+            level: What the run is about, as its tag ``level``: ``cell`` for the run with the cell's metrics, ``study``
+                for its tuning, whose repeats are trials, another word for what was done with its models later.
+        """
+        del cell, level
         return CellRun()
 
     def log_artifacts(self, contents: Mapping[str, str]) -> None:
@@ -119,6 +124,9 @@ class Tracker:
         del name, fingerprint, outcomes, decide
         return None
 
+    def log_figure(self, figure: Figure, name: str) -> None:
+        """Log a matplotlib figure as an artifact of the parent run."""
+
     def close(self, status: str) -> None:
         """End every run that is still open."""
 
@@ -132,7 +140,7 @@ class MlflowCellRun(CellRun):
         parent_run_id: The session's run.
         cell: The cell.
         tags: Tags of this run and of those below it.
-        levels: What the run is and what those below it are, in their tags ``level``.
+        level: What the run is, as its tag ``level``.
     """
 
     def __init__(
@@ -142,7 +150,7 @@ class MlflowCellRun(CellRun):
         parent_run_id: str,
         cell: Cell,
         tags: Mapping[str, str],
-        levels: tuple[str, str] = ("cell", "repeat"),
+        level: str = "cell",
     ) -> None:
         self._client = client
         self._experiment_id = experiment_id
@@ -152,7 +160,7 @@ class MlflowCellRun(CellRun):
         self._flushed_s = time.monotonic()
         self._is_open = True
         self._tags = tags
-        level, self._level_below = levels
+        self._level_below = _LEVELS_BELOW.get(level, "repeat")
         self._name = f"{cell.model} / {cell.dataset} / {cell.protocol}" + ("" if level == "cell" else f" / {level}")
         self.run_id = self._open(self._name, parent_run_id, {"level": level})
 
@@ -303,22 +311,15 @@ class MlflowTracker(Tracker):
         self._client = client
         self._experiment_id = experiment_id
         self._parent_run_id = parent_run_id
-        self._open: dict[tuple[Cell, tuple[str, str]], MlflowCellRun] = {}
+        self._open: dict[tuple[Cell, str], MlflowCellRun] = {}
 
     @override
-    def cell_run(self, cell: Cell) -> CellRun:
-        return self._run(cell, ("cell", "repeat"))
-
-    @override
-    def study_run(self, cell: Cell) -> CellRun:
-        return self._run(cell, ("study", "trial"))
-
-    def _run(self, cell: Cell, levels: tuple[str, str]) -> CellRun:
-        key = (cell, levels)
-        if key not in self._open:
-            place = (self._client, self._experiment_id, self._parent_run_id)
-            self._open[key] = MlflowCellRun(*place, cell, self._tags, levels)
-        return self._open[key]
+    def cell_run(self, cell: Cell, *, level: str = "cell") -> CellRun:
+        if (cell, level) not in self._open:
+            self._open[cell, level] = MlflowCellRun(
+                self._client, self._experiment_id, self._parent_run_id, cell, self._tags, level
+            )
+        return self._open[cell, level]
 
     @override
     def log_artifacts(self, contents: Mapping[str, str]) -> None:
@@ -339,6 +340,10 @@ class MlflowTracker(Tracker):
         return register_model(
             self._client, self._experiment_id, name, fingerprint=fingerprint, outcomes=outcomes, decide=decide
         )
+
+    @override
+    def log_figure(self, figure: Figure, name: str) -> None:
+        self._client.log_figure(self._parent_run_id, figure, name)
 
     @override
     def close(self, status: str) -> None:

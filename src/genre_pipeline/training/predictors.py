@@ -59,17 +59,21 @@ class Predictor(ABC):
 
 
 class NetworkPredictor(Predictor):
-    """A network in evaluation mode and float32."""
+    """A network in evaluation mode and float32.
+
+    Attributes:
+        network: The network.
+    """
 
     def __init__(
         self, network: GenreNetwork, shape: InputShape, normalisation: Normalisation, device: torch.device
     ) -> None:
         super().__init__(shape, normalisation.to(device))
-        self._network = place(network, device)
+        self.network = place(network, device)
         self._device = device
 
     def _probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        logits = compute_logits(self._network, self.normalisation, as_tensor(features), self._device)
+        logits = compute_logits(self.network, self.normalisation, as_tensor(features), self._device)
         return logits.cpu().double().softmax(dim=1).numpy()
 
 

@@ -35,7 +35,10 @@ logger = logging.getLogger(__name__)
 
 # Raised whenever the same parameters and data would give other trials.
 _VERSION = 1
-_DIRECTIONS = {"validation_accuracy": "maximize", "validation_loss": "minimize"}
+_DIRECTIONS: Mapping[str, Literal["minimize", "maximize"]] = {
+    "validation_accuracy": "maximize",
+    "validation_loss": "minimize",
+}
 # What is kept of a trial beside its parameters and its value.
 _N_EPOCHS, _SECONDS, _FAILURE = "n_epochs", "seconds", "failure"
 
@@ -204,8 +207,7 @@ def _run_trial(search: Search, study: optuna.Study, number: int, folder: Path, o
         if drawn.should_prune():
             raise optuna.TrialPruned
 
-    state = TrialState.FAIL
-    value: float | None = None
+    state, value = TrialState.FAIL, None
     resumption = _resumption(search, values, folder)
     try:
         value = _worth(search, _fitted(search, values, label, on_epoch, resumption, folder))

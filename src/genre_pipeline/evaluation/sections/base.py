@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -25,6 +26,7 @@ from genre_pipeline.evaluation.comparison import (
     regression_mark,
     summary_row,
 )
+from genre_pipeline.evaluation.mistakes import CellMistakes
 from genre_pipeline.evaluation.paired import PAIR_COLUMNS, Verdict, verdicts
 from genre_pipeline.evaluation.protocol_gap import protocol_gaps
 from genre_pipeline.evaluation.ranks import Ranking, rank_models
@@ -52,6 +54,12 @@ class ReportData:
         changes: What became of cells since the last finished run, see :mod:`genre_pipeline.evaluation.changes`.
         registrations: How each cell's model was registered: ``cell`` (its name) and, where it was, what
             :func:`~genre_pipeline.tracking.model_registry.register_model` returned.
+        robustness: What :func:`~genre_pipeline.evaluation.robustness.scoring.score_robustness` found, of all cells that
+            were asked; none where no cell was. Rows of other trainings than the results' are not shown.
+        mistakes: The mistakes of each cell that are worth listening to.
+        explanations: What :meth:`~genre_pipeline.evaluation.explaining.Explanation.summary` says of each track that was
+            explained.
+        folder: Where the report will lie, for links to audio; none for links that hold wherever it lies.
         confidence: Coverage of the results' intervals.
         title: The report's title.
         command: What to type to get the same numbers.
@@ -65,6 +73,10 @@ class ReportData:
     pairs: pd.DataFrame | None = None
     changes: Sequence[CellChange] = ()
     registrations: Sequence[Mapping[str, Any]] = ()
+    robustness: pd.DataFrame | None = None
+    mistakes: Sequence[CellMistakes] = ()
+    explanations: Sequence[Mapping[str, Any]] = ()
+    folder: Path | None = None
     confidence: float = 0.95
     title: str = "Genre classifiers compared"
     command: str = ""

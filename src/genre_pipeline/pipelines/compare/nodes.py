@@ -15,6 +15,7 @@ from matplotlib.figure import Figure as MatplotlibFigure
 from plotly.graph_objects import Figure
 
 from genre_pipeline.blocks import parse_block
+from genre_pipeline.cells import Cell
 from genre_pipeline.evaluation.changes import CellChange
 from genre_pipeline.evaluation.comparison import CellResult, leaderboard, metric_table
 from genre_pipeline.evaluation.cost_figure import cost_comparison
@@ -25,6 +26,7 @@ from genre_pipeline.evaluation.figures import (
     reliability_diagrams,
 )
 from genre_pipeline.evaluation.gap_figure import gap_comparison
+from genre_pipeline.evaluation.mistakes import CellMistakes, find_mistakes
 from genre_pipeline.evaluation.paired import compare_pairs
 from genre_pipeline.evaluation.rank_figure import critical_difference_diagram
 from genre_pipeline.evaluation.ranks import rank_table
@@ -32,7 +34,7 @@ from genre_pipeline.evaluation.report import build_markdown, build_report
 from genre_pipeline.evaluation.reproduction_figure import paper_comparison
 from genre_pipeline.evaluation.sections import ReportData
 from genre_pipeline.evaluation.stills import draw_still
-from genre_pipeline.experiment import EvaluationBlock
+from genre_pipeline.experiment import EvaluationBlock, StorageBlock, parse_dataset
 from genre_pipeline.tracking import current_tracker
 
 _VERSIONED = ("genre-pipeline", "torch", "librosa", "scikit-learn", "numpy", "kedro", "mlflow")
@@ -77,6 +79,38 @@ def join_pairs(*tables: pd.DataFrame) -> pd.DataFrame:
         One row a pair.
     """
     return pd.concat(tables, ignore_index=True)
+
+
+def list_mistakes(
+    predictions: pd.DataFrame,
+    result: CellResult,
+    segments: pd.DataFrame,
+    tracks: pd.DataFrame,
+    dataset: dict[str, Any],
+    *,
+    cell: Cell,
+) -> CellMistakes:
+    """Find what a cell's models were most sure of and wrong about.
+
+    Args:
+        predictions: The cell's predictions.
+        result: The cell's result, for its genres.
+        segments: The segment table.
+        tracks: The track table.
+        dataset: The dataset's parameters.
+        cell: The cell.
+
+    Returns:
+        The mistakes, with pictures.
+    """
+    return find_mistakes(
+        cell,
+        predictions,
+        genres=result["genres"],
+        segments=segments,
+        tracks=tracks,
+        root=parse_dataset(cell.dataset, dataset).root,
+    )
 
 
 def collect_protocol(audit: dict[str, Any], *found: dict[str, Any]) -> dict[str, Any]:
@@ -195,7 +229,13 @@ def draw_stills(*figures: Figure) -> list[MatplotlibFigure]:
 
 
 def write_report(
-    experiment: dict[str, Any], evaluation: dict[str, Any], pairs: pd.DataFrame, *summaries: dict[str, Any]
+    experiment: dict[str, Any],
+    evaluation: dict[str, Any],
+    pairs: pd.DataFrame,
+    robustness: pd.DataFrame | None,
+    explanations: list[dict[str, Any]] | None,
+    storage: dict[str, Any],
+    *found: dict[str, Any],
 ) -> tuple[str, str]:
     """Write the report of the experiment, and attach it to the session's MLflow run.
 
@@ -203,11 +243,15 @@ def write_report(
         experiment: The experiment's parameters, for its title.
         evaluation: How numbers are summarised.
         pairs: What the comparison of every two cells found.
-        *summaries: What was found on each dataset.
+        robustness: What changes of the test audio cost, if the ``robustness`` pipeline was run.
+        explanations: What was seen in single tracks, if the ``explain`` pipeline was run.
+        storage: Where the report will lie.
+        *found: What was found on each dataset, and the mistakes of each cell.
 
     Returns:
         The HTML report, and its short form in Markdown.
     """
+    summaries = [each for each in found if "quality" in each]
     data = _report_data(
         evaluation,
         summaries,
@@ -216,6 +260,10 @@ def write_report(
         registrations=[
             each for summary in summaries for protocol in summary["protocols"] for each in protocol["registrations"]
         ],
+        robustness=robustness,
+        explanations=explanations or (),
+        mistakes=cast("list[CellMistakes]", [each for each in found if "mistakes" in each]),
+        folder=parse_block(StorageBlock, storage, key="storage").reports,
         title=str(experiment["title"]),
         command=_command(),
         created=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
@@ -229,7 +277,7 @@ def write_report(
     return html, markdown
 
 
-def _report_data(evaluation: dict[str, Any], summaries: tuple[dict[str, Any], ...], **more: Any) -> ReportData:
+def _report_data(evaluation: dict[str, Any], summaries: Sequence[dict[str, Any]], **more: Any) -> ReportData:
     return ReportData(
         results=_results(summaries),
         datasets=[each["quality"] for each in summaries],
@@ -239,11 +287,11 @@ def _report_data(evaluation: dict[str, Any], summaries: tuple[dict[str, Any], ..
     )
 
 
-def _results(summaries: tuple[dict[str, Any], ...]) -> list[CellResult]:
+def _results(summaries: Sequence[dict[str, Any]]) -> list[CellResult]:
     return [result for each in summaries for protocol in each["protocols"] for result in protocol["results"]]
 
 
-def _changes(summaries: tuple[dict[str, Any], ...]) -> list[CellChange]:
+def _changes(summaries: Sequence[dict[str, Any]]) -> list[CellChange]:
     return [change for each in summaries for protocol in each["protocols"] for change in protocol["changes"]]
 
 

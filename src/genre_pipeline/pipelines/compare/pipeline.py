@@ -8,6 +8,7 @@ from kedro.pipeline import Node, Pipeline
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.experiment import Experiment
+from genre_pipeline.pipelines.binding import bind, plain
 from genre_pipeline.pipelines.compare.nodes import (
     collect_dataset,
     collect_protocol,
@@ -15,6 +16,7 @@ from genre_pipeline.pipelines.compare.nodes import (
     draw_comparison,
     draw_stills,
     join_pairs,
+    list_mistakes,
     pair_cells,
     rank_cells,
     tabulate_metrics,
@@ -41,6 +43,7 @@ def create_pipeline(experiment: Experiment) -> Pipeline:
     return Pipeline(
         [
             *_pair_cells(experiment),
+            *(_list_mistakes(cell) for cell in experiment.cells),
             *_collect_protocols(experiment),
             *(_collect_dataset(experiment, dataset) for dataset in experiment.datasets),
             _compare(experiment),
@@ -60,13 +63,31 @@ def _settings(experiment: Experiment) -> dict[tuple[str, str], list[Cell]]:
 def _pair_cells(experiment: Experiment) -> list[Pipeline]:
     pipelines = []
     for (dataset, protocol), cells in _settings(experiment).items():
-        before = _plain([f"{dataset}.{protocol}.audit", f"{dataset}.tracks"])
-        after = _plain(f"{cell.name}.{entry}" for entry in ("results", "predictions") for cell in cells)
+        before = plain([f"{dataset}.{protocol}.audit", f"{dataset}.tracks"])
+        after = plain(f"{cell.name}.{entry}" for entry in ("results", "predictions") for cell in cells)
         inputs = [*before, "params:evaluation", *after]
         node = Node(pair_cells, inputs=inputs, outputs="pairs", name="pair_cells", tags="compare")
         namespace = f"{dataset}.{protocol}"
         pipelines.append(Pipeline([node], namespace=namespace, inputs=before | after, parameters={"params:evaluation"}))
     return pipelines
+
+
+def _list_mistakes(cell: Cell) -> Pipeline:
+    inputs = {
+        "predictions": f"{cell.name}.predictions",
+        "results": f"{cell.name}.results",
+        "segments": f"{cell.dataset}.{cell.feature}.segments",
+        "tracks": f"{cell.dataset}.tracks",
+    }
+    parameters = {"params:dataset": f"params:datasets.{cell.dataset}"}
+    node = Node(
+        bind(list_mistakes, cell=cell),
+        inputs=[*inputs, *parameters],
+        outputs="mistakes",
+        name="list_mistakes",
+        tags="compare",
+    )
+    return Pipeline([node], namespace=cell.name, inputs=inputs, parameters=parameters)
 
 
 def _collect_protocols(experiment: Experiment) -> list[Pipeline]:
@@ -96,15 +117,17 @@ def _collect_dataset(experiment: Experiment, dataset: str) -> Pipeline:
 
 
 def _collect(function: Callable[..., object], namespace: str, entries: Iterable[str]) -> Pipeline:
-    names = _plain(entries)
+    names = plain(entries)
     node = Node(function, inputs=list(names), outputs="summary", name="collect", tags="compare")
     return Pipeline([node], namespace=namespace, inputs=names)
 
 
 def _compare(experiment: Experiment) -> Pipeline:
-    names = _plain(f"{dataset}.summary" for dataset in experiment.datasets)
-    pairs = _plain(f"{dataset}.{protocol}.pairs" for dataset, protocol in _settings(experiment))
+    names = plain(f"{dataset}.summary" for dataset in experiment.datasets)
+    pairs = plain(f"{dataset}.{protocol}.pairs" for dataset, protocol in _settings(experiment))
     summaries = list(names)
+    mistakes = plain(f"{cell.name}.mistakes" for cell in experiment.cells)
+    parameters = ("params:experiment", "params:evaluation", "params:storage")
     nodes = [
         Node(
             rank_cells,
@@ -131,13 +154,22 @@ def _compare(experiment: Experiment) -> Pipeline:
         Node(join_pairs, inputs=list(pairs), outputs="paired_comparisons", name="join_pairs", tags="compare"),
         Node(
             write_report,
-            inputs=["params:experiment", "params:evaluation", "paired_comparisons", *summaries],
+            inputs=[
+                "params:experiment",
+                "params:evaluation",
+                "paired_comparisons",
+                "robustness",
+                "explanations",
+                "params:storage",
+                *summaries,
+                *mistakes,
+            ],
             outputs=["report", "report_markdown"],
             name="write_report",
             tags="compare",
         ),
     ]
-    return Pipeline(nodes, inputs=names | pairs, parameters={"params:experiment", "params:evaluation"})
+    return Pipeline(nodes, inputs=names | pairs | mistakes, parameters=set(parameters))
 
 
 def _draw_stills() -> Pipeline:
@@ -145,8 +177,3 @@ def _draw_stills() -> Pipeline:
     stills = [f"{figure}_{form}" for figure in _FIGURES for form in ("png", "svg")]
     node = Node(draw_stills, inputs=list(_FIGURES), outputs=stills, name="draw_stills", tags="compare")
     return Pipeline([node], namespace="stills", inputs=set(_FIGURES))
-
-
-def _plain(entries: Iterable[str]) -> dict[str, str]:
-    """Give dotted catalog names plain ones, which is what Kedro wants inside a node."""
-    return {entry.replace(".", "__"): entry for entry in entries}

@@ -79,7 +79,7 @@ def tune_model(
         feature=parse_feature(cell.feature, feature),
         seed=int(experiment["seed"]) + development.repeat,
     )
-    run = current_tracker().study_run(cell)
+    run = current_tracker().cell_run(cell, level="study")
     tags = {"metric": block.metric, "tested_elsewhere": development.n_tested_elsewhere}
     run.set_tags(tags)
     run.log_params({"tuning": {**block.settings(), "repeat": development.repeat}, "space": search.space.dump()})

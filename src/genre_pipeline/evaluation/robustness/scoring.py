@@ -1,0 +1,147 @@
+"""What a change of the test audio costs: accuracy after it, against that before, on the same tracks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from genre_pipeline.evaluation.bootstrap import N_RESAMPLES, clusters_of
+from genre_pipeline.evaluation.comparison import CellResult
+from genre_pipeline.evaluation.metrics import aggregate_to_tracks
+from genre_pipeline.evaluation.paired import compare, holm
+from genre_pipeline.interventions import Intervention
+
+# Every column of the table with its pandas type. Accuracies and differences are shares, differences after minus before.
+COLUMNS: Mapping[str, str] = {
+    "dataset": "string",
+    "subset": "string",
+    "protocol": "string",
+    "leaky": "bool",
+    "feature": "string",
+    "model": "string",
+    "intervention": "string",
+    "label": "string",
+    "unit": "string",
+    "metric": "string",
+    "accuracy": "float64",
+    "accuracy_before": "float64",
+    "difference": "float64",
+    "ci_low": "float64",
+    "ci_high": "float64",
+    "confidence": "float64",
+    "same_answer": "float64",
+    "p": "float64",
+    "p_holm": "float64",
+    "is_changed": "bool",
+    "n_repeats": "int64",
+    "n_tracks": "int64",
+    "n_clusters": "int64",
+    "n_left_out": "int64",
+    "accuracy_of_all": "float64",
+    "split_hash": "string",
+    "feature_hash": "string",
+}
+
+
+def score_robustness(
+    result: CellResult,
+    before: pd.DataFrame,
+    after: Mapping[str, pd.DataFrame],
+    interventions: Mapping[str, Intervention],
+    *,
+    artists: pd.Series[str],
+    confidence: float = 0.95,
+    n_resamples: int = N_RESAMPLES,
+) -> pd.DataFrame:
+    """Compare what a cell's models said of changed test tracks with what they said of the same tracks as they are.
+
+    Models, repeats and tracks are the same before and after, so that :func:`~genre_pipeline.evaluation.paired.compare`
+    applies, with its interval and tests; ``p_holm`` is corrected for the number of interventions, and ``is_changed``
+    says whether it is at most ``1 - confidence``.
+
+    Args:
+        result: The cell's result.
+        before: The cell's predictions.
+        after: Its predictions of changed tracks, by intervention.
+        interventions: The interventions, by name.
+        artists: Artist by track id, empty where unknown.
+        confidence: Coverage of the intervals.
+        n_resamples: Number of resamples.
+
+    Returns:
+        One row an intervention, with the columns :data:`COLUMNS`. ``accuracy_before`` is that of the tracks which could
+        be changed; ``n_left_out`` counts, over repeats, those which could not, or became shorter than one segment;
+        ``same_answer`` is the share of tracks of which the model says what it said before, be that right or wrong;
+        ``accuracy_of_all`` is the cell's accuracy on all of its test tracks.
+
+    Raises:
+        EvaluationError: If predictions cannot be scored.
+    """
+    known = _answers(before, result["genres"])
+    rows = []
+    for name, predictions in after.items():
+        answers = _answers(predictions, result["genres"])
+        both = known.add_suffix("_before").join(answers.add_suffix("_after"), how="inner")
+        numbers = {
+            "n_left_out": len(known) - len(both),
+            "accuracy_of_all": _mean_over_repeats(known["right"]),
+            **_compare(both, result, artists, confidence=confidence, n_resamples=n_resamples),
+        }
+        rows.append({**_names(result), "intervention": name, "label": interventions[name].block.label, **numbers})
+    table = pd.DataFrame(rows, columns=list(COLUMNS)).assign(confidence=confidence)
+    table["p_holm"] = holm(table["p"].astype("float64"))
+    table["is_changed"] = table["p_holm"] <= 1.0 - confidence
+    return table.astype(dict(COLUMNS))
+
+
+def _answers(predictions: pd.DataFrame, genres: list[str]) -> pd.DataFrame:
+    """Return what is said of each test track and whether that is right, by repeat and track."""
+    test = predictions[predictions["split"] == "test"]
+    if test.empty:
+        index = pd.MultiIndex.from_arrays([[], []], names=["repeat", "track_id"])
+        return pd.DataFrame({"answer": pd.Series(dtype=object), "right": pd.Series(dtype=bool)}, index=index)
+    tracks = aggregate_to_tracks(test[["repeat", "split", "track_id", "genre", *(f"p_{genre}" for genre in genres)]])
+    probabilities = tracks[[f"p_{genre}" for genre in genres]].to_numpy(dtype=np.float64)
+    answers = np.asarray(genres, dtype=object)[probabilities.argmax(axis=1)]
+    right = answers == tracks["genre"].to_numpy(dtype=object)
+    return tracks[["repeat", "track_id"]].assign(answer=answers, right=right).set_index(["repeat", "track_id"])
+
+
+def _compare(
+    both: pd.DataFrame, result: CellResult, artists: pd.Series[str], *, confidence: float, n_resamples: int
+) -> dict[str, Any]:
+    if both.empty:
+        return {**dict.fromkeys(("n_repeats", "n_tracks", "n_clusters"), 0), "p": math.nan}
+    outcomes = both.reset_index().rename(columns={"right_after": "right_a", "right_before": "right_b"})
+    outcomes["cluster"] = clusters_of(outcomes["track_id"], artists)
+    ratio = result["n_tracks"]["test"] / result["n_tracks"]["train"]
+    compared = compare(
+        outcomes, design=result["design"], test_ratio=ratio, confidence=confidence, n_resamples=n_resamples
+    )
+    return {
+        **{key: value for key, value in compared.items() if key in COLUMNS},
+        "accuracy": _mean_over_repeats(both["right_after"]),
+        "accuracy_before": _mean_over_repeats(both["right_before"]),
+        "same_answer": _mean_over_repeats(both["answer_after"] == both["answer_before"]),
+    }
+
+
+def _mean_over_repeats(values: pd.Series[bool]) -> float:
+    """Return the mean over repeats of each repeat's mean over tracks."""
+    return float(values.astype("float64").groupby("repeat").mean().mean())
+
+
+def _names(result: CellResult) -> dict[str, Any]:
+    return {
+        **result["cell"],
+        "subset": result["subset"],
+        "leaky": result["leaky"],
+        "split_hash": result["split_hash"],
+        "feature_hash": result["feature_hash"],
+        "unit": "track",
+        "metric": "accuracy",
+    }

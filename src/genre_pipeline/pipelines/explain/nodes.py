@@ -1,0 +1,74 @@
+"""Nodes of the explaining stage."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from genre_pipeline.blocks import parse_block
+from genre_pipeline.cells import Cell
+from genre_pipeline.errors import ConfigError
+from genre_pipeline.evaluation.explaining import explain_track, explanation_figure
+from genre_pipeline.experiment import ExplainBlock
+from genre_pipeline.features.store import FeatureStore
+from genre_pipeline.tracking import current_tracker
+from genre_pipeline.training import Checkpoint, FailedRepeat
+from genre_pipeline.training.cell_data import CellData
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+logger = logging.getLogger(__name__)
+
+
+def explain_tracks(
+    explain: dict[str, Any],
+    split: pd.DataFrame,
+    segments: pd.DataFrame,
+    features: FeatureStore,
+    checkpoints: list[Checkpoint | FailedRepeat],
+) -> tuple[list[dict[str, Any]], Figure]:
+    """Explain what a cell's models say of chosen test tracks.
+
+    Args:
+        explain: Which cell and tracks, and how.
+        split: The cell's split table.
+        segments: The segment table.
+        features: The feature store.
+        checkpoints: The trained model of each repeat, or why there is none.
+
+    Returns:
+        A summary of each track, for the report, and a picture of all.
+
+    Raises:
+        ConfigError: If no track is named, one is not tested, or the method does not fit the model.
+    """
+    block = parse_block(ExplainBlock, explain, key="explain")
+    if not block.tracks:
+        raise ConfigError(
+            "explain.tracks: is empty. Name test tracks of the cell: --params 'explain.tracks=[<track id>]'. The "
+            "report lists some under 'Mistakes to listen to'."
+        )
+    cell = Cell.parse(block.cell)
+    trained = [each for each in checkpoints if isinstance(each, Checkpoint)]
+    data = CellData.join(cell.name, split=split, segments=segments, store=features)
+    explanations = [
+        explain_track(cell, trained, data, track_id, genre=block.genre, method=block.method, n_steps=block.n_steps)
+        for track_id in block.tracks
+    ]
+    for each in explanations:
+        logger.info(
+            "%s: %s told as %s; %.2f log odds for %s explained by %s, up to %.3f",
+            each.track_id,
+            each.genre,
+            each.answer,
+            each.explained,
+            each.target,
+            each.method,
+            each.residual,
+        )
+    figure = explanation_figure(explanations)
+    current_tracker().log_figure(figure, "explanations.png")
+    return [each.summary() for each in explanations], figure

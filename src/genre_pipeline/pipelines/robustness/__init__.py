@@ -1,0 +1,5 @@
+"""Robustness: trained models asked of test tracks whose audio was changed."""
+
+from genre_pipeline.pipelines.robustness.pipeline import create_pipeline
+
+__all__ = ["create_pipeline"]

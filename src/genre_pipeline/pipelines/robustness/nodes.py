@@ -1,0 +1,164 @@
+"""Nodes of the robustness stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from genre_pipeline.blocks import parse_block
+from genre_pipeline.cells import Cell
+from genre_pipeline.evaluation.comparison import CellResult
+from genre_pipeline.evaluation.robustness.asking import TrainedCell, ask_cells
+from genre_pipeline.evaluation.robustness.figure import robustness_figure, robustness_picture
+from genre_pipeline.evaluation.robustness.scoring import score_robustness
+from genre_pipeline.experiment import (
+    ComputeBlock,
+    EvaluationBlock,
+    RobustnessBlock,
+    StorageBlock,
+    parse_dataset,
+    parse_feature,
+    parse_intervention,
+)
+from genre_pipeline.pipelines.train.nodes import cell_folder, split_tags
+from genre_pipeline.tracking import current_tracker
+from genre_pipeline.training import Checkpoint
+from genre_pipeline.training.cell_data import CellData
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as MatplotlibFigure
+    from plotly.graph_objects import Figure
+
+# A cell's coordinates within its dataset, the first columns of the tables of answers.
+_COORDINATES = ["protocol", "feature", "model"]
+
+
+def change_and_ask(
+    tracks: pd.DataFrame,
+    dataset: dict[str, Any],
+    features: dict[str, Any],
+    interventions: dict[str, Any],
+    experiment: dict[str, Any],
+    storage: dict[str, Any],
+    compute: dict[str, Any],
+    *entries: Any,
+    cells: Sequence[Cell],
+    intervention: str,
+) -> pd.DataFrame:
+    """Change the audio of a dataset's test tracks in one way, and ask the trained models of its cells.
+
+    Args:
+        tracks: The track table.
+        dataset: The dataset's parameters.
+        features: The parameters of all features.
+        interventions: The parameters of all interventions.
+        experiment: The experiment's parameters, for its name.
+        storage: Where intermediate results live.
+        compute: How much of the machine is used.
+        *entries: For each cell its split, segments, feature store and checkpoints.
+        cells: The cells, all of that dataset.
+        intervention: The intervention's name.
+
+    Returns:
+        The predictions of changed tracks, one row a segment, the cell's protocol, feature and model before them.
+    """
+    name = cells[0].dataset
+    places = parse_block(StorageBlock, storage, key="storage")
+    trained = [
+        TrainedCell(
+            cell=cell,
+            block=parse_feature(cell.feature, features[cell.feature]),
+            checkpoints=[each for each in checkpoints if isinstance(each, Checkpoint)],
+            data=CellData.join(cell.name, split=split, segments=segments, store=store),
+            folder=cell_folder(storage, experiment, cell) / "robustness" / intervention,
+        )
+        for cell, split, segments, store, checkpoints in zip(cells, *_columns(entries, 4), strict=True)
+    ]
+    answers = ask_cells(
+        trained,
+        parse_intervention(intervention, interventions[intervention]),
+        tracks=tracks,
+        root=parse_dataset(name, dataset).root,
+        # Below two folders, where other stores do not look for recordings to copy.
+        scratch=places.features / ".robustness" / name / intervention,
+        workers=parse_block(ComputeBlock, compute, key="compute").extraction,
+    )
+    return pd.concat([_with_coordinates(table, cell) for cell, table in answers.items()], ignore_index=True)
+
+
+def score_cell(
+    result: CellResult,
+    predictions: pd.DataFrame,
+    tracks: pd.DataFrame,
+    audit: dict[str, Any],
+    robustness: dict[str, Any],
+    interventions: dict[str, Any],
+    evaluation: dict[str, Any],
+    *answers: pd.DataFrame,
+    cell: Cell,
+) -> pd.DataFrame:
+    """Score what a cell's models say of changed tracks, and log what came out.
+
+    Args:
+        result: The cell's result.
+        predictions: The cell's predictions of the tracks as they are.
+        tracks: The dataset's tracks, for their artists.
+        audit: The split's report.
+        robustness: Which interventions there are.
+        interventions: Their parameters.
+        evaluation: How numbers are summarised.
+        *answers: The answers to each of the interventions, of all cells of the dataset.
+        cell: The cell.
+
+    Returns:
+        One row an intervention.
+    """
+    names = parse_block(RobustnessBlock, robustness, key="robustness").interventions
+    coordinates = pd.Series({key: getattr(cell, key) for key in _COORDINATES})
+    table = score_robustness(
+        result,
+        predictions,
+        {
+            name: table[(table[_COORDINATES] == coordinates).all(axis=1)]
+            for name, table in zip(names, answers, strict=True)
+        },
+        {name: parse_intervention(name, interventions[name]) for name in names},
+        artists=tracks.set_index("track_id")["artist"],
+        confidence=parse_block(EvaluationBlock, evaluation, key="evaluation").confidence,
+    )
+    run = current_tracker().cell_run(cell, level="robustness")
+    run.set_tags({**split_tags(audit), "leaky": result["leaky"], "unit": "track", "statistic": "accuracy"})
+    columns = ("accuracy", "accuracy_before", "difference", "ci_low", "ci_high", "same_answer")
+    for row in table.to_dict(orient="records"):
+        run.log_metrics({f"robustness/{row['intervention']}_{column}": row[column] for column in columns})
+    run.finish()
+    return table
+
+
+def join_scores(*tables: pd.DataFrame) -> tuple[pd.DataFrame, Figure, MatplotlibFigure]:
+    """Put the scores of all cells into one table, and draw them.
+
+    Args:
+        *tables: The scores of each cell.
+
+    Returns:
+        The table, a Plotly figure of it, and a still picture.
+    """
+    table = pd.concat(tables, ignore_index=True)
+    picture = robustness_picture(table)
+    tracker = current_tracker()
+    tracker.log_artifacts({"robustness.csv": table.to_csv(index=False)})
+    tracker.log_figure(picture, "robustness.png")
+    return table, robustness_figure(table), picture
+
+
+def _columns(entries: Sequence[Any], n_each: int) -> list[Sequence[Any]]:
+    """Return the first entry of each cell, the second of each, and so on, from a list cell after cell."""
+    return [entries[start::n_each] for start in range(n_each)]
+
+
+def _with_coordinates(table: pd.DataFrame, cell: Cell) -> pd.DataFrame:
+    coordinates = table[[]].assign(**{key: getattr(cell, key) for key in _COORDINATES})
+    return pd.concat([coordinates, table], axis=1)

@@ -1,0 +1,83 @@
+"""Wiring of the robustness stage."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Node, Pipeline
+
+from genre_pipeline.cells import Cell
+from genre_pipeline.experiment import Experiment
+from genre_pipeline.pipelines.binding import bind, plain
+from genre_pipeline.pipelines.robustness.nodes import change_and_ask, join_scores, score_cell
+
+
+def create_pipeline(experiment: Experiment) -> Pipeline:
+    """Make a node for each dataset and intervention, one for each cell's scores, and one that joins them."""
+    cells = experiment.robustness_cells
+    by_dataset = {cell.dataset: [each for each in cells if each.dataset == cell.dataset] for cell in cells}
+    names = experiment.robustness.interventions
+    scores = plain(f"{cell.name}.robustness" for cell in cells)
+    join = Node(
+        join_scores,
+        inputs=list(scores),
+        outputs=["robustness", "robustness_figure", "robustness_picture"],
+        name="join_scores",
+        tags="robustness",
+    )
+    return Pipeline(
+        [
+            *(_ask(dataset, group, name) for dataset, group in by_dataset.items() for name in names),
+            *(_score(cell, names) for cell in cells),
+            Pipeline([join], inputs=scores),
+        ]
+    )
+
+
+def _ask(dataset: str, cells: list[Cell], intervention: str) -> Pipeline:
+    entries = [
+        entry
+        for cell in cells
+        for entry in (
+            f"{dataset}.{cell.protocol}.split",
+            f"{dataset}.{cell.feature}.segments",
+            f"{dataset}.{cell.feature}.features",
+            f"{cell.name}.checkpoints",
+        )
+    ]
+    names = plain([f"{dataset}.tracks", *entries])
+    called = {entry: name for name, entry in names.items()}
+    own = {"params:dataset": f"params:datasets.{dataset}"}
+    shared = ["features", "interventions", "experiment", "storage", "compute"]
+    parameters = own | {f"params:{each}": f"params:{each}" for each in shared}
+    node = Node(
+        bind(change_and_ask, f"ask_{intervention}", cells=cells, intervention=intervention),
+        inputs=[called[f"{dataset}.tracks"], *parameters, *(called[entry] for entry in entries)],
+        outputs="answers",
+        name=f"ask_{intervention}",
+        tags="robustness",
+    )
+    return Pipeline([node], namespace=f"{dataset}.robustness.{intervention}", inputs=names, parameters=parameters)
+
+
+def _score(cell: Cell, interventions: tuple[str, ...]) -> Pipeline:
+    inputs = {
+        "results": f"{cell.name}.results",
+        "predictions": f"{cell.name}.predictions",
+        "tracks": f"{cell.dataset}.tracks",
+        "audit": f"{cell.dataset}.{cell.protocol}.audit",
+    }
+    answers = plain(f"{cell.dataset}.robustness.{name}.answers" for name in interventions)
+    parameters = {"params:robustness", "params:interventions", "params:evaluation"}
+    node = Node(
+        bind(score_cell, "score_robustness", cell=cell),
+        inputs=[
+            *inputs,
+            "params:robustness",
+            "params:interventions",
+            "params:evaluation",
+            *answers,
+        ],
+        outputs="robustness",
+        name="score_robustness",
+        tags="robustness",
+    )
+    return Pipeline([node], namespace=cell.name, inputs=inputs | answers, parameters=parameters)
