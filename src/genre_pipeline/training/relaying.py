@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import pickle
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -64,16 +63,14 @@ Say = Callable[[EpochRecord | Line], None]
 
 
 class _Overhearing(logging.Handler):
-    """Says elsewhere what this thread logs."""
+    """Says elsewhere what this process logs."""
 
     def __init__(self, say: Say) -> None:
         super().__init__()
         self._say = say
-        self._thread = threading.get_ident()
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.thread == self._thread:
-            self._say(Line(record.name, record.levelno, record.getMessage()))
+        self._say(Line(record.name, record.levelno, record.getMessage()))
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import queue
 import signal
+import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -241,6 +242,8 @@ def _on_dask(client: Client, jobs: Sequence[Job], audience: _Audience) -> None:
         client.unsubscribe_topic(topic)
 
 
+# Threads of one Dask worker train in turn: what is logged meanwhile is of one training.
+_TURN = threading.Lock()
 _MESSAGES: dict[str, type[EpochRecord | Line]] = {each.__name__: each for each in (EpochRecord, Line)}
 
 
@@ -274,5 +277,5 @@ def _work_on_dask(job: Job, topic: str, level: int) -> Outcome:
         if unwanted.is_set():
             raise ComputeError(f"{job.label}: ended, as was the session that wanted it.")
 
-    with overheard(say, level):
+    with _TURN, overheard(say, level):
         return _outcome(job, on_epoch, 0)
