@@ -291,7 +291,8 @@ class TestAgain:
             assert (old["verdict"], old["before"]) == ("new", None)
             assert (new["verdict"], new["before"]) == ("unchanged", first[cell].info.run_id)
             assert (new["metrics"][0]["basis"], new["metrics"][0]["difference"]) == ("tracks", 0.0)
-            assert new["changes"] == []
+            # Whoever commits while the tests run changes the code.
+            assert {each["kind"] for each in new["changes"]} <= {"code"}
             tags = second[cell].data.tags
             assert (tags["regression"], tags["since_previous"]) == ("False", "unchanged")
             assert tags["previous_run_id"] == first[cell].info.run_id
@@ -306,7 +307,7 @@ class TestAgain:
             result = CliRunner().invoke(cli, ["compare", *runs, "--env", "test"])
             assert result.exit_code == 0, result.output
             assert result.output.count("unchanged\n") == len(CELLS)
-            assert "Nothing that is recorded" in result.output
+            assert "parameter " not in result.output
         arguments = ["compare", "--env", "test", "--cell", "*.net1"]
         content = json.loads(CliRunner().invoke(cli, [*arguments, "--format", "json"]).stdout)
         assert [run["run_id"] for run in content["runs"]] == ids

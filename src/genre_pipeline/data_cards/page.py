@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from genre_pipeline.evaluation.views import Entry, Table
-
-# What Markdown, or the HTML within it, would read as markup.
-_MARKUP = re.compile(r"([\\`*\[\]<>|#&]|(?<!\w)_|_(?!\w))")
+from genre_pipeline.evaluation.views import Entry, Table, escape_markdown
 
 
 @dataclass(frozen=True)
@@ -200,48 +196,45 @@ def render_markdown(card: Card) -> str:
     Returns:
         The text; the same bytes for the same card.
     """
-    lines = [f"# {_escaped(card.title)}", "", f"`{card.name}`: {_escaped(card.lead)}"]
+    lines = [f"# {escape_markdown(card.title)}", "", f"`{card.name}`: {escape_markdown(card.lead)}"]
     for notice in card.notices:
-        lines += ["", f"> **{_escaped(notice.badge)}** {_escaped(notice.text)}"]
+        lines += ["", f"> **{escape_markdown(notice.badge)}** {escape_markdown(notice.text)}"]
     for section in card.sections:
-        lines += ["", f"## {_escaped(section.title)}"]
+        lines += ["", f"## {escape_markdown(section.title)}"]
         for block in section.blocks:
             lines += ["", *_markdown(block)]
     return "\n".join([*lines, ""])
 
 
-def _escaped(text: str) -> str:
-    return _MARKUP.sub(r"\\\1", " ".join(text.split()))
-
-
 def _markdown(block: Block) -> list[str]:
     match block:
         case Paragraph(text):
-            lines = [_escaped(text)]
+            lines = [escape_markdown(text)]
         case Bullets(texts):
-            lines = [f"- {_escaped(text)}" for text in texts]
+            lines = [f"- {escape_markdown(text)}" for text in texts]
         case Facts(values) | Glossary(values):
-            lines = [f"- **{_escaped(name)}**: {_escaped(text)}" for name, text in values.items()]
+            lines = [f"- **{escape_markdown(name)}**: {escape_markdown(text)}" for name, text in values.items()]
         case Names(names):
-            lines = [", ".join(map(_escaped, names))]
+            lines = [", ".join(map(escape_markdown, names))]
         case Grid(_, table):
             lines = _markdown_table(table)
         case Bars(_, caption, heading, counts):
-            rows = [f"| {_escaped(name)} | {n:,} |" for name, n in counts.items()]
-            lines = [_escaped(caption), "", f"| {_escaped(heading)} | Tracks |", "|---|--:|", *rows]
+            rows = [f"| {escape_markdown(name)} | {n:,} |" for name, n in counts.items()]
+            lines = [escape_markdown(caption), "", f"| {escape_markdown(heading)} | Tracks |", "|---|--:|", *rows]
         case Gallery(pictures):
-            lines = [f"- **{_escaped(each.title)}**: {_escaped(each.alternative)}" for each in pictures]
+            lines = [f"- **{escape_markdown(each.title)}**: {escape_markdown(each.alternative)}" for each in pictures]
         case Folded(summary, inner):
-            lines = [f"**{_escaped(summary)}**", "", *_markdown(inner)]
+            lines = [f"**{escape_markdown(summary)}**", "", *_markdown(inner)]
     return lines
 
 
 def _markdown_table(table: Table) -> list[str]:
-    titles = [_escaped(column.title) for column in table.columns]
+    titles = [escape_markdown(column.title) for column in table.columns]
     rules = ["--:" if column.numeric else "---" for column in table.columns]
     rows = [[_markdown_entry(entry) for entry in row] for row in table.rows]
-    return [_escaped(table.caption), "", *(f"| {' | '.join(entries)} |" for entries in [titles, rules, *rows])]
+    return [escape_markdown(table.caption), "", *(f"| {' | '.join(entries)} |" for entries in [titles, rules, *rows])]
 
 
 def _markdown_entry(entry: Entry) -> str:
-    return f"{_escaped(entry.text)} **{_escaped(entry.badge)}**" if entry.badge else _escaped(entry.text)
+    text = escape_markdown(entry.text)
+    return f"{text} **{escape_markdown(entry.badge)}**" if entry.badge else text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ NONE = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 # A space at which lines do not break.
 PERCENT = "\N{NO-BREAK SPACE}%"
+_MARKUP = re.compile(r"([\\`*\[\]<>|#&]|(?<!\w)_|_(?!\w))")
 
 
 @dataclass(frozen=True)
@@ -171,10 +173,13 @@ def enumerated(names: Iterable[str]) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Keep Markdown from reading signs in a name."""
-    for character in "\\`*[]<>|":
-        text = text.replace(character, f"\\{character}")
-    return text
+    r"""Keep Markdown, and the HTML within it, from reading signs in a text as markup; blanks become single spaces.
+
+    Example:
+        >>> print(escape_markdown("_net1_ <b> of log_mel"))
+        \_net1\_ \<b\> of log_mel
+    """
+    return _MARKUP.sub(r"\\\1", " ".join(text.split()))
 
 
 def markdown_table(table: Table) -> list[str]:
