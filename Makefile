@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PORT ?= 4141
+TEST_WORKERS ?= auto
 DATA := $(or $(GENRE_PIPELINE_DATA),data)
 
 export DO_NOT_TRACK := 1
@@ -60,7 +61,7 @@ airflow-dags: $(VENV)/.installed ## Write the experiment's DAGs for Airflow (ENV
 
 .PHONY: test
 test: $(VENV)/.installed-test ## Run the whole test suite (sets up what is missing)
-	$(BIN)/pytest --cov --cov-report=term
+	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile --cov --cov-report=term
 
 .PHONY: lint
 lint: $(VENV)/.installed-test ## Check style and import contracts
