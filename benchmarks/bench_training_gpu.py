@@ -239,4 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    # What other processes are handed belongs to a module that they can import, which the program itself is not.
+    import bench_training_gpu
+
+    bench_training_gpu.main()

@@ -39,7 +39,8 @@ class Job:
         repeat: Its number.
         label: Names it for people.
         train: Trains it: called with ``on_epoch``, which hears of each epoch, and ``slot``, which tells trainings that
-            run side by side apart. Picklable, unless it is done in this process.
+            run side by side apart. Picklable, unless it is done in this process, and of a module that can be imported,
+            which the program that runs is not.
     """
 
     repeat: int
