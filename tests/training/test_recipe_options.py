@@ -86,16 +86,18 @@ SURPRISE = -LOGITS.log_softmax(dim=1)
 def test_label_smoothing_spreads_its_share_over_all_genres(loop_of):
     # (1 - 0.3) and a third of 0.3 for the target, a third of 0.3 for each of the others.
     smoothed = torch.full((4, 3), 0.1).scatter(1, TARGETS[:, None], 0.8)
-    found = loop_of(label_smoothing=0.3).loss(LOGITS, TARGETS, slice(None))
-    torch.testing.assert_close(found, (smoothed * SURPRISE).sum(dim=1).mean())
+    found = loop_of(label_smoothing=0.3).loss(LOGITS, TARGETS)
+    torch.testing.assert_close(found, (smoothed * SURPRISE).sum())
 
 
 def test_class_weights_count_segments_by_the_size_of_their_genre(loop_of):
     loop = loop_of(class_weights="balanced")
     loop.weights = torch.tensor([2.0, 1.0, 0.5])
     of_targets = SURPRISE[range(4), TARGETS]
-    expected = (2.0 * of_targets[0] + 0.5 * of_targets[1] + 0.5 * of_targets[2] + 1.0 * of_targets[3]) / 4.0
-    torch.testing.assert_close(loop.loss(LOGITS, TARGETS, slice(None)), expected)
+    expected = 2.0 * of_targets[0] + 0.5 * of_targets[1] + 0.5 * of_targets[2] + 1.0 * of_targets[3]
+    torch.testing.assert_close(loop.loss(LOGITS, TARGETS), expected)
+    # What a step divides by: the targets of these three segments are 0, 1 and 2.
+    assert float(loop.total_weight(torch.arange(3))) == 3.5
 
 
 def test_mixed_segments_have_both_targets_in_their_shares(loop_of, monkeypatch):

@@ -12,7 +12,7 @@ import pandas as pd
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import AudioError
-from genre_pipeline.evaluation.metrics import aggregate_to_tracks
+from genre_pipeline.evaluation.metrics import TrackAverage, aggregate_to_tracks
 from genre_pipeline.features.clip_pictures import draw_clip
 
 # [?] As many as a person listens to.
@@ -66,6 +66,7 @@ def find_mistakes(
     segments: pd.DataFrame,
     tracks: pd.DataFrame,
     root: Path,
+    average: TrackAverage = "probability",
 ) -> CellMistakes:
     """Find the test tracks that a cell's models were most sure of and wrong about, and what they most confuse.
 
@@ -76,6 +77,7 @@ def find_mistakes(
         segments: The segment table, for the segments' times.
         tracks: The track table, for the tracks' files.
         root: The dataset's root folder, which the tracks' paths are relative to.
+        average: How tracks are scored, as in :func:`~genre_pipeline.evaluation.metrics.aggregate_to_tracks`.
 
     Returns:
         At most four mistakes, no track twice, each with a picture, and at most three pairs of genres.
@@ -84,7 +86,7 @@ def find_mistakes(
         EvaluationError: If the predictions lack columns.
     """
     test = predictions[predictions["split"] == "test"]
-    answers = _answers(test, genres)
+    answers = _answers(test, genres, average)
     wrong = answers[answers["answer"] != answers["genre"]]
     worst = wrong.drop_duplicates("track_id").head(N_MISTAKES)
     times = segments.set_index("segment_id")
@@ -98,12 +100,12 @@ def find_mistakes(
     }
 
 
-def _answers(test: pd.DataFrame, genres: Sequence[str]) -> pd.DataFrame:
+def _answers(test: pd.DataFrame, genres: Sequence[str], average: TrackAverage) -> pd.DataFrame:
     """Return each test track of each repeat with the answer and its probability, the surest first."""
     columns = [f"p_{genre}" for genre in genres]
     if test.empty:
         return pd.DataFrame(columns=["repeat", "track_id", "genre", "answer", "probability", "p_genre"])
-    means = aggregate_to_tracks(test)
+    means = aggregate_to_tracks(test, average)
     probabilities = means[columns].to_numpy(dtype=np.float64)
     places = np.arange(len(means))
     answer = probabilities.argmax(axis=1)

@@ -286,7 +286,8 @@ def _pair_cells(parameters: Parameters) -> Dependence:
 
 
 def _mistakes(parameters: Parameters, *, cell: Cell) -> Dependence:
-    return Dependence({"mistakes": 1, "pictures": 1}, _dataset_parameters(parameters, cell.dataset))
+    counted = {**_dataset_parameters(parameters, cell.dataset), "evaluation": parameters["evaluation"]}
+    return Dependence({"mistakes": 1, "pictures": 1}, counted)
 
 
 def _collect(parameters: Parameters) -> Dependence:  # noqa: ARG001

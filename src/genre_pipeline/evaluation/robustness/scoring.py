@@ -11,7 +11,7 @@ import pandas as pd
 
 from genre_pipeline.evaluation.bootstrap import N_RESAMPLES, clusters_of
 from genre_pipeline.evaluation.comparison import CellResult
-from genre_pipeline.evaluation.metrics import aggregate_to_tracks
+from genre_pipeline.evaluation.metrics import TrackAverage, aggregate_to_tracks
 from genre_pipeline.evaluation.paired import compare, holm
 from genre_pipeline.interventions import Intervention
 
@@ -55,6 +55,7 @@ def score_robustness(
     *,
     artists: pd.Series[str],
     confidence: float = 0.95,
+    average: TrackAverage = "probability",
     n_resamples: int = N_RESAMPLES,
 ) -> pd.DataFrame:
     """Compare what a cell's models said of changed test tracks with what they said of the same tracks as they are.
@@ -70,6 +71,7 @@ def score_robustness(
         interventions: The interventions, by name.
         artists: Artist by track id, empty where unknown.
         confidence: Coverage of the intervals.
+        average: How tracks are scored, as in :func:`~genre_pipeline.evaluation.metrics.aggregate_to_tracks`.
         n_resamples: Number of resamples.
 
     Returns:
@@ -81,10 +83,10 @@ def score_robustness(
     Raises:
         EvaluationError: If predictions cannot be scored.
     """
-    known = _answers(before, result["genres"])
+    known = _answers(before, result["genres"], average)
     rows = []
     for name, predictions in after.items():
-        answers = _answers(predictions, result["genres"])
+        answers = _answers(predictions, result["genres"], average)
         both = known.add_suffix("_before").join(answers.add_suffix("_after"), how="inner")
         numbers = {
             "n_left_out": len(known) - len(both),
@@ -98,13 +100,14 @@ def score_robustness(
     return table.astype(dict(COLUMNS))
 
 
-def _answers(predictions: pd.DataFrame, genres: list[str]) -> pd.DataFrame:
+def _answers(predictions: pd.DataFrame, genres: list[str], average: TrackAverage) -> pd.DataFrame:
     """Return what is said of each test track and whether that is right, by repeat and track."""
     test = predictions[predictions["split"] == "test"]
     if test.empty:
         index = pd.MultiIndex.from_arrays([[], []], names=["repeat", "track_id"])
         return pd.DataFrame({"answer": pd.Series(dtype=object), "right": pd.Series(dtype=bool)}, index=index)
-    tracks = aggregate_to_tracks(test[["repeat", "split", "track_id", "genre", *(f"p_{genre}" for genre in genres)]])
+    columns = ["repeat", "split", "track_id", "genre", *(f"p_{genre}" for genre in genres)]
+    tracks = aggregate_to_tracks(test[columns], average)
     probabilities = tracks[[f"p_{genre}" for genre in genres]].to_numpy(dtype=np.float64)
     answers = np.asarray(genres, dtype=object)[probabilities.argmax(axis=1)]
     right = answers == tracks["genre"].to_numpy(dtype=object)

@@ -87,6 +87,7 @@ def list_mistakes(
     segments: pd.DataFrame,
     tracks: pd.DataFrame,
     dataset: dict[str, Any],
+    evaluation: dict[str, Any],
     *,
     cell: Cell,
 ) -> CellMistakes:
@@ -98,6 +99,7 @@ def list_mistakes(
         segments: The segment table.
         tracks: The track table.
         dataset: The dataset's parameters.
+        evaluation: How tracks are scored.
         cell: The cell.
 
     Returns:
@@ -110,6 +112,7 @@ def list_mistakes(
         segments=segments,
         tracks=tracks,
         root=parse_dataset(cell.dataset, dataset).root,
+        average=parse_block(EvaluationBlock, evaluation, key="evaluation").track_average,
     )
 
 

@@ -79,7 +79,7 @@ def _list_mistakes(cell: Cell) -> Pipeline:
         "segments": f"{cell.dataset}.{cell.feature}.segments",
         "tracks": f"{cell.dataset}.tracks",
     }
-    parameters = {"params:dataset": f"params:datasets.{cell.dataset}"}
+    parameters = {"params:dataset": f"params:datasets.{cell.dataset}", "params:evaluation": "params:evaluation"}
     node = Node(
         bind(list_mistakes, cell=cell),
         inputs=[*inputs, *parameters],

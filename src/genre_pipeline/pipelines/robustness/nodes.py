@@ -116,6 +116,7 @@ def score_cell(
         One row an intervention.
     """
     names = parse_block(RobustnessBlock, robustness, key="robustness").interventions
+    block = parse_block(EvaluationBlock, evaluation, key="evaluation")
     coordinates = pd.Series({key: getattr(cell, key) for key in _COORDINATES})
     table = score_robustness(
         result,
@@ -126,7 +127,8 @@ def score_cell(
         },
         {name: parse_intervention(name, interventions[name]) for name in names},
         artists=tracks.set_index("track_id")["artist"],
-        confidence=parse_block(EvaluationBlock, evaluation, key="evaluation").confidence,
+        confidence=block.confidence,
+        average=block.track_average,
     )
     run = current_tracker().cell_run(cell, level="robustness")
     run.set_tags({**split_tags(audit), "leaky": result["leaky"], "unit": "track", "statistic": "accuracy"})
