@@ -14,6 +14,7 @@ import pytest
 import soundfile
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
+from kedro_mlflow.framework.hooks.mlflow_hook import mlflow_hook
 from mlflow.entities import Run
 
 from genre_pipeline.pipeline_registry import use_parameters
@@ -45,6 +46,8 @@ def forget_sessions() -> None:
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID"):
         os.environ.pop(name, None)
     mlflow.tracking.fluent._active_experiment_id = None
+    # kedro-mlflow's hook lives as long as the process, and would reopen its last run where tracking is disabled.
+    mlflow_hook.run_id = None
     use_parameters(None)
 
 

@@ -43,6 +43,8 @@ def progress_bars() -> Iterator[AddBar]:
             try:
                 yield advance
             finally:
+                # Once more: the last step may have come since the bar was drawn.
+                progress.refresh()
                 progress.remove_task(task)
 
         yield add

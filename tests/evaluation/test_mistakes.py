@@ -148,7 +148,7 @@ class TestSection:
     def test_other_cells_have_none(self, make_result, music, predictions):
         found = find(music, predictions)
         found["cell"]["model"] = "another"
-        assert "taken for" not in self.page(make_result, found)
+        assert "taken for jazz: " not in self.page(make_result, found)
 
 
 def test_the_fixtures_are_of_a_second(music):

@@ -21,7 +21,10 @@ def extract(music, tmp_path):
             {"kind": "folder", "path": str(music.root)},
             FEATURE.dump(),
             {
-                **{name: str(tmp_path / machine / name) for name in ("ingest", "splits", "features", "models")},
+                **{
+                    name: str(tmp_path / machine / name)
+                    for name in ("ingest", "splits", "features", "models", "reports")
+                },
                 "features_url": (tmp_path / "published").as_uri(),
             },
             {"backend": "serial"},

@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 
+import mlflow
 import pytest
 
 from genre_pipeline.cells import Cell
@@ -19,6 +20,12 @@ CELL = Cell("demo", "folds", "mfcc_20", "svm")
 OTHER = Cell("demo", "folds", "mfcc_20", "naive_bayes")
 METRICS = {"test_track_accuracy": 0.5, "test_track_accuracy_ci_low": 0.4, "test_track_accuracy_ci_high": 0.6}
 TAGS = {"split_hash": "aaaa", "dataset_fingerprint": "bbbb", "leaky": False, "subset": "", "design": "kfold"}
+
+
+@pytest.fixture
+def client(empty_data):
+    """A client of a database of the test's own: the shared one holds no sessions."""
+    return mlflow.MlflowClient(f"sqlite:///{empty_data}/mlflow/mlflow.db")
 
 
 @pytest.fixture

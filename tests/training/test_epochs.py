@@ -79,7 +79,7 @@ def test_a_line_says_what_where_and_how_long(caplog):
     (line,) = caplog.messages
     assert line == (
         "demo.p.f.net1, repeat 0: epoch 1/100, loss 0.9000, accuracy 0.400, validation loss 1.0000, "
-        "validation accuracy 0.500, 1:02:05 left"
+        "validation accuracy 0.500, learning rate 0.1, 1:02:05 left"
     )
 
 

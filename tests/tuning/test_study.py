@@ -190,13 +190,13 @@ def test_parameters_that_do_not_fit_the_segments_fail_alone(make_search, folder)
 
 def test_the_median_pruner_cuts_hopeless_trials_short(make_search, folder):
     model = {**make_search().model, "training": {"max_epochs": 6}}
-    space = {"training": {"learning_rate": {"kind": "choice", "values": [0.02, 1e-8]}}}
-    tuned = tune(make_search(space, model=model, n_trials=12, sampler="random", metric="validation_loss"), folder())
+    space = {"training": {"learning_rate": {"kind": "choice", "values": [0.02, 0.015, 0.01, 1e-8]}}}
+    tuned = tune(make_search(space, model=model, n_trials=16, sampler="random", metric="validation_loss"), folder())
     pruned = [each for each in tuned.trials if each.state == "pruned"]
     assert pruned
     assert all(each.n_epochs < 6 for each in pruned)
-    assert {each.values[RATE] for each in pruned} == {1e-8}
-    assert tuned.best.values[RATE] == 0.02
+    assert 1e-8 in {each.values[RATE] for each in pruned}
+    assert tuned.best.values[RATE] > 1e-8
     assert tuned.best.value == min(each.value for each in tuned.trials if each.state == "complete")
 
 

@@ -249,7 +249,8 @@ def _check_value(name: str, place: str, value: Any, model: Mapping[str, Any], de
         block: ModelBlock = parse_model(name, with_values(model, {place: value}), defaults)
     except ConfigError as error:
         raise ConfigError(f"tuning.spaces.{name}.{place}: {value!r} is no value of the parameter. {error}") from None
-    if block.selects_by_test:
+    # A model that selects by the test split anyway is refused when it is tuned; here it is part of an experiment.
+    if block.selects_by_test and not parse_model(name, model, defaults).selects_by_test:
         raise ConfigError(
             f"tuning.spaces.{name}.{place}: {value!r} would bring in the test split, which tuning never sees."
         )
