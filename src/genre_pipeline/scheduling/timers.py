@@ -23,9 +23,9 @@ def crontab(project: Project, *, every: Every, arguments: Sequence[str] = ()) ->
 
     Example:
         >>> from pathlib import Path
-        >>> project = Project(Path("/my music"), Path("/usr/bin/python3"), Path("/tmp/refresh.log"))
+        >>> project = Project(Path("/my music"), Path("/usr/bin/python3"), Path("/my music/refresh.log"))
         >>> print(crontab(project, every="hourly")["genre-pipeline.cron"].splitlines()[-1])
-        0 * * * * cd '/my music' && /usr/bin/python3 -m kedro refresh >> /tmp/refresh.log 2>&1
+        0 * * * * cd '/my music' && /usr/bin/python3 -m kedro refresh >> '/my music/refresh.log' 2>&1
     """
     words = [f"{name}={shlex.quote(value)}" for name, value in project.variables.items()]
     command = " ".join([*words, shlex.join(project.kedro("refresh", *arguments))])
