@@ -34,7 +34,7 @@ class Project:
         """Return the words of a Kedro command in the chosen environment, with the chosen parameters.
 
         Example:
-            >>> project = Project(Path("/music"), Path("/music/.venv/bin/python"), Path("/music/refresh.log"), env="gtzan6")
+            >>> project = Project(Path("/music"), Path("/music/.venv/bin/python"), Path("/music/log"), env="gtzan6")
             >>> project.kedro("refresh", "--dry-run")
             ['/music/.venv/bin/python', '-m', 'kedro', 'refresh', '--dry-run', '--env', 'gtzan6']
         """
