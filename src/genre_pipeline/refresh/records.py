@@ -17,6 +17,7 @@ from typing import Any
 from genre_pipeline.blocks import Block, parse_block
 from genre_pipeline.errors import ConfigError
 from genre_pipeline.fingerprints import fingerprint
+from genre_pipeline.project import data_root
 from genre_pipeline.refresh.content import content_parts, folders_of
 from genre_pipeline.refresh.graph import Entry, Step
 from genre_pipeline.storage import storage_errors, write_json
@@ -67,8 +68,12 @@ def read_parts(parts: Mapping[str, str | None], step: Step, entry: str) -> dict[
 
 
 def file_stamps(paths: Iterable[Path]) -> dict[str, str]:
-    """Return a stamp of each file or folder, which changes with size and time of change of any file in it."""
-    return {str(path): _stamp(path) for path in paths}
+    """Return a stamp of each file or folder, which changes with size and time of change of any file in it.
+
+    What lies in the data folder is named from there, because that may be moved.
+    """
+    root = Path(data_root())
+    return {str(path.relative_to(root) if path.is_relative_to(root) else path): _stamp(path) for path in paths}
 
 
 def folder_stamps(entry: Entry, folders: Iterable[str]) -> dict[str, str]:
