@@ -28,10 +28,6 @@ from genre_pipeline.runner import StaleRunner
 from genre_pipeline.tracking.tracker import CellRun, MlflowTracker
 from kedro_sessions import copy_database, forget_sessions, new_session, settle, write_own_clip
 
-pytestmark = pytest.mark.xfail(
-    strict=False, reason="a refresh writes the report anew although nothing it shows has changed: to be mended"
-)
-
 ONE_DATASET: dict[str, Any] = {
     "experiment": {
         "datasets": ["my_music"],
@@ -65,8 +61,11 @@ def cell(model, *, parts="train predict score list_mistakes"):
 
 CELLS = cell("naive_bayes") | cell("svm")
 SCORES = cell("naive_bayes", parts="score") | cell("svm", parts="score")
-# Titles and artists stand beside the mistakes.
 MISTAKES = cell("naive_bayes", parts="list_mistakes") | cell("svm", parts="list_mistakes")
+# Titles and artists stand beside the mistakes, and those in the report.
+LISTED = MISTAKES | {"write_report"}
+# What another confidence changes. Not the pictures: of two repeats, either interval reaches from 0 to 1.
+CONFIDENCE = (COMPARE - {"stills.draw_stills"}) | PAIRS
 EVERYTHING = INGEST | SPLIT | FEATURE | CELLS | COMPARE | PAIRS
 
 
@@ -192,10 +191,10 @@ ROWS = {
     "a renamed track": Row(rename_track, EVERYTHING, inspected=1, track="rock/renamed"),
     "a removed track": Row(remove_track, EVERYTHING, track="rock/0"),
     "another artist": Row(
-        correct_artist, INGEST | steps("artist_kfold.split artist_kfold.pair_cells") | SCORES | MISTAKES
+        correct_artist, INGEST | steps("artist_kfold.split artist_kfold.pair_cells") | SCORES | LISTED
     ),
     "an artist of other tracks": Row(join_artists, INGEST | SPLIT | CELLS | COMPARE | PAIRS, trained=4),
-    "another title": Row(correct_title, INGEST | MISTAKES),
+    "another title": Row(correct_title, INGEST | LISTED),
     "another genre": Row(correct_genre, EVERYTHING - steps("mfcc_20.extract"), track="jazz/0"),
     "a parameter of a model": Row(
         nothing, cell("svm") | COMPARE | PAIRS, trained=2, parameters={"models": {"svm": {"architecture": {"c": 3.0}}}}
@@ -215,7 +214,7 @@ ROWS = {
     ),
     "the confidence": Row(
         nothing,
-        SCORES | MISTAKES | COMPARE | PAIRS,
+        SCORES | MISTAKES | CONFIDENCE,
         parameters={"evaluation": {"confidence": 0.9}},
     ),
     "the seed": Row(nothing, CELLS | COMPARE | PAIRS, trained=4, parameters={"experiment": {"seed": 7}}),
@@ -353,12 +352,12 @@ def test_a_full_disk_leaves_the_last_results_and_the_rest_goes_on(music, monkeyp
             refresh(parameters)
     forget_sessions()
     journal = Journal.read(journal_path())
-    assert journal.steps_run == sorted(cell("naive_bayes", parts="score"))
-    assert set(journal.steps_blocked) == COMPARE | PAIRS
+    assert journal.steps_run == sorted(cell("naive_bayes", parts="score list_mistakes"))
+    assert set(journal.steps_blocked) == COMPARE | PAIRS | cell("svm", parts="list_mistakes")
     assert newest(data, results.format("svm")) == before
     versions = [path.parent.name for path in (data / results.format("naive_bayes")).glob("*/results.json")]
     assert max(versions) == "3000-01-01T00.00.00.000Z"
-    assert refresh(parameters) == cell("svm", parts="score") | COMPARE | PAIRS
+    assert refresh(parameters) == cell("svm", parts="score list_mistakes") | CONFIDENCE
     assert plan(parameters).stale == []
 
 
