@@ -93,16 +93,20 @@ def state(data: Path, parameters: dict[str, Any]) -> dict[str, Any]:
     os.environ["GENRE_PIPELINE_DATA"] = str(data)
     graph = read_graph(Request("test", "", parameters))
     parts = {name: record.parts for name, entry in graph.entries.items() if (record := read_record(entry.record))}
-    assert parts.keys() == graph.entries.keys()
-    timed = {"cost", "history", "inference_s"}
+    # What other pipelines make, such as robustness, is not there.
+    assert parts.keys() == graph.producers.keys()
+    # Mistakes name files, which lie in folders of different names.
+    for name in [name for name in parts if name.endswith(".mistakes")]:
+        parts[name] = json.loads(graph.entries[name].path.read_text(encoding="utf-8").replace(str(data), ""))
+    timed = {"cost", "history", "inference_s", "inference_s_per_clip", "training_s"}
     return {
         "stale": make_plan(graph).stale,
         "ran": Journal.read(journal_path()).steps_run,
         "parts": {
             name: {part: value for part, value in held.items() if part not in timed}
             for name, held in parts.items()
-            # Summaries hold the results again, with their costs.
-            if not name.endswith(".summary")
+            # Summaries hold the results again, with their costs; the figure shows them.
+            if not name.endswith(".summary") and name != "quality_and_cost"
         },
     }
 

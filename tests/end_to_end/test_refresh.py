@@ -352,7 +352,7 @@ def test_a_full_disk_leaves_the_last_results_and_the_rest_goes_on(music, monkeyp
             refresh(parameters)
     forget_sessions()
     journal = Journal.read(journal_path())
-    assert journal.steps_run == sorted(cell("naive_bayes", parts="score list_mistakes"))
+    assert journal.steps_run == [*cell("naive_bayes", parts="score"), *cell("naive_bayes", parts="list_mistakes")]
     assert set(journal.steps_blocked) == COMPARE | PAIRS | cell("svm", parts="list_mistakes")
     assert newest(data, results.format("svm")) == before
     versions = [path.parent.name for path in (data / results.format("naive_bayes")).glob("*/results.json")]
