@@ -1,6 +1,32 @@
-"""Nothing that the tests start may reach for the network."""
+"""Nothing that the tests start may reach for the network; whole sessions are neither measured nor repeated in vain."""
 
 import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
 
 # Read when the libraries are imported, which may be at collection.
 os.environ.update(DO_NOT_TRACK="1", KEDRO_DISABLE_TELEMETRY="1", MLFLOW_DISABLE_TELEMETRY="true")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests together that share what takes long to make, where several processes run the suite."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("finished" if "finished" in fixtures else item.path.name))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[Any]:
+    """Do not measure the coverage of end-to-end tests: it costs them half as much again, and others cover the code."""
+    plugin = item.config.pluginmanager.get_plugin("_cov")
+    controller = getattr(plugin, "cov_controller", None)
+    if controller is None or "end_to_end" not in item.path.parts:
+        return (yield)
+    controller.pause()
+    try:
+        return (yield)
+    finally:
+        controller.resume()

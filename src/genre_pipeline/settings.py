@@ -2,8 +2,7 @@
 
 import warnings
 
-from kedro.config import OmegaConfigLoader
-
+from genre_pipeline.configuration import ConfigLoader
 from genre_pipeline.hooks import ExtractionsHook, FailuresHook, ParametersHook, RecordsHook, TrackingHook
 from genre_pipeline.project import artifact_location, data_root, environment_variable, tracking_uri
 from genre_pipeline.session import InterruptibleSession
@@ -13,7 +12,7 @@ warnings.filterwarnings("ignore", message=r".*Add type hints to the `predict` me
 
 HOOKS = (ParametersHook(), ExtractionsHook(), TrackingHook(), FailuresHook(), RecordsHook())
 SESSION_CLASS = InterruptibleSession
-CONFIG_LOADER_CLASS = OmegaConfigLoader
+CONFIG_LOADER_CLASS = ConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",

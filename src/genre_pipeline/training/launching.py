@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 # [?] Longer than any epoch's validation, which the others wait for.
 _PATIENCE = timedelta(hours=6)
+# [?] Many times the launcher's interval of 0.1 s, for a machine with much else to do.
+_GRACE_S = 5.0
 
 
 class Work(Protocol):
@@ -196,6 +198,10 @@ def _train_rank(work: Work, device: str, slot: int, n_threads: int, level: int, 
         return str(error)
     except Exception as error:
         line.send(Fault.of(error))
+        if isinstance(error, RuntimeError):
+            # So torch calls a lost connection. The launcher tells of one end only, which shall be that of the other
+            # process: it hears of it first, and then ends this one.
+            threading.Event().wait(_GRACE_S)
         raise
     distributed.destroy_process_group()
     return None
