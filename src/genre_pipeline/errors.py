@@ -68,3 +68,17 @@ class ComputeError(GenrePipelineError):
 
 class RefreshError(GenrePipelineError):
     """Another refresh is running, or a step of this one failed."""
+
+
+def own_error(error: BaseException) -> BaseException:
+    """Return the project's error below another library's, or that one where there is none.
+
+    Args:
+        error: What a library raised, which may have wrapped what the project did.
+    """
+    cause = error
+    while not isinstance(cause, GenrePipelineError):
+        if cause.__cause__ is None:
+            return error
+        cause = cause.__cause__
+    return cause

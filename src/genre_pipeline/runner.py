@@ -9,7 +9,7 @@ from kedro.io import DatasetError
 from kedro.pipeline import Pipeline
 from kedro.runner import SequentialRunner, Task
 
-from genre_pipeline.errors import GenrePipelineError, RefreshError
+from genre_pipeline.errors import GenrePipelineError, RefreshError, own_error
 from genre_pipeline.refresh import Graph
 from genre_pipeline.refresh.journal import Journal
 from genre_pipeline.refresh.listing import check_listing
@@ -46,8 +46,9 @@ class StaleRunner(SequentialRunner):
                     try:
                         Task(node, catalog, is_async=False, hook_manager=hook_manager, run_id=run_id).execute()
                     except (GenrePipelineError, DatasetError) as error:
-                        logger.error("%s failed: %s", node.name, error)
-                        journal.failed(node.name, node.outputs, str(error))
+                        reason = str(own_error(error))
+                        logger.error("%s failed: %s", node.name, reason)
+                        journal.failed(node.name, node.outputs, reason)
                     else:
                         journal.ran(node.name)
         if journal.failures:

@@ -11,7 +11,7 @@ from kedro.framework.context import KedroContext
 from kedro.framework.session import KedroSession
 from kedro.io import DatasetError
 
-from genre_pipeline.errors import ConfigError, GenrePipelineError
+from genre_pipeline.errors import ConfigError, own_error
 from genre_pipeline.refresh.place import refresh_folder
 from genre_pipeline.registry import suggestion
 from genre_pipeline.storage import atomic_file
@@ -44,7 +44,7 @@ class InterruptibleSession(KedroSession):
         try:
             return super().run(*args, **kwargs)
         except DatasetError as error:
-            raise _own(error) from None
+            raise own_error(error) from None
         except KeyboardInterrupt:
             from genre_pipeline.tracking import close_interrupted_runs
 
@@ -86,13 +86,3 @@ def _after_the_last(session_id: str) -> str:
     with atomic_file(path) as temporary:
         temporary.write_text(session_id, encoding="utf-8")
     return session_id
-
-
-def _own(error: BaseException) -> BaseException:
-    """Return the project's error below Kedro's error of a catalog entry, or Kedro's where there is none."""
-    cause = error
-    while not isinstance(cause, GenrePipelineError):
-        if cause.__cause__ is None:
-            return error
-        cause = cause.__cause__
-    return cause

@@ -1,6 +1,7 @@
 """``kedro refresh``: each change reruns exactly what depends on it. The rows are those of docs/refresh.md."""
 
 import dataclasses
+import errno
 import json
 import os
 import re
@@ -16,11 +17,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from genre_pipeline.errors import RefreshError, StorageError
+from genre_pipeline import storage
+from genre_pipeline.errors import RefreshError
 from genre_pipeline.features import FEATURES
 from genre_pipeline.models import MODELS
 from genre_pipeline.pipelines import dependencies
-from genre_pipeline.pipelines.evaluate import nodes as evaluate_nodes
 from genre_pipeline.refresh.journal import Journal
 from genre_pipeline.refresh.place import journal_path
 from genre_pipeline.refreshing import Request, plan_refresh
@@ -332,23 +333,26 @@ def trainings(data):
     return {path.parent.relative_to(data): path.stat().st_mtime_ns for path in data.glob("06_models/**/card.json")}
 
 
-def test_a_full_disk_leaves_the_last_results_and_the_rest_goes_on(music, monkeypatch):
+@pytest.mark.parametrize(
+    ("code", "message"), [(errno.ENOSPC, "the disk is full"), (errno.EACCES, "permission was denied")]
+)
+def test_a_refusal_to_write_leaves_the_last_results_and_the_rest_goes_on(music, monkeypatch, code, message):
     """Also with the clock set back: newer results come after older ones all the same."""
     data = music.parents[1]
     (data / "refresh" / "last_session").write_text("2999-12-31T23.59.59.999Z")
     parameters = {"evaluation": {"confidence": 0.9}}
     results = "07_model_output/test/my_music/artist_kfold/mfcc_20/{}/results.json"
     before = newest(data, results.format("svm"))
-    evaluate_cell = evaluate_nodes.evaluate_cell
+    make_file = storage.tempfile.mkstemp
 
-    def full(cell, *arguments, **options):
-        if cell.model == "svm":
-            raise StorageError("Cannot write: the disk is full.")
-        return evaluate_cell(cell, *arguments, **options)
+    def refuse(*arguments, **options):
+        if str(data / results.format("svm")) in str(options.get("dir")):
+            raise OSError(code, os.strerror(code))
+        return make_file(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(evaluate_nodes, "evaluate_cell", full)
-        with pytest.raises(RefreshError, match=r"1 step failed.*\n.*svm\.score: Cannot write: the disk is full"):
+        patch.setattr(storage.tempfile, "mkstemp", refuse)
+        with pytest.raises(RefreshError, match=rf"1 step failed.*\n.*svm\.score: Cannot write .*: {message}"):
             refresh(parameters)
     forget_sessions()
     journal = Journal.read(journal_path())

@@ -69,7 +69,11 @@ def test_a_search_is_written_logged_and_continued(data):
     # What is shown in Kedro-Viz.
     with new_session(**parameters()) as session:
         catalog = session.load_context().catalog
-        assert catalog.load(f"{CELL}.tuning_history").data
+        history, importance = (catalog.load(f"{CELL}.{name}") for name in ("tuning_history", "parameter_importance"))
+        assert list(history.data[0].y) == pytest.approx(second["value"].tolist())
+        # One parameter explains all there is to explain, if there is anything.
+        shares = [list(each.x) for each in importance.data]
+        assert shares == ([[1.0]] if second["value"].nunique() > 1 else [])
         assert catalog.get(f"{CELL}.trials").metadata["kedro-viz"]["preview_args"]
 
 
