@@ -61,7 +61,7 @@ airflow-dags: $(VENV)/.installed ## Write the experiment's DAGs for Airflow (ENV
 
 .PHONY: test
 test: $(VENV)/.installed-test ## Run the whole test suite (sets up what is missing)
-	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadgroup --cov --cov-report=term
+	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile --cov --cov-report=term
 
 .PHONY: lint
 lint: $(VENV)/.installed-test ## Check style and import contracts

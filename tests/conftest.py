@@ -1,4 +1,4 @@
-"""Nothing that the tests start may reach for the network; whole sessions are neither measured nor repeated in vain."""
+"""Nothing that the tests start may reach for the network; whole sessions are not measured."""
 
 import os
 from collections.abc import Iterator
@@ -12,14 +12,6 @@ os.environ.update(DO_NOT_TRACK="1", KEDRO_DISABLE_TELEMETRY="1", MLFLOW_DISABLE_
 # Processes that compile librosa's functions at once, and read each other's, may crash (seen in a new environment).
 _WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
 os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / "numba" / _WORKER)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests together that share what takes long to make, where several processes run the suite."""
-    for item in items:
-        fixtures = getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("finished" if "finished" in fixtures else item.path.name))
 
 
 @pytest.hookimpl(wrapper=True)
