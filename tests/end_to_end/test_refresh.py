@@ -381,7 +381,6 @@ def test_kills_and_rivals_change_nothing(refreshed, tmp_path):
         text=True,
         check=False,
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(script.parent), *sys.path])},
     )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])

@@ -1,4 +1,5 @@
 import socket
+import sys
 
 import mlflow
 import pytest
@@ -15,6 +16,8 @@ def _own_place(monkeypatch, tmp_path):
         monkeypatch.delenv(name, raising=False)
     # Kedro-Viz writes statistics of runs into the project in whose folder it is started.
     monkeypatch.chdir(tmp_path)
+    # A model that MLflow loads puts the code it was logged with first, which child processes would import.
+    monkeypatch.setattr(sys, "path", list(sys.path))
     yield
     forget_sessions()
 
