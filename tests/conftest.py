@@ -1,4 +1,4 @@
-"""Nothing that the tests start may reach for the network; whole sessions are not measured."""
+"""Nothing that the tests start may reach for the network; whole sessions are not measured for coverage."""
 
 import os
 from collections.abc import Iterator
@@ -26,3 +26,15 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[Any]:
         return (yield)
     finally:
         controller.resume()
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give the tests of a file to one process, and so those of a folder that share what takes minutes to make."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = super()._split_scope(nodeid)
+            return str(Path(path).parent) if "/finished/" in path else path
+
+    return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kedro.pipeline import Pipeline
@@ -12,19 +12,22 @@ if TYPE_CHECKING:
     from genre_pipeline.experiment import Experiment
 
 _parameters: Mapping[str, Any] | None = None
+_only: Collection[str] | None = None
 
 
-def use_parameters(parameters: Mapping[str, Any] | None) -> None:
+def use_parameters(parameters: Mapping[str, Any] | None, *, only: Collection[str] | None = None) -> None:
     """Choose the parameters that the pipelines are built from, and forget those built before.
 
     Args:
         parameters: Merged parameters of a run (its environment and ``--params`` included), or none to read the
             configuration again.
+        only: Names of the pipelines that will be asked for; none for any. Most of the time goes into ``train_<model>``
+            of models outside the experiment, which are then left out unless they are named.
     """
     from kedro.framework.project import pipelines
 
-    global _parameters  # noqa: PLW0603 - Kedro calls register_pipelines() without arguments
-    _parameters = parameters
+    global _parameters, _only
+    _parameters, _only = parameters, only
     pipelines.configure(__name__)
 
 
@@ -67,7 +70,7 @@ def register_pipelines() -> dict[str, Pipeline]:
     everything = Pipeline([*stages.values(), *training.values()])
     one_model = {model: _training(experiment, everything, model) for model in experiment.models}
     for model in parameters["models"]:
-        if model not in one_model:
+        if model not in one_model and (_only is None or f"train_{model}" in _only):
             alone = load_experiment(for_model(parameters, model))
             parts = [stage.create_pipeline(alone) for stage in (ingest, split, segment, features, evaluate)]
             one_model[model] = _training(alone, Pipeline([*parts, train.create_pipeline(alone, model=model)]), model)

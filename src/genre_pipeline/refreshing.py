@@ -85,7 +85,7 @@ def _make_graph(parameters: dict[str, Any], catalog: dict[str, Any], key: str) -
     from genre_pipeline.pipeline_registry import use_parameters
     from genre_pipeline.pipelines.dependencies import describe_pipeline
 
-    use_parameters(parameters)
+    use_parameters(parameters, only=())
     try:
         return describe_pipeline(pipelines["__default__"], DataCatalog.from_config(catalog), parameters, key=key)
     finally:

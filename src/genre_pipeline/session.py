@@ -61,11 +61,16 @@ class InterruptibleSession(KedroSession):
         """
         from kedro.framework.project import pipelines
 
+        from genre_pipeline.pipeline_registry import use_parameters
         from genre_pipeline.tuning import check_optuna
 
         context = super().load_context()
+        parameters = context.config_loader["parameters"]
+        use_parameters(parameters, only=self._pipeline_names)
         for name in self._pipeline_names:
             if name not in pipelines:
+                # All of them, to suggest the nearest.
+                use_parameters(parameters)
                 raise ConfigError(f"There is no pipeline '{name}'. {suggestion(name, pipelines)}")
         if "tune" in self._pipeline_names:
             check_optuna()

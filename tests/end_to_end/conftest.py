@@ -1,45 +1,8 @@
-import shutil
 import socket
-from dataclasses import dataclass
-from pathlib import Path
 
-import mlflow
 import pytest
 
-from kedro_sessions import copy_database, forget_sessions, new_database, run, sessions_of, settle
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A data folder after a session, with the session's run and the time each file was written."""
-
-    data: Path
-    session: mlflow.entities.Run
-    written: dict[str, int]
-
-    @property
-    def client(self) -> mlflow.MlflowClient:
-        return mlflow.MlflowClient(f"sqlite:///{self.data}/mlflow/mlflow.db")
-
-    def newest(self, entry: str) -> Path:
-        """Return the newest version of a catalog entry's file."""
-        path = self.data / entry
-        return max(path.glob(f"*/{path.name}")) if path.is_dir() else path
-
-
-def _written(data: Path) -> dict[str, int]:
-    return {
-        str(path.relative_to(data)): path.stat().st_mtime_ns
-        for path in sorted(data.rglob("*"))
-        if path.is_file() and "mlflow" not in path.relative_to(data).parts
-    }
-
-
-def _train_all(data: Path) -> Finished:
-    run("train_all")
-    session = sessions_of(mlflow.MlflowClient(f"sqlite:///{data}/mlflow/mlflow.db"))[-1]
-    forget_sessions()
-    return Finished(data, session, _written(data))
+from kedro_sessions import copy_database, forget_sessions, new_database, settle
 
 
 @pytest.fixture(scope="session")
@@ -59,25 +22,6 @@ def database(tmp_path_factory):
     return new_database(tmp_path_factory.mktemp("mlflow"))
 
 
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory, database, _quiet_threads):
-    """``train_all`` of the environment ``test`` in an empty folder."""
-    folder = tmp_path_factory.mktemp("project")
-    data = folder / "data"
-    copy_database(database, data)
-    with pytest.MonkeyPatch.context() as patch:
-        settle(patch, data, folder)
-        return _train_all(data)
-
-
-@pytest.fixture(scope="session")
-def repeated(finished):
-    """The same once more."""
-    with pytest.MonkeyPatch.context() as patch:
-        settle(patch, finished.data, finished.data.parent)
-        return _train_all(finished.data)
-
-
 @pytest.fixture
 def data(tmp_path, database, monkeypatch):
     """An empty data folder, which the sessions of the test use."""
@@ -86,13 +30,6 @@ def data(tmp_path, database, monkeypatch):
     settle(monkeypatch, folder, tmp_path)
     yield folder
     forget_sessions()
-
-
-@pytest.fixture
-def finished_copy(finished, data):
-    """A copy of the finished data folder, which a test may spoil."""
-    shutil.copytree(finished.data, data, dirs_exist_ok=True, ignore=shutil.ignore_patterns("mlflow"))
-    return data
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from genre_pipeline import storage
 from genre_pipeline.errors import RefreshError
@@ -258,8 +259,9 @@ def newest(data, entry):
     return json.loads(max(path.glob(f"*/{path.name}")).read_text())
 
 
-def track_nothing(patch):
-    """Leave out MLflow's runs of cells, which take longer than all the rest."""
+def do_without_shows(patch):
+    """Leave out MLflow's runs of cells, which take longer than all the rest, and what figures look like."""
+    patch.setattr(Figure, "savefig", lambda _, file, **__: file.write(b"a picture"))
     patch.setattr(MlflowTracker, "cell_run", lambda *_, **__: CellRun())
     patch.setattr(MlflowTracker, "history", lambda *_: (None, None))
 
@@ -279,7 +281,7 @@ def refreshed(tmp_path_factory, database):
     (root / "metadata.csv").write_text("\n".join(lines) + "\n")
     with pytest.MonkeyPatch.context() as patch:
         settle(patch, data, folder)
-        track_nothing(patch)
+        do_without_shows(patch)
         assert refresh() == EVERYTHING
     return data
 
@@ -290,7 +292,7 @@ def music(refreshed, tmp_path, monkeypatch):
     data = tmp_path / "data"
     shutil.copytree(refreshed, data)
     settle(monkeypatch, data, tmp_path)
-    track_nothing(monkeypatch)
+    do_without_shows(monkeypatch)
     yield data / "01_raw" / "my_music"
     forget_sessions()
 

@@ -1,6 +1,8 @@
 """The YAML in conf/, the registries and the pipelines fit together."""
 
 from collections.abc import Mapping
+from copy import deepcopy
+from functools import cache
 
 import pytest
 from kedro.config import OmegaConfigLoader
@@ -37,9 +39,14 @@ LAYERS = [
 STAGES = ["ingest", "split", "segment", "features", "evaluate", "compare", "predict"]
 
 
-def load(environment, section="parameters"):
+@cache
+def read(environment, section):
     loader = OmegaConfigLoader(conf_source=str(PROJECT_ROOT / "conf"), env=environment, **settings.CONFIG_LOADER_ARGS)
     return loader[section]
+
+
+def load(environment, section="parameters"):
+    return deepcopy(read(environment, section))
 
 
 @pytest.fixture(params=["base", *ENVIRONMENTS])
@@ -47,20 +54,23 @@ def environment(request):
     return request.param
 
 
-@pytest.fixture
-def registered(environment):
-    """The pipelines of an environment."""
+@cache
+def pipelines_of(environment):
     bootstrap_project(PROJECT_ROOT)
     use_parameters(load(environment))
     return register_pipelines()
 
 
 @pytest.fixture
+def registered(environment):
+    """The pipelines of an environment."""
+    return pipelines_of(environment)
+
+
+@pytest.fixture
 def test_pipelines():
     """The pipelines of the environment ``test``."""
-    bootstrap_project(PROJECT_ROOT)
-    use_parameters(load("test"))
-    return register_pipelines()
+    return pipelines_of("test")
 
 
 def entries_of(pipeline):
