@@ -36,10 +36,10 @@ def register_pipelines() -> dict[str, Pipeline]:
 
     Returns:
         ``ingest``, ``split``, ``segment``, ``features``, ``train_<model>`` for each model of the parameters (with
-        all that it needs, from audio to its metrics; on the experiment's datasets and protocols), ``evaluate``,
-        ``compare``, ``robustness``, ``explain``, ``predict``, ``tune`` (from audio to one model's best parameters; only
-        if a model of the experiment has a search space), ``train_all`` (everything, from audio to the report), and
-        ``__default__``, which is ``train_all``.
+        all that it needs, from audio to its metrics; on the experiment's datasets and protocols; those that
+        :func:`use_parameters` leaves out are missing), ``evaluate``, ``compare``, ``robustness``, ``explain``,
+        ``predict``, ``tune`` (from audio to one model's best parameters; only if a model of the experiment has a search
+        space), ``train_all`` (everything, from audio to the report), and ``__default__``, which is ``train_all``.
     """
     from genre_pipeline.experiment import load_experiment
     from genre_pipeline.pipelines import (

@@ -28,9 +28,12 @@ class InterruptibleSession(KedroSession):
     Kedro tells hooks about exceptions only, and an interruption is none: the MLflow runs would stay open for ever.
     """
 
-    _pipeline_names: Sequence[str] = ()
+    # Which pipelines are asked for; unknown before the run.
+    _pipeline_names: Sequence[str] | None = None
 
-    def run(self, *args: Any, **kwargs: Any) -> Any:
+    def run(
+        self, pipeline_name: str | None = None, pipeline_names: list[str] | None = None, *args: Any, **kwargs: Any
+    ) -> Any:
         """Run pipelines as :meth:`kedro.framework.session.KedroSession.run` does.
 
         Raises:
@@ -38,11 +41,11 @@ class InterruptibleSession(KedroSession):
             ConfigError: If there is no pipeline of that name.
             GenrePipelineError: What the project reports, also where Kedro wraps it because a catalog entry raised it.
         """
-        self._pipeline_names = kwargs.get("pipeline_names") or []
+        self._pipeline_names = [pipeline_name] if pipeline_name else pipeline_names or []
         # It becomes the version of every result.
         self._store["session_id"] = _after_the_last(self.store["session_id"])
         try:
-            return super().run(*args, **kwargs)
+            return super().run(pipeline_name, pipeline_names, *args, **kwargs)
         except DatasetError as error:
             raise own_error(error) from None
         except KeyboardInterrupt:
@@ -65,6 +68,8 @@ class InterruptibleSession(KedroSession):
         from genre_pipeline.tuning import check_optuna
 
         context = super().load_context()
+        if self._pipeline_names is None:
+            return context
         parameters = context.config_loader["parameters"]
         use_parameters(parameters, only=self._pipeline_names)
         for name in self._pipeline_names:

@@ -9,9 +9,10 @@ from types import SimpleNamespace
 import mlflow
 import pytest
 from kedro.config import OmegaConfigLoader
+from kedro.framework.project import pipelines
 from kedro.io import DatasetError
 
-from genre_pipeline.errors import ConfigError, StoreError, TrackingError, TrainingError
+from genre_pipeline.errors import ConfigError, GenrePipelineError, StoreError, TrackingError, TrainingError
 from genre_pipeline.hooks import TrackingHook
 from genre_pipeline.pipelines.train import nodes as train_nodes
 from genre_pipeline.project import tracking_uri
@@ -108,6 +109,29 @@ def test_a_pipeline_that_is_misspelt_is_named_before_anything_is_done(empty_data
         run("train_al")
     assert not (empty_data / "01_raw").exists()
     assert sessions_of(mlflow.MlflowClient(tracking_uri())) == []
+
+
+def test_a_model_outside_the_experiment_is_suggested(data):
+    with pytest.raises(ConfigError, match="There is no pipeline 'train_bbnnn'. Did you mean 'train_bbnn'"):
+        run("train_bbnnn", **OWN_MUSIC)
+
+
+def test_a_run_builds_what_it_was_asked_for(data):
+    run("ingest", **OWN_MUSIC)
+    assert {"train_naive_bayes", "train_all"} <= set(pipelines)
+    assert "train_bbnn" not in pipelines
+
+
+@pytest.mark.parametrize("arguments", [("train_bbnn",), (None, ["train_bbnn"])])
+def test_pipelines_may_be_named_in_the_order_of_the_arguments(empty_data, arguments):
+    with pytest.raises(GenrePipelineError, match="my_music does not exist"), new_session(**OWN_MUSIC) as session:
+        session.run(*arguments)
+    assert "train_bbnn" in pipelines
+
+
+def test_a_session_that_does_not_run_has_all_pipelines():
+    new_session(**OWN_MUSIC).load_context()
+    assert {"train_naive_bayes", "train_bbnn"} <= set(pipelines)
 
 
 def test_a_stage_whose_inputs_are_missing_says_which(data):

@@ -23,9 +23,11 @@ class Finished:
         return mlflow.MlflowClient(f"sqlite:///{self.data}/mlflow/mlflow.db")
 
     def newest(self, entry: str) -> Path:
-        """Return the newest version of a catalog entry's file."""
+        """Return the version of a catalog entry's file that was the newest after the session."""
         path = self.data / entry
-        return max(path.glob(f"*/{path.name}")) if path.is_dir() else path
+        if not path.is_dir():
+            return path
+        return max(each for each in path.glob(f"*/{path.name}") if str(each.relative_to(self.data)) in self.written)
 
 
 def _written(data: Path) -> dict[str, int]:
