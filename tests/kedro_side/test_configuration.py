@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from copy import deepcopy
 from functools import cache
+from typing import get_type_hints
 
 import pytest
 from kedro.config import OmegaConfigLoader
@@ -242,6 +243,12 @@ class TestPipelines:
                     "join_scores",
                     "explain_tracks",
                 }
+
+    def test_kedro_can_read_the_hints_of_every_node(self, registered):
+        """It warns of those that name what is imported for type checking only."""
+        for pipeline in registered.values():
+            for node in pipeline.nodes:
+                assert get_type_hints(getattr(node.func, "func", node.func))
 
     def test_train_all_needs_nothing_but_parameters(self, registered):
         # What other pipelines leave is shown where it is there.

@@ -31,6 +31,8 @@ CHOICES = (
 )
 # Pixels that a model's mark takes within its protocol's row, and those between two rows [?].
 _MARK_PX, _ROW_PX = 16, 22
+# What an axis and its title take up below the marks, however few they are [?].
+_AXIS_PX = 56
 
 
 def gap_comparison(gaps: pd.DataFrame, *, looks: Mapping[tuple[str, str], Style]) -> Figure:
@@ -89,7 +91,7 @@ def gap_comparison(gaps: pd.DataFrame, *, looks: Mapping[tuple[str, str], Style]
         trace.update(first)
     return figure.update_layout(
         title={"text": buttons[0]["args"][1]["title.text"]},
-        legend={"orientation": "h", "y": -0.2 / len(datasets), "yanchor": "top", "x": 0},
+        legend={"orientation": "h", "y": -_AXIS_PX / total, "yanchor": "top", "x": 0},
         updatemenus=[menu(buttons)],
     )
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
+from plotly.graph_objects import Figure
 
 from genre_pipeline.blocks import parse_block
 from genre_pipeline.experiment import ComputeBlock, StorageBlock, parse_dataset, parse_feature
@@ -12,9 +13,6 @@ from genre_pipeline.features.pictures import example_figure
 from genre_pipeline.features.remote import publish
 from genre_pipeline.features.store import FeatureStore
 from genre_pipeline.pipelines.features.together import current_extractions
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
 
 
 def extract_features(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure as MatplotlibFigure
+from plotly.graph_objects import Figure
 
 from genre_pipeline.blocks import parse_block
 from genre_pipeline.cells import Cell
@@ -26,10 +28,6 @@ from genre_pipeline.pipelines.train.nodes import cell_folder, split_tags
 from genre_pipeline.tracking import current_tracker
 from genre_pipeline.training import Checkpoint
 from genre_pipeline.training.cell_data import CellData
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as MatplotlibFigure
-    from plotly.graph_objects import Figure
 
 # A cell's coordinates within its dataset, the first columns of the tables of answers.
 _COORDINATES = ["protocol", "feature", "model"]
