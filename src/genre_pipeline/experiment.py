@@ -95,7 +95,8 @@ class ComputeBlock(Block):
     """How much of the machine is used.
 
     Attributes:
-        backend: Where features are extracted: ``serial`` (one thread), ``threads``, ``processes``, or ``dask``.
+        backend: Where features are extracted: ``serial`` (one thread), ``threads``, ``processes``, ``dask``, or
+            ``auto``: in processes where there are clips enough for them to pay, else in threads.
         n_workers: Workers that decode audio and compute features; none for one a core.
         training_backend: Where repeats are trained: ``processes`` of this machine, or ``dask``.
         training_workers: Repeats of a cell that are trained at once; none for one on each CUDA device, or one where
@@ -107,7 +108,7 @@ class ComputeBlock(Block):
             stale; several, on machines that share the data folder, run what their namespaces have.
     """
 
-    backend: Backend = "threads"
+    backend: Backend = "auto"
     n_workers: int | None = Field(default=None, ge=1, le=1024)
     training_backend: Literal["processes", "dask"] = "processes"
     training_workers: int | None = Field(default=None, ge=1, le=1024)

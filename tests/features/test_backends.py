@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -69,6 +70,34 @@ def test_leaving_early_begins_nothing_more():
     with Workers("threads", 1).map(done.append, list(range(100))) as results:
         next(results)
     assert len(done) < 100
+
+
+@pytest.mark.parametrize(
+    ("workers", "n_clips", "backend"),
+    [
+        (Workers("auto", 2), 1000, "processes"),
+        (Workers("auto", 2), 999, "threads"),
+        (Workers("auto", 1), 1000, "threads"),
+        (Workers("auto", 2, device="cuda"), 1000, "threads"),
+        (Workers("serial", 2), 1000, "serial"),
+        (Workers("processes", 2), 1, "processes"),
+    ],
+)
+def test_many_clips_are_done_in_processes_unless_something_else_is_asked_for(workers, n_clips, backend):
+    assert workers.for_clips(n_clips) == dataclasses.replace(workers, backend=backend)
+
+
+def test_automatic_workers_do_each_task_once():
+    with Workers("auto", 2).map(str, [1, 2, 3]) as results:
+        assert sorted(results) == [(0, "1"), (1, "2"), (2, "3")]
+
+
+def test_workers_have_the_environment_of_their_start(monkeypatch):
+    """Also the second pool's, although the server that they are forked from is as old as the first."""
+    for value in ("first", "second"):
+        monkeypatch.setenv("GENRE_PIPELINE_TEST", value)
+        with Workers("processes", 1).map(os.getenv, ["GENRE_PIPELINE_TEST"]) as results:
+            assert list(results) == [(0, value)]
 
 
 def test_processes_leave_the_same_bytes(run, child_environment):

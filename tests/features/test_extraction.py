@@ -15,6 +15,7 @@ from genre_pipeline.features import store as store_module
 from genre_pipeline.features.backends import Workers
 from genre_pipeline.features.extraction import Target, extract, extract_together
 from genre_pipeline.features.locks import writing
+from genre_pipeline.features.shards import matrix_threads
 from genre_pipeline.features.store import FeatureStore
 
 SPEC = FEATURES["log_mel"]
@@ -63,6 +64,27 @@ def decoded(monkeypatch):
 
 def contents(folder):
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@pytest.mark.parametrize("workers", [Workers("serial"), Workers("threads", 2)], ids=lambda workers: workers.backend)
+def test_workers_compute_in_one_thread_each_and_leave_the_process_its_own(run, rows, make_tracks, workers):
+    """Whatever torch and numpy were set to: the numbers must not depend on it."""
+
+    def n_threads():
+        return torch.get_num_threads(), {each["num_threads"] for each in matrix_threads().info()}
+
+    during = []
+    spec = adding(SPEC, lambda block: during.append(n_threads()) or block)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with matrix_threads().limit(limits=2):
+            run(make_tracks(rows), spec=spec, workers=workers)
+            after = n_threads()
+    finally:
+        torch.set_num_threads(before)
+    assert set(map(str, during)) == {str((1, {1}))}
+    assert after == (2, {2})
 
 
 def test_stores_the_feature_of_every_track(run, rows, make_tracks, small_block, tmp_path):

@@ -131,7 +131,7 @@ def test_workers_default_to_the_cores_of_the_process():
 
 
 def test_who_extracts_features():
-    assert ComputeBlock(n_workers=3).extraction == Workers("threads", 3)
+    assert ComputeBlock(n_workers=3).extraction == Workers("auto", 3)
     address = "tcp://127.0.0.1:8786"
     assert ComputeBlock(backend="dask", n_workers=2, address=address).extraction == Workers("dask", 2, address)
 
@@ -150,7 +150,7 @@ def test_who_trains(monkeypatch):
 
 
 def test_an_address_that_nobody_would_use_is_refused():
-    message = "address=tcp://a:1 is a Dask scheduler's, but backend is 'threads' and training_backend 'processes'"
+    message = "address=tcp://a:1 is a Dask scheduler's, but backend is 'auto' and training_backend 'processes'"
     with pytest.raises(ConfigError, match=message):
         parse_block(ComputeBlock, {"address": "tcp://a:1"}, key="compute")
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager as ContextManager
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
+from types import ModuleType
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from genre_pipeline.errors import ComputeError
@@ -21,13 +23,19 @@ from genre_pipeline.features.analysis import Device
 if TYPE_CHECKING:
     from distributed import Client
 
-Backend = Literal["serial", "threads", "processes", "dask"]
+Backend = Literal["auto", "serial", "threads", "processes", "dask"]
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 # [?] Tasks that wait for each worker, so that none is idle while results are taken in.
 _AHEAD = 2
+# Measured [?] with two cores: what processes gain on so many 30-s WAV files is what starting the first of them takes.
+_CLIPS_FOR_PROCESSES = 1000
+# What all workers import. They are forked from a server that has done so, in a hundredth of the time; elsewhere than on
+# Linux a fork of a process that holds such libraries is not safe.
+_IMPORTED = ("torch", "genre_pipeline.features.shards")
+_STARTING = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
 
 
 def usable_cores() -> int:
@@ -40,7 +48,8 @@ class Workers:
     """Who does the work.
 
     Attributes:
-        backend: ``serial`` (this thread), ``threads``, ``processes`` (new ones, on this machine) or ``dask``.
+        backend: ``serial`` (this thread), ``threads``, ``processes`` (new ones, on this machine), ``dask``, or
+            ``auto``: see :meth:`for_clips`.
         n_workers: How many. A cluster at an address has its own number; there it only says how much is sent ahead.
         address: A Dask scheduler's (``tcp://host:8786``); none for a cluster of ``n_workers`` processes that is
             started on this machine, for as long as the work lasts.
@@ -52,14 +61,26 @@ class Workers:
     address: str | None = None
     device: Device = "cpu"
 
+    def for_clips(self, n_clips: int) -> Workers:
+        """Choose the backend, where that is ``auto``, by the number of clips to be done.
+
+        Threads begin at once, but take turns where they do not decode or transform: two of them do a WAV file's log-mel
+        hardly faster than one. Processes take some seconds to start. A GPU belongs to one process.
+        """
+        if self.backend != "auto":
+            return self
+        is_worth_it = n_clips >= _CLIPS_FOR_PROCESSES and self.n_workers > 1 and self.device == "cpu"
+        return replace(self, backend="processes" if is_worth_it else "threads")
+
     def map(
         self, function: Callable[[Task], Result], tasks: Sequence[Task]
     ) -> ContextManager[Iterator[tuple[int, Result]]]:
         """Do tasks, in any order.
 
         Args:
-            function: What to do with a task. For processes and Dask, both must be picklable, results small, and the
-                function such that doing a task twice does no harm: the task of a lost worker is done again.
+            function: What to do with a task. For processes and Dask, both must be picklable and made of what modules
+                define (not the program that runs), results small, and the function such that doing a task twice does
+                no harm: the task of a lost worker is done again.
             tasks: The tasks.
 
         Returns:
@@ -69,6 +90,8 @@ class Workers:
         Raises:
             ComputeError: If the workers cannot be started or reached, or die. What the function raises, is raised.
         """
+        if self.backend == "auto":
+            return self.for_clips(len(tasks)).map(function, tasks)
         if self.backend == "serial":
             return closing(_in_this_thread(function, tasks))
         return closing(_in_workers(self, function, tasks))
@@ -123,18 +146,52 @@ def _threads(workers: Workers) -> Iterator[Executor]:
         yield executor
 
 
+class _Process(_STARTING.Process):  # type: ignore[name-defined,misc]  # the class depends on the system
+    def start(self) -> None:
+        with no_main():
+            super().start()
+
+
+class _Context(type(_STARTING)):  # type: ignore[misc]
+    Process = _Process
+
+
 @contextmanager
 def _processes(workers: Workers) -> Iterator[Executor]:
-    # Spawned: a fork of a process with threads (torch has some) may hang.
-    context = multiprocessing.get_context("spawn")
+    # Not forks of this process: it has threads (torch has some), and what they hold would be held for ever there.
+    context = _Context()
+    context.set_forkserver_preload(list(_IMPORTED))
     try:
-        with ProcessPoolExecutor(workers.n_workers, mp_context=context, initializer=begin_worker) as executor:
+        with ProcessPoolExecutor(
+            workers.n_workers,
+            mp_context=context,
+            initializer=_begin_extracting,
+            # The server has the environment that was there when it started.
+            initargs=(dict(os.environ),),
+        ) as executor:
             yield executor
     except BrokenProcessPool as error:
         raise ComputeError(
             "A worker process was killed, perhaps for want of memory. Lower compute.n_workers, and run again: what is "
             "finished is kept."
         ) from error
+
+
+@contextmanager
+def no_main() -> Iterator[None]:
+    """Start processes without the program that runs in this one: Kedro's command line takes a second to import."""
+    program = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = program
+
+
+def _begin_extracting(environment: Mapping[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    begin_worker()
 
 
 def begin_worker() -> None:

@@ -146,4 +146,4 @@ def _n_chroma(block: ChromaBlock) -> int:
     return block.n_chroma
 
 
-FEATURES.register(FeatureSpec(name="chroma", block=ChromaBlock, n_bins=_n_chroma, begin=begin_chroma, version=1))
+FEATURES.register(FeatureSpec(name="chroma", block=ChromaBlock, n_bins=_n_chroma, begin=begin_chroma, version=2))

@@ -20,7 +20,15 @@ from genre_pipeline.features.analysis import Device
 from genre_pipeline.features.backends import Workers, require_device
 from genre_pipeline.features.base import FeatureBlock, Features, FeatureSpec
 from genre_pipeline.features.locks import writing
-from genre_pipeline.features.shards import ClipAlteration, Recording, Shard, ShardTask, WrittenShard, write_shards
+from genre_pipeline.features.shards import (
+    ClipAlteration,
+    Recording,
+    Shard,
+    ShardTask,
+    WrittenShard,
+    matrix_threads,
+    write_shards,
+)
 from genre_pipeline.features.store import FeatureStore, PackedTrack, shards_folder, spec_hash
 from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.progress import progress_bar
@@ -446,8 +454,8 @@ def _run(jobs: Sequence[_Job], updates: Sequence[_Update], workers: Workers) -> 
     n_clips = sum(len(_clips(job.task)) for job in jobs)
     with (
         progress_bar(f"Extracting {labels}", n_clips) as advance,
-        _torch_threads_kept(),
-        workers.map(write_shards, [job.task for job in jobs]) as answers,
+        _threads_kept(),
+        workers.for_clips(n_clips).map(write_shards, [job.task for job in jobs]) as answers,
     ):
         for number, shards in answers:
             job = jobs[number]
@@ -462,12 +470,13 @@ def _clips(task: ShardTask) -> list[str]:
 
 
 @contextmanager
-def _torch_threads_kept() -> Iterator[None]:
-    """Undo what workers in this process do to torch."""
+def _threads_kept() -> Iterator[None]:
+    """Undo what workers in this process do to torch and numpy."""
     import torch
 
     n_threads = torch.get_num_threads()
     try:
-        yield
+        with matrix_threads().limit(limits=1):
+            yield
     finally:
         torch.set_num_threads(n_threads)

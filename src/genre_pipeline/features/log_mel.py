@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MelScale = Literal["slaney", "htk"]
 
 # Measured [?]: twice as many, or half, take longer.
-_GROUP_BANDS = 32
+_GROUP_BANDS = 8
 
 
 class MelBlock(SpectralBlock):
@@ -231,4 +231,4 @@ def _n_mels(block: LogMelBlock) -> int:
     return block.n_mels
 
 
-FEATURES.register(FeatureSpec(name="log_mel", block=LogMelBlock, n_bins=_n_mels, begin=begin_log_mel, version=4))
+FEATURES.register(FeatureSpec(name="log_mel", block=LogMelBlock, n_bins=_n_mels, begin=begin_log_mel, version=5))

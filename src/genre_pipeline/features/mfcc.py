@@ -116,4 +116,4 @@ def _n_rows(block: MfccBlock) -> int:
     return block.n_mfcc * (1 + block.delta_order)
 
 
-FEATURES.register(FeatureSpec(name="mfcc", block=MfccBlock, n_bins=_n_rows, begin=begin_mfcc, version=4))
+FEATURES.register(FeatureSpec(name="mfcc", block=MfccBlock, n_bins=_n_rows, begin=begin_mfcc, version=5))

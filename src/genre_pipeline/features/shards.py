@@ -13,12 +13,13 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from genre_pipeline.audio import io as audio_io
 from genre_pipeline.errors import AudioError, FeatureError
@@ -144,8 +145,8 @@ class ShardTask(NamedTuple):
 def write_shards(task: ShardTask) -> list[WrittenShard]:
     """Compute and write the shards of a task that are not there yet.
 
-    One torch thread is used, whatever the process was set to: the workers already share out the cores, and the numbers
-    must not depend on their number.
+    One thread of torch and of numpy's matrix products is used, whatever the process was set to: the workers already
+    share out the cores, and the numbers must not depend on their number.
 
     Args:
         task: What to do.
@@ -162,6 +163,7 @@ def write_shards(task: ShardTask) -> list[WrittenShard]:
 
     require_device(task.device)
     torch.set_num_threads(1)
+    matrix_threads().limit(limits=1)
     _keep_freed_memory()
     found = [_read(shard) for shard in task.shards]
     with _writing([shard for shard, there in zip(task.shards, found, strict=True) if there is None]) as writers:
@@ -171,6 +173,12 @@ def write_shards(task: ShardTask) -> list[WrittenShard]:
                 _add(task, recording, [each for each in wanting if each.shard.block.sample_rate == rate])
         fresh = iter([writer.finish() for writer in writers])
     return [next(fresh) if there is None else there for there in found]
+
+
+@lru_cache(maxsize=1)
+def matrix_threads() -> ThreadpoolController:
+    """Return what sets the number of threads of numpy's matrix products."""
+    return ThreadpoolController().select(user_api="blas")
 
 
 def _keep_freed_memory() -> None:

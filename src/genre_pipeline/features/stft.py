@@ -65,4 +65,4 @@ def _n_bins(block: StftBlock) -> int:
     return 1 + block.n_fft // 2
 
 
-FEATURES.register(FeatureSpec(name="stft", block=StftBlock, n_bins=_n_bins, begin=begin_stft, version=3))
+FEATURES.register(FeatureSpec(name="stft", block=StftBlock, n_bins=_n_bins, begin=begin_stft, version=4))

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import pickle
-import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import ModuleType
 
 from genre_pipeline.errors import ComputeError
 from genre_pipeline.training.epochs import EpochRecord
@@ -96,14 +94,3 @@ def overheard(say: Say, level: int) -> Iterator[None]:
 def log_level() -> int:
     """Return the level from which on the project logs in this process."""
     return _LOGGER.getEffectiveLevel()
-
-
-@contextmanager
-def no_main() -> Iterator[None]:
-    """Start processes without the program that runs in this one: Kedro's command line takes a second to import."""
-    program = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = program

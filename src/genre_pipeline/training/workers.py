@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from genre_pipeline.errors import ComputeError, RepeatFailedError
-from genre_pipeline.features.backends import begin_worker, dask_client, usable_cores
+from genre_pipeline.features.backends import begin_worker, dask_client, no_main, usable_cores
 from genre_pipeline.progress import AddBar, Advance, progress_bars, show_no_bars
 from genre_pipeline.training.checkpoints import Checkpoint
 from genre_pipeline.training.epochs import EpochRecord, history_records, note
-from genre_pipeline.training.relaying import Fault, Line, log_level, no_main, overheard
+from genre_pipeline.training.relaying import Fault, Line, log_level, overheard
 
 if TYPE_CHECKING:
     from distributed import Client, Future
