@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
-import sys
-import threading
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager as ContextManager
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
-from types import ModuleType
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from genre_pipeline.errors import ComputeError
 from genre_pipeline.features.analysis import Device
+from genre_pipeline.processes import worker_context
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -32,10 +28,6 @@ Result = TypeVar("Result")
 _AHEAD = 2
 # Measured [?] with two cores: what processes gain on so many 30-s WAV files is what starting the first of them takes.
 _CLIPS_FOR_PROCESSES = 1000
-# What all workers import. They are forked from a server that has done so, in a hundredth of the time; elsewhere than on
-# Linux a fork of a process that holds such libraries is not safe.
-_IMPORTED = ("torch", "genre_pipeline.features.shards")
-_STARTING = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
 
 
 def usable_cores() -> int:
@@ -146,65 +138,16 @@ def _threads(workers: Workers) -> Iterator[Executor]:
         yield executor
 
 
-class _Process(_STARTING.Process):  # type: ignore[name-defined,misc]  # the class depends on the system
-    def start(self) -> None:
-        with no_main():
-            super().start()
-
-
-class _Context(type(_STARTING)):  # type: ignore[misc]
-    Process = _Process
-
-
 @contextmanager
 def _processes(workers: Workers) -> Iterator[Executor]:
-    # Not forks of this process: it has threads (torch has some), and what they hold would be held for ever there.
-    context = _Context()
-    context.set_forkserver_preload(list(_IMPORTED))
     try:
-        with ProcessPoolExecutor(
-            workers.n_workers,
-            mp_context=context,
-            initializer=_begin_extracting,
-            # The server has the environment that was there when it started.
-            initargs=(dict(os.environ),),
-        ) as executor:
+        with ProcessPoolExecutor(workers.n_workers, mp_context=worker_context()) as executor:
             yield executor
     except BrokenProcessPool as error:
         raise ComputeError(
             "A worker process was killed, perhaps for want of memory. Lower compute.n_workers, and run again: what is "
             "finished is kept."
         ) from error
-
-
-@contextmanager
-def no_main() -> Iterator[None]:
-    """Start processes without the program that runs in this one: Kedro's command line takes a second to import."""
-    program = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = program
-
-
-def _begin_extracting(environment: Mapping[str, str]) -> None:
-    os.environ.clear()
-    os.environ.update(environment)
-    begin_worker()
-
-
-def begin_worker() -> None:
-    """Leave Ctrl-C to the parent of this process, and end with it, also if it is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 @contextmanager

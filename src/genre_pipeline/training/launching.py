@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import signal
 import threading
@@ -19,7 +18,7 @@ import torch
 from torch import distributed
 
 from genre_pipeline.errors import ComputeError, ConfigError, GenrePipelineError, RepeatFailedError
-from genre_pipeline.features.backends import begin_worker, no_main
+from genre_pipeline.processes import START_METHOD, begin_worker, no_main, worker_context
 from genre_pipeline.progress import show_no_bars
 from genre_pipeline.training.devices import choose_device, n_devices
 from genre_pipeline.training.epochs import EpochCallback, EpochRecord
@@ -65,8 +64,7 @@ def train_in_ranks(work: Work, *, label: str, device: str, n_ranks: int, slot: i
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     _check_devices(device, n_ranks)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context = worker_context()
     lines = [context.Pipe(duplex=False) for _ in range(n_ranks)]
     listener = _Listener([receiving for receiving, _ in lines], [sending for _, sending in lines], tell)
     n_threads = max(1, torch.get_num_threads() // n_ranks)
@@ -83,7 +81,7 @@ def train_in_ranks(work: Work, *, label: str, device: str, n_ranks: int, slot: i
             local_addr="127.0.0.1",
             max_restarts=0,
             monitor_interval=0.1,
-            start_method="forkserver",
+            start_method=START_METHOD,
             logs_specs=DefaultLogsSpecs(log_dir=folder),
         )
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import queue
 import signal
 import threading
@@ -19,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from genre_pipeline.errors import ComputeError, RepeatFailedError
-from genre_pipeline.features.backends import begin_worker, dask_client, no_main, usable_cores
+from genre_pipeline.features.backends import dask_client, usable_cores
+from genre_pipeline.processes import Worker, worker_context
 from genre_pipeline.progress import AddBar, Advance, progress_bars, show_no_bars
 from genre_pipeline.training.checkpoints import Checkpoint
 from genre_pipeline.training.epochs import EpochRecord, history_records, note
@@ -150,10 +150,7 @@ class _Worker:
 
 def _in_processes(jobs: Sequence[Job], n_workers: int, audience: _Audience) -> None:
     """Train each repeat in a process of its own, so that it leaves nothing behind and takes nothing along."""
-    # Forked from a server that has loaded torch and nothing else: a new process is there in a twentieth of a second,
-    # has no thread but its own, and may use a GPU.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context = worker_context()
     n_threads = max(1, usable_cores() // n_workers)
     waiting = deque(jobs)
     free = list(range(n_workers))[::-1]
@@ -163,9 +160,8 @@ def _in_processes(jobs: Sequence[Job], n_workers: int, audience: _Audience) -> N
             while waiting and free:
                 job, slot = waiting.popleft(), free.pop()
                 receiving, sending = context.Pipe(duplex=False)
-                process = context.Process(target=_work, args=(sending, job, slot, n_threads, log_level()))
-                with no_main():
-                    process.start()
+                process = Worker(target=_work, args=(sending, job, slot, n_threads, log_level()))
+                process.start()
                 sending.close()
                 running[receiving] = _Worker(job, slot, process)
             for line in wait(list(running)):
@@ -202,7 +198,6 @@ def _received(line: Connection, worker: _Worker) -> Message:
 
 def _work(line: Connection, job: Job, slot: int, n_threads: int, level: int) -> None:
     """Train a repeat, in a process made for it."""
-    begin_worker()
     show_no_bars()
     torch.set_num_threads(n_threads)
     with overheard(line.send, level):
