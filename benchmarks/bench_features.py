@@ -147,7 +147,7 @@ def compare(title: str, unit: str, n_units: int, jobs: dict[str, Callable[[], ob
             job()
             seconds[name].append(time.perf_counter() - start)
             cpu_seconds[name].append(time.process_time() - cpu_start)
-    # That of workers in other processes is not counted.
+    # The processor time of other processes is not counted.
     print(f"\n| {title} | {unit} a second | ratio | CPU ms each | ratio |\n|---|---|---|---|---|")
     for name, taken in seconds.items():
         speed, cpu_ms = n_units / statistics.median(taken), 1000 * statistics.median(cpu_seconds[name]) / n_units

@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing.context import BaseContext
 from types import ModuleType
 
 # Not a fork of this process: it has threads (torch has some), and what they hold would be held for ever there. The
@@ -25,7 +24,7 @@ START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_met
 _STARTING = multiprocessing.get_context(START_METHOD)
 
 
-class Worker(_STARTING.Process):  # type: ignore[name-defined,misc]  # the class depends on the system
+class WorkerProcess(_STARTING.Process):  # type: ignore[name-defined,misc]  # the class depends on the system
     """A process with this one's environment, that leaves Ctrl-C to it and ends with it.
 
     What it is asked to do must be defined in a module that can be imported, which the program that runs is not.
@@ -45,13 +44,15 @@ class Worker(_STARTING.Process):  # type: ignore[name-defined,misc]  # the class
         super().run()
 
 
-class _Context(type(_STARTING)):  # type: ignore[misc]
-    Process = Worker
+class WorkerContext(type(_STARTING)):  # type: ignore[misc]
+    """The context of multiprocessing whose processes are :class:`WorkerProcess`."""
+
+    Process = WorkerProcess
 
 
-def worker_context() -> BaseContext:
-    """Return the context of multiprocessing whose processes are :class:`Worker`."""
-    context: BaseContext = _Context()
+def worker_context() -> WorkerContext:
+    """Return a context whose processes are there at once, or soon after the first."""
+    context = WorkerContext()
     # One server serves all that a session does, whoever starts it.
     context.set_forkserver_preload(list(_IMPORTED))
     return context

@@ -64,6 +64,7 @@ def train_in_ranks(work: Work, *, label: str, device: str, n_ranks: int, slot: i
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     _check_devices(device, n_ranks)
+    # The launcher starts its processes from the same server.
     context = worker_context()
     lines = [context.Pipe(duplex=False) for _ in range(n_ranks)]
     listener = _Listener([receiving for receiving, _ in lines], [sending for _, sending in lines], tell)

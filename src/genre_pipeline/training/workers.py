@@ -19,7 +19,7 @@ import torch
 
 from genre_pipeline.errors import ComputeError, RepeatFailedError
 from genre_pipeline.features.backends import dask_client, usable_cores
-from genre_pipeline.processes import Worker, worker_context
+from genre_pipeline.processes import worker_context
 from genre_pipeline.progress import AddBar, Advance, progress_bars, show_no_bars
 from genre_pipeline.training.checkpoints import Checkpoint
 from genre_pipeline.training.epochs import EpochRecord, history_records, note
@@ -160,7 +160,7 @@ def _in_processes(jobs: Sequence[Job], n_workers: int, audience: _Audience) -> N
             while waiting and free:
                 job, slot = waiting.popleft(), free.pop()
                 receiving, sending = context.Pipe(duplex=False)
-                process = Worker(target=_work, args=(sending, job, slot, n_threads, log_level()))
+                process = context.Process(target=_work, args=(sending, job, slot, n_threads, log_level()))
                 process.start()
                 sending.close()
                 running[receiving] = _Worker(job, slot, process)
