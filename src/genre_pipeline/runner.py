@@ -1,20 +1,26 @@
-"""The runner of ``kedro refresh``: it runs the nodes whose results are stale, and no others."""
+"""Runners: that of ``kedro refresh``, which runs stale nodes only, and one that has a cluster train cells at once."""
 
 from __future__ import annotations
 
 import logging
+from concurrent.futures import Executor, ThreadPoolExecutor
+from types import TracebackType
 from typing import Any
 
 from kedro.io import DatasetError
 from kedro.pipeline import Pipeline
-from kedro.runner import SequentialRunner, Task
+from kedro.runner import SequentialRunner, Task, ThreadRunner
+from typing_extensions import override
 
-from genre_pipeline.errors import GenrePipelineError, RefreshError, own_error
+from genre_pipeline.blocks import parse_block
+from genre_pipeline.errors import ConfigError, GenrePipelineError, RefreshError, own_error
+from genre_pipeline.experiment import ComputeBlock
 from genre_pipeline.refresh import Graph
 from genre_pipeline.refresh.journal import Journal
 from genre_pipeline.refresh.listing import check_listing
 from genre_pipeline.refresh.place import journal_path, one_refresh_at_a_time
 from genre_pipeline.refresh.planning import Cause, assess, recorded_parts
+from genre_pipeline.training.workers import WAITING
 
 logger = logging.getLogger(__name__)
 
@@ -69,3 +75,63 @@ def _causes(name: str, graph: Graph) -> list[Cause]:
         listing = check_listing(step.source, graph.entries[step.source.tracks].newest())
     found, missing = assess(step, graph, recorded_parts(graph, list(step.inputs)), listing)
     return [*found, *missing]
+
+
+class ClusterRunner(ThreadRunner):
+    """Runs nodes that do not need each other at once, so that a Dask cluster trains the repeats of many cells.
+
+    Each training node hands its repeats to the cluster and waits for them; the other nodes do their work here. Ctrl-C
+    ends the trainings, which go on where they were when the same command is given again. After an error nothing new is
+    begun, and what was begun is finished.
+
+    Args:
+        max_workers: Nodes at once: as many cells can have repeats on the cluster.
+        is_async: As for Kedro's ThreadRunner, which knows no other way than its own.
+
+    Example:
+        ``kedro run --pipelines train_all --runner genre_pipeline.runner.ClusterRunner --params
+        "compute.training_backend=dask,compute.address=tcp://head:8786"``
+    """
+
+    # Cells of five repeats then keep 160 workers busy. Chosen here [?].
+    _DEFAULT_WORKERS = 32
+
+    def __init__(self, max_workers: int | None = None, is_async: bool = False) -> None:
+        super().__init__(max_workers or self._DEFAULT_WORKERS, is_async)
+
+    @override
+    def _run(self, pipeline: Pipeline, catalog: Any, hook_manager: Any = None, run_id: str | None = None) -> None:
+        """Run the nodes.
+
+        Raises:
+            ConfigError: If trainings are not on a cluster that is there already.
+        """
+        compute = parse_block(ComputeBlock, catalog.load("params:compute"), key="compute")
+        if compute.training_backend != "dask" or compute.address is None:
+            raise ConfigError(
+                "ClusterRunner has a Dask cluster train several cells at once: expected compute.training_backend=dask "
+                f"and the scheduler's compute.address, got training_backend={compute.training_backend} and "
+                f"address={compute.address}. Give both, or leave the runner out."
+            )
+        WAITING.begin_anew()
+        super()._run(pipeline, catalog, hook_manager, run_id)
+
+    @override
+    def _get_executor(self, max_workers: int) -> Executor:
+        return _NodeThreads(max_workers)
+
+
+class _NodeThreads(ThreadPoolExecutor):
+    """Threads for nodes, of which an error or Ctrl-C leaves no others to be begun."""
+
+    @override
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
+    ) -> bool | None:
+        if isinstance(exc_val, Exception):
+            logger.error("%s What was begun is finished first.", own_error(exc_val))
+        elif exc_val is not None:
+            WAITING.end()
+        if exc_val is not None:
+            self.shutdown(cancel_futures=True)
+        return super().__exit__(exc_type, exc_val, exc_tb)

@@ -1,5 +1,6 @@
 """Kedro's settings of the project."""
 
+import os
 import warnings
 
 from genre_pipeline.configuration import ConfigLoader
@@ -9,6 +10,9 @@ from genre_pipeline.session import InterruptibleSession
 
 # kedro-mlflow defines a class that MLflow warns of on import; it is not ours and not used.
 warnings.filterwarnings("ignore", message=r".*Add type hints to the `predict` method")
+
+# MLflow would draw a bar for every model that is logged, in the middle of the log.
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 HOOKS = (ParametersHook(), ExtractionsHook(), TrackingHook(), FailuresHook(), RecordsHook())
 SESSION_CLASS = InterruptibleSession

@@ -6,6 +6,7 @@ outside ``kedro run`` (tests, notebooks) the tracker of :func:`current_tracker` 
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -312,14 +313,17 @@ class MlflowTracker(Tracker):
         self._experiment_id = experiment_id
         self._parent_run_id = parent_run_id
         self._open: dict[tuple[Cell, str], MlflowCellRun] = {}
+        # Nodes of one cell may run in several threads.
+        self._opening = threading.Lock()
 
     @override
     def cell_run(self, cell: Cell, *, level: str = "cell") -> CellRun:
-        if (cell, level) not in self._open:
-            self._open[cell, level] = MlflowCellRun(
-                self._client, self._experiment_id, self._parent_run_id, cell, self._tags, level
-            )
-        return self._open[cell, level]
+        with self._opening:
+            if (cell, level) not in self._open:
+                self._open[cell, level] = MlflowCellRun(
+                    self._client, self._experiment_id, self._parent_run_id, cell, self._tags, level
+                )
+            return self._open[cell, level]
 
     @override
     def log_artifacts(self, contents: Mapping[str, str]) -> None:

@@ -7,8 +7,8 @@ import signal
 import threading
 import uuid
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection, wait
@@ -51,6 +51,44 @@ class Job:
 Message = EpochRecord | Line | Outcome
 
 
+class Waiting:
+    """Threads that wait for a cluster. Ctrl-C reaches the main thread only: it ends their waiting through this."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._queues: set[queue.SimpleQueue[Any]] = set()
+        self._is_over = False
+
+    def end(self) -> None:
+        """End the trainings that threads wait for, and those that they would begin to wait for."""
+        with self._lock:
+            self._is_over = True
+            for each in self._queues:
+                each.put(self)
+
+    def begin_anew(self) -> None:
+        """Let threads wait again."""
+        with self._lock:
+            self._is_over = False
+
+    @contextmanager
+    def listening(self, messages: queue.SimpleQueue[Any]) -> Iterator[None]:
+        """Let a thread that waits for messages hear of the end, which is this object itself."""
+        with self._lock:
+            self._queues.add(messages)
+            if self._is_over:
+                messages.put(self)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._queues.discard(messages)
+
+
+WAITING = Waiting()
+"""The threads of this process that wait for a cluster."""
+
+
 @dataclass(frozen=True)
 class Trainers:
     """Who trains the repeats of a cell.
@@ -91,8 +129,9 @@ class Trainers:
             return
         n_workers = min(self.n_workers, len(jobs))
         if self.backend == "dask":
-            with progress_bars() as add, dask_client(self.address, n_workers) as client:
-                _on_dask(client, jobs, _Audience(add, on_epoch, on_end))
+            heard: queue.SimpleQueue[Any] = queue.SimpleQueue()
+            with progress_bars() as add, dask_client(self.address, n_workers) as client, WAITING.listening(heard):
+                _on_dask(client, jobs, heard, _Audience(add, on_epoch, on_end))
         elif n_workers == 1:
             for job in jobs:
                 on_end(job.repeat, _outcome(job, partial(on_epoch, job.repeat), 0))
@@ -207,12 +246,11 @@ def _work(line: Connection, job: Job, slot: int, n_threads: int, level: int) -> 
             line.send(Fault.of(error))
 
 
-def _on_dask(client: Client, jobs: Sequence[Job], audience: _Audience) -> None:
+def _on_dask(client: Client, jobs: Sequence[Job], heard: queue.SimpleQueue[Any], audience: _Audience) -> None:
     """Train each repeat on a worker of a cluster. One whose worker is lost goes on, on another, where it was."""
     from distributed import Event, Future
 
     topic = f"genre_pipeline-{uuid.uuid4().hex}"
-    heard: queue.SimpleQueue[Any] = queue.SimpleQueue()
     client.subscribe_topic(topic, lambda event: heard.put(event[1]))
     by_repeat = {job.repeat: job for job in jobs}
     running = {client.submit(_work_on_dask, job, topic, log_level(), pure=False): job for job in jobs}
@@ -221,6 +259,8 @@ def _on_dask(client: Client, jobs: Sequence[Job], audience: _Audience) -> None:
             future.add_done_callback(heard.put)
         while running:
             message = heard.get()
+            if message is WAITING:
+                raise ComputeError(f"{len(running)} trainings on the cluster were ended, as was their session.")
             if not isinstance(message, Future):
                 audience.hear(by_repeat[message["repeat"]], _MESSAGES[message["kind"]](**message["values"]))
                 continue
