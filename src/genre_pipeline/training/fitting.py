@@ -32,6 +32,7 @@ from genre_pipeline.training.devices import (
 )
 from genre_pipeline.training.divergence import first_not_finite, watched
 from genre_pipeline.training.epochs import EpochCallback, EpochRecord, Selection
+from genre_pipeline.training.memory import kept_memory
 from genre_pipeline.training.optimisers import OPTIMISERS, l2_penalty, parameter_groups
 from genre_pipeline.training.predictors import compute_logits, summarise
 from genre_pipeline.training.probing import (
@@ -165,7 +166,7 @@ def _fit_network(
 ) -> Fitted:
     recipe = task.model.training
     device = choose_device(recipe.device, slot)
-    with reproducible(task.seed, device, recipe.n_threads):
+    with reproducible(task.seed, device, recipe.n_threads), kept_memory(device):
         network = spec.build(task.model.architecture, task.train.shape, task.n_classes)
         loop = _Loop(task, network, device, computations, ranks)
         history, selected_epoch = loop.run(tell, resumption)
