@@ -113,7 +113,6 @@ class ClusterRunner(ThreadRunner):
                 f"and the scheduler's compute.address, got training_backend={compute.training_backend} and "
                 f"address={compute.address}. Give both, or leave the runner out."
             )
-        WAITING.begin_anew()
         super()._run(pipeline, catalog, hook_manager, run_id)
 
     @override
@@ -130,8 +129,8 @@ class _NodeThreads(ThreadPoolExecutor):
     ) -> bool | None:
         if isinstance(exc_val, Exception):
             logger.error("%s What was begun is finished first.", own_error(exc_val))
-        elif exc_val is not None:
-            WAITING.end()
-        if exc_val is not None:
             self.shutdown(cancel_futures=True)
+        elif exc_val is not None:
+            with WAITING.ended():
+                self.shutdown(cancel_futures=True)
         return super().__exit__(exc_type, exc_val, exc_tb)

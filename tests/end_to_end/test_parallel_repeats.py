@@ -1,4 +1,4 @@
-"""Repeats and cells that are trained side by side in a session: epochs, log lines, runs and weights are the same."""
+"""Repeats and cells that are trained side by side in a session: epochs, log lines and runs are those of any other."""
 
 import logging
 

@@ -191,14 +191,14 @@ class TestDask:
 
     def test_the_end_of_what_threads_wait_for_frees_the_workers(self, address, tmp_path):
         """As where Ctrl-C comes while threads wait: the main thread alone hears of it."""
+
+        def end(repeat, record):
+            with WAITING.ended():
+                pass
+
         jobs = [job(tmp_path, repeat, training_jobs.go_on_for_ever) for repeat in range(3)]
-        try:
-            with pytest.raises(ComputeError, match="3 trainings on the cluster were ended"):
-                Trainers("dask", 2, address).train(
-                    jobs, on_epoch=lambda repeat, record: WAITING.end(), on_end=Heard().end
-                )
-        finally:
-            WAITING.begin_anew()
+        with pytest.raises(ComputeError, match="3 trainings on the cluster were ended"):
+            Trainers("dask", 2, address).train(jobs, on_epoch=end, on_end=Heard().end)
         assert isinstance(train(Trainers("dask", 2, address), [job(tmp_path, 4)]).outcomes[4], Checkpoint)
 
     def test_a_lost_worker_s_training_goes_on_on_another(self, address, distributed, serial, tmp_path, caplog):

@@ -59,17 +59,18 @@ class Waiting:
         self._queues: set[queue.SimpleQueue[Any]] = set()
         self._is_over = False
 
-    def end(self) -> None:
-        """End the trainings that threads wait for, and those that they would begin to wait for."""
+    @contextmanager
+    def ended(self) -> Iterator[None]:
+        """End the trainings that threads wait for, and while this lasts those that they would begin to wait for."""
         with self._lock:
             self._is_over = True
             for each in self._queues:
                 each.put(self)
-
-    def begin_anew(self) -> None:
-        """Let threads wait again."""
-        with self._lock:
-            self._is_over = False
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._is_over = False
 
     @contextmanager
     def listening(self, messages: queue.SimpleQueue[Any]) -> Iterator[None]:
