@@ -179,7 +179,7 @@ def bench(task: fitting.Task, *, n_rounds: int, round_s: float, n_workers: int) 
         "ours": batch_size / best["ours"],
         "ratio": statistics.median(ratios),
         "range": f"{min(ratios):.1f}-{max(ratios):.1f}",
-        "way": loop.computation.name + (", compiled" if task.model.training.compile else ""),
+        "way": loop.computation.name,
         "pipeline": 100 * pipeline / best["ours"],
         "state": f"{size / 1e6:.1f} MB, {1000 * written_s:.0f} ms",
         "measured": loop.computation.measured,

@@ -103,7 +103,9 @@ class _Layers:
         return nn.BatchNorm2d(n_channels, momentum=self.block.norm_momentum, eps=KERAS_NORM_EPS)
 
     def norm_act(self, n_channels: int) -> list[nn.Module]:
-        return [self.norm(n_channels), nn.SELU() if self.block.activation == "selu" else nn.ReLU()]
+        # In place: what a normalisation puts out is not needed again, and these maps are most of the memory.
+        activation = nn.SELU if self.block.activation == "selu" else nn.ReLU
+        return [self.norm(n_channels), activation(inplace=True)]
 
     def unit(self, n_inputs: int, n_outputs: int, kernel: int | tuple[int, int]) -> list[nn.Module]:
         """Normalise, activate, convolve: the pre-activation order of every branch [C]."""
@@ -153,10 +155,10 @@ class _Appending(nn.Module):
         self.squeeze = squeeze
 
     def forward(self, maps: Tensor) -> Tensor:
-        output = torch.cat([branch(maps) for branch in self.branches], dim=1)
+        outputs = [branch(maps) for branch in self.branches]
         if self.squeeze is not None:
-            output = self.squeeze(output)
-        return torch.cat([maps, output], dim=1)
+            outputs = [self.squeeze(torch.cat(outputs, dim=1))]
+        return torch.cat([maps, *outputs], dim=1)
 
 
 class _Adding(nn.Module):

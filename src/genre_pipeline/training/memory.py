@@ -23,8 +23,9 @@ _USUAL = {_MMAP_MAX: 65536, _MMAP_THRESHOLD: 32 * 1024 * 1024, _TRIM_THRESHOLD: 
 def kept_memory(device: torch.device) -> Iterator[None]:
     """Keep freed memory for the next step, and give it back at the end.
 
-    Only where a processor computes and the C library is glibc; elsewhere, and in threads that are not the main one,
-    nothing is gained. Numbers do not depend on it. The peak grows by what lies between kept blocks: by 40 % for BBNN.
+    Only where a processor computes and the C library is glibc; elsewhere nothing is gained, nor in threads that are not
+    the main one, unless the process began with ``MALLOC_ARENA_MAX=1``. Numbers do not depend on it. The peak grows by
+    what lies between kept blocks: by up to 40 % for BBNN.
 
     Args:
         device: Where the network computes.
