@@ -63,6 +63,10 @@ airflow-dags: $(VENV)/.installed ## Write the experiment's DAGs for Airflow (ENV
 test: $(VENV)/.installed-test ## Run the whole test suite (sets up what is missing)
 	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile
 
+.PHONY: explore
+explore: $(VENV)/.installed-test ## Run the property tests on examples that nobody has tried
+	$(BIN)/pytest -n $(TEST_WORKERS) -m hypothesis --hypothesis-profile=new
+
 .PHONY: coverage
 coverage: $(VENV)/.installed-test ## The same, and how much of the code it runs: takes half as long again
 	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile --cov --cov-report=term

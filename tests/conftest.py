@@ -1,4 +1,4 @@
-"""Nothing that the tests start may reach for the network; whole sessions are not measured for coverage."""
+"""No network and no chance in what the tests start; whole sessions are not measured for coverage."""
 
 import os
 from collections.abc import Iterator
@@ -6,12 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 # Read when the libraries are imported, which may be at collection.
 os.environ.update(DO_NOT_TRACK="1", KEDRO_DISABLE_TELEMETRY="1", MLFLOW_DISABLE_TELEMETRY="true")
 # Processes that compile librosa's functions at once, and read each other's, may crash (seen in a new environment).
 _WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
 os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / "numba" / _WORKER)
+
+# The same examples each time, unless new ones are asked for: `make explore`.
+settings.register_profile("same", derandomize=True)
+settings.register_profile("new")
+settings.load_profile("same")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -242,8 +242,8 @@ class _ZipReader:
                 refusal = "is encrypted"
             elif kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
                 refusal = "is a link" if kind == stat.S_IFLNK else "is neither a file nor a folder"
-            # The directory's own spelling: zipfile cuts a name at a NUL.
-            yield _Member(info.orig_filename, info.file_size, info.is_dir(), refusal, info)
+            # The directory's own spelling: zipfile cuts a name at a NUL. Of an empty rest is_dir() cannot tell.
+            yield _Member(info.orig_filename, info.file_size, info.filename.endswith("/"), refusal, info)
 
     def open(self, member: _Member) -> IO[bytes]:
         assert isinstance(member.place, zipfile.ZipInfo)
