@@ -15,13 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genre_pipeline.training.predictors import NetworkPredictor, Predictor
+from genre_pipeline.training.predictors import NetworkPredictor, Predictor, in_batches
 from genre_pipeline.training.segments import as_tensor
 
 # [?] Probabilities closer to 0 or 1 are taken for this close: an estimator's may be 0 exactly.
 _CLOSEST = 1e-6
-# [?] Segments whose steps are computed at once.
-_BATCH_SIZE = 64
 
 
 class Attribution(NamedTuple):
@@ -84,7 +82,8 @@ def integrated_gradients(
     """
     nodes, weights = np.polynomial.legendre.leggauss(n_steps)
     contributions, explained = [], []
-    for batch, origin in zip(torch.split(inputs, _BATCH_SIZE), torch.split(baselines, _BATCH_SIZE), strict=True):
+    batches = zip(in_batches(inputs, inputs.device), in_batches(baselines, inputs.device), strict=True)
+    for batch, origin in batches:
         difference = batch - origin
         total = torch.zeros_like(batch, dtype=torch.float64)
         for node, weight in zip((nodes + 1.0) / 2.0, weights / 2.0, strict=True):

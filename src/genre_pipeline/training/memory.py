@@ -1,4 +1,4 @@
-"""Memory of a network's maps on a processor: kept from step to step instead of given back to the operating system.
+"""Memory of a network's maps on a processor: kept from batch to batch instead of given back to the operating system.
 
 glibc asks the system anew for every large block, which then hands it out page by page, each zeroed: of a step of BBNN,
 whose maps take gigabytes, that is half the time (``python benchmarks/bench_training.py``, docs/performance.md).
@@ -21,7 +21,7 @@ _USUAL = {_MMAP_MAX: 65536, _MMAP_THRESHOLD: 32 * 1024 * 1024, _TRIM_THRESHOLD: 
 
 @contextmanager
 def kept_memory(device: torch.device) -> Iterator[None]:
-    """Keep freed memory for the next step, and give it back at the end.
+    """Keep freed memory for the next batch, and give it back at the end.
 
     Only where a processor computes and the C library is glibc; elsewhere nothing is gained, nor in threads that are not
     the main one, unless the process began with ``MALLOC_ARENA_MAX=1``. Numbers do not depend on it. The peak grows by

@@ -13,13 +13,17 @@ from torch import Tensor
 from genre_pipeline.errors import CheckpointError
 from genre_pipeline.models import EstimatorSpec, GenreNetwork, InputShape
 from genre_pipeline.training.devices import place
+from genre_pipeline.training.memory import kept_memory
 from genre_pipeline.training.segments import Normalisation, as_tensor
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
-# [?] Enough to keep the processor busy, small enough to keep the activations of large networks in memory.
+# [?] Enough to keep a device busy, small enough for its memory.
 _BATCH_SIZE = 64
+# [?] Numbers in a batch on a processor: with more, the maps of large networks leave its caches
+# (`python benchmarks/bench_inference.py`, docs/performance.md).
+_N_VALUES_CPU = 700_000
 
 
 class Predictor(ABC):
@@ -73,7 +77,8 @@ class NetworkPredictor(Predictor):
         self._device = device
 
     def _probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        logits = compute_logits(self.network, self.normalisation, as_tensor(features), self._device)
+        with kept_memory(self._device):
+            logits = compute_logits(self.network, self.normalisation, as_tensor(features), self._device)
         return logits.cpu().double().softmax(dim=1).numpy()
 
 
@@ -109,7 +114,27 @@ def compute_logits(
         Logits, shape ``(n_segments, n_classes)``, on the device.
     """
     network.eval()
-    return torch.cat([network(normalisation(batch.to(device))) for batch in torch.split(features, _BATCH_SIZE)])
+    return torch.cat([network(normalisation(batch.to(device))) for batch in in_batches(features, device)])
+
+
+def in_batches(segments: Tensor, device: torch.device) -> tuple[Tensor, ...]:
+    """Split segments into what is computed at once: 64, and on a processor no more than is fast.
+
+    Args:
+        segments: Shape ``(n_segments, ...)``, anywhere.
+        device: Where they are to be computed.
+
+    Returns:
+        The batches, in order; the last may be smaller.
+
+    Example:
+        >>> [len(batch) for batch in in_batches(torch.zeros(9, 128, 646), torch.device("cpu"))]
+        [8, 1]
+    """
+    n_at_once = _BATCH_SIZE
+    if device.type == "cpu":
+        n_at_once = min(n_at_once, max(1, _N_VALUES_CPU // segments.shape[1:].numel()))
+    return torch.split(segments, n_at_once)
 
 
 def summarise(spec: EstimatorSpec, normalisation: Normalisation, features: NDArray[np.float32]) -> NDArray[np.float64]:
