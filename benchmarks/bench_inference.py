@@ -2,8 +2,8 @@
 
 The usual way: batches of 64. Ours: batches of the size that is chosen, and memory kept from batch to batch.
 
-python benchmarks/bench_inference.py                      # five models, a Markdown table
-python benchmarks/bench_inference.py --models bbnn --rounds 5
+    python benchmarks/bench_inference.py                      # five models, a Markdown table
+    python benchmarks/bench_inference.py --models bbnn --rounds 5
 """
 
 from __future__ import annotations
