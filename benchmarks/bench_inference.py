@@ -53,6 +53,7 @@ def main() -> None:
             network = place(task.model.spec.build(task.model.architecture, task.train.shape, task.n_classes), CPU)
             shape = task.train.shape
             features = torch.randn(options.segments, shape.n_bins, shape.n_frames)
+            seconds(network, features, chosen, kept=False)  # warms up
             slow, fast = [], []
             for _ in range(options.rounds):
                 slow.append(seconds(network, features, 64 * features[0].numel(), kept=False))
