@@ -22,6 +22,10 @@ class AudioError(GenrePipelineError):
     """An audio file or waveform cannot be used."""
 
 
+class SampleRateError(AudioError):
+    """An audio file's header states a sample rate that no audio has."""
+
+
 class DatasetError(GenrePipelineError):
     """A music dataset is missing, empty, or is not what its loader expects."""
 

@@ -16,7 +16,10 @@ from genre_pipeline.registry import Registry
 
 Fault = Literal[
     "unreadable",
+    "unusable_rate",
     "truncated",
+    "wrong_size",
+    "left_over",
     "empty",
     "silent",
     "non_finite",
@@ -24,6 +27,7 @@ Fault = Literal[
     "short",
     "clipped",
     "dc_offset",
+    "decoder_warning",
     "wrong_rate",
     "unknown_checksum",
     "duplicate_file",
@@ -171,6 +175,7 @@ class DatasetBlock(Block):
     min_duration_s: float = Field(default=3.0, ge=0.0)
     quarantine: tuple[Fault, ...] = (
         "unreadable",
+        "unusable_rate",
         "truncated",
         "empty",
         "silent",
