@@ -33,6 +33,8 @@ from genre_pipeline.data_cards.page import (
     Section,
 )
 from genre_pipeline.data_cards.spectrograms import HOW_TO_READ
+from genre_pipeline.datasets.files import MEANINGS as LEFT_OUT
+from genre_pipeline.datasets.files import describe_sorts
 from genre_pipeline.evaluation.comparison import duration, percent
 from genre_pipeline.evaluation.views import Entry
 from genre_pipeline.splits.identities import artist_keys
@@ -84,7 +86,7 @@ def dataset_card(report: Mapping[str, Any], tracks: pd.DataFrame, examples: Sequ
             Section("audio", "Audio", _audio(usable)),
             Section("artists", "Artists", _artists(usable)),
             Section("faults", "Faults", _faults(report)),
-            Section("missing", "Missing and extra files", _missing(report)),
+            Section("missing", "Missing and extra files", [*_missing(report), *_left_out(report)]),
             Section("checksums", "Checksums", _checksums(report)),
             Section("copies", "Copies", _copies(report)),
             Section("licence", "Licence and citation", _licence(report)),
@@ -106,7 +108,13 @@ def _notices(report: Mapping[str, Any]) -> list[Notice]:
         notices.append(
             Notice("INCOMPLETE", f"{len(report['missing']):,} clips of the published list are not there; see below.")
         )
+    # Reports of earlier versions have none.
+    notices += [Notice("CHECK", _sentence(remark)) for remark in report.get("remarks", ())]
     return notices
+
+
+def _sentence(remark: str) -> str:
+    return remark[:1].upper() + remark[1:]
 
 
 def _about(report: Mapping[str, Any]) -> list[Block]:
@@ -276,6 +284,23 @@ def _missing(report: Mapping[str, Any]) -> list[Block]:
     else:
         blocks.append(Paragraph("No other files lie among the clips."))
     return blocks
+
+
+def _left_out(report: Mapping[str, Any]) -> list[Block]:
+    counts = report.get("left_out", {})
+    rows: list[list[Value]] = [
+        [_sentence(words), counts[kind]["n"], describe_sorts(counts[kind]), _sentence(advice) or NOTHING]
+        for kind, (words, advice) in LEFT_OUT.items()
+        if kind in counts
+    ]
+    if not rows:
+        return []
+    caption = (
+        "Everything below the dataset's folder that is no clip. A folder that is left out counts as one, with all that "
+        "it holds."
+    )
+    columns = [*texts("What it is"), *numeric("Number"), *texts("Of which", "What to do")]
+    return [grid("left-out-table", caption, columns, rows)]
 
 
 def _checksums(report: Mapping[str, Any]) -> list[Block]:

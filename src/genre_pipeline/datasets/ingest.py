@@ -30,6 +30,7 @@ from genre_pipeline.datasets.ingest_report import (
     log_report,
     named_faults,
     named_pairs,
+    remarks,
     spec_facts,
     track_counts,
 )
@@ -53,7 +54,10 @@ class IngestResult:
             known ``artists`` among the usable); ``checksums`` (how many are ``official``, ``re_encoded``,
             ``unknown``); ``expected`` (published number of clips of each genre) and ``missing`` (``track_id`` and
             ``genre`` of published clips that are not on disk), of the whole dataset even where a part is used;
-            ``extra`` (paths of files that are no clip); ``faults`` (each with ``track_id``, ``path``, ``fault``,
+            ``left_out`` (all other files, counted by kind, see
+            :func:`~genre_pipeline.datasets.files.count_left_out`), and ``extra`` (paths of those that should not be
+            there as they are); ``remarks`` (what a person should look at, a sentence each); ``faults`` (each with
+            ``track_id``, ``path``, ``fault``,
             ``detail``, ``quarantined``); ``official_duplicates`` (groups of track ids with one published checksum, on
             disk or not); ``near_duplicates`` (each with ``track_ids``, ``genres``, ``similarity``, ``offset_s``);
             ``n_inspected`` and ``n_reused``.
@@ -134,6 +138,7 @@ def ingest(name: str, spec: DatasetSpec, block: DatasetBlock, *, cache: Path, n_
         "subset": {**asdict(subset), "genres": list(subset.genres)},
         **track_counts(tracks),
         **listing_facts(listing, catalogue),
+        "remarks": remarks(listing, tracks),
         "faults": named_faults(tracks, findings),
         "official_duplicates": repeated,
         "near_duplicates": named_pairs(tracks, near),

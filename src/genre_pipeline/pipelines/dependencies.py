@@ -160,7 +160,7 @@ def _source(dataset: str, parameters: Parameters, node: Node) -> Source:
 def _ingest(parameters: Parameters, *, name: str) -> Dependence:
     block = parse_dataset(name, parameters["datasets"][name])
     return Dependence(
-        {"ingest": 1, "inspection": INSPECTION_VERSION, "acoustic": ACOUSTIC_VERSION, "copies": COPIES_VERSION},
+        {"ingest": 2, "inspection": INSPECTION_VERSION, "acoustic": ACOUSTIC_VERSION, "copies": COPIES_VERSION},
         _dataset_parameters(parameters, name),
         # Where it is an archive: it may be replaced by another one.
         files=() if block.path == block.root else (block.path,),
@@ -169,12 +169,12 @@ def _ingest(parameters: Parameters, *, name: str) -> Dependence:
 
 
 def _dataset_card(parameters: Parameters, *, name: str) -> Dependence:  # noqa: ARG001
-    return Dependence({"data_card": 1})
+    return Dependence({"data_card": 2})
 
 
 def _split(parameters: Parameters, *, name: str, protocol_name: str) -> Dependence:
     return Dependence(
-        {"splits": SPLITS_VERSION, "audit": 2},
+        {"splits": SPLITS_VERSION, "audit": 2, "identities": 2},
         {
             # For the lists that ship with the dataset.
             **_dataset_parameters(parameters, name),
@@ -256,7 +256,7 @@ def _predict(parameters: Parameters, *, cell: Cell) -> Dependence:  # noqa: ARG0
 
 def _score(parameters: Parameters, *, cell: Cell) -> Dependence:
     return Dependence(
-        {"score": 2},
+        {"score": 3},
         {
             "evaluation": parameters["evaluation"],
             f"models.{cell.model}.reference": _model(parameters, cell).spec.reference,
@@ -279,7 +279,7 @@ def _register(parameters: Parameters, *, cell: Cell) -> Dependence:  # noqa: ARG
 
 def _pair_cells(parameters: Parameters) -> Dependence:
     return Dependence(
-        {"pairs": 1},
+        {"pairs": 2},
         {"evaluation": parameters["evaluation"]},
         {"tracks": ("track_id", "artist"), "audit": ("unit",)},
     )
@@ -316,15 +316,15 @@ def _draw_stills(parameters: Parameters) -> Dependence:  # noqa: ARG001
 
 def _report(parameters: Parameters) -> Dependence:
     return Dependence(
-        {"report": 3},
+        {"report": 4},
         {"evaluation": parameters["evaluation"], "experiment.title": parameters["experiment"]["title"]},
     )
 
 
 def _dataset_parameters(parameters: Parameters, name: str) -> dict[str, Any]:
-    """Return a dataset's parameters but where it is: its files are compared, and may be moved."""
+    """Return a dataset's parameters but where it is and its links lead: its files are compared, and may be moved."""
     values = parse_dataset(name, parameters["datasets"][name]).dump()
-    return {f"datasets.{name}": {key: value for key, value in values.items() if key != "path"}}
+    return {f"datasets.{name}": {key: value for key, value in values.items() if key not in {"path", "links_within"}}}
 
 
 def _feature_parameters(parameters: Parameters, name: str) -> dict[str, Any]:
