@@ -256,7 +256,7 @@ def _predict(parameters: Parameters, *, cell: Cell) -> Dependence:  # noqa: ARG0
 
 def _score(parameters: Parameters, *, cell: Cell) -> Dependence:
     return Dependence(
-        {"score": 2},
+        {"score": 3},
         {
             "evaluation": parameters["evaluation"],
             f"models.{cell.model}.reference": _model(parameters, cell).spec.reference,
