@@ -256,3 +256,10 @@ def test_every_genre_has_a_metric_of_its_own(tracker, get_run):
     assert sorted(logged.values()) == list(range(len(genres)))
     assert [logged[f"test_segment_precision/{genre}"] for genre in ("流行", "摇滚", "R_B", "bébé")] == [0, 1, 8, 10]
     assert genre_keys(["Old-Time / Historic", "jazz"]) == {"Old-Time / Historic": "Old-Time _ Historic", "jazz": "jazz"}
+
+
+def test_a_tag_of_the_session_gathers_values(tracker, client, parent):
+    for value in ("b.folds: 8.1 %", "a.folds: 100 %", "b.folds: 8.1 %"):
+        tracker.add_to_tag("artists_unknown", value)
+    assert client.get_run(parent.info.run_id).data.tags["artists_unknown"] == "a.folds: 100 %, b.folds: 8.1 %"
+    Tracker().add_to_tag("artists_unknown", "anything")

@@ -33,7 +33,7 @@ from genre_pipeline.data_cards.page import (
     Section,
 )
 from genre_pipeline.data_cards.spectrograms import HOW_TO_READ
-from genre_pipeline.evaluation.comparison import duration, percent
+from genre_pipeline.evaluation.comparison import duration, percent, split_marks
 from genre_pipeline.evaluation.views import Entry
 from genre_pipeline.splits.identities import artist_keys
 
@@ -76,7 +76,7 @@ def dataset_card(report: Mapping[str, Any], tracks: pd.DataFrame, examples: Sequ
             f"{report['n_clips']:,} clips of {len(report['genres'])} genres were found, {report['n_usable']:,} of them "
             f"usable: {duration(report['total_duration_s'])} of audio."
         ),
-        notices=_notices(report),
+        notices=_notices(report, usable),
         sections=[
             Section("about", "What it is", _about(report)),
             Section("genres", "Genres", _genres(report, usable)),
@@ -92,7 +92,7 @@ def dataset_card(report: Mapping[str, Any], tracks: pd.DataFrame, examples: Sequ
     )
 
 
-def _notices(report: Mapping[str, Any]) -> list[Notice]:
+def _notices(report: Mapping[str, Any], usable: pd.DataFrame) -> list[Notice]:
     notices = []
     if report["subset"]["name"]:
         notices.append(
@@ -105,6 +105,14 @@ def _notices(report: Mapping[str, Any]) -> list[Notice]:
     if report["missing"]:
         notices.append(
             Notice("INCOMPLETE", f"{len(report['missing']):,} clips of the published list are not there; see below.")
+        )
+    if unknown := split_marks({"artists_unknown": float((artist_keys(usable) == "").mean())}):
+        notices.append(
+            Notice(
+                unknown[0],
+                "No protocol can keep these artists apart, and numbers that are to be measured with artists apart say "
+                "so. Where the collection is your own, name them in metadata.csv (columns path and artist).",
+            )
         )
     return notices
 

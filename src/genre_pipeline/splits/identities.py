@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from genre_pipeline.datasets.artists import is_unknown
+
 # What a track shares with no other, if a split is to say something of music never heard.
 MUSIC = ("file", "audio", "recording", "artist")
 
@@ -16,10 +18,10 @@ def artist_keys(tracks: pd.DataFrame) -> pd.Series[str]:
     """Return each track's artist in one spelling: lower case, single spaces; ``""`` where unknown.
 
     Example:
-        >>> artist_keys(pd.DataFrame({"artist": ["Bob  Marley", "bob marley ", ""]})).tolist()
-        ['bob marley', 'bob marley', '']
+        >>> artist_keys(pd.DataFrame({"artist": ["Bob  Marley", "bob marley ", "", "Various Artists"]})).tolist()
+        ['bob marley', 'bob marley', '', '']
     """
-    return _one_spelling(tracks["artist"])
+    return _one_spelling(tracks["artist"]).mask(tracks["artist"].map(is_unknown).astype(bool), "")
 
 
 def identities(tracks: pd.DataFrame) -> dict[str, pd.Series[str]]:

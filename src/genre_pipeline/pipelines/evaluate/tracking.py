@@ -10,7 +10,14 @@ from collections.abc import Sequence
 import pandas as pd
 
 from genre_pipeline.evaluation.cell import metric_values
-from genre_pipeline.evaluation.comparison import CellResult, genre_means, number, statistic
+from genre_pipeline.evaluation.comparison import (
+    CellResult,
+    genre_means,
+    number,
+    statistic,
+    unknown_share,
+    unknown_tag,
+)
 from genre_pipeline.evaluation.figures import confusion_figure
 from genre_pipeline.evaluation.metrics import UNITS, confusion
 from genre_pipeline.fingerprints import fingerprint
@@ -53,7 +60,7 @@ def log_evaluation(
     import matplotlib.pyplot as plt
 
     reused = [checkpoint.reused for checkpoint in checkpoints]
-    of_split = {key: result[key] for key in ("split_hash", "leaky", "subset")}
+    of_split = {**{key: result[key] for key in ("split_hash", "leaky", "subset")}, **unknown_tag(result)}
     run.set_tags(
         {
             **of_split,
@@ -98,6 +105,7 @@ def log_evaluation(
             "data/n_validation_tracks": result["n_tracks"]["validation"],
             "data/n_test_tracks": result["n_tracks"]["test"],
             "data/test_ratio": test_ratio,
+            "data/artists_unknown": unknown_share(result),
             **{f"data/shared_{kind}": count for kind, count in result["leaks"].items()},
         }
     )
