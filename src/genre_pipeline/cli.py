@@ -261,13 +261,13 @@ def verify_stores(env: str | None) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask before deleting.")
 @_for_people
 def prune_stores(env: str | None, dry_run: bool, yes: bool) -> None:
-    """Delete feature stores that no environment's datasets and features use, and damaged ones."""
+    """Delete feature stores that no environment defines and no trained model read, and damaged ones."""
     from rich.filesize import decimal
 
-    from genre_pipeline.features.inventory import remove_store, summarise_stores, unused_stores
-    from genre_pipeline.pruning import used_stores
+    from genre_pipeline.features.inventory import remove_store
+    from genre_pipeline.pruning import find_unused_stores
 
-    unused = unused_stores(summarise_stores(_stores_folder(env)), used_stores())
+    unused = find_unused_stores(_stores_folder(env))
     if not unused:
         click.echo("Every feature store is used.")
         return
@@ -289,10 +289,10 @@ def prune_stores(env: str | None, dry_run: bool, yes: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask before deleting.")
 @_for_people
 def prune(keep: int, dry_run: bool, yes: bool) -> None:
-    """Delete old versions of results, orphaned checkpoints and unused feature stores.
+    """Delete old versions of results, and feature stores that nothing uses.
 
-    What a registered model, the last report, or an environment's experiment needs is kept, and what was not trained to
-    the end. While a refresh runs, nothing is deleted.
+    What somebody trained is kept, however it was started: no checkpoint is deleted, and no feature store that a trained
+    model read. While a refresh runs, nothing is deleted.
     """
     from contextlib import nullcontext
 
@@ -306,7 +306,10 @@ def prune(keep: int, dry_run: bool, yes: bool) -> None:
     with nullcontext() if dry_run else one_refresh_at_a_time():
         leftovers, stores = find_leftovers(keep)
         lines = [(each.path, each.n_bytes, each.reason) for each in leftovers]
-        lines += [(store.folder, store.n_bytes, "no environment uses this store") for store in stores]
+        lines += [
+            (store.folder, store.n_bytes, "damaged" if store.fault else "no environment or model uses it")
+            for store in stores
+        ]
         if not lines:
             click.echo("Nothing is left over.")
             return

@@ -2,6 +2,7 @@
 
 import json
 import math
+import unicodedata
 from pathlib import Path
 
 import matplotlib as mpl
@@ -10,6 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from genre_pipeline.cells import Cell
+from genre_pipeline.pipelines.evaluate.tracking import genre_keys
 from genre_pipeline.tracking import (
     CellRun,
     Tracker,
@@ -240,3 +242,24 @@ def test_the_machine_is_watched_until_the_session_ends(client, parent, monkeypat
     assert (monitor.run_id, monitor.heard) == (parent.info.run_id, ["start"])
     MlflowTracker(client, parent.info.experiment_id, parent.info.run_id, monitor=monitor).close("FINISHED")
     assert monitor.heard == ["start", "finish"]
+
+
+def test_every_genre_has_a_metric_of_its_own(tracker, get_run):
+    """Names whose characters MLflow does not take, which are too long, or which look like folders."""
+    hindi = ["हिप", "हाप"]  # They differ in vowel signs, which are no letters to MLflow.
+    spellings = ["R&B", "R+B", "R_B", unicodedata.normalize("NFD", "bébé"), "bébé"]
+    genres = ["流行", "摇滚", *hindi, "🎸", "🥁", *spellings, ".", "..", "x" * 255, "x" * 254]
+    keys = genre_keys(genres)
+    cell = tracker.cell_run(CELL)
+    cell.log_metrics({f"test_segment_precision/{keys[genre]}": i for i, genre in enumerate(genres)})
+    logged = get_run(cell).data.metrics
+    assert sorted(logged.values()) == list(range(len(genres)))
+    assert [logged[f"test_segment_precision/{genre}"] for genre in ("流行", "摇滚", "R_B", "bébé")] == [0, 1, 8, 10]
+    assert genre_keys(["Old-Time / Historic", "jazz"]) == {"Old-Time / Historic": "Old-Time _ Historic", "jazz": "jazz"}
+
+
+def test_a_tag_of_the_session_gathers_values(tracker, client, parent):
+    for value in ("b.folds: 8.1 %", "a.folds: 100 %", "b.folds: 8.1 %"):
+        tracker.add_to_tag("artists_unknown", value)
+    assert client.get_run(parent.info.run_id).data.tags["artists_unknown"] == "a.folds: 100 %, b.folds: 8.1 %"
+    Tracker().add_to_tag("artists_unknown", "anything")

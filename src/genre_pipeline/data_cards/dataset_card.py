@@ -35,7 +35,7 @@ from genre_pipeline.data_cards.page import (
 from genre_pipeline.data_cards.spectrograms import HOW_TO_READ
 from genre_pipeline.datasets.files import MEANINGS as LEFT_OUT
 from genre_pipeline.datasets.files import describe_sorts
-from genre_pipeline.evaluation.comparison import duration, percent
+from genre_pipeline.evaluation.comparison import duration, percent, split_marks
 from genre_pipeline.evaluation.views import Entry
 from genre_pipeline.splits.identities import artist_keys
 
@@ -78,7 +78,7 @@ def dataset_card(report: Mapping[str, Any], tracks: pd.DataFrame, examples: Sequ
             f"{report['n_clips']:,} clips of {len(report['genres'])} genres were found, {report['n_usable']:,} of them "
             f"usable: {duration(report['total_duration_s'])} of audio."
         ),
-        notices=_notices(report),
+        notices=_notices(report, usable),
         sections=[
             Section("about", "What it is", _about(report)),
             Section("genres", "Genres", _genres(report, usable)),
@@ -94,7 +94,7 @@ def dataset_card(report: Mapping[str, Any], tracks: pd.DataFrame, examples: Sequ
     )
 
 
-def _notices(report: Mapping[str, Any]) -> list[Notice]:
+def _notices(report: Mapping[str, Any], usable: pd.DataFrame) -> list[Notice]:
     notices = []
     if report["subset"]["name"]:
         notices.append(
@@ -110,6 +110,14 @@ def _notices(report: Mapping[str, Any]) -> list[Notice]:
         )
     # Reports of earlier versions have none.
     notices += [Notice("CHECK", _sentence(remark)) for remark in report.get("remarks", ())]
+    if unknown := split_marks({"artists_unknown": float((artist_keys(usable) == "").mean())}):
+        notices.append(
+            Notice(
+                unknown[0],
+                "No protocol can keep these artists apart, and numbers that are to be measured with artists apart say "
+                "so. Where the collection is your own, name them in metadata.csv (columns path and artist).",
+            )
+        )
     return notices
 
 

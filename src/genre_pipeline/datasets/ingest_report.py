@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from genre_pipeline.datasets.artists import is_unknown
 from genre_pipeline.datasets.base import DatasetBlock, DatasetSpec, Listing
 from genre_pipeline.datasets.files import MEANINGS, count_left_out, describe_left_out
 from genre_pipeline.datasets.findings import CHECKSUM_STATUSES, Findings
@@ -45,7 +46,7 @@ def track_counts(tracks: pd.DataFrame) -> Report:
     usable = tracks[~tracks["quarantined"]]
     n_clips = tracks["genre"].value_counts().to_dict()
     n_usable = usable["genre"].value_counts().to_dict()
-    known = usable[usable["artist"] != ""]
+    known = usable[~usable["artist"].map(is_unknown).astype(bool)]
     n_artists = known["artist"].map(name_key).groupby(known["genre"]).nunique().to_dict()
     return {
         "n_clips": len(tracks),
@@ -62,6 +63,13 @@ def track_counts(tracks: pd.DataFrame) -> Report:
         },
         "checksums": {status: int((tracks["checksum"] == status).sum()) for status in CHECKSUM_STATUSES},
     }
+
+
+def unknown_artists(tracks: pd.DataFrame) -> Report:
+    """Count the usable tracks whose artist is unknown, and what stands in the artist's place."""
+    artists = tracks["artist"][~tracks["quarantined"]]
+    names = artists[artists.map(is_unknown).astype(bool)].str.strip()
+    return {"n_tracks": len(names), "names": names[names != ""].value_counts().to_dict()}
 
 
 def listing_facts(listing: Listing, catalogue: Mapping[str, str]) -> Report:
@@ -149,6 +157,16 @@ def log_report(report: Report) -> None:
             name,
             len(report["missing"]),
             sum(report["expected"].values()),
+        )
+    unknown = report["unknown_artists"]
+    if unknown["n_tracks"]:
+        logger.warning(
+            "%s: artists unknown: %d of %d tracks%s; artist_kfold cannot keep them apart. For your own music, add a "
+            "metadata.csv with the columns path and artist.",
+            name,
+            unknown["n_tracks"],
+            report["n_usable"],
+            f" (named {_first([repr(each) for each in unknown['names']])})" if unknown["names"] else "",
         )
     if report["subset"]["name"]:
         logger.warning("%s: a part of the dataset is used (%s); its numbers say so.", name, report["subset"]["name"])

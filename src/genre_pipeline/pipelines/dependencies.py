@@ -174,7 +174,7 @@ def _dataset_card(parameters: Parameters, *, name: str) -> Dependence:  # noqa: 
 
 def _split(parameters: Parameters, *, name: str, protocol_name: str) -> Dependence:
     return Dependence(
-        {"splits": SPLITS_VERSION, "audit": 2, "identities": 2},
+        {"splits": SPLITS_VERSION, "audit": 3, "identities": 2},
         {
             # For the lists that ship with the dataset.
             **_dataset_parameters(parameters, name),
@@ -198,7 +198,7 @@ def _split(parameters: Parameters, *, name: str, protocol_name: str) -> Dependen
 
 
 def _split_card(parameters: Parameters) -> Dependence:  # noqa: ARG001
-    return Dependence({"split_card": 2}, reads={"quality": ("title",)})
+    return Dependence({"split_card": 3}, reads={"quality": ("title",)})
 
 
 def _segment(parameters: Parameters, *, feature_name: str) -> Dependence:
@@ -246,7 +246,7 @@ def _train(parameters: Parameters, *, cell: Cell) -> Dependence:
             f"models.{cell.model}": {"family": model.family, "architecture": model.architecture.dump(), **recipe},
             "experiment.seed": parameters["experiment"]["seed"],
         },
-        {"audit": ("split_hash", "leaky", "subset")},
+        {"audit": ("split_hash", "leaky", "artists_unknown", "subset")},
     )
 
 
@@ -267,7 +267,7 @@ def _score(parameters: Parameters, *, cell: Cell) -> Dependence:
 
 def _register(parameters: Parameters, *, cell: Cell) -> Dependence:  # noqa: ARG001
     return Dependence(
-        {"registration": 1},
+        {"registration": 2},
         {
             "evaluation": parameters["evaluation"],
             "registry": parameters["registry"],
@@ -291,27 +291,27 @@ def _mistakes(parameters: Parameters, *, cell: Cell) -> Dependence:
 
 
 def _collect(parameters: Parameters) -> Dependence:  # noqa: ARG001
-    return Dependence({"collect": 2})
+    return Dependence({"collect": 3})
 
 
 def _rank(parameters: Parameters) -> Dependence:  # noqa: ARG001
-    return Dependence({"leaderboard": 2})
+    return Dependence({"leaderboard": 3})
 
 
 def _tabulate(parameters: Parameters) -> Dependence:  # noqa: ARG001
-    return Dependence({"metrics": 1})
+    return Dependence({"metrics": 2})
 
 
 def _compare_settings(parameters: Parameters) -> Dependence:
-    return Dependence({"settings": 1}, {"evaluation": parameters["evaluation"]})
+    return Dependence({"settings": 2}, {"evaluation": parameters["evaluation"]})
 
 
 def _draw_comparison(parameters: Parameters) -> Dependence:
-    return Dependence({"figures": 2}, {"evaluation": parameters["evaluation"]})
+    return Dependence({"figures": 3}, {"evaluation": parameters["evaluation"]})
 
 
 def _draw_stills(parameters: Parameters) -> Dependence:  # noqa: ARG001
-    return Dependence({"stills": 1})
+    return Dependence({"stills": 2})
 
 
 def _report(parameters: Parameters) -> Dependence:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from genre_pipeline.datasets.artists import is_unknown
 from genre_pipeline.spelling import composed, name_key
 
 # What a track shares with no other, if a split is to say something of music never heard.
@@ -21,11 +22,12 @@ def artist_keys(tracks: pd.DataFrame) -> pd.Series[str]:
     artist for two makes it leak.
 
     Example:
-        >>> artist_keys(pd.DataFrame({"artist": ["Bob  Marley", "Marley, Bob", ""]})).tolist()
-        ['bobmarley', 'bobmarley', '']
+        >>> artist_keys(pd.DataFrame({"artist": ["Bob  Marley", "Marley, Bob", "", "Various Artists"]})).tolist()
+        ['bobmarley', 'bobmarley', '', '']
     """
     artists = tracks["artist"]
-    return pd.Series([name_key(name) for name in artists], index=artists.index, dtype="string")
+    keys = ["" if is_unknown(name) else name_key(name) for name in artists]
+    return pd.Series(keys, index=artists.index, dtype="string")
 
 
 def identities(tracks: pd.DataFrame) -> dict[str, pd.Series[str]]:

@@ -33,7 +33,7 @@ _LATEST = re.compile(r"(?:latest|previous)(?:~(\d+))?")
 # Shorter beginnings of a run's id are names, or typing errors [?].
 _RUN_ID = re.compile(r"[0-9a-f]{4,32}")
 _COORDINATES = ("dataset", "protocol", "feature", "model")
-_DATA_TAGS = ("split_hash", "dataset_fingerprint", "feature_hash", "subset", "leaky")
+_DATA_TAGS = ("split_hash", "dataset_fingerprint", "feature_hash", "subset", "leaky", "artists_unknown")
 _DATA_COUNTS = ("n_train_tracks", "n_validation_tracks", "n_test_tracks")
 # MLflow's largest page is 50,000 runs; sessions hold some hundred cells at most [?].
 _PAGE = 1000

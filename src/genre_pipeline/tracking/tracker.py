@@ -110,6 +110,9 @@ class Tracker:
     def log_artifacts(self, contents: Mapping[str, str]) -> None:
         """Log texts as artifacts of the parent run, by file name."""
 
+    def add_to_tag(self, key: str, value: str) -> None:
+        """Add a value to those that a tag of the parent run has."""
+
     def history(self, cell: Cell) -> tuple[CellRecord | None, CellRecord | None]:
         """Return the cell in the last finished session of this experiment, and in this session, as far as tracked."""
         del cell
@@ -329,6 +332,13 @@ class MlflowTracker(Tracker):
     def log_artifacts(self, contents: Mapping[str, str]) -> None:
         for name, text in contents.items():
             self._client.log_text(self._parent_run_id, text, name)
+
+    @override
+    def add_to_tag(self, key: str, value: str) -> None:
+        # Read back, because nodes may run in several processes.
+        known = self._client.get_run(self._parent_run_id).data.tags.get(key, "")
+        values = sorted({*filter(None, known.split(", ")), value})
+        self._client.set_tag(self._parent_run_id, key, ", ".join(values))
 
     @override
     def history(self, cell: Cell) -> tuple[CellRecord | None, CellRecord | None]:

@@ -35,6 +35,7 @@ from genre_pipeline.evaluation.reproduction_figure import paper_comparison
 from genre_pipeline.evaluation.sections import ReportData
 from genre_pipeline.evaluation.stills import draw_still
 from genre_pipeline.experiment import EvaluationBlock, StorageBlock, parse_dataset
+from genre_pipeline.splits.identities import artist_keys
 from genre_pipeline.tracking import current_tracker
 
 _VERSIONED = ("genre-pipeline", "torch", "librosa", "scikit-learn", "numpy", "kedro", "mlflow")
@@ -62,7 +63,7 @@ def pair_cells(
     return compare_pairs(
         cast("Sequence[CellResult]", results_and_predictions[:n_cells]),
         cast("Sequence[pd.DataFrame]", results_and_predictions[n_cells:]),
-        artists=tracks.set_index("track_id")["artist"],
+        artists=artist_keys(tracks.set_index("track_id")),
         divided=audit["unit"],
         confidence=block.confidence,
         average=block.track_average,

@@ -11,7 +11,7 @@ from genre_pipeline.cells import Cell
 from genre_pipeline.datasets import tracks_fingerprint
 from genre_pipeline.evaluation.cell import evaluate_cell
 from genre_pipeline.evaluation.changes import CellChange, compare_records, regressions
-from genre_pipeline.evaluation.comparison import CellResult
+from genre_pipeline.evaluation.comparison import CellResult, unknown_tag
 from genre_pipeline.evaluation.paired import track_outcomes
 from genre_pipeline.evaluation.prediction import predict_cell
 from genre_pipeline.evaluation.promotion import Decision, decide
@@ -20,6 +20,7 @@ from genre_pipeline.features.store import FeatureStore
 from genre_pipeline.pipelines.evaluate.tracking import log_evaluation
 from genre_pipeline.pipelines.train.nodes import cell_folder
 from genre_pipeline.project import git_commit
+from genre_pipeline.splits.identities import artist_keys
 from genre_pipeline.tracking import current_tracker
 from genre_pipeline.training import Checkpoint, FailedRepeat, parse_model
 from genre_pipeline.training.cell_data import CellData
@@ -90,7 +91,7 @@ def score_cell(
         it (``new`` where nothing earlier is known, or runs are not tracked).
     """
     block = parse_block(EvaluationBlock, evaluation, key="evaluation")
-    artists = tracks.set_index("track_id")["artist"]
+    artists = artist_keys(tracks.set_index("track_id"))
     result = evaluate_cell(
         cell,
         checkpoints,
@@ -108,6 +109,8 @@ def score_cell(
     trained = _trained(checkpoints)
     run = current_tracker().cell_run(cell)
     run.set_tags({"track_average": block.track_average})
+    for key, share in unknown_tag(result).items():
+        current_tracker().add_to_tag(key, f"{cell.dataset}.{cell.protocol}: {share}")
     log_evaluation(
         run,
         result,
@@ -168,7 +171,7 @@ def register_model(
     trained = _trained(checkpoints)
     if not trained:
         return {"cell": cell.name}
-    artists = tracks.set_index("track_id")["artist"]
+    artists = artist_keys(tracks.set_index("track_id"))
     block = parse_block(EvaluationBlock, evaluation, key="evaluation")
     outcomes = track_outcomes(predictions, genres=results["genres"], artists=artists, average=block.track_average)
     sizes = results["n_tracks" if audit["unit"] == "track" else "n_segments"]

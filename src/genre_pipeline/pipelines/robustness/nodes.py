@@ -25,6 +25,7 @@ from genre_pipeline.experiment import (
     parse_intervention,
 )
 from genre_pipeline.pipelines.train.nodes import cell_folder, split_tags
+from genre_pipeline.splits.identities import artist_keys
 from genre_pipeline.tracking import current_tracker
 from genre_pipeline.training import Checkpoint
 from genre_pipeline.training.cell_data import CellData
@@ -124,7 +125,7 @@ def score_cell(
             for name, table in zip(names, answers, strict=True)
         },
         {name: parse_intervention(name, interventions[name]) for name in names},
-        artists=tracks.set_index("track_id")["artist"],
+        artists=artist_keys(tracks.set_index("track_id")),
         confidence=block.confidence,
         average=block.track_average,
     )

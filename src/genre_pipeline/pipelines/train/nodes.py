@@ -12,6 +12,7 @@ import pandas as pd
 from genre_pipeline.blocks import parse_block
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import RepeatFailedError
+from genre_pipeline.evaluation.comparison import unknown_tag
 from genre_pipeline.experiment import ComputeBlock, parse_dataset, parse_feature, parse_protocol
 from genre_pipeline.features.store import FeatureStore
 from genre_pipeline.tracking import CellRun, current_tracker
@@ -132,7 +133,7 @@ def split_tags(audit: dict[str, Any]) -> dict[str, object]:
     Args:
         audit: The split's report.
     """
-    return {key: audit[key] for key in ("split_hash", "leaky", "subset")}
+    return {**{key: audit[key] for key in ("split_hash", "leaky", "subset")}, **unknown_tag(audit)}
 
 
 def cell_folder(storage: dict[str, Any], experiment: dict[str, Any], cell: Cell) -> Path:
