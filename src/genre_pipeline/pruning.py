@@ -13,8 +13,8 @@ from genre_pipeline.experiment import Experiment, load_experiment, parse_feature
 from genre_pipeline.features import FEATURES
 from genre_pipeline.features.inventory import StoreSummary, summarise_stores, unused_stores
 from genre_pipeline.features.store import spec_hash
-from genre_pipeline.project import PROJECT_ROOT, tracking_uri
-from genre_pipeline.retention import Leftover, old_versions, orphaned_checkpoints
+from genre_pipeline.project import PROJECT_ROOT, data_root, sqlite_path, tracking_uri
+from genre_pipeline.retention import Leftover, abandoned_files, old_versions, orphaned_checkpoints
 from genre_pipeline.splits import PROTOCOLS
 
 
@@ -25,7 +25,7 @@ def find_leftovers(keep: int) -> tuple[list[Leftover], list[StoreSummary]]:
         keep: How many versions of each catalog entry are kept, at least one.
 
     Returns:
-        Old versions and orphaned checkpoints; unused feature stores.
+        Old versions, orphaned checkpoints, and temporary files of processes that are gone; unused feature stores.
 
     Raises:
         ConfigError: If a parameter of an environment is wrong.
@@ -47,6 +47,7 @@ def find_leftovers(keep: int) -> tuple[list[Leftover], list[StoreSummary]]:
     for models, cells in needed.items():
         leftovers += orphaned_checkpoints(models, cells, registered=registered)
     used = used_stores()
+    leftovers += abandoned_files(Path(data_root()), stores | needed.keys(), unmarked=True)
     return leftovers, [store for folder in sorted(stores) for store in unused_stores(summarise_stores(folder), used)]
 
 
@@ -90,12 +91,13 @@ def _registered() -> set[str]:
     """Return the fingerprints of all registered models; none where MLflow's database was never made."""
     import mlflow
 
-    from genre_pipeline.tracking import check_server
+    from genre_pipeline.tracking import check_server, tracking_errors
     from genre_pipeline.tracking.model_registry import registered_fingerprints
 
     uri = tracking_uri()
     check_server(uri)
-    file = uri.removeprefix("sqlite:///")
-    if file != uri and not Path(file).exists():
+    path = sqlite_path(uri)
+    if path is not None and not path.exists():
         return set()
-    return registered_fingerprints(mlflow.MlflowClient(uri))
+    with tracking_errors(uri):
+        return registered_fingerprints(mlflow.MlflowClient(uri))

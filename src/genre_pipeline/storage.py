@@ -113,16 +113,18 @@ def atomic_file(path: Path) -> Iterator[Path]:
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=temporary_prefix(path.stem), suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        try:
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        # Inside, so that a full disk is still full when the reason is looked for.
+        with storage_errors(path):
             yield temporary
             with temporary.open("rb+") as written:
                 os.fsync(written.fileno())
             temporary.chmod(0o666 & ~_umask())
             temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -141,7 +143,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=temporary_prefix(path.name), dir=path.parent))
-        try:
+    try:
+        with storage_errors(path):
             yield temporary
             temporary.chmod(0o777 & ~_umask())
             if path.exists():
@@ -151,8 +154,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
                 shutil.rmtree(retired, ignore_errors=True)
             else:
                 temporary.replace(path)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def temporary_prefix(name: str) -> str:
@@ -198,19 +201,6 @@ def _is_old(path: Path) -> bool:
         return time.time() - path.lstat().st_mtime > _OLD_S
     except OSError:
         return False
-
-
-def remove_path(path: Path) -> None:
-    """Delete a file, or a folder with what is in it.
-
-    Raises:
-        StorageError: If it may not be deleted.
-    """
-    with storage_errors(path):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Any) -> None:
