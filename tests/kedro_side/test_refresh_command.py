@@ -226,6 +226,7 @@ class TestWatching:
         with pytest.raises(ConfigError, match="code has changed since this watch began"):
             watch_and_refresh(Request(), say=str, interval_s=60.0, settle_s=5.0, wait=lambda seconds: None)
 
+    @pytest.mark.usefixtures("obeyed_signals")
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
     def test_it_ends_on_a_signal(self, kedro, monkeypatch, number):
         def interrupted(*_, **__):
@@ -251,6 +252,7 @@ class TestProcess:
         assert pid != os.getpid()
         assert code == 3
 
+    @pytest.mark.usefixtures("obeyed_signals")
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
     def test_a_signal_reaches_it_once_and_it_is_waited_for(self, tmp_path, number):
         """The program tells that it has started, by a signal, and ends after it got the same."""
