@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import asdict, replace
 
 import pytest
@@ -48,10 +49,8 @@ class TestSignals:
 
     def test_where_a_library_swallows_one_the_next_ends(self):
         with pytest.raises(Ended, match="SIGHUP"), ends_on_signals():
-            try:
+            with suppress(BaseException):
                 os.kill(os.getpid(), signal.SIGTERM)
-            except BaseException:
-                pass
             os.kill(os.getpid(), signal.SIGHUP)
 
     def test_a_thread_leaves_them_to_the_main_one(self):

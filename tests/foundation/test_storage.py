@@ -114,9 +114,9 @@ def no_room():
 @pytest.mark.parametrize("write", [atomic_file, atomic_folder])
 def test_the_reason_is_found_where_a_library_does_not_say_it(tmp_path, write):
     path = tmp_path / "clip.wav"
-    with pytest.raises(StorageError, match=r"Cannot write .*clip\.wav: the file would be larger than is allowed"):
-        with no_room(), write(path):
-            raise RuntimeError("System error.")
+    refusal = pytest.raises(StorageError, match=r"Cannot write .*clip\.wav: the file would be larger than is allowed")
+    with refusal, no_room(), write(path):
+        raise RuntimeError("System error.")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -127,13 +127,9 @@ def test_where_there_is_room_an_error_stays_what_it_is(tmp_path, error):
 
 
 def test_a_refusal_is_found_below_what_libraries_made_of_it(tmp_path):
-    try:
-        try:
-            raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "m.pt"))
-        except OSError as error:
-            raise RuntimeError("The model could not be logged.") from error
-    except RuntimeError as error:
-        assert str(storage_fault(error, [])).startswith(f"Cannot write or read {tmp_path}/m.pt: the disk is full")
+    error = RuntimeError("The model could not be logged.")
+    error.__cause__ = OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "m.pt"))
+    assert str(storage_fault(error, [])).startswith(f"Cannot write or read {tmp_path}/m.pt: the disk is full")
     assert storage_fault(RuntimeError("a bug"), [tmp_path]) is None
     with no_room():
         assert "larger than is allowed" in str(storage_fault(RuntimeError("System error."), [tmp_path]))
