@@ -89,9 +89,7 @@ def _cells(experiment: Experiment, leaderboard: Path) -> Iterator[tuple[tuple[st
 
 def _registered() -> set[str]:
     """Return the fingerprints of all registered models; none where MLflow's database was never made."""
-    import mlflow
-
-    from genre_pipeline.tracking import check_server, tracking_errors
+    from genre_pipeline.tracking import check_server, tracking_client
     from genre_pipeline.tracking.model_registry import registered_fingerprints
 
     uri = tracking_uri()
@@ -99,5 +97,4 @@ def _registered() -> set[str]:
     path = sqlite_path(uri)
     if path is not None and not path.exists():
         return set()
-    with tracking_errors(uri):
-        return registered_fingerprints(mlflow.MlflowClient(uri))
+    return registered_fingerprints(tracking_client(uri))

@@ -65,8 +65,7 @@ class TrackingHook:
 
         from genre_pipeline.processes import Owner
         from genre_pipeline.project import git_commit
-        from genre_pipeline.tracking import close_runs_of_the_dead, start_tracking
-        from genre_pipeline.tracking.server import tracking_client
+        from genre_pipeline.tracking import close_runs_of_the_dead, start_tracking, tracking_client
         from genre_pipeline.tracking.system import watch_system
         from genre_pipeline.tracking.tracker import MlflowTracker, owner_tags
 

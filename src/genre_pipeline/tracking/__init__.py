@@ -1,7 +1,7 @@
 """MLflow tracking: a parent run a ``kedro run``, a child run a cell, a grandchild run a repeat."""
 
 from genre_pipeline.tracking.history import OUTCOMES, RunHistory
-from genre_pipeline.tracking.server import check_server, open_database, tracking_errors, tracking_fault
+from genre_pipeline.tracking.server import check_server, open_database, tracking_client, tracking_errors, tracking_fault
 from genre_pipeline.tracking.tracker import (
     CellRun,
     Tracker,
@@ -26,6 +26,7 @@ __all__ = [
     "open_database",
     "start_tracking",
     "stop_tracking",
+    "tracking_client",
     "tracking_errors",
     "tracking_fault",
 ]

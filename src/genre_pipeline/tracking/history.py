@@ -19,7 +19,7 @@ from genre_pipeline.cells import Cell
 from genre_pipeline.errors import TrackingError
 from genre_pipeline.evaluation.changes import JUDGED, CellRecord, SessionRecord
 from genre_pipeline.project import sqlite_path
-from genre_pipeline.tracking.server import check_server, tracking_errors
+from genre_pipeline.tracking.server import check_server, tracking_client
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -63,15 +63,12 @@ class RunHistory:
         Raises:
             TrackingError: If the server does not answer, or there is no such experiment.
         """
-        from mlflow import MlflowClient
-
         check_server(uri)
         # A client would make the database that it does not find.
         path = sqlite_path(uri)
         if path is None or path.exists():
-            client = MlflowClient(uri)
-            with tracking_errors(uri):
-                found = client.get_experiment_by_name(experiment)
+            client = tracking_client(uri)
+            found = client.get_experiment_by_name(experiment)
             if found is not None:
                 return cls(client, [found.experiment_id])
         raise TrackingError(f"{uri}: there is no run yet. Make some: kedro run --pipelines train_all")

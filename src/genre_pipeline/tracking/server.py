@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import sqlite3
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlparse
@@ -19,6 +20,9 @@ from genre_pipeline.storage import storage_errors, storage_fault
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+# Seconds to wait for another program's write: as long as MLflow does, later.
+_PATIENCE_S = 20.0
 
 # What SQLite and MLflow say, and what to do then.
 _ADVICE = {
@@ -100,7 +104,17 @@ def tracking_client(uri: str) -> MlflowClient:
     """
     from mlflow import MlflowClient
 
-    return cast("MlflowClient", _PlainErrors(MlflowClient(uri), uri))
+    with tracking_errors(uri):
+        _check_database(sqlite_path(uri))
+        return cast("MlflowClient", _PlainErrors(MlflowClient(uri), uri))
+
+
+def _check_database(path: Path | None) -> None:
+    """Read a database, if it is there: MLflow would try for minutes where it cannot be opened."""
+    if path is None or not path.exists():
+        return
+    with closing(sqlite3.connect(path, timeout=_PATIENCE_S)) as connection:
+        connection.execute("SELECT count(*) FROM sqlite_master")
 
 
 class _PlainErrors:
