@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import functools
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from itertools import pairwise
@@ -19,27 +21,34 @@ from kedro.framework.cli.utils import env_option
 from kedro.io import DatasetError
 
 from genre_pipeline.errors import GenrePipelineError
+from genre_pipeline.processes import Ended, ends_on_signals
 
 if TYPE_CHECKING:
     from genre_pipeline.scheduling import Every, Project
 
-# What shells report for a program that Ctrl-C ended: 128 + SIGINT.
-_INTERRUPTED = 130
 # What a command that is started elsewhere must be told as well.
 _PASSED_ON = ("MLFLOW_TRACKING_URI", "KEDRO_ENV", "OMP_NUM_THREADS", "DO_NOT_TRACK")
 
 
 def _for_people(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Show errors of the project and of the catalog's files as one message; any other error keeps its traceback."""
+    """Show errors of the project and of the catalog's files as one message; any other error keeps its traceback.
+
+    SIGTERM and SIGHUP end the command as Ctrl-C does: with a message, and 128 and the signal's number as exit code.
+    """
 
     @functools.wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         try:
-            return command(*args, **kwargs)
+            with ends_on_signals():
+                return command(*args, **kwargs)
         except (GenrePipelineError, DatasetError) as error:
             raise click.ClickException(str(error)) from error
-        except KeyboardInterrupt:
-            raise click.exceptions.Exit(_INTERRUPTED) from None
+        except KeyboardInterrupt as error:
+            ended = error if isinstance(error, Ended) else Ended(signal.SIGINT)
+            # The terminal may be closed.
+            with suppress(OSError):
+                click.echo(str(ended), err=True)
+            raise click.exceptions.Exit(ended.exit_code) from None
 
     return wrapper
 
@@ -152,22 +161,17 @@ def refresh(
     settle_s: float,
 ) -> None:
     """Bring everything up to date: run what is stale, and only that."""
-    from genre_pipeline.refreshing import Request, plan_refresh, refresh_once, stops_cleanly, watch_and_refresh
+    from genre_pipeline.refreshing import Request, plan_refresh, refresh_once, watch_and_refresh
 
     request = Request(env, params, _split_parameters(context, context.command.params[1], params), check_content)
     if explain is not None:
         click.echo("\n".join(plan_refresh(request).explain(explain)))
     elif dry_run:
         click.echo(plan_refresh(request).summary())
+    elif not watch:
+        refresh_once(request, say=click.echo)
     else:
-        with stops_cleanly():
-            if not watch:
-                refresh_once(request, say=click.echo)
-                return
-            try:
-                watch_and_refresh(request, say=click.echo, interval_s=interval_s, settle_s=settle_s)
-            except KeyboardInterrupt:
-                click.echo("Stopped.")
+        watch_and_refresh(request, say=click.echo, interval_s=interval_s, settle_s=settle_s)
 
 
 @cli.command()

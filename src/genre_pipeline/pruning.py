@@ -10,8 +10,8 @@ from genre_pipeline.experiment import load_experiment, parse_feature
 from genre_pipeline.features import FEATURES
 from genre_pipeline.features.inventory import StoreSummary, summarise_stores, unused_stores
 from genre_pipeline.features.store import spec_hash
-from genre_pipeline.project import PROJECT_ROOT
-from genre_pipeline.retention import Leftover, old_versions, trained_features
+from genre_pipeline.project import PROJECT_ROOT, data_root
+from genre_pipeline.retention import Leftover, abandoned_files, old_versions, trained_features
 
 
 def find_leftovers(keep: int) -> tuple[list[Leftover], list[StoreSummary]]:
@@ -24,18 +24,22 @@ def find_leftovers(keep: int) -> tuple[list[Leftover], list[StoreSummary]]:
         keep: How many versions of each catalog entry are kept, at least one.
 
     Returns:
-        Old versions; unused feature stores.
+        Old versions, and temporary files of processes that are gone; unused feature stores.
 
     Raises:
         ConfigError: If a parameter of an environment is wrong.
     """
     templates: set[str] = set()
     stores: set[Path] = set()
+    models: set[Path] = set()
     for loader in _environments():
-        stores.add(load_experiment(loader["parameters"]).storage.features)
+        storage = load_experiment(loader["parameters"]).storage
+        stores.add(storage.features)
+        models.add(storage.models)
         templates |= {str(entry["filepath"]) for entry in loader["catalog"].values() if entry.get("versioned")}
-    unused = [store for folder in sorted(stores) for store in find_unused_stores(folder)]
-    return old_versions(templates, keep=keep), unused
+    leftovers = old_versions(templates, keep=keep)
+    leftovers += abandoned_files(Path(data_root()), stores | models, unmarked=True)
+    return leftovers, [store for folder in sorted(stores) for store in find_unused_stores(folder)]
 
 
 def find_unused_stores(folder: Path) -> list[StoreSummary]:

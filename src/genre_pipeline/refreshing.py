@@ -6,13 +6,13 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from genre_pipeline.datasets.inspections import forget_inspections
 from genre_pipeline.errors import ConfigError, RefreshError
+from genre_pipeline.processes import Ended
 from genre_pipeline.project import PROJECT_ROOT
 from genre_pipeline.refresh import Graph, Plan, make_plan
 from genre_pipeline.refresh.changes import compare_scores, describe_changes, notify, read_scores
@@ -157,16 +157,6 @@ def watch_and_refresh(
     watch(lambda: plan_refresh(request), run, wait=wait_with_the_same_code, interval_s=interval_s, settle_s=settle_s)
 
 
-@contextmanager
-def stops_cleanly() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does: the running node is told to stop, MLflow's runs are closed, locks are freed."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def run_stale(request: Request, plan: Plan, *, run: Callable[[list[str]], tuple[int, int]] | None = None) -> None:
     """Have Kedro run what is stale, in a process of its own, and tell what came of it.
 
@@ -212,7 +202,7 @@ def _journal_of(pid: int, code: int) -> Journal:
 
 
 def run_command(command: list[str]) -> tuple[int, int]:
-    """Run a command in the project's folder, in a session of its own: Ctrl-C reaches it once, through this process.
+    """Run a command in the project's folder, in a session of its own: signals reach it once, through this process.
 
     Args:
         command: Program and arguments.
@@ -221,13 +211,14 @@ def run_command(command: list[str]) -> tuple[int, int]:
         Its process, and how it ended.
 
     Raises:
-        KeyboardInterrupt: On Ctrl-C, once it has ended too.
+        KeyboardInterrupt: On a signal that ends this process, once the command has ended too.
     """
     with subprocess.Popen(command, cwd=PROJECT_ROOT, start_new_session=True) as process:  # noqa: S603
         try:
             return process.pid, process.wait()
-        except KeyboardInterrupt:
-            process.send_signal(signal.SIGINT)
+        except KeyboardInterrupt as error:
+            # The same: what is ignored here from the start is ignored there, too.
+            process.send_signal(error.number if isinstance(error, Ended) else signal.SIGINT)
             process.wait()
             raise
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from genre_pipeline.storage import storage_errors
+from genre_pipeline.storage import abandoned, storage_errors
 
 # What Kedro names a version: the session's time.
 _VERSION = re.compile(r"\d{4}-\d\d-\d\dT\d\d\.\d\d\.\d\d\.\d{3}Z")
@@ -61,6 +61,24 @@ def trained_features(models: Path) -> set[tuple[str, str]]:
     return {(cell.parts[-4], cell.parts[-2]) for cell in models.glob("*/*/*/*/*") if cell.is_dir()}
 
 
+def abandoned_files(data: Path, folders: Iterable[Path], *, unmarked: bool = False) -> list[Leftover]:
+    """Find temporary files that killed processes left (:func:`~genre_pipeline.storage.abandoned`).
+
+    Args:
+        data: The data folder. Of music, only the upper folders are looked through; of MLflow, nothing.
+        folders: Further folders of results; they may lie in the data folder.
+        unmarked: Find those of earlier releases among results, too.
+
+    Returns:
+        Files and folders, sorted by path.
+    """
+    results = {data / "refresh", *data.glob("0[2-8]_*"), *folders}
+    found = {*abandoned(data / "01_raw", depth=2)}
+    for folder in results:
+        found.update(abandoned(folder, unmarked=unmarked))
+    return [_leftover(path, "temporary file of a process that is gone") for path in sorted(found)]
+
+
 def remove(leftover: Leftover) -> None:
     """Delete what is left over.
 
@@ -71,7 +89,7 @@ def remove(leftover: Leftover) -> None:
         if leftover.path.is_dir():
             shutil.rmtree(leftover.path)
         else:
-            leftover.path.unlink()
+            leftover.path.unlink(missing_ok=True)
 
 
 def _escaped(template: str) -> str:

@@ -1,20 +1,24 @@
-"""Kedro's session, with a clean end for Ctrl-C and errors that say what happened."""
+"""Kedro's session, with a clean end for signals and errors that say what happened."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.session import KedroSession
 from kedro.io import DatasetError
 
-from genre_pipeline.errors import ConfigError, own_error
+from genre_pipeline.errors import ConfigError, GenrePipelineError, own_error
+from genre_pipeline.project import data_root, tracking_uri
 from genre_pipeline.refresh.place import refresh_folder
 from genre_pipeline.registry import suggestion
-from genre_pipeline.storage import atomic_file
+from genre_pipeline.retention import abandoned_files, remove
+from genre_pipeline.storage import atomic_file, storage_fault
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +27,7 @@ _SESSION_ID = "%Y-%m-%dT%H.%M.%S.%fZ"
 
 
 class InterruptibleSession(KedroSession):
-    """A session whose hooks also hear of Ctrl-C.
+    """A session that closes its MLflow runs on Ctrl-C, too, and tidies up after those that were killed.
 
     Kedro tells hooks about exceptions only, and an interruption is none: the MLflow runs would stay open for ever.
     """
@@ -37,23 +41,30 @@ class InterruptibleSession(KedroSession):
         """Run pipelines as :meth:`kedro.framework.session.KedroSession.run` does.
 
         Raises:
-            KeyboardInterrupt: On Ctrl-C, after the runs of MLflow were closed as killed.
+            KeyboardInterrupt: On Ctrl-C (:class:`~genre_pipeline.processes.Ended` on other signals as well, where a
+                command obeys them), after the runs of MLflow were closed as killed.
             ConfigError: If there is no pipeline of that name.
             GenrePipelineError: What the project reports, also where Kedro wraps it because a catalog entry raised it.
+            StorageError: If the disk is full or the like, whichever library found out.
+            TrackingError: If MLflow, or its database, refuses what is logged.
         """
         self._pipeline_names = [pipeline_name] if pipeline_name else pipeline_names or []
         # It becomes the version of every result.
         self._store["session_id"] = _after_the_last(self.store["session_id"])
         try:
             return super().run(pipeline_name, pipeline_names, *args, **kwargs)
-        except DatasetError as error:
-            raise own_error(error) from None
-        except KeyboardInterrupt:
+        except GenrePipelineError:
+            raise
+        except KeyboardInterrupt as error:
             from genre_pipeline.tracking import close_interrupted_runs
 
             close_interrupted_runs()
-            logger.warning("Interrupted. What was finished is kept: the same command goes on from there.")
+            how = str(error) or "Interrupted."
+            logger.warning("%s What was finished is kept: the same command goes on from there.", how)
             raise
+        except Exception as error:
+            fault = _fault(error)
+            raise fault from (None if isinstance(error, DatasetError) else error)
 
     def load_context(self) -> KedroContext:
         """Make the context, and check the names of the pipelines to run.
@@ -71,6 +82,7 @@ class InterruptibleSession(KedroSession):
         if self._pipeline_names is None:
             return context
         parameters = context.config_loader["parameters"]
+        _remove_abandoned([Path(folder) for folder in parameters["storage"].values()])
         use_parameters(parameters, only=self._pipeline_names)
         for name in self._pipeline_names:
             if name not in pipelines:
@@ -80,6 +92,26 @@ class InterruptibleSession(KedroSession):
         if "tune" in self._pipeline_names:
             check_optuna()
         return context
+
+
+def _fault(error: Exception) -> BaseException:
+    """Return what is behind an error: the project's own, a full disk or the like, MLflow, or nothing else than it."""
+    from genre_pipeline.tracking import tracking_fault
+
+    own = own_error(error)
+    if own is not error:
+        return own
+    folders = (Path(data_root()), Path(gettempdir()))
+    return tracking_fault(error, tracking_uri()) or storage_fault(error, folders) or error
+
+
+def _remove_abandoned(folders: Sequence[Path]) -> None:
+    """Remove the temporary files of killed processes."""
+    found = abandoned_files(Path(data_root()), folders)
+    for each in found:
+        remove(each)
+    if found:
+        logger.info("Removed temporary files that killed processes left: %d.", len(found))
 
 
 def _after_the_last(session_id: str) -> str:
