@@ -9,11 +9,12 @@ from typing import Any
 import pandas as pd
 
 from genre_pipeline.cells import Cell
+from genre_pipeline.configuration import load_configuration
 from genre_pipeline.experiment import Experiment, load_experiment, parse_feature
 from genre_pipeline.features import FEATURES
 from genre_pipeline.features.inventory import StoreSummary, summarise_stores, unused_stores
 from genre_pipeline.features.store import spec_hash
-from genre_pipeline.project import PROJECT_ROOT, tracking_uri
+from genre_pipeline.project import tracking_uri
 from genre_pipeline.retention import Leftover, old_versions, orphaned_checkpoints
 from genre_pipeline.splits import PROTOCOLS
 
@@ -64,14 +65,12 @@ def used_stores() -> set[tuple[str, str, str]]:
 
 def _environments() -> Iterator[Any]:
     """Read the configuration of every environment, the default one first."""
-    from kedro.framework.project import settings
-    from kedro.framework.startup import bootstrap_project
-
-    bootstrap_project(PROJECT_ROOT)
-    conf = PROJECT_ROOT / settings.CONF_SOURCE
-    base = settings.CONFIG_LOADER_ARGS["base_env"]
-    for env in [None, *sorted(folder.name for folder in conf.iterdir() if folder.is_dir() and folder.name != base)]:
-        yield settings.CONFIG_LOADER_CLASS(conf_source=str(conf), env=env, **settings.CONFIG_LOADER_ARGS)
+    default = load_configuration()
+    yield default
+    base = default.base_env
+    for env in sorted(folder.name for folder in Path(default.conf_source).iterdir() if folder.is_dir()):
+        if env != base:
+            yield load_configuration(env)
 
 
 def _cells(experiment: Experiment, leaderboard: Path) -> Iterator[tuple[tuple[str, Cell], int]]:
