@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from genre_pipeline.configuration import load_configuration
 from genre_pipeline.experiment import load_experiment, parse_feature
 from genre_pipeline.features import FEATURES
 from genre_pipeline.features.inventory import StoreSummary, summarise_stores, unused_stores
 from genre_pipeline.features.store import spec_hash
-from genre_pipeline.project import PROJECT_ROOT, data_root
+from genre_pipeline.project import data_root
 from genre_pipeline.retention import Leftover, abandoned_files, old_versions, trained_features
 
 
@@ -65,11 +66,9 @@ def find_unused_stores(folder: Path) -> list[StoreSummary]:
 
 def _environments() -> Iterator[Any]:
     """Read the configuration of every environment, the default one first."""
-    from kedro.framework.project import settings
-    from kedro.framework.startup import bootstrap_project
-
-    bootstrap_project(PROJECT_ROOT)
-    conf = PROJECT_ROOT / settings.CONF_SOURCE
-    base = settings.CONFIG_LOADER_ARGS["base_env"]
-    for env in [None, *sorted(folder.name for folder in conf.iterdir() if folder.is_dir() and folder.name != base)]:
-        yield settings.CONFIG_LOADER_CLASS(conf_source=str(conf), env=env, **settings.CONFIG_LOADER_ARGS)
+    default = load_configuration()
+    yield default
+    base = default.base_env
+    for env in sorted(folder.name for folder in Path(default.conf_source).iterdir() if folder.is_dir()):
+        if env != base:
+            yield load_configuration(env)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from genre_pipeline.configuration import load_configuration
 from genre_pipeline.datasets.inspections import forget_inspections
 from genre_pipeline.errors import ConfigError, RefreshError
 from genre_pipeline.processes import Ended
@@ -53,7 +54,7 @@ def read_graph(request: Request) -> Graph:
         ConfigError: If a parameter is wrong.
         StorageError: If it cannot be kept.
     """
-    loader = _config_loader(request.env, request.runtime_params)
+    loader = load_configuration(request.env, request.runtime_params)
     parameters, catalog = loader["parameters"], loader["catalog"]
     key = graph_key({"parameters": parameters, "catalog": catalog}, request.env or "")
     path = refresh_folder() / f"graph_{parameters['experiment']['name']}.json"
@@ -62,19 +63,6 @@ def read_graph(request: Request) -> Graph:
         graph = _make_graph(parameters, catalog, key)
         graph.save(path)
     return graph
-
-
-def _config_loader(env: str | None, runtime_params: dict[str, Any] | None = None) -> Any:
-    from kedro.framework.project import settings
-    from kedro.framework.startup import bootstrap_project
-
-    bootstrap_project(PROJECT_ROOT)
-    return settings.CONFIG_LOADER_CLASS(
-        conf_source=str(PROJECT_ROOT / settings.CONF_SOURCE),
-        env=env,
-        runtime_params=runtime_params,
-        **settings.CONFIG_LOADER_ARGS,
-    )
 
 
 def _make_graph(parameters: dict[str, Any], catalog: dict[str, Any], key: str) -> Graph:
@@ -232,7 +220,7 @@ def webhook() -> str | None:
     from kedro.config import MissingConfigException
 
     try:
-        credentials = _config_loader(None)["credentials"]
+        credentials = load_configuration("local")["credentials"]
     except MissingConfigException:
         return None
     if _CREDENTIALS not in credentials:

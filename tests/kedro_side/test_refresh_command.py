@@ -176,7 +176,7 @@ class TestWebhook:
     @pytest.fixture
     def credentials(self, monkeypatch):
         def use(content):
-            monkeypatch.setattr(refreshing, "_config_loader", lambda env: {"credentials": content})
+            monkeypatch.setattr(refreshing, "load_configuration", lambda env: {"credentials": content})
 
         return use
 
@@ -197,8 +197,8 @@ class TestWebhook:
 
     def test_no_file_is_no_webhook(self, monkeypatch, tmp_path):
         monkeypatch.setenv("KEDRO_ENV", "test")
-        loader = refreshing._config_loader("test")
-        monkeypatch.setattr(refreshing, "_config_loader", lambda env: loader)
+        loader = refreshing.load_configuration("test")
+        monkeypatch.setattr(refreshing, "load_configuration", lambda env: loader)
         assert refreshing.webhook() is None
 
 

@@ -11,6 +11,7 @@ from plotly.graph_objects import Figure
 
 from genre_pipeline.blocks import parse_block
 from genre_pipeline.cells import Cell
+from genre_pipeline.errors import ConfigError
 from genre_pipeline.evaluation.comparison import CellResult
 from genre_pipeline.evaluation.robustness.asking import TrainedCell, ask_cells
 from genre_pipeline.evaluation.robustness.figure import robustness_figure, robustness_picture
@@ -146,7 +147,15 @@ def join_scores(*tables: pd.DataFrame) -> tuple[pd.DataFrame, Figure, Matplotlib
 
     Returns:
         The table, a Plotly figure of it, and a still picture.
+
+    Raises:
+        ConfigError: If no cell is asked.
     """
+    if not tables:
+        raise ConfigError(
+            "robustness.cells: the patterns match no cell of the experiment that has a feature computed from audio and "
+            "a protocol that keeps tracks whole. Choose others, or add the model to experiment.models."
+        )
     table = pd.concat(tables, ignore_index=True)
     picture = robustness_picture(table)
     tracker = current_tracker()
