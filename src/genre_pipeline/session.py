@@ -14,12 +14,14 @@ from kedro.framework.context import KedroContext
 from kedro.framework.session import KedroSession
 from kedro.io import DatasetError
 from kedro.pipeline import Pipeline
+from kedro.runner import ThreadRunner
 
 from genre_pipeline.errors import ConfigError, GenrePipelineError, own_error
 from genre_pipeline.project import data_root, tracking_uri
 from genre_pipeline.refresh.place import refresh_folder
 from genre_pipeline.registry import suggestion
 from genre_pipeline.retention import abandoned_files, remove
+from genre_pipeline.runner import NodeThreads
 from genre_pipeline.storage import atomic_file, storage_fault
 
 logger = logging.getLogger(__name__)
@@ -63,6 +65,10 @@ class InterruptibleSession(KedroSession):
             StorageError: If the disk is full or the like, whichever library found out.
             TrackingError: If MLflow, or its database, refuses what is logged.
         """
+        runner = kwargs.get("runner")
+        if isinstance(runner, ThreadRunner):
+            # Kedro's own would do all that is planned before it ends.
+            runner._get_executor = NodeThreads  # type: ignore[method-assign]
         self._pipeline_names = [pipeline_name] if pipeline_name else pipeline_names or []
         self._choice = kwargs
         # It becomes the version of every result.
