@@ -26,6 +26,33 @@ def artifact_location() -> str | None:
     return None if os.environ.get("MLFLOW_TRACKING_URI") else f"{data_root()}/mlflow/artifacts"
 
 
+def check_output(path: Path) -> Path:
+    """Check a folder that a parameter names to be written to: in the data folder, or an absolute path to another disk.
+
+    Args:
+        path: The folder.
+
+    Returns:
+        The same, absolute.
+
+    Raises:
+        ValueError: If it leads out of the data folder, and is not said to be elsewhere.
+    """
+    # Not resolved: a data folder may be reached, or spread over disks, by links.
+    place = Path(os.path.abspath(path))  # noqa: PTH100
+    if (path.is_absolute() and ".." not in path.parts) or is_in_data(place):
+        return place
+    raise ValueError(
+        f"'{path}' leads out of the data folder {data_root()}, to {place}. For another disk give an absolute path "
+        "without '..'"
+    )
+
+
+def is_in_data(path: Path) -> bool:
+    """Whether a path lies in the data folder."""
+    return path.is_relative_to(data_root())
+
+
 def git_commit() -> str:
     """Return the commit of the project's source, with ``-dirty`` where it was changed since, or ``unknown``."""
     try:

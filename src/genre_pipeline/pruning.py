@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from genre_pipeline.cells import Cell
+from genre_pipeline.errors import StorageError
 from genre_pipeline.experiment import Experiment, load_experiment, parse_feature
 from genre_pipeline.features import FEATURES
 from genre_pipeline.features.inventory import StoreSummary, summarise_stores, unused_stores
@@ -29,6 +30,7 @@ def find_leftovers(keep: int) -> tuple[list[Leftover], list[StoreSummary]]:
 
     Raises:
         ConfigError: If a parameter of an environment is wrong.
+        StorageError: If a report's leaderboard cannot be read.
         TrackingError: If the MLflow server does not answer, so that registered models are not known.
     """
     templates: set[str] = set()
@@ -81,9 +83,24 @@ def _cells(experiment: Experiment, leaderboard: Path) -> Iterator[tuple[tuple[st
         block = experiment.protocols[cell.protocol]
         yield (name, cell), PROTOCOLS[block.kind].n_repeats(block)
     if leaderboard.exists():
-        rows = pd.read_csv(leaderboard, usecols=["dataset", "protocol", "feature", "model", "n_repeats"])
-        for row in rows.to_dict("records"):
-            yield (name, Cell(row["dataset"], row["protocol"], row["feature"], row["model"])), int(row["n_repeats"])
+        for cell, n_repeats in _reported(leaderboard):
+            yield (name, cell), n_repeats
+
+
+def _reported(leaderboard: Path) -> list[tuple[Cell, int]]:
+    """Return the cells of a report, with their repeats.
+
+    Raises:
+        StorageError: If it cannot be read: what is left over cannot be told then.
+    """
+    try:
+        rows = pd.read_csv(leaderboard)[["dataset", "protocol", "feature", "model", "n_repeats"]]
+        return [(Cell(*map(str, cell)), int(n_repeats)) for *cell, n_repeats in rows.itertuples(index=False)]
+    except (OSError, ValueError, KeyError) as error:
+        raise StorageError(
+            f"{leaderboard} cannot be read ({' '.join(str(error).split())}), and says which models the last report "
+            "shows. Nothing is deleted. Run 'kedro refresh', which makes it again, or delete it."
+        ) from error
 
 
 def _registered() -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import logging
 import re
 import shutil
 from collections.abc import Collection, Iterable, Mapping
@@ -12,6 +13,8 @@ from pathlib import Path
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.storage import storage_errors
+
+logger = logging.getLogger(__name__)
 
 # What Kedro names a version: the session's time.
 _VERSION = re.compile(r"\d{4}-\d\d-\d\dT\d\d\.\d\d\.\d\d\.\d{3}Z")
@@ -61,7 +64,8 @@ def orphaned_checkpoints(
 ) -> list[Leftover]:
     """Find checkpoints that neither an experiment nor a registered model needs.
 
-    Cells that were not trained to the end are left alone: somebody may be training them.
+    Cells that were not trained to the end are left alone: somebody may be training them. So are those of which a file
+    cannot be read.
 
     Args:
         models: Folder of all checkpoints: ``<experiment>/<dataset>/<protocol>/<feature>/<model>/repeat_<i>``.
@@ -76,12 +80,18 @@ def orphaned_checkpoints(
         folder = pointer.parent
         experiment, *parts = folder.relative_to(models).parts
         repeats = _by_repeat(folder)
-        wanted = {repeat for repeat, paths in repeats.items() if _fingerprints(paths) & set(registered)}
+        try:
+            pointed = _pointed(pointer)
+            wanted = {repeat for repeat, paths in repeats.items() if _fingerprints(paths) & set(registered)}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            # What cannot be read may be registered, or in use.
+            logger.warning("%s: one of its files cannot be read (%s); all of the cell is kept.", folder, error)
+            continue
         n_needed = needed.get((experiment, Cell(*parts)), 0)
         if n_needed == 0 and not wanted:
             found.append(_leftover(folder, "in no experiment and no report"))
             continue
-        wanted |= set(range(n_needed)) | _pointed(pointer)
+        wanted |= set(range(n_needed)) | pointed
         for repeat in sorted(repeats.keys() - wanted):
             found += [_leftover(path, "no repeat of its cell any more") for path in repeats[repeat]]
     return found

@@ -20,6 +20,9 @@ _ADVICE = {
     errno.EROFS: "the file system is read-only; choose another folder (GENRE_PIPELINE_DATA) and run again",
     errno.EACCES: "permission was denied; make the folder writable or choose another (GENRE_PIPELINE_DATA)",
     errno.EPERM: "permission was denied; make the folder writable or choose another (GENRE_PIPELINE_DATA)",
+    errno.EISDIR: "there is a folder of that name; move it away and run again",
+    errno.ENOTDIR: "there is a file in the place of one of its folders; move it away and run again",
+    errno.EEXIST: "there is a file in the place of its folder; move it away and run again",
 }
 
 
