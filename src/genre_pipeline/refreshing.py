@@ -179,10 +179,9 @@ def run_stale(request: Request, plan: Plan, *, run: Callable[[list[str]], tuple[
 
 def _journal_of(pid: int, code: int) -> Journal:
     """Return what a process did; where it did not come to keep a journal, that it failed."""
-    path = journal_path()
-    journal = Journal.read(path) if path.exists() else Journal(path)
+    journal = Journal.read(journal_path())
     if journal.pid != pid:
-        journal = Journal(path, pid)
+        journal = Journal(journal.path, pid)
     if code and not journal.failures:
         journal.failures["kedro run"] = f"ended with code {code}"
     return journal

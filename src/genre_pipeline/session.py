@@ -164,11 +164,33 @@ def _after_the_last(session_id: str) -> str:
     Kedro loads the version of a result that comes last by name: new results would be passed over for old ones.
     """
     path = refresh_folder() / "last_session"
-    last = path.read_text(encoding="utf-8") if path.exists() else ""
-    if session_id <= last:
-        moment = datetime.strptime(last, _SESSION_ID).replace(tzinfo=timezone.utc) + timedelta(milliseconds=1)
-        session_id = f"{moment:%Y-%m-%dT%H.%M.%S}.{moment.microsecond // 1000:03d}Z"
+    last = _last_session(path)
+    if last is not None and session_id <= _named(last):
+        session_id = _named(last + timedelta(milliseconds=1))
         logger.warning("The clock was set back: this session's results are named %s, after the last ones.", session_id)
     with atomic_file(path) as temporary:
         temporary.write_text(session_id, encoding="utf-8")
     return session_id
+
+
+def _last_session(path: Path) -> datetime | None:
+    """Read when the last session began; none where nobody knows."""
+    try:
+        moment = datetime.strptime(path.read_text(encoding="utf-8"), _SESSION_ID).replace(tzinfo=timezone.utc)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        logger.warning(
+            "%s cannot be read (%s), and is written anew. If the clock was set back since the last session, run "
+            "'kedro refresh' once it is right.",
+            path,
+            error,
+        )
+        return None
+    # The last year that there is leaves no room for a later session.
+    return moment if moment.year < datetime.max.year else None
+
+
+def _named(moment: datetime) -> str:
+    """Return a session's id, as Kedro writes it."""
+    return f"{moment:%Y-%m-%dT%H.%M.%S}.{moment.microsecond // 1000:03d}Z"

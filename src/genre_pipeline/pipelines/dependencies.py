@@ -81,7 +81,7 @@ def describe_pipeline(pipeline: Pipeline, catalog: DataCatalog, parameters: Para
         parameters: Merged parameters.
         key: What the graph was made from: see :func:`genre_pipeline.refresh.graph.graph_key`.
     """
-    entries = {name: _entry(name, catalog) for name in pipeline.datasets() if not _is_parameter(name)}
+    entries = {name: entry_of(name, catalog) for name in pipeline.datasets() if not _is_parameter(name)}
     optional = {
         name: entry.path
         for name, entry in entries.items()
@@ -100,7 +100,13 @@ def _is_parameter(name: str) -> bool:
     return name == "parameters" or name.startswith("params:")
 
 
-def _entry(name: str, catalog: DataCatalog) -> Entry | None:
+def entry_of(name: str, catalog: DataCatalog) -> Entry | None:
+    """Return where a catalog entry is; none for one that is in no file.
+
+    Args:
+        name: The entry.
+        catalog: The catalog.
+    """
     dataset: Any = catalog.get(name)
     if not hasattr(dataset, "_filepath"):
         return None

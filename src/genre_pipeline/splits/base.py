@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
-from genre_pipeline.blocks import Block
+from genre_pipeline.blocks import Block, Repeats
 from genre_pipeline.registry import Registry
 from genre_pipeline.splits.records import SplitRecord
 
@@ -38,7 +38,7 @@ class ProtocolBlock(Block):
     kind: str
     # [?] 32 bits: what every random generator takes.
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
-    repeats: int | None = Field(default=None, ge=1)
+    repeats: Repeats | None = None
     promises: tuple[Promise, ...] = ()
     growth: Growth = "keep"
 
