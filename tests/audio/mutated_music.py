@@ -2,7 +2,7 @@
 
     python mutated_music.py <folder> <number of files> <seed>
 
-Prints, as JSON, how many tracks there were, were quarantined and were extracted, and the peak of memory above the start.
+Prints as JSON how many tracks there were, were quarantined and were extracted, and how far memory rose.
 """
 
 import io
@@ -61,7 +61,9 @@ def mutate(content: bytes, rng: np.random.Generator) -> bytes:
             case 1:
                 damaged[at : at + 4] = rng.bytes(4)
             case 2:
-                damaged[at : at + 4] = [b"\0\0\0\0", b"\xff\xff\xff\xff", b"\1\0\0\0", b"\x7f\xff\xff\xff"][rng.integers(4)]
+                damaged[at : at + 4] = [b"\0\0\0\0", b"\xff\xff\xff\xff", b"\1\0\0\0", b"\x7f\xff\xff\xff"][
+                    rng.integers(4)
+                ]
             case 3:
                 del damaged[at : at + int(rng.integers(1, 100))]
             case 4:
@@ -126,7 +128,9 @@ def main(folder: Path, n_files: int, seed: int) -> None:
         "n_failed": len(extracted.report["failed"]),
         "n_megabytes": (peak - before) // 1024,
         "odd": [
-            each["error"] for each in extracted.report["failed"] if "Error" in each["error"] and "decod" not in each["error"]
+            each["error"]
+            for each in extracted.report["failed"]
+            if "Error" in each["error"] and "decod" not in each["error"]
         ],
     }
     sys.stdout.write(json.dumps(counts) + "\n")
