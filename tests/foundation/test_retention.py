@@ -83,6 +83,19 @@ def test_repeats_beyond_the_protocol_s_are_left_over_unless_the_catalog_leads_to
     assert leftover(models, {("base", CELL): 5}) == []
 
 
+@pytest.mark.parametrize("name", ["checkpoints.json", "repeat_00/card.json"])
+@pytest.mark.parametrize("content", [b"", b"[1]", b"{}", b"\xff\x00"])
+def test_a_cell_of_which_a_file_cannot_be_read_stays_and_is_named(models, name, content, caplog):
+    folder = write_cell(models, experiment="gone")
+    (folder / name).write_bytes(content)
+    if (name, content) == ("checkpoints.json", b"{}"):
+        # Valid, and leads to nothing.
+        assert leftover(models, {}) == ["gone/demo/folds/mfcc/svm"]
+        return
+    assert leftover(models, {}) == []
+    assert f"{folder}: one of its files cannot be read" in caplog.text
+
+
 def test_what_is_registered_stays(models):
     write_cell(models, experiment="gone", pointed=4)
     other = write_cell(models, Cell("demo", "folds", "mfcc", "net1"), experiment="gone")
