@@ -18,6 +18,7 @@ from genre_pipeline.hooks import TrackingHook
 from genre_pipeline.pipelines.train import nodes as train_nodes
 from genre_pipeline.processes import Owner
 from genre_pipeline.project import tracking_uri
+from genre_pipeline.session import _after_the_last
 from genre_pipeline.tracking import Tracker, current_tracker
 from genre_pipeline.tracking.tracker import owner_tags
 from kedro_sessions import OWN_MUSIC, children, new_session, run, sessions_of, write_own_music
@@ -206,3 +207,21 @@ def test_without_tracking_nothing_is_tracked(data, monkeypatch):
     run("train_naive_bayes", **OWN_MUSIC)
     assert sessions_of(mlflow.MlflowClient()) == []
     assert (data / "06_models").is_dir()
+
+
+@pytest.mark.parametrize("content", [b"zzz", b"", b"\xff\xfe", b"2026", b"9999-12-31T23.59.59.999Z"])
+def test_the_last_session_s_id_that_cannot_be_read_is_written_anew(empty_data, content, caplog):
+    path = empty_data / "refresh" / "last_session"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    now = "2026-01-01T00.00.00.000Z"
+    assert _after_the_last(now) == now
+    assert path.read_text() == now
+    assert (f"{path} cannot be read" in caplog.text) == (b"9999" not in content)
+
+
+def test_a_clock_that_was_set_back_goes_on_after_the_last_session(empty_data, caplog):
+    (empty_data / "refresh").mkdir(exist_ok=True)
+    (empty_data / "refresh" / "last_session").write_text("2030-01-01T00.00.00.999Z")
+    assert _after_the_last("2026-01-01T00.00.00.000Z") == "2030-01-01T00.00.01.000Z"
+    assert "The clock was set back" in caplog.text
