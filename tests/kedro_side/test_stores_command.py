@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from genre_pipeline.cli import _parameters, cli
+from genre_pipeline.cli import cli
+from genre_pipeline.configuration import load_configuration
 from genre_pipeline.experiment import parse_feature
 from genre_pipeline.features import FEATURES
 from genre_pipeline.features.store import FeatureStore, PackedTrack
@@ -17,7 +18,7 @@ def kedro():
 
 @pytest.fixture(scope="module")
 def features():
-    return _parameters(None)["features"]
+    return load_configuration()["parameters"]["features"]
 
 
 @pytest.fixture

@@ -110,7 +110,8 @@ def _notices(report: Mapping[str, Any], usable: pd.DataFrame) -> list[Notice]:
         )
     # Reports of earlier versions have none.
     notices += [Notice("CHECK", _sentence(remark)) for remark in report.get("remarks", ())]
-    if unknown := split_marks({"artists_unknown": float((artist_keys(usable) == "").mean())}):
+    is_unknown = artist_keys(usable) == ""
+    if unknown := split_marks({"artists_unknown": float(is_unknown.mean()) if len(usable) else 0.0}):
         notices.append(
             Notice(
                 unknown[0],

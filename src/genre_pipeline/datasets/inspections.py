@@ -25,7 +25,7 @@ from genre_pipeline.datasets.files import Stamp
 from genre_pipeline.errors import StorageError
 from genre_pipeline.locks import only_one
 from genre_pipeline.progress import progress_bar
-from genre_pipeline.storage import atomic_file
+from genre_pipeline.storage import abandoned, atomic_file
 
 logger = logging.getLogger(__name__)
 
@@ -170,9 +170,8 @@ def _alone(cache: Path) -> Iterator[None]:
         return StorageError(f"{cache}: {owner} is inspecting this dataset. Wait until that ends, and run again.")
 
     with only_one(cache.with_suffix(""), refusal):
-        for pattern in (f".{cache.stem}-????????.*", f".{cache.stem}.*-????????.*"):
-            for remains in cache.parent.glob(pattern):
-                remains.unlink()
+        for remains in abandoned(cache.parent, depth=1):
+            remains.unlink()
         yield
 
 
