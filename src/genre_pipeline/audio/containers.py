@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 import struct
+import sys
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -131,7 +132,7 @@ class _Chunks:
     def next_at(self, body: int, size: int) -> int:
         """Return where the chunk after one begins."""
         size -= self.header.size if self.counts_header else 0
-        return body + -(-max(size, 0) // self.align) * self.align
+        return min(body + -(-max(size, 0) // self.align) * self.align, sys.maxsize)
 
 
 _W64_GUID = b"\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
