@@ -325,9 +325,10 @@ def load_experiment(parameters: Mapping[str, Any]) -> Experiment:
     predict = parse_block(PredictBlock, parameters.get("predict", {}), key="predict")
     explain = parse_block(ExplainBlock, _section(parameters, "explain"), key="explain")
     defined = (datasets, protocols, features, models)
+    parts: tuple[Mapping[str, object], ...] = defined
     for key, name in (("tuning", tuning.block.cell), ("predict", predict.cell), ("explain", explain.cell)):
         if name:
-            for part, known in zip(name.split("."), defined, strict=True):
+            for part, known in zip(name.split("."), parts, strict=True):
                 _check_known(part, known, key=f"{key}.cell")
     return Experiment(
         settings=settings,

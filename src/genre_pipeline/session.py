@@ -21,7 +21,6 @@ from genre_pipeline.project import data_root, tracking_uri
 from genre_pipeline.refresh.place import refresh_folder
 from genre_pipeline.registry import suggestion
 from genre_pipeline.retention import abandoned_files, remove
-from genre_pipeline.runner import NodeThreads
 from genre_pipeline.storage import atomic_file, storage_fault
 
 logger = logging.getLogger(__name__)
@@ -67,6 +66,9 @@ class InterruptibleSession(KedroSession):
         """
         runner = kwargs.get("runner")
         if isinstance(runner, ThreadRunner):
+            # It needs torch, which takes seconds to import.
+            from genre_pipeline.runner import NodeThreads
+
             # Kedro's own would do all that is planned before it ends.
             runner._get_executor = NodeThreads  # type: ignore[method-assign]
         self._pipeline_names = [pipeline_name] if pipeline_name else pipeline_names or []

@@ -108,7 +108,8 @@ KEDROS = [command for command in COMMANDS if command.words[0] == "kedro"]
 TINY: dict[str, Any] = {
     "experiment": {"protocols": ["artist_kfold"], "models": ["svm", "net1"], "exclude": []},
     "datasets": {
-        "demo": {"n_genres": 2, "n_artists_per_genre": 3, "n_clips_per_genre": 6, "clip_duration_s": 4.0},
+        # README names a track of the genre house.
+        "demo": {"n_genres": 3, "n_artists_per_genre": 3, "n_clips_per_genre": 6, "clip_duration_s": 4.0},
         "gtzan": {"min_duration_s": 1.0},
     },
     "protocols": {"artist_kfold": {"n_folds": 3, "repeats": 1}},

@@ -140,7 +140,9 @@ def test_an_option_that_cannot_be_read_is_named(kedro, arguments, message):
     ],
     ids=" ".join,
 )
-def test_every_command_names_an_environment_that_is_not_there(command):
+def test_every_command_names_an_environment_that_is_not_there(command, monkeypatch):
+    # Kedro's own commands look for the project where they are started.
+    monkeypatch.chdir(PROJECT_ROOT)
     result = CliRunner().invoke(KedroCLI(PROJECT_ROOT), [*command, "--env", "tset"])
     assert result.exit_code == 1
     # Kedro may log something above it.
@@ -174,6 +176,7 @@ def test_a_file_of_options_may_hold_parameters(kedro, tmp_path):
 
 
 def test_the_package_runs_as_a_program(capsys, monkeypatch):
+    monkeypatch.chdir(PROJECT_ROOT)
     for arguments in (["--help"], ["run", "--help"], ["run", "--env", "tset"]):
         with pytest.raises(SystemExit) as ended:
             main(arguments)

@@ -110,11 +110,11 @@ def _notices(report: Mapping[str, Any], usable: pd.DataFrame) -> list[Notice]:
         )
     # Reports of earlier versions have none.
     notices += [Notice("CHECK", _sentence(remark)) for remark in report.get("remarks", ())]
-    is_unknown = artist_keys(usable) == ""
-    if unknown := split_marks({"artists_unknown": float(is_unknown.mean()) if len(usable) else 0.0}):
+    # Where some are known, the section on artists says of how many tracks they are not.
+    if len(usable) and (artist_keys(usable) == "").all():
         notices.append(
             Notice(
-                unknown[0],
+                split_marks({"artists_unknown": 1.0})[0],
                 "No protocol can keep these artists apart, and numbers that are to be measured with artists apart say "
                 "so. Where the collection is your own, name them in metadata.csv (columns path and artist).",
             )

@@ -170,7 +170,7 @@ def _alone(cache: Path) -> Iterator[None]:
         return StorageError(f"{cache}: {owner} is inspecting this dataset. Wait until that ends, and run again.")
 
     with only_one(cache.with_suffix(""), refusal):
-        for remains in abandoned(cache.parent, depth=1):
+        for remains in abandoned(cache.parent, depth=1, unmarked=True):
             remains.unlink()
         yield
 

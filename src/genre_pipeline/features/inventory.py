@@ -103,12 +103,14 @@ def mend_store(folder: Path) -> None:
     """Drop what is damaged in a store whose files have changed since they were written, and say so.
 
     Args:
-        folder: The store's folder.
+        folder: The store's folder. One that is not there is extracted anew.
 
     Raises:
         StoreError: If another process writes to it.
         StorageError: If it cannot be written.
     """
+    if not folder.exists():
+        return
     with writing(folder):
         if fault := FeatureStore.mend(folder):
             logger.warning("%s What is damaged is computed again.", fault)

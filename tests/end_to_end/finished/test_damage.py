@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from genre_pipeline.errors import StoreError
+from genre_pipeline.features.store import FeatureStore
 from kedro_sessions import run
 
 NET1 = {"experiment": {"models": ["net1"], "protocols": ["artist_kfold"]}}
@@ -34,19 +34,24 @@ def test_damaged_predictions_are_made_again(finished_copy):
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut"])
-def test_a_damaged_feature_store_is_named(finished_copy, damage):
-    frames = finished_copy / "04_feature/demo/log_mel_256/frames.bin"
-    results = finished_copy / "07_model_output/test"
-    before = sorted(results.rglob("results.json/*"))
+def test_a_damaged_feature_store_is_mended_and_nothing_is_trained(finished_copy, damage, caplog):
+    folder = finished_copy / "04_feature/demo/log_mel_256"
+    frames = folder / "frames.bin"
+    n_tracks = len(FeatureStore.open(folder).index)
     content = bytearray(frames.read_bytes())
     if damage == "cut":
         del content[-100:]
     else:
         content[len(content) // 2] ^= 0xFF
     frames.write_bytes(content)
-    with pytest.raises(StoreError, match=rf"{frames}.*Delete the folder .* and run again"):
+    with caplog.at_level(logging.INFO):
         run("train_net1", **NET1)
-    assert sorted(results.rglob("results.json/*")) == before
+    assert f"{frames}" in caplog.text
+    assert "What is damaged is computed again." in caplog.text
+    assert caplog.text.count("already trained") == 2
+    mended = FeatureStore.open(folder)
+    mended.verify()
+    assert len(mended.index) == n_tracks
 
 
 def test_a_deleted_store_is_made_again_and_nothing_is_trained(finished_copy, caplog):
