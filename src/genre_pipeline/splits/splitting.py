@@ -18,6 +18,7 @@ from genre_pipeline.splits.base import SPLITS, Assignment, ProtocolBlock, Protoc
 from genre_pipeline.splits.growth import describe_growth, named
 from genre_pipeline.splits.identities import artist_keys, linked_groups
 from genre_pipeline.splits.records import SplitRecord
+from genre_pipeline.stages import stage
 
 # Raised whenever a protocol's splits change for the same tracks and parameters.
 SPLITS_VERSION = 2
@@ -66,6 +67,7 @@ class SplitResult:
     record: SplitRecord
 
 
+@stage(version=SPLITS_VERSION)
 def split_tracks(
     tracks: pd.DataFrame,
     spec: ProtocolSpec,
