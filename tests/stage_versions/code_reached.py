@@ -5,9 +5,15 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Iterable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
+
+_CODE = {".py", ".pyc"}
+# Fields of syntax trees that say nothing of what the code does.
+_NOT_CODE = {"ctx", "kind", "type_comment"}
+# Makes the block before the stage begins: what it knows of all kinds is not the stage's.
+_NOT_THE_STAGES = {"parse"}
 
 
 @dataclass(frozen=True, order=True)
@@ -19,6 +25,21 @@ class Name:
 
     def __str__(self) -> str:
         return f"{self.module}.{self.name}"
+
+
+@dataclass(frozen=True)
+class StageCode:
+    """A stage as its source declares it.
+
+    Attributes:
+        entry: Its function, class, or the statement that registers it.
+        version: Its version.
+        uses: Names of the stages that it says it runs.
+    """
+
+    entry: Name
+    version: int
+    uses: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -35,21 +56,52 @@ class Module:
 class Code:
     """The source of a package, as what its functions reach in it.
 
-    A function reaches the names that it mentions, and what those reach. A class without bases from elsewhere is reached
-    method by method, as the methods' names are mentioned; any other as a whole. A registry is reached with all that is
-    registered in it, unless its members have versions of their own.
+    A function reaches the names that it mentions, what those reach, and the package's data files that it names. A class
+    without bases from elsewhere is reached method by method, as the methods' names are mentioned; any other as a whole.
+    A registry is reached with all that is registered in it. What has a version of its own is not reached: other stages,
+    and members of registries whose specifications have a version.
 
     Args:
         root: Folder of the package.
         ignored: Modules, with those below them, whose code changes no result.
-        apart: Names of registries whose members have versions of their own.
     """
 
-    def __init__(self, root: Path, *, ignored: Iterable[str] = (), apart: Iterable[str] = ()) -> None:
-        self._package = root.name
+    def __init__(self, root: Path, *, ignored: Iterable[str] = ()) -> None:
+        self.root = root
         self._ignored = tuple(ignored)
-        self._apart = frozenset(apart)
         self._modules = {module.name: module for module in _read_modules(root)}
+        self._files = {path.name: path for path in root.rglob("*") if path.is_file() and path.suffix not in _CODE}
+        self._facts: dict[tuple[str, int], _Facts] = {}
+        self._registered = _registered(self._modules.values())
+        self.stages = dict(self._find_stages())
+
+    def _find_stages(self) -> Iterator[tuple[str, StageCode]]:
+        """Find what is declared with ``@stage(version=...)``, and what is registered with a version."""
+        for module in self._modules.values():
+            for name, statements in module.definitions.items():
+                for decorator in getattr(statements[0], "decorator_list", ()):
+                    if _called(decorator) == "stage":
+                        yield name, self._stage(Name(module.name, name), decorator)
+        for registry, members in self._registered.items():
+            for member, name in members.items():
+                call = self.statements(name)[0]
+                for node in ast.walk(call):
+                    if isinstance(node, ast.Call) and "version" in {each.arg for each in node.keywords}:
+                        yield f"{registry.lower()}.{member}", self._stage(name, node)
+
+    def _stage(self, name: Name, declaration: ast.Call) -> StageCode:
+        given = {each.arg: each.value for each in declaration.keywords}
+        version = given["version"]
+        if isinstance(version, ast.Name):
+            [constant] = self.statements(Name(name.module, version.id))
+            assert isinstance(constant, ast.Assign)
+            version = constant.value
+        uses = given.get("uses")
+        return StageCode(
+            name,
+            int(ast.literal_eval(version)),
+            frozenset(each.id for each in ast.walk(uses) if isinstance(each, ast.Name)) if uses else frozenset(),
+        )
 
     def hash(self, *entries: Name) -> str:
         """Hash the code that is reached from names.
@@ -80,35 +132,40 @@ class Code:
         Raises:
             KeyError: If there is no such name.
         """
-        reach = _Reach(self)
+        return self._reach(*entries).texts()
+
+    def used(self, entry: Name) -> frozenset[str]:
+        """Return the names of the stages that another one runs, members of registries excepted."""
+        return frozenset(each.name for each in self._reach(entry).others if not each.name.startswith("<"))
+
+    def _reach(self, *entries: Name) -> _Reach:
+        reach = _Reach(self, entries)
         for entry in entries:
             if entry.name not in self._modules[entry.module].definitions:
                 raise KeyError(str(entry))
             reach.add(entry)
-        return reach.texts()
-
-    def registrations(self, registry: str) -> dict[str, Name]:
-        """Return what each member of a registry is called, and where it is registered.
-
-        Args:
-            registry: Name of the registry, like ``MODELS``.
-
-        Returns:
-            The names of the module-level calls of ``register``, by the member's registered name.
-        """
-        found = {}
-        for module in self._modules.values():
-            for number, call in enumerate(module.calls):
-                if _registry_of(call) == registry:
-                    for keyword in ast.walk(call):
-                        if isinstance(keyword, ast.keyword) and keyword.arg == "name":
-                            found[ast.literal_eval(keyword.value)] = Name(module.name, f"<call {number}>")
-                            break
-        return found
+        return reach
 
     def statements(self, name: Name) -> list[ast.stmt]:
         """Return the statements that bind a name."""
         return self._modules[name.module].definitions[name.name]
+
+    def functions(self, name: Name) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+        """Return the functions that a name binds: itself, or the methods of its class."""
+        owner, _, method = name.name.partition(".")
+        if owner not in self._modules.get(name.module, Module("", is_package=False)).definitions:
+            return []
+        nodes = [node for statement in self.statements(Name(name.module, owner)) for node in ast.walk(statement)]
+        found = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+        return (
+            [node for node in found if node.name == method] if method else found[:1] if found[:1] == nodes[:1] else []
+        )
+
+    def file_of(self, name: Name) -> str:
+        """Return the file of a name's module, relative to the package."""
+        module = self._modules[name.module]
+        parts = name.module.split(".")[1:]
+        return "/".join([*parts, "__init__.py"] if module.is_package else [*parts[:-1], f"{parts[-1]}.py"])
 
     def resolve(self, module: str, mentioned: str, imports: dict[str, Name | str] | None = None) -> Name | str | None:
         """Return what a name in a module means: a name of the project, one of its modules, or nothing of it."""
@@ -140,10 +197,8 @@ class Code:
         return any(name.module == each or name.module.startswith(f"{each}.") for each in self._ignored)
 
     def members(self, name: Name) -> list[Name]:
-        """Return what is registered in a registry; nothing where the members have versions of their own."""
-        if name.name in self._apart:
-            return []
-        return sorted(self.registrations(name.name).values())
+        """Return what is registered in a registry."""
+        return sorted(self._registered.get(name.name, {}).values())
 
     def has_foreign_base(self, name: Name) -> bool:
         """Whether a class derives, itself or through others, from one that is not of the project."""
@@ -158,41 +213,76 @@ class Code:
                 return True
         return False
 
-    def imports_of(self, module: str, function: ast.AST) -> dict[str, Name | str]:
-        """Return what the imports inside a function mean."""
-        here = self._modules[module]
-        found: dict[str, Name | str] = {}
-        for node in ast.walk(function):
-            found |= _imports(node, module, is_package=here.is_package)
-        return found
+    def facts(self, module: str, statement: ast.stmt) -> _Facts:
+        """Return what a statement is and mentions, found once."""
+        key = (module, id(statement))
+        if key not in self._facts:
+            self._facts[key] = self._find_facts(module, statement)
+        return self._facts[key]
 
-    @cached_property
-    def package(self) -> str:
-        """The package's name."""
-        return self._package
+    def _find_facts(self, module: str, statement: ast.stmt) -> _Facts:
+        is_package = self._modules[module].is_package
+        nodes = list(ast.walk(statement))
+        imports: dict[str, Name | str] = {}
+        for node in nodes:
+            imports |= _imports(node, module, is_package=is_package)
+        names: dict[Name, None] = {}
+        for node in nodes:
+            if isinstance(node, ast.Name):
+                found = self.resolve(module, node.id, imports)
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                # A function of a module.
+                owner = self.resolve(module, node.value.id, imports)
+                found = self.resolve(owner, node.attr) if isinstance(owner, str) else None
+            else:
+                continue
+            if isinstance(found, Name):
+                names[found] = None
+        texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+        return _Facts(
+            text=_dump(_Stripped().visit(deepcopy(statement))),
+            names=tuple(names),
+            attributes=tuple({node.attr: None for node in nodes if isinstance(node, ast.Attribute)}),
+            files=tuple(self._files[text] for text in sorted(texts & self._files.keys())),
+        )
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What a statement is and mentions: its text, names of the project, attributes, data files."""
+
+    text: str
+    names: tuple[Name, ...]
+    attributes: tuple[str, ...]
+    files: tuple[Path, ...]
 
 
 class _Reach:
     """What is reached so far."""
 
-    def __init__(self, code: Code) -> None:
+    def __init__(self, code: Code, entries: Iterable[Name]) -> None:
         self._code = code
+        self._apart = {each.entry for each in code.stages.values()} - set(entries)
+        # Other stages that are run.
+        self.others: set[Name] = set()
         self._seen: set[Name] = set()
-        self._statements: dict[Name, list[ast.AST]] = {}
+        self._texts: dict[Name, list[str]] = {}
         # Methods of reached classes that nothing has mentioned yet, and what was mentioned.
-        self._methods: dict[str, list[tuple[Name, ast.AST]]] = {}
+        self._methods: dict[str, list[tuple[Name, ast.stmt]]] = {}
         self._mentioned: set[str] = set()
 
     def texts(self) -> dict[Name, str]:
-        return {name: "\n".join(map(_plain, found)) for name, found in self._statements.items()}
+        return {name: "\n".join(found) for name, found in self._texts.items()}
 
     def add(self, name: Name) -> None:
         """Add a name and all that it reaches."""
-        if name in self._seen or self._code.is_ignored(name):
+        if name in self._apart:
+            self.others.add(name)
+        if name in self._seen or name in self._apart or self._code.is_ignored(name):
             return
         self._seen.add(name)
         for statement in self._code.statements(name):
-            if isinstance(statement, ast.ClassDef) and not self._code.has_foreign_base(name):
+            if isinstance(statement, ast.ClassDef):
                 self._add_class(name, statement)
             else:
                 self._add_code(name, statement)
@@ -200,44 +290,28 @@ class _Reach:
             self.add(member)
 
     def _add_class(self, name: Name, statement: ast.ClassDef) -> None:
-        methods = [each for each in statement.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
-        rest = ast.ClassDef(
-            **{key: getattr(statement, key) for key in statement._fields if key != "body"},
-            body=[each for each in statement.body if each not in methods],
-        )
-        self._add_code(name, rest)
-        for method in methods:
-            full = Name(name.module, f"{name.name}.{method.name}")
-            if method.name.startswith("__") or method.name in self._mentioned:
+        is_whole = self._code.has_foreign_base(name)
+        for part in _parts(statement):
+            if not isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef):
+                self._add_code(name, part)
+            elif part.name not in _NOT_THE_STAGES:
+                full = Name(name.module, f"{name.name}.{part.name}")
+                if is_whole or part.name.startswith("__") or part.name in self._mentioned:
+                    self._add_code(full, part)
+                else:
+                    self._methods.setdefault(part.name, []).append((full, part))
+
+    def _add_code(self, name: Name, statement: ast.stmt) -> None:
+        facts = self._code.facts(name.module, statement)
+        self._texts.setdefault(name, []).append(facts.text)
+        for file in facts.files:
+            self._texts[Name("", file.name)] = [hashlib.sha256(file.read_bytes()).hexdigest()]
+        for attribute in facts.attributes:
+            self._mentioned.add(attribute)
+            for full, method in self._methods.pop(attribute, ()):
                 self._add_code(full, method)
-            else:
-                self._methods.setdefault(method.name, []).append((full, method))
-
-    def _add_code(self, name: Name, statement: ast.AST) -> None:
-        self._statements.setdefault(name, []).append(statement)
-        imports = self._code.imports_of(name.module, statement)
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Attribute):
-                self._mention(node.attr)
-                self._attribute(name.module, node, imports)
-            elif isinstance(node, ast.Name):
-                target = self._code.resolve(name.module, node.id, imports)
-                if isinstance(target, Name):
-                    self.add(target)
-
-    def _attribute(self, module: str, node: ast.Attribute, imports: dict[str, Name | str]) -> None:
-        """Add ``function`` of ``module.function``."""
-        if isinstance(node.value, ast.Name):
-            target = self._code.resolve(module, node.value.id, imports)
-            if isinstance(target, str):
-                found = self._code.resolve(target, node.attr)
-                if isinstance(found, Name):
-                    self.add(found)
-
-    def _mention(self, method: str) -> None:
-        self._mentioned.add(method)
-        for full, statement in self._methods.pop(method, ()):
-            self._add_code(full, statement)
+        for target in facts.names:
+            self.add(target)
 
 
 class _Stripped(ast.NodeTransformer):
@@ -260,14 +334,29 @@ class _Stripped(ast.NodeTransformer):
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
         self.generic_visit(node)
+        node.decorator_list = [each for each in node.decorator_list if _called(each) != "stage"]
         node.returns = None
         node.body = _without_docstring(node.body)
         return node
 
 
-def _plain(statement: ast.AST) -> str:
-    """Return a statement as text, without comments, docstrings and annotations."""
-    return ast.unparse(_Stripped().visit(ast.parse(ast.unparse(statement))))
+def _dump(node: object) -> str:
+    """Write a syntax tree down in the same way in every version of Python: without what is empty or where it is."""
+    if isinstance(node, ast.AST):
+        fields = [(name, value) for name, value in ast.iter_fields(node) if name not in _NOT_CODE]
+        inside = ",".join(f"{name}={_dump(value)}" for name, value in fields if value not in (None, []))
+        return f"{type(node).__name__}({inside})"
+    return f"[{','.join(map(_dump, node))}]" if isinstance(node, list) else repr(node)
+
+
+def _parts(statement: ast.ClassDef) -> Iterator[ast.stmt]:
+    """Yield the statements of a class: its head, then its body."""
+    if not hasattr(statement, "head"):
+        head = {key: getattr(statement, key) for key in statement._fields if key != "body"}
+        # Kept, so that what is known of it is known of the same object.
+        statement.head = ast.ClassDef(**head, body=[ast.Pass()])  # type: ignore[attr-defined]
+    yield statement.head  # type: ignore[attr-defined]
+    yield from statement.body
 
 
 def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
@@ -330,6 +419,24 @@ def _imports(node: ast.AST, module: str, *, is_package: bool) -> dict[str, Name 
         above = parts[: len(parts) - node.level + is_package]
         source = ".".join([*above, *([node.module] if node.module else [])])
     return {each.asname or each.name: Name(source, each.name) for each in node.names}
+
+
+def _called(node: ast.AST) -> str:
+    """Return the name of the function that an expression calls, or nothing."""
+    return node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+
+
+def _registered(modules: Iterable[Module]) -> dict[str, dict[str, Name]]:
+    """Return the statements that register members, by registry and by the member's name."""
+    found: dict[str, dict[str, Name]] = {}
+    for module in modules:
+        for number, call in enumerate(module.calls):
+            registry = _registry_of(call)
+            names = [each.value for each in ast.walk(call) if isinstance(each, ast.keyword) and each.arg == "name"]
+            if registry and names:
+                members = found.setdefault(registry, {})
+                members[str(ast.literal_eval(names[0]))] = Name(module.name, f"<call {number}>")
+    return found
 
 
 def _registry_of(call: ast.Expr) -> str:

@@ -17,7 +17,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -40,14 +40,19 @@ _RUNS = """
 """
 
 
-def measure(project: Path) -> Table:
+class Measured(NamedTuple):
+    """A hash or a number for each result, by name; and the lines that ran, by file relative to the package."""
+
+    results: Table
+    lines: dict[str, set[int]]
+
+
+def measure(project: Path, *, trace: bool = False) -> Measured:
     """Run a project's code and return what came out.
 
     Args:
         project: Folder of the project, with ``src`` and ``conf``.
-
-    Returns:
-        A hash or a number for each result, by name.
+        trace: Whether to note which lines run, which takes twice as long.
 
     Raises:
         subprocess.CalledProcessError: If the code fails.
@@ -57,8 +62,11 @@ def measure(project: Path) -> Table:
         environment |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
         environment.pop("MLFLOW_TRACKING_URI", None)
 
+        package = project / "src" / "genre_pipeline"
+        traced = ("-m", "coverage", "run", "--parallel-mode", f"--data-file={data}/lines", f"--source={package}")
+
         def run(*arguments: str) -> str:
-            command = [sys.executable, *arguments]
+            command = [sys.executable, *(traced if trace else ()), *arguments]
             done = subprocess.run(command, cwd=project, env=environment, check=True, stdout=subprocess.PIPE, text=True)
             return done.stdout
 
@@ -66,7 +74,20 @@ def measure(project: Path) -> Table:
         # Twice, because what was ingested before is read in another way.
         run(*kedro, "ingest")
         run(*kedro, _PIPELINES, "--params", _PARAMETERS)
-        return {**dict(_results(Path(data))), **json.loads(run(__file__, "presets"))}
+        presets = json.loads(run(__file__, "presets"))
+        return Measured({**dict(_results(Path(data))), **presets}, _lines(Path(data), package) if trace else {})
+
+
+def _lines(data: Path, package: Path) -> dict[str, set[int]]:
+    from coverage import CoverageData
+
+    found: dict[str, set[int]] = {}
+    for path in data.glob("lines.*"):
+        part = CoverageData(str(path))
+        part.read()
+        for file in part.measured_files():
+            found.setdefault(str(Path(file).relative_to(package)), set()).update(part.lines(file) or ())
+    return found
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
@@ -82,7 +103,7 @@ def _results(data: Path) -> Iterator[tuple[str, Any]]:
     for path in sorted(data.rglob("*")):
         # A version's folder is named after its session.
         name = re.sub(r"/\d{4}-\d\d-\d\dT[\d.]+Z/[^/]+$", "", path.relative_to(data).as_posix())
-        if not path.is_file() or name.startswith(("mlflow/", "refresh/")) or "/." in f"/{name}":
+        if not path.is_file() or name.startswith(("mlflow/", "refresh/", "lines.")) or "/." in f"/{name}":
             continue
         if path.stem == "quality_and_cost":
             # Draws times.
@@ -208,4 +229,4 @@ if __name__ == "__main__":
         sys.stdout.write(json.dumps(_presets()))
     else:
         project, output = map(Path, sys.argv[1:])
-        output.write_text(json.dumps(measure(project.resolve()), indent=1), encoding="utf-8")
+        output.write_text(json.dumps(measure(project.resolve()).results, indent=1), encoding="utf-8")

@@ -46,7 +46,7 @@ class Predictions(NamedTuple):
     reused: bool
 
 
-@stage(version=PREDICTIONS_VERSION)
+@stage(version=PREDICTIONS_VERSION, uses=(CellData,))
 def predict_repeat(checkpoint: Checkpoint, data: CellData, repeat: int, *, cache: Path) -> Predictions:
     """Predict the validation and test segments of a repeat, or read what was predicted before.
 
