@@ -44,8 +44,8 @@ def edit(copy, file, before, after):
             "features/segments.py",
             "frames_of_tracks(usable, block) >= block",
             "frames_of_tracks(usable, block) > block",
-            ["change_and_ask", "extract_features"],
-            id="a comparison in a function that two stages reach",
+            ["extract_features"],
+            id="a comparison in a function that is reached through another module",
         ),
         pytest.param("models/crnn.py", "outputs[:, -1]", "outputs[:, 0]", ["models.crnn"], id="a layer of a network"),
         pytest.param(
