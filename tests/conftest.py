@@ -1,6 +1,7 @@
 """No network and no chance in what the tests start; whole sessions are not measured for coverage."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,20 @@ os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache" 
 settings.register_profile("same", derandomize=True)
 settings.register_profile("new")
 settings.load_profile("same")
+
+
+@pytest.fixture
+def obeyed_signals() -> Iterator[None]:
+    """Signals do what they do in a terminal: below ``nohup``, or in the background of a script, some are ignored."""
+    handlers = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_DFL,
+    }
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,16 +1,21 @@
-"""``python -m genre_pipeline``: runs a pipeline of the installed project."""
+"""``python -m genre_pipeline``: the commands of the project, also where it is installed as a wheel."""
 
-from pathlib import Path
+from typing import Any
 
-from kedro.framework.cli.utils import find_run_command
-from kedro.framework.project import configure_project
+from genre_pipeline.cli import cli
 
 
-def main() -> None:
-    """Run Kedro's ``run`` command for this package."""
-    package_name = Path(__file__).parent.name
-    configure_project(package_name)
-    find_run_command(package_name)()
+def main(*args: Any, **options: Any) -> Any:
+    """Run a command.
+
+    Args:
+        *args: As for click's commands: the words of the command line, or none for those of this process.
+        **options: As for click's commands.
+    """
+    from kedro.framework.project import configure_project
+
+    configure_project(__package__)
+    return cli(*args, **{"prog_name": f"python -m {__package__}", **options})
 
 
 if __name__ == "__main__":

@@ -5,101 +5,221 @@ from __future__ import annotations
 import copy
 import functools
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
+from kedro.config import MissingConfigException
+from kedro.framework.cli.cli import project_commands
+from kedro.framework.cli.hooks import cli_hook_impl, get_cli_hook_manager
 from kedro.framework.cli.project import run as kedro_run
-from kedro.framework.cli.utils import env_option
+from kedro.framework.cli.utils import KedroCliError, _config_file_callback, env_option, load_entry_points
+from kedro.framework.context import KedroContextError
 from kedro.io import DatasetError
 
-from genre_pipeline.errors import GenrePipelineError
+from genre_pipeline.configuration import load_configuration
+from genre_pipeline.errors import ConfigError, GenrePipelineError
+from genre_pipeline.processes import Ended, ends_on_signals
+from genre_pipeline.registry import suggestion
+from genre_pipeline.runtime_parameters import read_parameters
 
 if TYPE_CHECKING:
     from genre_pipeline.scheduling import Every, Project
 
-# What shells report for a program that Ctrl-C ended: 128 + SIGINT.
-_INTERRUPTED = 130
 # What a command that is started elsewhere must be told as well.
+_RUNNERS = (
+    "ParallelRunner",
+    "SequentialRunner",
+    "ThreadRunner",
+    "genre_pipeline.runner.ClusterRunner",
+    "genre_pipeline.runner.StaleRunner",
+)
 _PASSED_ON = ("MLFLOW_TRACKING_URI", "KEDRO_ENV", "OMP_NUM_THREADS", "DO_NOT_TRACK")
 
 
-def _for_people(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Show errors of the project and of the catalog's files as one message; any other error keeps its traceback."""
+def _for_people(action: Callable[..., Any]) -> Callable[..., Any]:
+    """Show what a person can put right as one message; any other error keeps its traceback.
 
-    @functools.wraps(command)
+    SIGTERM and SIGHUP end the command as Ctrl-C does: with a message, and 128 and the signal's number as exit code.
+    """
+
+    @functools.wraps(action)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         try:
-            return command(*args, **kwargs)
-        except (GenrePipelineError, DatasetError) as error:
+            with ends_on_signals():
+                return action(*args, **kwargs)
+        except KedroCliError as error:
+            # Its own way of showing itself speaks of an option that few commands have.
+            raise click.ClickException(error.message) from error
+        except (GenrePipelineError, DatasetError, KedroContextError, MissingConfigException) as error:
             raise click.ClickException(str(error)) from error
-        except KeyboardInterrupt:
-            raise click.exceptions.Exit(_INTERRUPTED) from None
+        except KeyboardInterrupt as error:
+            ended = error if isinstance(error, Ended) else Ended(signal.SIGINT)
+            # The terminal may be closed.
+            with suppress(OSError):
+                click.echo(str(ended), err=True)
+            raise click.exceptions.Exit(ended.exit_code) from None
 
     return wrapper
 
 
-def _split_parameters(context: click.Context, option: click.Parameter, value: str) -> dict[str, Any]:
-    """Read ``a.b=1,c=[x,y]``. Unlike Kedro's own reading, a comma inside brackets does not end a value."""
-    from omegaconf import OmegaConf
+class _Commands(click.Group):
+    """The project's commands, and those of Kedro and its plugins for a project: Kedro looks for all of them here first.
 
-    items: list[str] = []
-    depth = 0
-    for piece in value.split(",") if value else []:
-        if depth > 0:
-            items[-1] += f",{piece}"
-        else:
-            items.append(piece)
-        depth += sum(piece.count(bracket) for bracket in "[{") - sum(piece.count(bracket) for bracket in "]}")
-    for item in items:
-        if "=" not in item:
-            raise click.BadParameter(f"'{item}' must be a key and a value with '=' between them.", context, option)
-    merged = OmegaConf.from_dotlist([item.strip() for item in items])
-    return cast("dict[str, Any]", OmegaConf.to_container(merged))
+    Every command reports errors in one way: while its options are read, and while it runs.
+    """
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """Return a command; Kedro's own need its description of the project, which is the context's object."""
+        command = super().get_command(context, name)
+        if command is None and context.obj is not None:
+            kedros = [*load_entry_points("project"), project_commands]
+            command = next((found for group in kedros if (found := group.get_command(context, name))), None)
+        if command is None:
+            return None
+        guarded = copy.copy(command)
+        for method in ("make_context", "invoke"):
+            setattr(guarded, method, _for_people(functools.partial(getattr(type(command), method), guarded)))
+        return guarded
+
+
+def _split_parameters(context: click.Context | None, option: click.Parameter | None, value: Any) -> dict[str, Any]:
+    """Read ``--params``; a file of ``--config`` may hold a mapping."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    try:
+        return read_parameters(value or "")
+    except ConfigError as error:
+        raise click.BadParameter(str(error), context, option) from None
+
+
+def _check_parameters(context: click.Context, option: click.Parameter, value: str) -> str:
+    """Return the text of ``--params`` if it can be read: another command gets it."""
+    _split_parameters(context, option, value)
+    return value
+
+
+def _check_runner(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    from kedro.runner import AbstractRunner
+    from kedro.utils import load_obj
+
+    if not value:
+        return value
+    try:
+        found = load_obj(value, "kedro.runner")
+    except (ImportError, AttributeError, ValueError):
+        found = None
+    if not isinstance(found, type) or not issubclass(found, AbstractRunner) or found is AbstractRunner:
+        raise click.BadParameter(f"There is no runner '{value}'. {suggestion(value, _RUNNERS)}", context, option)
+    return value
+
+
+def _read_run_options(context: click.Context, option: click.Parameter, value: str | None) -> Any:
+    """Read the file of ``--config``, as Kedro does."""
+    try:
+        return _config_file_callback(context, option, value)
+    except click.ClickException:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise click.BadParameter(
+            f"{value} cannot be read. Expected YAML with options of kedro run below 'run:' ({reason}).", context, option
+        ) from None
+
+
+# What is read otherwise than Kedro reads it.
+_CALLBACKS: dict[str | None, Callable[..., Any]] = {
+    "config": _read_run_options,
+    "params": _split_parameters,
+    "runner": _check_runner,
+    "runner_params": _split_parameters,
+}
 
 
 def _run_options() -> list[click.Parameter]:
-    """Return the options of Kedro's ``run``, with lists allowed in ``--params``."""
+    """Return the options of Kedro's ``run``, each with a message for what it cannot be."""
     options = [copy.copy(option) for option in kedro_run.params]
     for option in options:
-        if option.name == "params":
-            option.callback = _split_parameters
+        option.callback = _CALLBACKS.get(option.name, option.callback)
     return options
 
 
-@click.group(name="genre_pipeline")
+def _run(**options: Any) -> Any:
+    from kedro.utils import load_obj
+
+    name = options["runner"] or "SequentialRunner"
+    if options["runner_params"]:
+        try:
+            load_obj(name, "kedro.runner")(**options["runner_params"])
+        except (TypeError, ValueError) as error:
+            raise click.BadParameter(f"{name} does not take them: {error}", param_hint="'--runner-params'") from None
+    return (kedro_run.callback or kedro_run)(**options)
+
+
+class _OtherPrograms:
+    """Checks what is typed for commands whose own programs would show a traceback; no other command passes here."""
+
+    @cli_hook_impl
+    def before_command_run(self, command_args: list[str]) -> None:
+        """Check environment, parameters and pipeline."""
+        from argparse import ArgumentParser
+
+        if not {*command_args[:1]} & {"ipython", "jupyter", "viz"} or "--load-file" in command_args:
+            return
+        parser = ArgumentParser(add_help=False, allow_abbrev=False)
+        for names in (("--env", "-e"), ("--params",), ("--pipeline", "-p")):
+            parser.add_argument(*names, nargs="?")
+        given, _ = parser.parse_known_args(command_args)
+        try:
+            _for_people(_check_choice)(given.env, given.params or "", given.pipeline)
+        except click.ClickException as error:
+            error.show()
+            sys.exit(error.exit_code)
+
+
+get_cli_hook_manager().register(_OtherPrograms())
+
+
+def _check_choice(env: str | None, params: str, pipeline: str | None) -> None:
+    from genre_pipeline.pipeline_registry import check_pipelines
+
+    _experiment(env, params)
+    if pipeline:
+        check_pipelines([pipeline], load_configuration(env, read_parameters(params))["parameters"])
+
+
+_params_option = click.option("--params", default="", callback=_check_parameters, help="Parameters, as for kedro run.")
+
+
+@click.group(name="genre_pipeline", cls=_Commands)
 def cli() -> None:
     """Train and honestly compare music genre classifiers."""
 
 
-cli.add_command(
-    click.Command(
-        "run",
-        params=_run_options(),
-        callback=_for_people(kedro_run.callback or kedro_run),
-        help="Run a pipeline. Finished work is kept: the same command goes on after an interruption.",
-    )
+# Kedro looks for it by this name in an installed package.
+run = click.Command(
+    "run",
+    params=_run_options(),
+    callback=_run,
+    help="Run a pipeline. Finished work is kept: the same command goes on after an interruption.",
 )
+cli.add_command(run)
 
 
 @cli.command()
 @env_option
-@_for_people
 def leaderboard(env: str | None) -> None:
     """Print the leaderboard of the last comparison, and where to look further."""
-    from kedro.framework.session import KedroSession
-    from kedro.framework.startup import bootstrap_project
+    from kedro.io import DataCatalog
 
-    from genre_pipeline.project import PROJECT_ROOT
-
-    bootstrap_project(PROJECT_ROOT)
-    session = KedroSession.create(project_path=PROJECT_ROOT, env=env)
-    click.echo(_leaderboard_text(session.load_context().catalog, env))
+    click.echo(_leaderboard_text(DataCatalog.from_config(load_configuration(env)["catalog"]), env))
 
 
 def _leaderboard_text(catalog: Any, env: str | None) -> str:
@@ -129,7 +249,7 @@ def _shown(path: Path) -> str:
 
 @cli.command()
 @env_option
-@click.option("--params", default="", help="Parameters, as for kedro run.")
+@_params_option
 @click.option("--dry-run", is_flag=True, help="Only say what is stale, and why.")
 @click.option("--explain", metavar="CELL", help="Only say what made a cell or a step stale, back to the beginning.")
 @click.option(
@@ -138,10 +258,7 @@ def _shown(path: Path) -> str:
 @click.option("--watch", is_flag=True, help="Look again and again, until Ctrl-C or SIGTERM.")
 @click.option("--interval", "interval_s", default=60.0, show_default=True, help="Seconds between two looks.")
 @click.option("--settle", "settle_s", default=10.0, show_default=True, help="Seconds for which files must be at rest.")
-@click.pass_context
-@_for_people
 def refresh(
-    context: click.Context,
     env: str | None,
     params: str,
     dry_run: bool,
@@ -152,22 +269,17 @@ def refresh(
     settle_s: float,
 ) -> None:
     """Bring everything up to date: run what is stale, and only that."""
-    from genre_pipeline.refreshing import Request, plan_refresh, refresh_once, stops_cleanly, watch_and_refresh
+    from genre_pipeline.refreshing import Request, plan_refresh, refresh_once, watch_and_refresh
 
-    request = Request(env, params, _split_parameters(context, context.command.params[1], params), check_content)
+    request = Request(env, params, read_parameters(params), check_content)
     if explain is not None:
         click.echo("\n".join(plan_refresh(request).explain(explain)))
     elif dry_run:
         click.echo(plan_refresh(request).summary())
+    elif not watch:
+        refresh_once(request, say=click.echo)
     else:
-        with stops_cleanly():
-            if not watch:
-                refresh_once(request, say=click.echo)
-                return
-            try:
-                watch_and_refresh(request, say=click.echo, interval_s=interval_s, settle_s=settle_s)
-            except KeyboardInterrupt:
-                click.echo("Stopped.")
+        watch_and_refresh(request, say=click.echo, interval_s=interval_s, settle_s=settle_s)
 
 
 @cli.command()
@@ -183,7 +295,6 @@ def refresh(
     show_default=True,
     help="JSON has all metrics, and values in full.",
 )
-@_for_people
 def compare(runs: tuple[str, ...], env: str | None, pattern: str, all_metrics: bool, form: str) -> None:
     """Say what changed from run to run: data, parameters, code, and the numbers with their uncertainty.
 
@@ -221,7 +332,7 @@ def _session_of(reference: str, env: str | None, pattern: str) -> Any:
 def _history(env: str | None) -> Any:
     from genre_pipeline.tracking import RunHistory
 
-    settings = _configuration(env)["mlflow"]
+    settings = load_configuration(env)["mlflow"]
     return RunHistory.open(settings["server"]["mlflow_tracking_uri"], settings["tracking"]["experiment"]["name"])
 
 
@@ -232,7 +343,6 @@ def stores() -> None:
 
 @stores.command(name="list")
 @env_option
-@_for_people
 def list_stores(env: str | None) -> None:
     """List all feature stores with their sizes."""
     from genre_pipeline.features.inventory import summarise_stores
@@ -242,7 +352,6 @@ def list_stores(env: str | None) -> None:
 
 @stores.command(name="verify")
 @env_option
-@_for_people
 def verify_stores(env: str | None) -> None:
     """Read all feature stores and check their bytes."""
     from genre_pipeline.errors import StoreError
@@ -259,15 +368,14 @@ def verify_stores(env: str | None) -> None:
 @env_option
 @click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
 @click.option("--yes", is_flag=True, help="Do not ask before deleting.")
-@_for_people
 def prune_stores(env: str | None, dry_run: bool, yes: bool) -> None:
-    """Delete feature stores that no environment's datasets and features use, and damaged ones."""
+    """Delete feature stores that no environment defines and no trained model read, and damaged ones."""
     from rich.filesize import decimal
 
-    from genre_pipeline.features.inventory import remove_store, summarise_stores, unused_stores
-    from genre_pipeline.pruning import used_stores
+    from genre_pipeline.features.inventory import remove_store
+    from genre_pipeline.pruning import find_unused_stores
 
-    unused = unused_stores(summarise_stores(_stores_folder(env)), used_stores())
+    unused = find_unused_stores(_stores_folder(env))
     if not unused:
         click.echo("Every feature store is used.")
         return
@@ -287,12 +395,11 @@ def prune_stores(env: str | None, dry_run: bool, yes: bool) -> None:
 @click.option("--keep", type=click.IntRange(min=1), required=True, help="Versions of each catalog entry to keep.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
 @click.option("--yes", is_flag=True, help="Do not ask before deleting.")
-@_for_people
 def prune(keep: int, dry_run: bool, yes: bool) -> None:
-    """Delete old versions of results, orphaned checkpoints and unused feature stores.
+    """Delete old versions of results, and feature stores that nothing uses.
 
-    What a registered model, the last report, or an environment's experiment needs is kept, and what was not trained to
-    the end. While a refresh runs, nothing is deleted.
+    What somebody trained is kept, however it was started: no checkpoint is deleted, and no feature store that a trained
+    model read. While a refresh runs, nothing is deleted.
     """
     from contextlib import nullcontext
 
@@ -306,7 +413,10 @@ def prune(keep: int, dry_run: bool, yes: bool) -> None:
     with nullcontext() if dry_run else one_refresh_at_a_time():
         leftovers, stores = find_leftovers(keep)
         lines = [(each.path, each.n_bytes, each.reason) for each in leftovers]
-        lines += [(store.folder, store.n_bytes, "no environment uses this store") for store in stores]
+        lines += [
+            (store.folder, store.n_bytes, "damaged" if store.fault else "no environment or model uses it")
+            for store in stores
+        ]
         if not lines:
             click.echo("Nothing is left over.")
             return
@@ -363,9 +473,8 @@ def _write_or_print(contents: Mapping[str, str], output: Path | None) -> None:
 @click.option("--format", "kind", type=click.Choice(["cron", "systemd"]), required=True, help="What starts it.")
 @click.option("--every", type=click.Choice(["hourly", "daily", "weekly"]), default="daily", show_default=True)
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder to write to, not the screen.")
-@click.option("--params", default="", help="Parameters, as for kedro run.")
+@_params_option
 @click.argument("arguments", nargs=-1)
-@_for_people
 def schedule(
     env: str | None, kind: str, every: Every, output: Path | None, params: str, arguments: tuple[str, ...]
 ) -> None:
@@ -373,6 +482,8 @@ def schedule(
     from genre_pipeline.scheduling import crontab, systemd_units
     from genre_pipeline.storage import storage_errors
 
+    # What is wrong would otherwise be found by nobody, at night.
+    _experiment(env, params)
     make = {"cron": crontab, "systemd": systemd_units}[kind]
     project = _project(env, params)
     # What a shell writes to must have a folder.
@@ -385,18 +496,12 @@ def schedule(
 @env_option
 @click.option("--every", type=click.Choice(["hourly", "daily", "weekly"]), help="How often to look for changed files.")
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Airflow's folder of DAGs.")
-@click.option("--params", default="", help="Parameters, as for kedro run.")
-@click.pass_context
-@_for_people
-def airflow_dags(
-    context: click.Context, env: str | None, every: Every | None, output: Path | None, params: str
-) -> None:
+@_params_option
+def airflow_dags(env: str | None, every: Every | None, output: Path | None, params: str) -> None:
     """Write the experiment's DAGs for Airflow 3 (an asset a dataset, a task a stage and a cell)."""
-    from genre_pipeline.experiment import load_experiment
     from genre_pipeline.scheduling import airflow_dag
 
-    given = _split_parameters(context, context.command.params[-1], params)
-    experiment = load_experiment(_parameters(env, given))
+    experiment = _experiment(env, params)
     name = experiment.settings.name
     dag = airflow_dag(
         _project(env, params),
@@ -408,26 +513,10 @@ def airflow_dags(
     _write_or_print({f"genre_pipeline_{name}.py": dag}, output)
 
 
-def _configuration(env: str | None, given: Mapping[str, Any] | None = None) -> Any:
-    from kedro.framework.project import settings
-    from kedro.framework.startup import bootstrap_project
-
-    from genre_pipeline.project import PROJECT_ROOT
-
-    bootstrap_project(PROJECT_ROOT)
-    conf = str(PROJECT_ROOT / settings.CONF_SOURCE)
-    options = {"env": env, "runtime_params": given, **settings.CONFIG_LOADER_ARGS}
-    return settings.CONFIG_LOADER_CLASS(conf_source=conf, **options)
-
-
-def _parameters(env: str | None, given: Mapping[str, Any] | None = None) -> Any:
-    return _configuration(env, given)["parameters"]
-
-
-def _experiment(env: str | None) -> Any:
+def _experiment(env: str | None, params: str = "") -> Any:
     from genre_pipeline.experiment import load_experiment
 
-    return load_experiment(_parameters(env))
+    return load_experiment(load_configuration(env, read_parameters(params))["parameters"])
 
 
 def _stores_folder(env: str | None) -> Path:

@@ -5,6 +5,11 @@ Every message says what was expected, what was given (which file, which key) and
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 class GenrePipelineError(Exception):
     """Base of all errors that the project raises on purpose."""
@@ -20,6 +25,10 @@ class UnknownNameError(ConfigError):
 
 class AudioError(GenrePipelineError):
     """An audio file or waveform cannot be used."""
+
+
+class SampleRateError(AudioError):
+    """An audio file's header states a sample rate that no audio has."""
 
 
 class DatasetError(GenrePipelineError):
@@ -82,3 +91,17 @@ def own_error(error: BaseException) -> BaseException:
             return error
         cause = cause.__cause__
     return cause
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what it came from, or came while handling, back to the first.
+
+    Args:
+        error: The last.
+    """
+    cause: BaseException | None = error
+    seen: set[int] = set()
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__ or cause.__context__

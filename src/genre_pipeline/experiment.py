@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from typing_extensions import override
 
 from genre_pipeline.blocks import Block, parse_block, registered
@@ -45,6 +46,17 @@ SECTIONS = (
     "training",
     "tuning",
 )
+
+
+def _check_cell(name: str) -> str:
+    try:
+        return Cell.parse(name).name
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+
+
+# A cell's dotted name. A default is not checked: it may be empty.
+CellName = Annotated[str, AfterValidator(_check_cell)]
 
 
 class ExperimentBlock(Block):
@@ -194,7 +206,7 @@ class PredictBlock(Block):
         audio: Audio files.
     """
 
-    cell: str = ""
+    cell: CellName = ""
     repeat: int = Field(default=0, ge=0)
     audio: tuple[Path, ...] = ()
 
@@ -222,19 +234,11 @@ class ExplainBlock(Block):
         n_steps: Steps of integrated gradients.
     """
 
-    cell: str
+    cell: CellName
     tracks: tuple[str, ...] = ()
     genre: str | None = None
     method: Method = "auto"
     n_steps: int = Field(default=64, ge=1, le=1000)
-
-    @field_validator("cell")
-    @classmethod
-    def _is_a_cell(cls, value: str) -> str:
-        try:
-            return Cell.parse(value).name
-        except ConfigError as error:
-            raise ValueError(str(error)) from None
 
 
 @dataclass(frozen=True)
@@ -311,10 +315,13 @@ def load_experiment(parameters: Mapping[str, Any]) -> Experiment:
         _check_known(name, interventions, key="robustness.interventions")
     cells = _grid(settings, datasets, protocols, features, models)
     tuning = parse_tuning(parameters.get("tuning", {}), parameters["models"], training)
-    if tuning.block.cell:
-        tuned = Cell.parse(tuning.block.cell)
-        for name, known in ((tuned.dataset, datasets), (tuned.protocol, protocols), (tuned.feature, features)):
-            _check_known(name, known, key="tuning.cell")
+    predict = parse_block(PredictBlock, parameters.get("predict", {}), key="predict")
+    explain = parse_block(ExplainBlock, _section(parameters, "explain"), key="explain")
+    defined = (datasets, protocols, features, models)
+    for key, name in (("tuning", tuning.block.cell), ("predict", predict.cell), ("explain", explain.cell)):
+        if name:
+            for part, known in zip(name.split("."), defined, strict=True):
+                _check_known(part, known, key=f"{key}.cell")
     return Experiment(
         settings=settings,
         datasets={name: datasets[name] for name in settings.datasets},
@@ -324,13 +331,13 @@ def load_experiment(parameters: Mapping[str, Any]) -> Experiment:
         storage=parse_block(StorageBlock, _section(parameters, "storage"), key="storage"),
         compute=parse_block(ComputeBlock, parameters.get("compute", {}), key="compute"),
         evaluation=parse_block(EvaluationBlock, parameters.get("evaluation", {}), key="evaluation"),
-        predict=parse_block(PredictBlock, parameters.get("predict", {}), key="predict"),
+        predict=predict,
         registry=parse_block(RegistryBlock, parameters.get("registry", {}), key="registry"),
         tuning=tuning,
         robustness=robustness,
-        explain=parse_block(ExplainBlock, _section(parameters, "explain"), key="explain"),
+        explain=explain,
         cells=cells,
-        robustness_cells=_robustness_cells(robustness, cells, protocols, features),
+        robustness_cells=_robustness_cells(robustness, cells, defined),
     )
 
 
@@ -405,8 +412,9 @@ def _grid(
     for section, names, known in chosen:
         for name in names:
             _check_known(name, known, key=f"experiment.{section}")
+    # Of any model: --params "experiment.models=[svm]" leaves those of the others behind.
     for model in settings.features:
-        _check_known(model, dict.fromkeys(settings.models), key="experiment.features")
+        _check_known(model, models, key="experiment.features")
     cells = []
     for dataset in settings.datasets:
         for protocol in settings.protocols:
@@ -426,10 +434,15 @@ def _grid(
 def _robustness_cells(
     block: RobustnessBlock,
     cells: tuple[Cell, ...],
-    protocols: Mapping[str, ProtocolBlock],
-    features: Mapping[str, FeatureBlock],
+    defined: tuple[
+        Mapping[str, DatasetBlock], Mapping[str, ProtocolBlock], Mapping[str, FeatureBlock], Mapping[str, ModelBlock]
+    ],
 ) -> tuple[Cell, ...]:
-    """Return the cells whose test tracks can be changed as wholes, and whose features follow."""
+    """Return the cells whose test tracks can be changed as wholes, and whose features follow.
+
+    A pattern of cells that could be, but are not part of the experiment, is passed over: it may have been narrowed.
+    """
+    _, protocols, features, _ = defined
     possible = [
         cell
         for cell in cells
@@ -437,9 +450,11 @@ def _robustness_cells(
         and "track" in PROTOCOLS[protocols[cell.protocol].kind].promises
     ]
     for pattern in block.cells:
-        if not any(fnmatchcase(cell.name, pattern) for cell in cells):
+        if not any(fnmatchcase(cell.name, pattern) for cell in cells) and not any(
+            fnmatchcase(".".join(parts), pattern) for parts in product(*defined)
+        ):
             raise ConfigError(
-                f"robustness.cells: '{pattern}' is no cell of the experiment. "
+                f"robustness.cells: '{pattern}' is no cell of the experiment, and no other. "
                 f"{suggestion(pattern, [cell.name for cell in cells])}"
             )
         if pattern in {cell.name for cell in cells} - {cell.name for cell in possible}:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 # 16 hex digits = 64 bits: no collision to fear among the thousands of results of one project.
 _N_DIGITS = 16
+# [?] What is read of a file at a time: more is not faster.
+_BLOCK_BYTES = 2**20
 
 
 def fingerprint(stage: str, version: int, **parts: Any) -> str:
@@ -31,3 +34,23 @@ def fingerprint(stage: str, version: int, **parts: Any) -> str:
     """
     text = json.dumps({"stage": stage, "version": version, "parts": parts}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:_N_DIGITS]
+
+
+def file_hash(path: Path, algorithm: str = "sha256") -> str:
+    """Hash a file's content.
+
+    Args:
+        path: The file.
+        algorithm: Name of the hash function, as :mod:`hashlib` knows it.
+
+    Returns:
+        The digest, in hexadecimal digits.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()

@@ -4,48 +4,30 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from genre_pipeline.processes import Owner
 from genre_pipeline.storage import storage_errors
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Holder:
+@dataclass(frozen=True, kw_only=True)
+class Holder(Owner):
     """Who holds a lock.
 
     Attributes:
-        pid: The process.
-        host: The machine that it runs on.
-        process_start: When it was started, in the kernel's ticks since the machine was (Linux): with it, a process is
-            not mistaken for a later one of the same number. None where the system does not say.
         since: When it took the lock, in seconds since 1970.
     """
 
-    pid: int
-    host: str
-    process_start: int | None
-    since: float
-
-    @classmethod
-    def this_process(cls) -> Holder:
-        """Return this process, as the holder of a lock that it takes now."""
-        return cls(os.getpid(), socket.gethostname(), _process_start(os.getpid()), time.time())
-
-    @property
-    def is_dead(self) -> bool:
-        """Whether it is known to be gone: a process of this machine that does not run any more."""
-        return self.host == socket.gethostname() and self.process_start != _process_start(self.pid)
+    since: float = field(default_factory=time.time)
 
     def age_s(self, now: float) -> float:
         """Return for how long it has held the lock, at least 0 (clocks may be set back).
@@ -112,13 +94,3 @@ def _read(record: Path) -> Holder | None:
         return Holder(**json.loads(record.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
-
-
-def _process_start(pid: int) -> int | None:
-    """Return field 22 of ``/proc/<pid>/stat`` (proc_pid_stat(5)); None for a process that is not there."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    # The second field is the program's name in brackets, which may hold anything; 20 fields follow up to the wanted.
-    return int(stat.rpartition(")")[2].split()[19])

@@ -31,6 +31,29 @@ def use_parameters(parameters: Mapping[str, Any] | None, *, only: Collection[str
     pipelines.configure(__name__)
 
 
+def check_pipelines(names: Collection[str], parameters: Mapping[str, Any]) -> None:
+    """Check that there are pipelines of some names, and build the pipelines from the parameters.
+
+    Args:
+        names: Names of pipelines.
+        parameters: Merged parameters of a run.
+
+    Raises:
+        ConfigError: If there is no pipeline of a name, or a parameter is wrong.
+    """
+    from kedro.framework.project import pipelines
+
+    from genre_pipeline.errors import ConfigError
+    from genre_pipeline.registry import suggestion
+
+    use_parameters(parameters, only=names)
+    for name in names:
+        if name not in pipelines:
+            # All of them, to suggest the nearest.
+            use_parameters(parameters)
+            raise ConfigError(f"There is no pipeline '{name}'. {suggestion(name, pipelines)}")
+
+
 def register_pipelines() -> dict[str, Pipeline]:
     """Build all pipelines.
 
@@ -122,16 +145,7 @@ def _training(experiment: Experiment, pipeline: Pipeline, model: str) -> Pipelin
 
 def _read_parameters() -> Mapping[str, Any]:
     """Read the parameters where no session did (``kedro registry list``, ``kedro viz``); follows ``KEDRO_ENV``."""
-    import os
+    from genre_pipeline.configuration import load_configuration
 
-    from kedro.framework.project import settings
-
-    from genre_pipeline.project import PROJECT_ROOT
-
-    loader = settings.CONFIG_LOADER_CLASS(
-        conf_source=str(PROJECT_ROOT / settings.CONF_SOURCE),
-        env=os.environ.get("KEDRO_ENV"),
-        **settings.CONFIG_LOADER_ARGS,
-    )
-    parameters: Mapping[str, Any] = loader["parameters"]
+    parameters: Mapping[str, Any] = load_configuration()["parameters"]
     return parameters

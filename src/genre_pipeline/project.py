@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
 
 _SOURCE_ROOT = Path(__file__).resolve().parents[2]
 # In an installed package there is no source tree: the project is then where the command is run.
@@ -18,12 +20,52 @@ def data_root() -> str:
 
 def tracking_uri() -> str:
     """Return the MLflow server: ``MLFLOW_TRACKING_URI``, or a SQLite file in the data folder."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{data_root()}/mlflow/mlflow.db"
+    return os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(Path(data_root(), "mlflow", "mlflow.db"))
 
 
 def artifact_location() -> str | None:
     """Return where a new MLflow experiment keeps its artifacts; a server decides for itself."""
     return None if os.environ.get("MLFLOW_TRACKING_URI") else f"{data_root()}/mlflow/artifacts"
+
+
+def sqlite_uri(path: Path) -> str:
+    """Return the address of a SQLite database, as SQLAlchemy reads it, whatever its folders are called.
+
+    Args:
+        path: The file, absolute.
+
+    Example:
+        >>> sqlite_uri(Path("/my music/runs.db"))
+        'sqlite:////my music/runs.db'
+    """
+    # What begins a query, a fragment, and an escape sequence.
+    quoted = re.sub(r"[?#%]", lambda sign: quote(sign[0]), str(path))
+    if quoted == str(path):
+        return f"sqlite:///{path}"
+    from sqlalchemy import make_url
+
+    plain = f"sqlite:///{quoted}"
+    # SQLAlchemy 2.0 takes it as it is; there SQLite itself reads an escaped name.
+    return plain if make_url(plain).database == str(path) else f"sqlite:///file:{quote(str(path))}?uri=true"
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """Return the file of a SQLite database; None for the address of anything else.
+
+    Args:
+        uri: The address, as :func:`sqlite_uri` makes it or as a person gives it.
+
+    Example:
+        >>> sqlite_path("sqlite:////music/runs.db")
+        PosixPath('/music/runs.db')
+        >>> sqlite_path("http://mlflow.example:5000")
+    """
+    if not uri.startswith("sqlite:///"):
+        return None
+    from sqlalchemy import make_url
+
+    database = make_url(uri).database or ""
+    return Path(unquote(urlsplit(database).path) if database.startswith("file:") else database)
 
 
 def git_commit() -> str:

@@ -1,4 +1,4 @@
-"""``kedro prune``: find what no experiment, report or registered model needs, in all environments, and delete it."""
+"""``kedro prune``: find old versions of results, and feature stores that nothing uses, in all environments."""
 
 from __future__ import annotations
 
@@ -6,96 +6,69 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from genre_pipeline.cells import Cell
-from genre_pipeline.experiment import Experiment, load_experiment, parse_feature
+from genre_pipeline.configuration import load_configuration
+from genre_pipeline.experiment import load_experiment, parse_feature
 from genre_pipeline.features import FEATURES
 from genre_pipeline.features.inventory import StoreSummary, summarise_stores, unused_stores
 from genre_pipeline.features.store import spec_hash
-from genre_pipeline.project import PROJECT_ROOT, tracking_uri
-from genre_pipeline.retention import Leftover, old_versions, orphaned_checkpoints
-from genre_pipeline.splits import PROTOCOLS
+from genre_pipeline.project import data_root
+from genre_pipeline.retention import Leftover, abandoned_files, old_versions, trained_features
 
 
 def find_leftovers(keep: int) -> tuple[list[Leftover], list[StoreSummary]]:
     """Find what may be deleted. Nothing is changed.
 
+    No checkpoint is among it: which run made it, with which ``--params``, is not known, and nothing can make it again
+    in less time than it took.
+
     Args:
         keep: How many versions of each catalog entry are kept, at least one.
 
     Returns:
-        Old versions and orphaned checkpoints; unused feature stores.
+        Old versions, and temporary files of processes that are gone; unused feature stores.
 
     Raises:
         ConfigError: If a parameter of an environment is wrong.
-        TrackingError: If the MLflow server does not answer, so that registered models are not known.
     """
     templates: set[str] = set()
-    needed: dict[Path, dict[tuple[str, Cell], int]] = {}
     stores: set[Path] = set()
+    models: set[Path] = set()
     for loader in _environments():
-        experiment = load_experiment(loader["parameters"])
-        stores.add(experiment.storage.features)
-        catalog = loader["catalog"]
-        templates |= {str(entry["filepath"]) for entry in catalog.values() if entry.get("versioned")}
-        cells = needed.setdefault(experiment.storage.models, {})
-        for key, n_repeats in _cells(experiment, Path(str(catalog["leaderboard"]["filepath"]))):
-            cells[key] = max(n_repeats, cells.get(key, 0))
+        storage = load_experiment(loader["parameters"]).storage
+        stores.add(storage.features)
+        models.add(storage.models)
+        templates |= {str(entry["filepath"]) for entry in loader["catalog"].values() if entry.get("versioned")}
     leftovers = old_versions(templates, keep=keep)
-    registered = _registered()
-    for models, cells in needed.items():
-        leftovers += orphaned_checkpoints(models, cells, registered=registered)
-    used = used_stores()
-    return leftovers, [store for folder in sorted(stores) for store in unused_stores(summarise_stores(folder), used)]
+    leftovers += abandoned_files(Path(data_root()), stores | models, unmarked=True)
+    return leftovers, [store for folder in sorted(stores) for store in find_unused_stores(folder)]
 
 
-def used_stores() -> set[tuple[str, str, str]]:
-    """Return dataset, feature and specification of all that any environment defines: they share their stores."""
-    used: set[tuple[str, str, str]] = set()
+def find_unused_stores(folder: Path) -> list[StoreSummary]:
+    """Find the feature stores that no environment defines and no trained cell read, and damaged ones.
+
+    Args:
+        folder: Folder of all stores.
+
+    Raises:
+        ConfigError: If a parameter of an environment is wrong.
+    """
+    defined: set[tuple[str, str, str]] = set()
+    trained: set[tuple[str, str]] = set()
     for loader in _environments():
         parameters = loader["parameters"]
+        trained |= trained_features(load_experiment(parameters).storage.models)
         for feature, values in parameters["features"].items():
             block = parse_feature(feature, values)
             specification = spec_hash(FEATURES[block.kind], block)
-            used.update((dataset, feature, specification) for dataset in parameters["datasets"])
-    return used
+            defined.update((dataset, feature, specification) for dataset in parameters["datasets"])
+    return unused_stores(summarise_stores(folder), defined, trained)
 
 
 def _environments() -> Iterator[Any]:
     """Read the configuration of every environment, the default one first."""
-    from kedro.framework.project import settings
-    from kedro.framework.startup import bootstrap_project
-
-    bootstrap_project(PROJECT_ROOT)
-    conf = PROJECT_ROOT / settings.CONF_SOURCE
-    base = settings.CONFIG_LOADER_ARGS["base_env"]
-    for env in [None, *sorted(folder.name for folder in conf.iterdir() if folder.is_dir() and folder.name != base)]:
-        yield settings.CONFIG_LOADER_CLASS(conf_source=str(conf), env=env, **settings.CONFIG_LOADER_ARGS)
-
-
-def _cells(experiment: Experiment, leaderboard: Path) -> Iterator[tuple[tuple[str, Cell], int]]:
-    """Return the repeats of an experiment's cells, and of those in its last report, which may have had others."""
-    name = experiment.settings.name
-    for cell in experiment.cells:
-        block = experiment.protocols[cell.protocol]
-        yield (name, cell), PROTOCOLS[block.kind].n_repeats(block)
-    if leaderboard.exists():
-        rows = pd.read_csv(leaderboard, usecols=["dataset", "protocol", "feature", "model", "n_repeats"])
-        for row in rows.to_dict("records"):
-            yield (name, Cell(row["dataset"], row["protocol"], row["feature"], row["model"])), int(row["n_repeats"])
-
-
-def _registered() -> set[str]:
-    """Return the fingerprints of all registered models; none where MLflow's database was never made."""
-    import mlflow
-
-    from genre_pipeline.tracking import check_server
-    from genre_pipeline.tracking.model_registry import registered_fingerprints
-
-    uri = tracking_uri()
-    check_server(uri)
-    file = uri.removeprefix("sqlite:///")
-    if file != uri and not Path(file).exists():
-        return set()
-    return registered_fingerprints(mlflow.MlflowClient(uri))
+    default = load_configuration()
+    yield default
+    base = default.base_env
+    for env in sorted(folder.name for folder in Path(default.conf_source).iterdir() if folder.is_dir()):
+        if env != base:
+            yield load_configuration(env)

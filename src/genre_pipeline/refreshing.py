@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from genre_pipeline.configuration import load_configuration
 from genre_pipeline.datasets.inspections import forget_inspections
 from genre_pipeline.errors import ConfigError, RefreshError
+from genre_pipeline.processes import Ended
 from genre_pipeline.project import PROJECT_ROOT
 from genre_pipeline.refresh import Graph, Plan, make_plan
 from genre_pipeline.refresh.changes import compare_scores, describe_changes, notify, read_scores
@@ -53,7 +54,7 @@ def read_graph(request: Request) -> Graph:
         ConfigError: If a parameter is wrong.
         StorageError: If it cannot be kept.
     """
-    loader = _config_loader(request.env, request.runtime_params)
+    loader = load_configuration(request.env, request.runtime_params)
     parameters, catalog = loader["parameters"], loader["catalog"]
     key = graph_key({"parameters": parameters, "catalog": catalog}, request.env or "")
     path = refresh_folder() / f"graph_{parameters['experiment']['name']}.json"
@@ -62,19 +63,6 @@ def read_graph(request: Request) -> Graph:
         graph = _make_graph(parameters, catalog, key)
         graph.save(path)
     return graph
-
-
-def _config_loader(env: str | None, runtime_params: dict[str, Any] | None = None) -> Any:
-    from kedro.framework.project import settings
-    from kedro.framework.startup import bootstrap_project
-
-    bootstrap_project(PROJECT_ROOT)
-    return settings.CONFIG_LOADER_CLASS(
-        conf_source=str(PROJECT_ROOT / settings.CONF_SOURCE),
-        env=env,
-        runtime_params=runtime_params,
-        **settings.CONFIG_LOADER_ARGS,
-    )
 
 
 def _make_graph(parameters: dict[str, Any], catalog: dict[str, Any], key: str) -> Graph:
@@ -157,16 +145,6 @@ def watch_and_refresh(
     watch(lambda: plan_refresh(request), run, wait=wait_with_the_same_code, interval_s=interval_s, settle_s=settle_s)
 
 
-@contextmanager
-def stops_cleanly() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does: the running node is told to stop, MLflow's runs are closed, locks are freed."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def run_stale(request: Request, plan: Plan, *, run: Callable[[list[str]], tuple[int, int]] | None = None) -> None:
     """Have Kedro run what is stale, in a process of its own, and tell what came of it.
 
@@ -212,7 +190,7 @@ def _journal_of(pid: int, code: int) -> Journal:
 
 
 def run_command(command: list[str]) -> tuple[int, int]:
-    """Run a command in the project's folder, in a session of its own: Ctrl-C reaches it once, through this process.
+    """Run a command in the project's folder, in a session of its own: signals reach it once, through this process.
 
     Args:
         command: Program and arguments.
@@ -221,13 +199,14 @@ def run_command(command: list[str]) -> tuple[int, int]:
         Its process, and how it ended.
 
     Raises:
-        KeyboardInterrupt: On Ctrl-C, once it has ended too.
+        KeyboardInterrupt: On a signal that ends this process, once the command has ended too.
     """
     with subprocess.Popen(command, cwd=PROJECT_ROOT, start_new_session=True) as process:  # noqa: S603
         try:
             return process.pid, process.wait()
-        except KeyboardInterrupt:
-            process.send_signal(signal.SIGINT)
+        except KeyboardInterrupt as error:
+            # The same: what is ignored here from the start is ignored there, too.
+            process.send_signal(error.number if isinstance(error, Ended) else signal.SIGINT)
             process.wait()
             raise
 
@@ -241,7 +220,7 @@ def webhook() -> str | None:
     from kedro.config import MissingConfigException
 
     try:
-        credentials = _config_loader(None)["credentials"]
+        credentials = load_configuration("local")["credentials"]
     except MissingConfigException:
         return None
     if _CREDENTIALS not in credentials:

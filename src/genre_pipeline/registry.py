@@ -23,8 +23,14 @@ class Named(Protocol):
 T = TypeVar("T", bound=Named)
 
 
+# [?] Names that a message lists: all models are fewer, all nodes of an experiment are hundreds.
+_N_LISTED = 60
+# [?] Of more, those that are nearest.
+_N_NEAREST = 8
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """Say which known name was probably meant, and which names exist.
+    """Say which known name was probably meant, and which names exist: of many, the nearest.
 
     Args:
         name: The name that was given.
@@ -40,6 +46,9 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"Did you mean '{close[0]}'? " if close else ""
+    if len(names) > _N_LISTED:
+        nearest = difflib.get_close_matches(name, names, n=_N_NEAREST, cutoff=0.0)
+        return f"{hint}Known: {len(names)}, of which the nearest are {', '.join(nearest)}."
     return f"{hint}Known: {', '.join(names) if names else 'none'}."
 
 

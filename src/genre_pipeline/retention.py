@@ -1,23 +1,19 @@
-"""What nobody needs any more: old versions of catalog entries, and checkpoints of cells that are in no experiment."""
+"""What nobody needs any more: old versions of catalog entries. What was trained is never among it."""
 
 from __future__ import annotations
 
 import glob
-import json
 import re
 import shutil
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from genre_pipeline.cells import Cell
-from genre_pipeline.storage import storage_errors
+from genre_pipeline.storage import abandoned, storage_errors
 
 # What Kedro names a version: the session's time.
 _VERSION = re.compile(r"\d{4}-\d\d-\d\dT\d\d\.\d\d\.\d\d\.\d{3}Z")
 _PLACEHOLDER = re.compile(r"\{\w+\}")
-_REPEAT = re.compile(r"repeat_(\d+)")
-_POINTER = "checkpoints.json"
 
 
 @dataclass(frozen=True)
@@ -56,35 +52,31 @@ def old_versions(templates: Iterable[str], *, keep: int) -> list[Leftover]:
     return found
 
 
-def orphaned_checkpoints(
-    models: Path, needed: Mapping[tuple[str, Cell], int], *, registered: Collection[str]
-) -> list[Leftover]:
-    """Find checkpoints that neither an experiment nor a registered model needs.
-
-    Cells that were not trained to the end are left alone: somebody may be training them.
+def trained_features(models: Path) -> set[tuple[str, str]]:
+    """Return dataset and feature of every cell that was trained, or whose training began.
 
     Args:
-        models: Folder of all checkpoints: ``<experiment>/<dataset>/<protocol>/<feature>/<model>/repeat_<i>``.
-        needed: How many repeats each experiment (by its name) has of each of its cells, its last report's included.
-        registered: Fingerprints of registered models; their checkpoints are kept.
+        models: Folder of all checkpoints: ``<experiment>/<dataset>/<protocol>/<feature>/<model>``.
+    """
+    return {(cell.parts[-4], cell.parts[-2]) for cell in models.glob("*/*/*/*/*") if cell.is_dir()}
+
+
+def abandoned_files(data: Path, folders: Iterable[Path], *, unmarked: bool = False) -> list[Leftover]:
+    """Find temporary files that killed processes left (:func:`~genre_pipeline.storage.abandoned`).
+
+    Args:
+        data: The data folder. Of music, only the upper folders are looked through; of MLflow, nothing.
+        folders: Further folders of results; they may lie in the data folder.
+        unmarked: Find those of earlier releases among results, too.
 
     Returns:
-        Folders of cells, and files and folders of repeats, sorted by path.
+        Files and folders, sorted by path.
     """
-    found = []
-    for pointer in sorted(models.glob(f"*/*/*/*/*/{_POINTER}")):
-        folder = pointer.parent
-        experiment, *parts = folder.relative_to(models).parts
-        repeats = _by_repeat(folder)
-        wanted = {repeat for repeat, paths in repeats.items() if _fingerprints(paths) & set(registered)}
-        n_needed = needed.get((experiment, Cell(*parts)), 0)
-        if n_needed == 0 and not wanted:
-            found.append(_leftover(folder, "in no experiment and no report"))
-            continue
-        wanted |= set(range(n_needed)) | _pointed(pointer)
-        for repeat in sorted(repeats.keys() - wanted):
-            found += [_leftover(path, "no repeat of its cell any more") for path in repeats[repeat]]
-    return found
+    results = {data / "refresh", *data.glob("0[2-8]_*"), *folders}
+    found = {*abandoned(data / "01_raw", depth=2)}
+    for folder in results:
+        found.update(abandoned(folder, unmarked=unmarked))
+    return [_leftover(path, "temporary file of a process that is gone") for path in sorted(found)]
 
 
 def remove(leftover: Leftover) -> None:
@@ -97,7 +89,7 @@ def remove(leftover: Leftover) -> None:
         if leftover.path.is_dir():
             shutil.rmtree(leftover.path)
         else:
-            leftover.path.unlink()
+            leftover.path.unlink(missing_ok=True)
 
 
 def _escaped(template: str) -> str:
@@ -107,26 +99,6 @@ def _escaped(template: str) -> str:
         glob.escape(piece) + placeholder
         for piece, placeholder in zip(pieces, [*_PLACEHOLDER.findall(template), ""], strict=True)
     )
-
-
-def _by_repeat(folder: Path) -> dict[int, list[Path]]:
-    """Return what belongs to each repeat: checkpoint, state, predictions."""
-    found: dict[int, list[Path]] = {}
-    for path in sorted(folder.iterdir()):
-        if match := _REPEAT.match(path.name):
-            found.setdefault(int(match[1]), []).append(path)
-    return found
-
-
-def _fingerprints(paths: Iterable[Path]) -> set[str]:
-    cards = [path / "card.json" for path in paths]
-    return {str(json.loads(card.read_bytes())["fingerprint"]) for card in cards if card.exists()}
-
-
-def _pointed(pointer: Path) -> set[int]:
-    """Return the repeats that the cell's catalog entry leads to."""
-    folders = [Path(each["folder"]).name for each in json.loads(pointer.read_bytes()) if "folder" in each]
-    return {int(match[1]) for name in folders if (match := _REPEAT.match(name))}
 
 
 def _leftover(path: Path, reason: str) -> Leftover:

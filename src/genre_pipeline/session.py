@@ -1,35 +1,54 @@
-"""Kedro's session, with a clean end for Ctrl-C and errors that say what happened."""
+"""Kedro's session, with a clean end for signals and errors that say what happened."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from tempfile import gettempdir
+from types import MappingProxyType
 from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.session import KedroSession
 from kedro.io import DatasetError
+from kedro.pipeline import Pipeline
 
-from genre_pipeline.errors import ConfigError, own_error
+from genre_pipeline.errors import ConfigError, GenrePipelineError, own_error
+from genre_pipeline.project import data_root, tracking_uri
 from genre_pipeline.refresh.place import refresh_folder
 from genre_pipeline.registry import suggestion
-from genre_pipeline.storage import atomic_file
+from genre_pipeline.retention import abandoned_files, remove
+from genre_pipeline.storage import atomic_file, storage_fault
 
 logger = logging.getLogger(__name__)
 
+# Options of a run that choose of its pipelines, as typed, and what they name.
+_CHOICES = {
+    "node_names": ("--nodes", "node"),
+    "from_nodes": ("--from-nodes", "node"),
+    "to_nodes": ("--to-nodes", "node"),
+    "tags": ("--tags", "tag"),
+    "namespaces": ("--namespaces", "namespace"),
+    "from_inputs": ("--from-inputs", "dataset"),
+    "to_outputs": ("--to-outputs", "dataset"),
+    "load_versions": ("--load-versions", "dataset"),
+}
 # What kedro.io.core.generate_timestamp writes.
 _SESSION_ID = "%Y-%m-%dT%H.%M.%S.%fZ"
 
 
 class InterruptibleSession(KedroSession):
-    """A session whose hooks also hear of Ctrl-C.
+    """A session that closes its MLflow runs on Ctrl-C, too, and tidies up after those that were killed.
 
     Kedro tells hooks about exceptions only, and an interruption is none: the MLflow runs would stay open for ever.
     """
 
     # Which pipelines are asked for; unknown before the run.
     _pipeline_names: Sequence[str] | None = None
+    # What of them, as options of the run.
+    _choice: Mapping[str, Any] = MappingProxyType({})
 
     def run(
         self, pipeline_name: str | None = None, pipeline_names: list[str] | None = None, *args: Any, **kwargs: Any
@@ -37,23 +56,31 @@ class InterruptibleSession(KedroSession):
         """Run pipelines as :meth:`kedro.framework.session.KedroSession.run` does.
 
         Raises:
-            KeyboardInterrupt: On Ctrl-C, after the runs of MLflow were closed as killed.
+            KeyboardInterrupt: On Ctrl-C (:class:`~genre_pipeline.processes.Ended` on other signals as well, where a
+                command obeys them), after the runs of MLflow were closed as killed.
             ConfigError: If there is no pipeline of that name.
             GenrePipelineError: What the project reports, also where Kedro wraps it because a catalog entry raised it.
+            StorageError: If the disk is full or the like, whichever library found out.
+            TrackingError: If MLflow, or its database, refuses what is logged.
         """
         self._pipeline_names = [pipeline_name] if pipeline_name else pipeline_names or []
+        self._choice = kwargs
         # It becomes the version of every result.
         self._store["session_id"] = _after_the_last(self.store["session_id"])
         try:
             return super().run(pipeline_name, pipeline_names, *args, **kwargs)
-        except DatasetError as error:
-            raise own_error(error) from None
-        except KeyboardInterrupt:
+        except GenrePipelineError:
+            raise
+        except KeyboardInterrupt as error:
             from genre_pipeline.tracking import close_interrupted_runs
 
             close_interrupted_runs()
-            logger.warning("Interrupted. What was finished is kept: the same command goes on from there.")
+            how = str(error) or "Interrupted."
+            logger.warning("%s What was finished is kept: the same command goes on from there.", how)
             raise
+        except Exception as error:
+            fault = _fault(error)
+            raise fault from (None if isinstance(error, DatasetError) else error)
 
     def load_context(self) -> KedroContext:
         """Make the context, and check the names of the pipelines to run.
@@ -64,22 +91,65 @@ class InterruptibleSession(KedroSession):
         """
         from kedro.framework.project import pipelines
 
-        from genre_pipeline.pipeline_registry import use_parameters
+        from genre_pipeline.pipeline_registry import check_pipelines
         from genre_pipeline.tuning import check_optuna
 
         context = super().load_context()
         if self._pipeline_names is None:
             return context
         parameters = context.config_loader["parameters"]
-        use_parameters(parameters, only=self._pipeline_names)
-        for name in self._pipeline_names:
-            if name not in pipelines:
-                # All of them, to suggest the nearest.
-                use_parameters(parameters)
-                raise ConfigError(f"There is no pipeline '{name}'. {suggestion(name, pipelines)}")
+        _remove_abandoned([Path(folder) for folder in parameters["storage"].values() if isinstance(folder, str)])
+        check_pipelines(self._pipeline_names, parameters)
         if "tune" in self._pipeline_names:
             check_optuna()
+        if any(self._choice.get(key) for key in _CHOICES):
+            _check_choice(
+                sum((pipelines[name] for name in self._pipeline_names or ["__default__"]), Pipeline([])), self._choice
+            )
         return context
+
+
+def _fault(error: Exception) -> BaseException:
+    """Return what is behind an error: the project's own, a full disk or the like, MLflow, or nothing else than it."""
+    from genre_pipeline.tracking import tracking_fault
+
+    own = own_error(error)
+    if own is not error:
+        return own
+    folders = (Path(data_root()), Path(gettempdir()))
+    return tracking_fault(error, tracking_uri()) or storage_fault(error, folders) or error
+
+
+def _remove_abandoned(folders: Sequence[Path]) -> None:
+    """Remove the temporary files of killed processes."""
+    found = abandoned_files(Path(data_root()), folders)
+    for each in found:
+        remove(each)
+    if found:
+        logger.info("Removed temporary files that killed processes left: %d.", len(found))
+
+
+def _check_choice(pipeline: Pipeline, choice: Mapping[str, Any]) -> None:
+    """Check that what is chosen of a pipeline is there.
+
+    Raises:
+        ConfigError: If it is not, or if nothing is left.
+    """
+    nodes = [node.name for node in pipeline.nodes]
+    parts = [(node.namespace or "").split(".") for node in pipeline.nodes]
+    namespaces = {".".join(each[:end]) for each in parts for end in range(1, len(each) + 1)} - {""}
+    tags = {tag for node in pipeline.nodes for tag in node.tags}
+    known = {"node": nodes, "namespace": namespaces, "tag": tags, "dataset": pipeline.datasets()}
+    for key, (option, kind) in _CHOICES.items():
+        for name in choice.get(key) or ():
+            if name not in known[kind]:
+                raise ConfigError(f"{option}: the pipeline has no {kind} '{name}'. {suggestion(name, known[kind])}")
+    filters = {key: choice.get(key) for key in _CHOICES if key not in {"namespaces", "load_versions"}}
+    try:
+        pipeline.filter(**filters, node_namespaces=choice.get("namespaces"))
+    except ValueError as error:
+        given = ", ".join(option for key, (option, _) in _CHOICES.items() if choice.get(key))
+        raise ConfigError(f"{given}: they leave nothing to run. {str(error).splitlines()[0]}") from None
 
 
 def _after_the_last(session_id: str) -> str:

@@ -229,3 +229,22 @@ def test_a_new_split_on_request_says_what_that_means_for_older_numbers():
 
 def test_the_first_split_did_not_grow_from_another():
     assert "This is the first split of the dataset" in text_of(make_audit())
+
+
+@pytest.mark.parametrize(
+    ("n_unknown", "mark", "words"),
+    [
+        (40, "artists unknown: 100 %", "cannot be checked"),
+        (10, "artists unknown: 25.0 %", "cannot be checked for 10 of 40 tracks"),
+    ],
+)
+def test_a_promise_on_unknown_artists_is_not_called_held(n_unknown, mark, words):
+    card = card_of(make_audit(unknown_artist_tracks=n_unknown))
+    assert [notice.badge for notice in card.notices] == [mark]
+    verdicts = {row[0]: row[1:4] for row in table_of(card, "verdicts")}
+    assert verdicts["artist"] == ["yes", "0", words]
+    assert verdicts["recording"] == ["yes", "0", "held"]
+    assert "each such track counts as an artist of its own" in text_of(make_audit(unknown_artist_tracks=n_unknown))
+    unpromised = card_of(make_audit(unknown_artist_tracks=n_unknown, promises=["track"], leaky=True))
+    assert [notice.badge for notice in unpromised.notices] == ["LEAKY"]
+    assert {row[0]: row[1:4] for row in table_of(unpromised, "verdicts")}["artist"] == ["no", "0", words]

@@ -380,10 +380,15 @@ def test_log_lines(music, write, run, caplog, monkeypatch):
         run()
     warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
     why = "too_short (it lasts 1.00 s, less than min_duration_s=3)"
+    unknown = (
+        "mine: artists unknown: 6 of 6 tracks; artist_kfold cannot keep them apart. For your own music, add a "
+        "metadata.csv with the columns path and artist."
+    )
     assert warnings == [
         f"mine: jazz/short0 (jazz/short0.wav) is not used: {why}",
         f"mine: jazz/short1 (jazz/short1.wav) is not used: {why}",
         "mine: 3 more clips are not used; the ingest report names them.",
+        unknown,
     ]
     assert "mine: 11 clips of 2 genres, 6 usable (0.0 h), 5 quarantined; 11 files inspected" in caplog.text
 

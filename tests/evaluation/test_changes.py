@@ -167,6 +167,11 @@ class TestObstacle:
             (record(GOOD), record(GOOD, genres=("jazz", "rock", "pop")), "other genres: with pop"),
             (record(), record(data={"subset": "6 of 10 genres"}), "another part of the dataset"),
             (record(), record(metrics={"test_track_f1/jazz": 1.0}), f"one of them has no {JUDGED}"),
+            (
+                record(GOOD, data={"artists_unknown": "100 %", "split_hash": "aaaa"}),
+                record(BAD, data={"split_hash": "bbbb"}),
+                "another split, and only of the earlier one artists are unknown",
+            ),
         ],
     )
     def test_it_is_named_and_nothing_judged(self, before, after, reason):
@@ -179,6 +184,10 @@ class TestObstacle:
     def test_two_leaky_runs_are_comparable(self):
         data = {"leaky": "True", "split_hash": "aaaa"}
         assert changed(record(GOOD, data=data), record(BAD, data=data))["verdict"] == "regression"
+
+    def test_artists_that_were_named_since_change_nothing_on_the_same_split(self):
+        before = record(GOOD, data={"artists_unknown": "100 %", "split_hash": "aaaa"})
+        assert changed(before, record(BAD, data={"split_hash": "aaaa"}))["verdict"] == "regression"
 
 
 def test_what_changed_is_listed_data_first():

@@ -284,3 +284,29 @@ def test_reports_and_figures_do_with_failed_cells(make_result, n_results):
     markdown = build_markdown(ReportData(results))
     assert "**FAILED 5 of 5** a" in markdown
     assert "5 trainings" in html
+
+
+def test_unknown_artists_are_marked_by_their_share_beside_leaky(make_result):
+    results = [
+        {**make_result(dataset="mine", model="net1"), "artists_unknown": 1.0},
+        {**make_result(dataset="part", model="net1", leaky=True), "artists_unknown": 0.081},
+        make_result(dataset="named"),
+    ]
+    frame = leaderboard(results)
+    assert dict(zip(frame["dataset"], frame["artists_unknown"], strict=True)) == {
+        "mine": 1.0,
+        "named": 0,
+        "part": 0.081,
+    }
+    assert metric_table(results).groupby("dataset")["artists_unknown"].first().tolist() == [1.0, 0.0, 0.081]
+    lines = format_leaderboard(frame).splitlines()
+    heads = {line.split(" ")[0]: line for line in lines if " · artist_kfold: " in line}
+    assert heads["mine"].endswith("split 5b1e5b1e; artists unknown: 100 %")
+    assert heads["part"].endswith("split 5b1e5b1e; artists unknown: 8.1 %")
+    assert heads["named"].endswith("split 5b1e5b1e")
+    assert [line.partition(".")[0] for line in lines[-2:]] == [
+        "! LEAKY",
+        "artists unknown: Whether artists are on both sides cannot be checked; then numbers are inflated",
+    ]
+    # Leaderboards of before this was recorded.
+    assert "artists unknown" not in format_leaderboard(frame.drop(columns="artists_unknown"))

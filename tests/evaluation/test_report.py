@@ -498,3 +498,28 @@ def test_papers_stand_beside_what_was_measured(make_result, make_dataset):
     assert "## Paper against measured" in build_markdown(ReportData(results, [dataset]))
     assert "No paper" in render([make_result()])
     assert "Paper against" not in render_markdown([make_result()])
+
+
+def test_unknown_artists_are_on_the_first_screen_and_wherever_a_result_is_named(make_result, make_split):
+    mark = "artists unknown: 100 %"
+    results = [{**make_result(dataset="mine", model=model), "artists_unknown": 1.0} for model in ("net1", "svm")]
+    split = {**make_split(dataset="mine"), "artists_unknown": 1.0, "verdicts": {"artist": "cannot be checked"}}
+    page = render([*results, make_result(dataset="named")], splits=[split, make_split(dataset="named")])
+    before_the_tables, _, _ = page.partition('<section id="leaderboard">')
+    badges = re.findall(r'<strong class="badge">([^<]*)</strong>( mine · artist_kfold)?', before_the_tables)
+    assert badges == [(mark, " mine · artist_kfold"), (mark, "")]
+    assert "Whether artists are on both sides cannot be checked" in before_the_tables
+    assert "<dt>Artists unknown</dt>" in before_the_tables
+    tables = _Page(page).tables
+    for key in ("leaderboard-table", "cells-table"):
+        assert sorted(row[0] for row in tables[key][1:]) == ["net1", f"net1{mark}", f"svm{mark}"]
+    assert [row[0] for row in tables["splits-table"][1:]] == [f"artist_kfold{mark}", "artist_kfold"]
+    shared = tables["splits-table"][0].index("Shared artists")
+    assert [row[shared] for row in tables["splits-table"][1:]] == ["cannot be checked", "0"]
+    assert f"mine · artist_kfold ({mark})" in html.unescape(page)
+    assert "LEAKY" not in page
+
+    markdown = render_markdown([*results, make_result(dataset="named")])
+    assert f"- **{mark}** mine · artist\\_kfold" in markdown or f"- **{mark}** mine · artist_kfold" in markdown
+    assert markdown.count(f"| **{mark}** ") == 2
+    assert "artists unknown" not in render([make_result()]).replace("Artists unknown", "")

@@ -51,6 +51,9 @@ def test_used_is_what_has_the_same_specification(make_store, tmp_path):
     found = summarise_stores(tmp_path)
     used = {("one", "mel", specification), ("two", "mel", "another"), ("damaged", "mel", specification)}
     assert [each.dataset for each in unused_stores(found, used)] == ["damaged", "two"]
+    # What a trained model read is used, of whatever specification; what is damaged is of no use to anybody.
+    trained = {("two", "mel"), ("damaged", "mel")}
+    assert [each.dataset for each in unused_stores(found, used, trained)] == ["damaged"]
 
 
 def test_a_store_is_removed_with_what_stands_beside_it(make_store, tmp_path):

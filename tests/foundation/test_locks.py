@@ -95,7 +95,10 @@ def test_a_clock_that_was_set_back_makes_no_negative_age():
 def test_a_record_that_cannot_be_written_gives_the_lock_back(tmp_path):
     record = tmp_path / ".store.owner"
     record.mkdir()
-    with pytest.raises(IsADirectoryError), only_one(tmp_path / "store", refusal):
+    with (
+        pytest.raises(StorageError, match="a folder is where the file is needed"),
+        only_one(tmp_path / "store", refusal),
+    ):
         pytest.fail("held without a record")
     record.rmdir()
     with only_one(tmp_path / "store", refusal):

@@ -2,6 +2,7 @@ import re
 import subprocess
 
 import pytest
+import sqlalchemy
 
 from genre_pipeline import project
 
@@ -12,6 +13,23 @@ def test_the_environment_moves_the_data(monkeypatch, tmp_path):
     assert project.data_root() == str(tmp_path)
     assert project.tracking_uri() == f"sqlite:///{tmp_path}/mlflow/mlflow.db"
     assert project.artifact_location() == f"{tmp_path}/mlflow/artifacts"
+
+
+@pytest.mark.parametrize(
+    "name", ["q?", "a#b", "50%", "%3F", "my music", "Bücher", "it's", 'say "x"', "a;b", "a&b=c", "[x]", "a+b", "a@b:c"]
+)
+def test_the_database_is_in_the_data_folder_whatever_that_is_called(monkeypatch, tmp_path, name):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("GENRE_PIPELINE_DATA", str(tmp_path / name))
+    path = tmp_path / name / "mlflow" / "mlflow.db"
+    path.parent.mkdir(parents=True)
+    uri = project.tracking_uri()
+    assert project.sqlite_path(uri) == path
+    engine = sqlalchemy.create_engine(uri)
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.text("CREATE TABLE runs (name TEXT)"))
+    engine.dispose()
+    assert path.stat().st_size > 0
 
 
 def test_without_it_the_data_is_in_the_project(monkeypatch):

@@ -1,14 +1,9 @@
 """Only what nobody needs is left over."""
 
-import json
-
 import pytest
 
-from genre_pipeline.cells import Cell
 from genre_pipeline.errors import StorageError
-from genre_pipeline.retention import old_versions, orphaned_checkpoints, remove
-
-CELL = Cell("demo", "folds", "mfcc", "svm")
+from genre_pipeline.retention import Leftover, old_versions, remove, trained_features
 
 
 def version(second):
@@ -41,72 +36,27 @@ def test_the_newest_versions_of_each_entry_stay(tmp_path):
     assert old_versions([template], keep=3) == []
 
 
-@pytest.fixture
-def models(tmp_path):
-    return tmp_path / "models"
+def test_what_was_trained_is_known_by_its_folders_whatever_is_in_them(tmp_path):
+    for cell in ("base/mine/folds/mfcc/svm", "gone/mine/folds/log_mel/net1", "base/demo/random/mfcc/svm"):
+        (tmp_path / cell).mkdir(parents=True)
+    (tmp_path / "base/mine/folds/mfcc/notes.txt").write_text("")
+    assert trained_features(tmp_path) == {("mine", "mfcc"), ("mine", "log_mel"), ("demo", "mfcc")}
+    assert trained_features(tmp_path / "nothing") == set()
 
 
-def write_cell(models, cell=CELL, *, repeats=3, pointed=3, experiment="base"):
-    folder = models / experiment / cell.dataset / cell.protocol / cell.feature / cell.model
-    for repeat in range(repeats):
-        checkpoint = folder / f"repeat_{repeat:02d}"
-        checkpoint.mkdir(parents=True)
-        (checkpoint / "card.json").write_text(json.dumps({"fingerprint": f"{cell.model} {repeat}"}))
-        (folder / f"repeat_{repeat:02d}.predictions.parquet").write_text("12")
-    if pointed:
-        pointer = [{"folder": str(folder / f"repeat_{repeat:02d}")} for repeat in range(pointed - 1)]
-        (folder / "checkpoints.json").write_text(json.dumps([*pointer, {"failed": {"repeat": pointed - 1}}]))
-    return folder
-
-
-def leftover(models, needed, registered=()):
-    return [str(each.path.relative_to(models)) for each in orphaned_checkpoints(models, needed, registered=registered)]
-
-
-def test_cells_of_an_experiment_stay(models):
-    write_cell(models)
-    assert leftover(models, {("base", CELL): 3}) == []
-
-
-def test_cells_of_no_experiment_are_left_over_as_wholes(models):
-    write_cell(models, experiment="gone")
-    write_cell(models)
-    assert leftover(models, {("base", CELL): 3}) == ["gone/demo/folds/mfcc/svm"]
-
-
-def test_repeats_beyond_the_protocol_s_are_left_over_unless_the_catalog_leads_to_them(models):
-    write_cell(models, repeats=5, pointed=4)
-    inside = "base/demo/folds/mfcc/svm"
-    # Of the four repeats that the catalog knows, the last failed.
-    expected = [f"{inside}/repeat_0{repeat}{suffix}" for repeat in (3, 4) for suffix in ("", ".predictions.parquet")]
-    assert leftover(models, {("base", CELL): 1}) == expected
-    assert leftover(models, {("base", CELL): 5}) == []
-
-
-def test_what_is_registered_stays(models):
-    write_cell(models, experiment="gone", pointed=4)
-    other = write_cell(models, Cell("demo", "folds", "mfcc", "net1"), experiment="gone")
-    found = leftover(models, {}, registered={"svm 0"})
-    assert found == [str(other.relative_to(models))]
-
-
-def test_what_is_not_trained_to_the_end_stays(models):
-    write_cell(models, pointed=0)
-    assert leftover(models, {}) == []
-
-
-def test_files_and_folders_are_removed_and_a_refusal_is_told(models, monkeypatch):
-    write_cell(models, repeats=2, pointed=1)
-    found = orphaned_checkpoints(models, {("base", CELL): 1}, registered=())
-    for each in found:
-        remove(each)
-    assert len(found) == 2
-    assert not any(each.path.exists() for each in found)
-    (rest,) = orphaned_checkpoints(models, {}, registered=())
+def test_files_and_folders_are_removed_and_a_refusal_is_told(tmp_path, monkeypatch):
+    folder, file = tmp_path / "folder" / "in it", tmp_path / "file"
+    folder.mkdir(parents=True)
+    file.write_text("12")
+    remove(Leftover(file, "", 2))
+    assert not file.exists()
 
     def refuse(*_, **__):
         raise PermissionError(13, "denied")
 
-    monkeypatch.setattr("shutil.rmtree", refuse)
-    with pytest.raises(StorageError, match="permission was denied"):
-        remove(rest)
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.rmtree", refuse)
+        with pytest.raises(StorageError, match="permission was denied"):
+            remove(Leftover(folder.parent, "", 0))
+    remove(Leftover(folder.parent, "", 0))
+    assert not folder.parent.exists()

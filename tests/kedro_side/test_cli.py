@@ -1,6 +1,7 @@
 """What a person sees who types commands: one message where something is wrong, and no traceback."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -130,6 +131,22 @@ def test_ctrl_c_has_the_exit_code_of_an_interruption(kedro, monkeypatch):
     monkeypatch.setattr(InterruptibleSession, "run", interrupt)
     result = kedro("run", "--env", "test")
     assert result.exit_code == 130
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.usefixtures("obeyed_signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("command", [("run", "--env", "test"), ("stores", "list"), ("prune", "--keep", "1")])
+def test_every_command_ends_on_a_signal_with_its_exit_code(kedro, monkeypatch, number, command):
+    def end(*_arguments, **_options):
+        os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(InterruptibleSession, "run", end)
+    monkeypatch.setattr("genre_pipeline.features.inventory.summarise_stores", end)
+    monkeypatch.setattr("genre_pipeline.pruning.find_leftovers", end)
+    result = kedro(*command)
+    assert result.exit_code == 128 + number
+    assert result.output.splitlines()[-1] == f"Ended by {number.name}."
     assert "Traceback" not in result.output
 
 

@@ -76,6 +76,7 @@ def test_after_an_error_what_was_begun_is_finished(meet, caplog):
     assert "Nothing fits. What was begun is finished first." in caplog.text
 
 
+@pytest.mark.usefixtures("obeyed_signals")
 def test_ctrl_c_ends_what_threads_wait_for(meet):
     heard = []
 

@@ -13,6 +13,7 @@ from kedro.framework.startup import bootstrap_project
 from genre_pipeline import refreshing
 from genre_pipeline.cli import cli
 from genre_pipeline.errors import ConfigError, RefreshError
+from genre_pipeline.processes import Ended, ends_on_signals
 from genre_pipeline.project import PROJECT_ROOT
 from genre_pipeline.refresh import Entry, Graph, Plan
 from genre_pipeline.refresh.graph import load_graph
@@ -20,7 +21,7 @@ from genre_pipeline.refresh.journal import Journal
 from genre_pipeline.refresh.listing import ListingCheck
 from genre_pipeline.refresh.place import journal_path, one_refresh_at_a_time, refresh_folder
 from genre_pipeline.refresh.planning import Cause
-from genre_pipeline.refreshing import Request, read_graph, refresh_once, run_stale, stops_cleanly, watch_and_refresh
+from genre_pipeline.refreshing import Request, read_graph, refresh_once, run_stale, watch_and_refresh
 from kedro_sessions import write_own_music
 
 OWN_MUSIC = "experiment.datasets=[my_music],experiment.models=[naive_bayes],experiment.protocols=[artist_kfold]"
@@ -175,7 +176,7 @@ class TestWebhook:
     @pytest.fixture
     def credentials(self, monkeypatch):
         def use(content):
-            monkeypatch.setattr(refreshing, "_config_loader", lambda env: {"credentials": content})
+            monkeypatch.setattr(refreshing, "load_configuration", lambda env: {"credentials": content})
 
         return use
 
@@ -196,8 +197,8 @@ class TestWebhook:
 
     def test_no_file_is_no_webhook(self, monkeypatch, tmp_path):
         monkeypatch.setenv("KEDRO_ENV", "test")
-        loader = refreshing._config_loader("test")
-        monkeypatch.setattr(refreshing, "_config_loader", lambda env: loader)
+        loader = refreshing.load_configuration("test")
+        monkeypatch.setattr(refreshing, "load_configuration", lambda env: loader)
         assert refreshing.webhook() is None
 
 
@@ -225,16 +226,18 @@ class TestWatching:
         with pytest.raises(ConfigError, match="code has changed since this watch began"):
             watch_and_refresh(Request(), say=str, interval_s=60.0, settle_s=5.0, wait=lambda seconds: None)
 
-    def test_it_ends_well_on_a_signal(self, kedro, monkeypatch):
+    @pytest.mark.usefixtures("obeyed_signals")
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+    def test_it_ends_on_a_signal(self, kedro, monkeypatch, number):
         def interrupted(*_, **__):
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
 
         monkeypatch.setattr(refreshing, "watch", interrupted)
-        before = signal.getsignal(signal.SIGTERM)
+        before = signal.getsignal(number)
         result = kedro("--watch")
-        assert result.exit_code == 0, result.output
-        assert result.output.splitlines()[-1] == "Stopped."
-        assert signal.getsignal(signal.SIGTERM) is before
+        assert result.exit_code == 128 + number, result.output
+        assert result.output.splitlines()[-1] == f"Ended by {number.name}."
+        assert signal.getsignal(number) is before
 
     def test_nothing_stale_runs_nothing(self, plan, monkeypatch):
         said = []
@@ -249,15 +252,17 @@ class TestProcess:
         assert pid != os.getpid()
         assert code == 3
 
-    def test_an_interruption_reaches_it_once_and_is_waited_for(self, tmp_path):
-        """The program tells that it has started, by a signal, and ends after it was interrupted."""
+    @pytest.mark.usefixtures("obeyed_signals")
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+    def test_a_signal_reaches_it_once_and_it_is_waited_for(self, tmp_path, number):
+        """The program tells that it has started, by a signal, and ends after it got the same."""
         code = (
             "import os, signal, sys, pathlib\n"
             "def end(*_): pathlib.Path(sys.argv[1]).write_text('interrupted'); sys.exit(0)\n"
-            "signal.signal(signal.SIGINT, end)\n"
-            "os.kill(os.getppid(), signal.SIGTERM)\n"
+            f"signal.signal({int(number)}, end)\n"
+            f"os.kill(os.getppid(), {int(number)})\n"
             "signal.pause()\n"
         )
-        with stops_cleanly(), pytest.raises(KeyboardInterrupt):
+        with ends_on_signals(), pytest.raises(Ended, match=f"Ended by {number.name}"):
             refreshing.run_command([sys.executable, "-c", code, str(tmp_path / "told")])
         assert (tmp_path / "told").read_text() == "interrupted"

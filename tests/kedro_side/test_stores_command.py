@@ -95,3 +95,12 @@ def test_pruning_deletes_what_nobody_uses_once_confirmed(kedro, mixed):
 def test_pruning_without_a_question(kedro, mixed):
     assert kedro("prune", "--yes").exit_code == 0
     assert not any(folder.exists() for folder in mixed[1])
+
+
+def test_the_features_of_a_model_that_somebody_trained_stay(kedro, make_store, tmp_path):
+    """With parameters of their own, or on a dataset that no environment defines any more."""
+    stores = [make_store("demo", "log_mel_256", hop_length=1000), make_store("gone", "mfcc_20")]
+    for cell in ("base/demo/artist_kfold/log_mel_256/net1", "removed/gone/artist_kfold/mfcc_20/svm"):
+        (tmp_path / "data" / "06_models" / cell / "repeat_00").mkdir(parents=True)
+    assert kedro("prune", "--yes").output == "Every feature store is used.\n"
+    assert all(folder.exists() for folder in stores)

@@ -1,7 +1,10 @@
 """Runs of MLflow: their tree, what they hold, and how they end."""
 
 import json
+import logging
 import math
+import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib as mpl
@@ -10,17 +13,22 @@ import pytest
 from matplotlib.figure import Figure
 
 from genre_pipeline.cells import Cell
+from genre_pipeline.errors import StorageError
+from genre_pipeline.pipelines.evaluate.tracking import genre_keys
+from genre_pipeline.processes import Owner
 from genre_pipeline.tracking import (
     CellRun,
     Tracker,
+    close_failed_runs,
     close_interrupted_runs,
+    close_runs_of_the_dead,
     current_tracker,
     start_tracking,
     stop_tracking,
 )
 from genre_pipeline.tracking import tracker as tracker_module
 from genre_pipeline.tracking.system import watch_system
-from genre_pipeline.tracking.tracker import MlflowTracker
+from genre_pipeline.tracking.tracker import MlflowTracker, owner_tags
 from kedro_sessions import children
 
 CELL = Cell("demo", "folds", "log_mel", "net1")
@@ -240,3 +248,91 @@ def test_the_machine_is_watched_until_the_session_ends(client, parent, monkeypat
     assert (monitor.run_id, monitor.heard) == (parent.info.run_id, ["start"])
     MlflowTracker(client, parent.info.experiment_id, parent.info.run_id, monitor=monitor).close("FINISHED")
     assert monitor.heard == ["start", "finish"]
+
+
+def test_every_genre_has_a_metric_of_its_own(tracker, get_run):
+    """Names whose characters MLflow does not take, which are too long, or which look like folders."""
+    hindi = ["हिप", "हाप"]  # They differ in vowel signs, which are no letters to MLflow.
+    spellings = ["R&B", "R+B", "R_B", unicodedata.normalize("NFD", "bébé"), "bébé"]
+    genres = ["流行", "摇滚", *hindi, "🎸", "🥁", *spellings, ".", "..", "x" * 255, "x" * 254]
+    keys = genre_keys(genres)
+    cell = tracker.cell_run(CELL)
+    cell.log_metrics({f"test_segment_precision/{keys[genre]}": i for i, genre in enumerate(genres)})
+    logged = get_run(cell).data.metrics
+    assert sorted(logged.values()) == list(range(len(genres)))
+    assert [logged[f"test_segment_precision/{genre}"] for genre in ("流行", "摇滚", "R_B", "bébé")] == [0, 1, 8, 10]
+    assert genre_keys(["Old-Time / Historic", "jazz"]) == {"Old-Time / Historic": "Old-Time _ Historic", "jazz": "jazz"}
+
+
+def test_a_tag_of_the_session_gathers_values(tracker, client, parent):
+    for value in ("b.folds: 8.1 %", "a.folds: 100 %", "b.folds: 8.1 %"):
+        tracker.add_to_tag("artists_unknown", value)
+    assert client.get_run(parent.info.run_id).data.tags["artists_unknown"] == "a.folds: 100 %, b.folds: 8.1 %"
+    Tracker().add_to_tag("artists_unknown", "anything")
+
+
+class TestOwners:
+    """Who is gone: processes that ended, or earlier ones of a number that another has now."""
+
+    THIS = Owner.this_process()
+    DEAD = replace(THIS, process_start=1)
+
+    def session(self, client, experiment, owner):
+        """Open the runs of a session, a cell and a repeat, and return them."""
+        tags = owner_tags(owner)
+        session = client.create_run(experiment, run_name="session", tags=tags)
+        tracker = MlflowTracker(client, experiment, session.info.run_id, tags)
+        cell = tracker.cell_run(CELL)
+        cell.log_params({"seed": 1}, repeat=0)
+        (repeat,) = children(client, client.get_run(cell.run_id))
+        return [session.info.run_id, cell.run_id, repeat.info.run_id]
+
+    def states(self, client, runs):
+        return [client.get_run(run).info.status for run in runs]
+
+    def test_the_runs_of_a_dead_process_are_closed_and_named_once(self, client, parent, caplog):
+        experiment = parent.info.experiment_id
+        runs = self.session(client, experiment, self.DEAD)
+        close_runs_of_the_dead(client, experiment)
+        assert self.states(client, runs) == ["KILLED"] * 3
+        assert caplog.messages == [
+            f"MLflow: 3 runs were left open by killed processes ({self.DEAD.pid}); they are closed as KILLED."
+        ]
+        caplog.clear()
+        close_runs_of_the_dead(client, experiment)
+        assert caplog.messages == []
+
+    @pytest.mark.parametrize(
+        "owner",
+        [
+            THIS,
+            replace(DEAD, host="elsewhere.example"),
+            replace(DEAD, machine="another container"),
+            replace(THIS, pid=2**30, process_start=None),
+        ],
+        ids=["living", "other machine", "other container", "start unknown"],
+    )
+    def test_no_others_are(self, client, parent, owner, caplog):
+        runs = self.session(client, parent.info.experiment_id, owner)
+        close_runs_of_the_dead(client, parent.info.experiment_id)
+        assert self.states(client, runs) == ["RUNNING"] * 3
+        assert caplog.messages == []
+
+    def test_what_is_finished_stays_so(self, client, parent):
+        experiment = parent.info.experiment_id
+        session, cell, repeat = self.session(client, experiment, self.DEAD)
+        client.set_terminated(repeat)
+        close_runs_of_the_dead(client, experiment)
+        assert self.states(client, [session, cell, repeat]) == ["KILLED", "KILLED", "FINISHED"]
+
+
+@pytest.mark.parametrize("close", [close_failed_runs, close_interrupted_runs])
+def test_runs_that_cannot_be_closed_hide_no_error(close, caplog):
+    class Full(Tracker):
+        def close(self, status):
+            raise StorageError("Cannot write mlflow.db: the disk is full.")
+
+    start_tracking(Full())
+    with caplog.at_level(logging.WARNING):
+        close()
+    assert "(Cannot write mlflow.db: the disk is full.): the next session closes them." in caplog.text

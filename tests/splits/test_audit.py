@@ -1,8 +1,9 @@
 """The audit finds what stands on two sides, and nothing else."""
 
 import numpy as np
+import pytest
 
-from genre_pipeline.splits.audit import MAX_EXAMPLES, leak_audit
+from genre_pipeline.splits.audit import MAX_EXAMPLES, artists_unknown, leak_audit, verdict
 
 NOTHING = {"track": 0, "file": 0, "audio": 0, "recording": 0, "artist": 0, "album": 0}
 
@@ -81,3 +82,48 @@ def test_pieces_share_their_track_and_all_that_it_is(make_tracks):
     assert audit["examples"]["track"] == [
         {"value": "t0000", "repeat": 0, "splits": ["train", "test"], "track_ids": ["t0000", "t0000"]}
     ]
+
+
+def report_of(*, promises=("artist",), shared=0, unknown=0, leaky=False):
+    leaks = {"overall": {**NOTHING, "artist": shared}}
+    return {
+        "leaks": leaks,
+        "promises": promises,
+        "unknown_artist_tracks": unknown,
+        "n_tracks": 18,
+        "leaky": leaky,
+    }
+
+
+@pytest.mark.parametrize(
+    ("report", "expected"),
+    [
+        (report_of(), "held"),
+        (report_of(unknown=18), "cannot be checked"),
+        (report_of(unknown=1), "cannot be checked"),
+        (report_of(shared=1, unknown=1), "broken"),
+        (report_of(promises=()), "none found"),
+        (report_of(promises=(), unknown=18), "cannot be checked"),
+        (report_of(promises=(), shared=1, unknown=1), "on two sides"),
+    ],
+)
+def test_what_is_not_known_holds_no_promise(report, expected):
+    assert verdict(report, "artist") == expected
+    assert verdict({**report, "promises": ("recording",)}, "recording") == "held"
+
+
+@pytest.mark.parametrize(
+    ("report", "share"),
+    [
+        (report_of(unknown=18), 1.0),
+        (report_of(unknown=9), 0.5),
+        (report_of(), 0.0),
+        # A list that is not leaky is taken for honest, whatever it promises.
+        (report_of(promises=("track",), unknown=18), 1.0),
+        # A leaky split is marked as such, and says nothing of artists unless it promises to keep them apart.
+        (report_of(promises=("track",), unknown=18, leaky=True), 0.0),
+        (report_of(unknown=18, leaky=True), 1.0),
+    ],
+)
+def test_unknown_artists_count_where_a_reader_takes_artists_to_be_apart(report, share):
+    assert artists_unknown(report) == share

@@ -319,6 +319,32 @@ def test_unknown_artists_are_not_kept_together(make_tracks):
     result = split("artist_kfold", tracks)
     assert [len(sides(result.table, repeat)["test"]) for repeat in range(5)] == [4] * 5
     assert result.report["unknown_artist_tracks"] == 20
+    assert (result.report["verdicts"]["artist"], result.report["artists_unknown"]) == ("cannot be checked", 1.0)
+    assert (result.report["verdicts"]["recording"], result.report["leaky"]) == ("held", False)
+
+
+@pytest.mark.parametrize("nobody", [" ", "Unknown Artist", "various artists", "V.A.", "N/A", "[unknown]", "-", "佚名"])
+def test_names_of_nobody_are_unknown_artists(make_tracks, nobody, caplog):
+    tracks = make_tracks([(genre, nobody) for genre in ("blues", "jazz") for _ in range(10)])
+    plain = split("artist_kfold", make_tracks([(genre, "") for genre in ("blues", "jazz") for _ in range(10)]))
+    result = split("artist_kfold", tracks)
+    assert result.report["artists_unknown"] == 1.0
+    pd.testing.assert_frame_equal(result.table, plain.table)
+    assert "demo.artist_kfold: artists unknown: 20 of 20 tracks; whether artists stand on two sides" in caplog.text
+
+
+def test_one_track_of_unknown_artist_is_enough_for_the_mark(make_tracks, caplog):
+    artists = [(genre, f"{genre} {number}") for genre in ("blues", "jazz") for number in range(10)]
+    known = split("artist_kfold", make_tracks(artists)).report
+    assert (known["verdicts"]["artist"], known["artists_unknown"], caplog.text) == ("held", 0.0, "")
+    report = split("artist_kfold", make_tracks([*artists[:-1], ("jazz", "?")])).report
+    assert (report["verdicts"]["artist"], report["artists_unknown"]) == ("cannot be checked", 0.05)
+
+
+def test_a_leaky_protocol_says_nothing_of_unknown_artists(make_tracks, caplog):
+    report = split("track_kfold", make_tracks([(genre, "") for genre in ("blues", "jazz") for _ in range(10)])).report
+    assert (report["leaky"], report["artists_unknown"], caplog.text) == (True, 0.0, "")
+    assert report["verdicts"]["artist"] == "cannot be checked"
 
 
 def test_an_artist_of_two_genres_stays_on_one_side(make_tracks):

@@ -40,6 +40,7 @@ def test_the_report_is_plain_json_and_complete(collection):
         *("dataset", "protocol", "kind", "parameters", "design", "promises", "leaky", "genres", "n_tracks"),
         *("n_repeats", "split_hash", "counts", "stratification_imbalance", "leaks", "unknown_artist_tracks"),
         *("left_out", "listed_not_present", "listed_quarantined", "subset", "unit", "n_units", "growth"),
+        *("verdicts", "artists_unknown"),
     }
     assert (report["dataset"], report["protocol"], report["kind"]) == ("demo", "honest", "artist_kfold")
     assert report["parameters"] == {

@@ -60,7 +60,9 @@ _GROUP_HOP = _GROUP_FRAMES * _HOP_SAMPLES
 _GROUP_SAMPLES = _GROUP_HOP - _HOP_SAMPLES + _FRAME_SAMPLES
 
 # [D] Below, the highest note is missing. [?] Above, no audio is; soxr's filters grow with the ratio of the rates.
-_SAMPLE_RATES = (4000, 768_000)
+SAMPLE_RATES = (4000, 768_000)
+"""The lowest and the highest sample rate of audio that is read, in Hz."""
+
 # [?] +40 dB: float samples may be above full scale, but not so far that their square overflows.
 _MAX_SAMPLE = 100.0
 
@@ -92,7 +94,7 @@ class AcousticMeter:
     """
 
     def __init__(self, sample_rate: int) -> None:
-        lowest, highest = _SAMPLE_RATES
+        lowest, highest = SAMPLE_RATES
         self._stream = (
             soxr.ResampleStream(sample_rate, _SAMPLE_RATE, num_channels=1, dtype="float32", quality="LQ")
             if lowest <= sample_rate <= highest

@@ -1,9 +1,11 @@
-"""What the headers of audio files promise, read without decoding: whether the file's end is there.
+"""What audio files hold, read from their headers without decoding: their parts, and whether their end is there.
 
-Decoders are lenient: libsndfile reads a WAV, AIFF, AU, MP3 or Ogg file that was cut short as if it were whole.
+Decoders are lenient. libsndfile reads a WAV, AIFF, AU, MP3 or Ogg file that was cut short as if it were whole, only the
+first of several streams in a file, and nothing of a file whose program could not go back to write its size. What is
+given to it here has the right sizes, one stream at a time.
 
-Sources: RIFF and RF64 (EBU Tech 3306), AIFF (Apple 1989), AU (Sun's ``audio.h``), Ogg (RFC 3533), the MPEG audio frame
-header (ISO/IEC 11172-3), ID3v2.4, and the Xing/Info header that encoders put into the first frame of an MP3.
+Sources: RIFF and RF64 (EBU Tech 3306), AIFF (Apple 1989), Wave64 (Sonic Foundry), CAF (Apple), AU (Sun's ``audio.h``),
+FLAC (RFC 9639), Ogg (RFC 3533).
 """
 
 from __future__ import annotations
@@ -11,115 +13,412 @@ from __future__ import annotations
 import os
 import re
 import struct
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
+
+from genre_pipeline.audio.mpeg import FIRST_FRAME_BYTES, find_frame, free_format_at, mpeg_parts, tags_end
+from genre_pipeline.audio.parts import Part, Segment
 
 # [C] Programs that write to a pipe cannot know the length: ffmpeg leaves 0xFFFFFFFF, SoX 0x7FFFFFFF less its header.
 _UNKNOWN_SIZE = 0x7FFF_F000
+_UNKNOWN_LONG_SIZE = 2**62
 
-# [D] A page has at most 27 + 255 bytes of header and 255 lacing values of 255 bytes (RFC 3533).
-_MAX_OGG_PAGE = 27 + 255 + 255 * 255
+# [D] MPEG audio, and its layer III, as formats of the samples in a WAV.
+_MPEG_TAGS = {0x50, 0x55}
+_EXTENSIBLE_TAG = 0xFFFE
+
 _OGG_END_OF_STREAM = 0x04
+_OGG_BEGIN_OF_STREAM = 0x02
 
-# [D] A decoder drops the encoder's delay (at most 1,105 samples) and the padding of the last frame (at most two frames'
-# worth), and some encoders count the header's own frame: four frames at most.
-_MP3_SLACK = 4 * 1152
+# [D] A FLAC stream's marker, and the head of its first block, the last one of its metadata or not.
+_FLAC_STARTS = (b"fLaC\0\0\0\x22", b"fLaC\x80\0\0\x22")
 
-# [?] Where an MP3's first frame is looked for, after its tags.
-_MP3_WINDOW = 4096
+# [D] The total of samples is the lower 36 bits of a FLAC stream's bytes 21 to 25; a frame begins with 15 bits.
+_FLAC_LENGTH = 2**36 - 1
+_FLAC_SYNC = re.compile(rb"\xff[\xf8\xf9]")
+# [?] The last frame begins in there: of eight channels of 24 bits and 4096 samples, it has 98 kB at most.
+_FLAC_TAIL_BYTES = 1 << 17
+
+_WINDOW_BYTES = 1 << 20
+
+# Yields the parts of what begins at some place of a file, and returns where it ends: something may have been joined.
+_Parts = Generator[Part, None, int]
+_Reader = Callable[[BinaryIO, int, int], _Parts]
 
 
-def truncation(path: Path, container: str, n_samples: int) -> str:
-    """Say what an audio file lacks of what its headers promise.
+def audio_parts(path: Path) -> Iterator[Part]:
+    """Find the parts of an audio file, each as late as it is asked for.
 
     Args:
-        path: The file.
-        container: Its format, in libsndfile's names: ``"WAV"``, ``"MP3"``...
-        n_samples: How many samples a channel the decoder found.
+        path: The file, of any format.
 
-    Returns:
-        What is missing, as a phrase; empty if nothing is, or the format makes no promise.
+    Yields:
+        The parts: at least one. Of a format that makes no promises, or a damaged one, the file itself.
+
+    Raises:
+        OSError: If the file cannot be read.
     """
     with path.open("rb") as file:
         n_bytes = os.fstat(file.fileno()).st_size
+        start = tags_end(file, 0)
+        if start >= n_bytes:
+            # [D] Whatever the tag says of its length, its own header has 10 bytes.
+            start = min(10, n_bytes)
         try:
-            if container == "OGG":
-                return "" if _ogg_ends(file, n_bytes) else "its last Ogg page is missing or cut"
-            if container == "MP3":
-                promised = _mp3_samples(file)
-                return f"its header promises {promised} samples" if n_samples < promised - _MP3_SLACK else ""
-            end = _DATA_END[container](file) if container in _DATA_END else 0
+            reader = _reader_at(file, start)
+            if reader is None:
+                yield from _mp3_parts(file, start, n_bytes)
+            while reader is not None:
+                start = yield from reader(file, start, n_bytes)
+                reader = _reader_at(file, start)
         except (struct.error, IndexError):
-            return "its header is cut"
-    return f"its last {end - n_bytes} bytes are missing" if end > n_bytes else ""
+            yield Part(cut="its header is cut")
 
 
-def _chunk_data_end(file: BinaryIO) -> int:
-    """Return where the samples of a RIFF, RIFX, RF64 or AIFF file end, 0 if the file does not say."""
-    order = "<" if file.read(12)[:4] in {b"RIFF", b"RF64"} else ">"
-    long_size = 0
-    while len(header := file.read(8)) == 8:
-        name, size = struct.unpack(f"{order}4sI", header)
-        start = file.tell()
-        if name == b"ds64":
-            (long_size,) = struct.unpack("<8xQ", file.read(16))
-        if name in {b"data", b"SSND"}:
-            if size >= _UNKNOWN_SIZE:
-                size = long_size
-            return start + size if size else 0
-        file.seek(start + size + size % 2)
-    return 0
+def _reader_at(file: BinaryIO, start: int) -> _Reader | None:
+    """Return what knows the format that begins at some place of a file."""
+    file.seek(start)
+    return _READERS.get(file.read(4))
 
 
-def _au_data_end(file: BinaryIO) -> int:
-    """Return where the samples of an AU file end, 0 if the file does not say."""
-    head = file.read(12)
-    start, size = struct.unpack("<4x2I" if head.startswith(b"dns.") else ">4x2I", head)
-    return start + size if size < _UNKNOWN_SIZE else 0
+def _mp3_parts(file: BinaryIO, start: int, n_bytes: int) -> Iterator[Part]:
+    """Yield the streams of an MP3, which has no mark of its own; of anything else, the file itself."""
+    is_free = free_format_at(file, start)
+    first = start if is_free else find_frame(file, start, n_bytes, last_start=start + FIRST_FRAME_BYTES)
+    if first is None:
+        yield Part()
+        return
+    parts = list(mpeg_parts(file, first, n_bytes))
+    if first == start and len(parts) == 1 and parts[0].is_counted and not parts[0].n_left:
+        # Every encoder's usual file: libsndfile opens it by itself.
+        parts = [replace(parts[0], segments=())]
+    yield from parts
 
 
-_DATA_END = {
-    "WAV": _chunk_data_end,
-    "WAVEX": _chunk_data_end,
-    "RF64": _chunk_data_end,
-    "AIFF": _chunk_data_end,
-    "AU": _au_data_end,
+@dataclass(frozen=True)
+class _Chunks:
+    """How a format lays out its chunks.
+
+    Attributes:
+        order: Byte order, in :mod:`struct`'s signs.
+        size: Type of a chunk's size, likewise.
+        data: Name of the chunk with the samples.
+        first: Where the chunks begin.
+        preface: Bytes of that chunk before the samples.
+        align: What the sizes are rounded up to.
+        counts_header: Whether a size includes the chunk's header.
+    """
+
+    order: str
+    size: str
+    data: bytes
+    first: int = 12
+    preface: int = 0
+    align: int = 2
+    counts_header: bool = False
+
+    @property
+    def header(self) -> struct.Struct:
+        """A chunk's name and size."""
+        return struct.Struct(f"{self.order}{len(self.data)}s{self.size}")
+
+    def next_at(self, body: int, size: int) -> int:
+        """Return where the chunk after one begins."""
+        size -= self.header.size if self.counts_header else 0
+        return body + -(-max(size, 0) // self.align) * self.align
+
+
+_W64_GUID = b"\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
+_CHUNKS = {
+    b"RIFF": _Chunks("<", "I", b"data"),
+    b"RF64": _Chunks("<", "I", b"data"),
+    b"RIFX": _Chunks(">", "I", b"data"),
+    b"FORM": _Chunks(">", "I", b"SSND", preface=8),
+    b"caff": _Chunks(">", "Q", b"data", first=8, preface=4, align=1),
+    b"riff": _Chunks("<", "Q", b"data" + _W64_GUID, first=40, align=8, counts_header=True),
 }
 
 
-def _ogg_ends(file: BinaryIO, n_bytes: int) -> bool:
-    """Whether an Ogg file's last page is whole and marked as the last one."""
-    file.seek(max(0, n_bytes - _MAX_OGG_PAGE))
-    tail = file.read()
-    page = tail[tail.rfind(b"OggS") :]
-    n_lacing = page[26]
-    size = 27 + n_lacing + sum(page[27 : 27 + n_lacing])
-    return len(page) >= size and bool(page[5] & _OGG_END_OF_STREAM)
+class _Samples(NamedTuple):
+    """The chunk that the samples of a file are in.
+
+    Attributes:
+        body: Where it begins, after its header.
+        size: How long it is, as is stated.
+        unknown: From which size on no size is meant.
+        size_at: Where the size is stated, and its type.
+        size_type: Its type, in :mod:`struct`'s signs.
+        is_mpeg: Whether they are MPEG audio.
+    """
+
+    body: int
+    size: int
+    unknown: int
+    size_at: int
+    size_type: str
+    is_mpeg: bool
 
 
-def _mp3_samples(file: BinaryIO) -> int:
-    """Return the number of samples that an MP3's Xing or Info header states, 0 if it has none."""
-    file.seek(_id3_end(file))
-    window = file.read(_MP3_WINDOW)
-    # [D] A frame begins with eleven bits set.
-    sync = re.search(rb"\xff[\xe0-\xff]", window)
-    if sync is None:
-        return 0
-    start = sync.start()
-    is_mpeg1 = window[start + 1] & 0x18 == 0x18
-    is_mono = window[start + 3] & 0xC0 == 0xC0
-    # [D] The tag follows the frame header (4 bytes) and the side information, whose length these two bits set.
-    tag = window[start + 4 + ((17 if is_mono else 32) if is_mpeg1 else (9 if is_mono else 17)) :]
-    if tag[:4] not in {b"Xing", b"Info"} or not tag[7] & 1:
-        return 0
-    return int.from_bytes(tag[8:12], "big") * (1152 if is_mpeg1 else 576)
+def _find_samples(file: BinaryIO, chunks: _Chunks, position: int) -> _Samples | None:
+    """Go from chunk to chunk, from some place of a file on, to that of the samples; none if there is none."""
+    is_mpeg = False
+    long_size_at = long_size = 0
+    while True:
+        file.seek(position)
+        header = file.read(chunks.header.size)
+        if len(header) < chunks.header.size:
+            return None
+        name, size = chunks.header.unpack(header)
+        body = position + len(header)
+        if name == chunks.data:
+            break
+        if name == b"ds64":
+            long_size_at = body + 8
+            (long_size,) = struct.unpack("<8xQ", file.read(16))
+        elif name == b"fmt " and chunks.order == "<":
+            is_mpeg = _is_mpeg(file.read(26))
+        position = chunks.next_at(body, size)
+    if size >= _UNKNOWN_SIZE and long_size_at:
+        return _Samples(body, long_size, _UNKNOWN_LONG_SIZE, long_size_at, "Q", is_mpeg)
+    unknown = _UNKNOWN_SIZE if chunks.size == "I" else _UNKNOWN_LONG_SIZE
+    return _Samples(body, size, unknown, body - struct.calcsize(chunks.size), chunks.size, is_mpeg)
 
 
-def _id3_end(file: BinaryIO) -> int:
-    """Return where the ID3v2 tags at a file's start end."""
-    end = 0
-    while (head := file.read(10))[:3] == b"ID3":
-        size = sum(byte << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
-        end += 10 + size + (10 if head[5] & 0x10 else 0)
-        file.seek(end)
+def _chunk_parts(file: BinaryIO, start: int, n_bytes: int) -> _Parts:
+    """Yield a file in chunks: RIFF and its relatives, AIFF, CAF."""
+    file.seek(start)
+    chunks = _CHUNKS[file.read(4)]
+    samples = _find_samples(file, chunks, start + chunks.first)
+    if samples is None:
+        yield Part()
+        return n_bytes
+    sound = samples.body + chunks.preface
+    extra = chunks.preface + (chunks.header.size if chunks.counts_header else 0)
+    stated = max(samples.size - extra, 0)
+    n_there = n_bytes - sound
+    next_chunk = chunks.next_at(samples.body, samples.size)
+    is_stated = stated <= n_there or samples.size < samples.unknown
+    if not stated:
+        # Nothing but chunks behind an empty one: it is empty. Otherwise nobody wrote the size.
+        is_stated = _chain_end(file, chunks, next_chunk, n_bytes) == n_bytes
+    n_stated = stated if is_stated else n_there
+    n_sound = min(n_there, n_stated)
+    end = _chain_end(file, chunks, next_chunk, n_bytes) if is_stated and stated <= n_there else n_bytes
+    is_joined = end < n_bytes and _reader_at(file, end) is not None
+    # What follows the samples of a Wave64, libsndfile takes for samples, too.
+    stop = sound + n_sound if chunks.counts_header else end
+    part = Part(
+        segments=((start, stop),) if start or stop < n_bytes else (),
+        n_bytes=n_sound,
+        n_missing=n_stated - n_sound,
+        n_left=0 if is_joined else n_bytes - end,
+    )
+    if samples.is_mpeg:
+        yield from _mpeg_in_wav(file, part, sound, sound + n_sound)
+    elif n_sound == stated:
+        yield part
+    else:
+        right = min(n_sound + extra, 2 ** (8 * struct.calcsize(samples.size_type)) - 1)
+        size = struct.pack(f"{chunks.order}{samples.size_type}", right)
+        yield replace(part, segments=_patched(start, stop, samples.size_at, size))
+    return end if is_joined else n_bytes
+
+
+def _is_mpeg(fmt: bytes) -> bool:
+    (tag,) = struct.unpack_from("<H", fmt)
+    if tag == _EXTENSIBLE_TAG and len(fmt) > 25:
+        (tag,) = struct.unpack_from("<H", fmt, 24)
+    return tag in _MPEG_TAGS
+
+
+def _mpeg_in_wav(file: BinaryIO, whole: Part, start: int, end: int) -> Iterator[Part]:
+    """Yield the MPEG audio in a WAV, as it would be in a file of its own."""
+    first = find_frame(file, start, end)
+    parts = [whole] if first is None else list(mpeg_parts(file, first, end))
+    parts[-1] = replace(parts[-1], n_missing=whole.n_missing, n_left=parts[-1].n_left + whole.n_left)
+    yield from (replace(part, container="WAV") for part in parts)
+
+
+def _patched(start: int, end: int, at: int, content: bytes) -> tuple[Segment, ...]:
+    """Return a range of a file with other bytes in one place."""
+    return ((start, at), content, (at + len(content), end))
+
+
+def _chain_end(file: BinaryIO, chunks: _Chunks, position: int, end: int) -> int:
+    """Return where a row of chunks ends that begins at some place: the file's end, if nothing else is there."""
+    while position < end:
+        position = tags_end(file, position)
+        header = file.read(chunks.header.size)
+        if len(header) < chunks.header.size:
+            # [?] So few bytes are a chunk that was cut, or what a size was rounded up to.
+            return end
+        name, size = chunks.header.unpack(header)
+        after = chunks.next_at(position + len(header), size)
+        if header[:4] in _READERS or not all(32 <= byte < 127 for byte in name[:4]) or after > end + chunks.align:
+            return position
+        position = after
     return end
+
+
+def _au_parts(file: BinaryIO, start: int, n_bytes: int) -> _Parts:
+    """Yield an AU file."""
+    file.seek(start)
+    head = file.read(12)
+    order = "<" if head.startswith(b"dns.") else ">"
+    offset, size = struct.unpack(f"{order}4x2I", head)
+    sound = start + offset
+    n_there = max(n_bytes - sound, 0)
+    n_stated = n_there if size == 0 or size >= _UNKNOWN_SIZE else size
+    n_sound = min(n_stated, n_there)
+    end = tags_end(file, sound + n_sound)
+    n_left = max(n_bytes - end, 0)
+    is_joined = n_left > 0 and _reader_at(file, end) is not None
+    is_whole = n_sound == size and not start and not is_joined
+    yield Part(
+        segments=()
+        if is_whole
+        else _patched(start, sound + n_sound if is_joined else n_bytes, start + 8, struct.pack(f"{order}I", n_sound)),
+        n_bytes=n_sound,
+        n_missing=n_stated - n_sound,
+        n_left=0 if is_joined else n_left,
+    )
+    return end if is_joined else n_bytes
+
+
+def _flac_parts(file: BinaryIO, start: int, n_bytes: int) -> _Parts:
+    """Yield a FLAC stream."""
+    file.seek(start)
+    streaminfo = file.read(26)
+    n_stated = int.from_bytes(streaminfo[21:26], "big") & _FLAC_LENGTH
+    if n_stated >= _flac_samples(file, n_bytes, int.from_bytes(streaminfo[8:10], "big")) > 0:
+        # libFLAC reads no further than the stated length: where the next stream begins may be looked for afterwards.
+        yield Part(segments=((start, n_bytes),) if start else ())
+        return _find_flac(file, start + 1, n_bytes)
+    after = _find_flac(file, start + 1, n_bytes)
+    if 0 < n_stated < _flac_samples(file, after, int.from_bytes(streaminfo[8:10], "big")):
+        unstated = bytes([streaminfo[21] & 0xF0, 0, 0, 0, 0])
+        yield Part(segments=_patched(start, after, start + 21, unstated))
+    else:
+        yield Part(segments=((start, after),) if start or after < n_bytes else ())
+    return after
+
+
+def _flac_samples(file: BinaryIO, end: int, block_samples: int) -> int:
+    """Return how many samples the last frame of a FLAC stream ends after, 0 if no frame is near its end.
+
+    Args:
+        file: The file.
+        end: Where the stream ends.
+        block_samples: Length of a frame, where all are as long.
+    """
+    start = max(0, end - _FLAC_TAIL_BYTES)
+    file.seek(start)
+    tail = file.read(end - start)
+    for match in reversed(list(_FLAC_SYNC.finditer(tail))):
+        n_samples = _flac_frame_end(tail[match.start() : match.start() + 16], block_samples)
+        if n_samples:
+            return n_samples
+    return 0
+
+
+def _flac_frame_end(head: bytes, block_samples: int) -> int:
+    """Return the number of samples from the stream's start to a frame's end, 0 if there is no frame."""
+    # [D] The frame's or its first sample's number is coded like a character, in up to 7 bytes.
+    n_coded = max(1, 8 - (head[4] ^ 0xFF).bit_length()) if len(head) == 16 else 0
+    size_code, rate_code = (head[2] >> 4, head[2] & 0x0F) if n_coded else (0, 0)
+    if not 1 <= n_coded <= 7 or size_code == 0 or rate_code == 15:
+        return 0
+    number = head[4] & (0x7F >> n_coded if n_coded > 1 else 0x7F)
+    for byte in head[5 : 4 + n_coded]:
+        number = number << 6 | byte & 0x3F
+    at = 4 + n_coded
+    n_size = {6: 1, 7: 2}.get(size_code, 0)
+    if n_size:
+        size = int.from_bytes(head[at : at + n_size], "big") + 1
+    else:
+        size = 192 if size_code == 1 else 576 << size_code - 2 if size_code < 6 else 256 << size_code - 8
+    at += n_size + {12: 1, 13: 2, 14: 2}.get(rate_code, 0)
+    if _crc_8(head[:at]) != head[at]:
+        return 0
+    return (number if head[1] & 1 else number * block_samples) + size
+
+
+def _crc_8(content: bytes) -> int:
+    """Return the checksum of a FLAC frame's header."""
+    crc = 0
+    for byte in content:
+        crc ^= byte
+        for _ in range(8):
+            crc = (crc << 1 ^ (0x07 if crc & 0x80 else 0)) & 0xFF
+    return crc
+
+
+def _find_flac(file: BinaryIO, start: int, end: int) -> int:
+    """Return where the next FLAC stream begins; the end if there is none."""
+    overlap = len(_FLAC_STARTS[0]) - 1
+    while start < end:
+        file.seek(start)
+        window = file.read(_WINDOW_BYTES)
+        found = [place for each in _FLAC_STARTS if (place := window.find(each)) >= 0]
+        if found:
+            return start + min(found)
+        start += max(1, len(window) - overlap)
+    return end
+
+
+def _ogg_parts(file: BinaryIO, start: int, n_bytes: int) -> _Parts:
+    """Yield the links of an Ogg file's chain: most have one."""
+    links: list[int] = []
+    position = end = start
+    flags = n_left = 0
+    is_cut = False
+    while position < n_bytes:
+        file.seek(position)
+        head = file.read(27 + 255)
+        if head[:4] != b"OggS":
+            after_tags = tags_end(file, position)
+            after = _find_ogg_page(file, after_tags, n_bytes)
+            n_left += after - min(after_tags, n_bytes)
+            position = after
+            continue
+        n_lacing = head[26] if len(head) > 26 else 0
+        size = 27 + n_lacing + sum(head[27 : 27 + n_lacing])
+        is_cut = len(head) < 27 or position + size > n_bytes
+        if is_cut:
+            break
+        # The streams of one link begin together.
+        if head[5] & _OGG_BEGIN_OF_STREAM and not (links and flags & _OGG_BEGIN_OF_STREAM):
+            links.append(position)
+        flags = head[5]
+        position += size
+        end, n_left = position, 0
+    cut = "" if flags & _OGG_END_OF_STREAM and not is_cut else "its last Ogg page is missing or cut"
+    if len(links) < 2 and start == 0 and not n_left:
+        yield Part(n_bytes=end, cut=cut)
+        return n_bytes
+    for link, after in zip(links, [*links[1:], end], strict=False):
+        part = Part(segments=((link, after),), n_bytes=after - link)
+        yield part if after < end else replace(part, n_left=n_left, cut=cut)
+    return n_bytes
+
+
+def _find_ogg_page(file: BinaryIO, start: int, end: int) -> int:
+    """Return where the next Ogg page begins; the end if there is none."""
+    while start < end:
+        file.seek(start)
+        window = file.read(_WINDOW_BYTES)
+        if (place := window.find(b"OggS\0")) >= 0:
+            return start + place
+        start += max(1, len(window) - 4)
+    return end
+
+
+_READERS: dict[bytes, _Reader] = {
+    **dict.fromkeys(_CHUNKS, _chunk_parts),
+    b".snd": _au_parts,
+    b"dns.": _au_parts,
+    b"fLaC": _flac_parts,
+    b"OggS": _ogg_parts,
+}

@@ -7,16 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
 from genre_pipeline.audio.acoustic import AcousticMeter
-from genre_pipeline.audio.containers import truncation
-from genre_pipeline.audio.io import ForwardSoundFile, downmix, open_audio, require_file
-from genre_pipeline.errors import AudioError
+from genre_pipeline.audio.decoder_messages import summarise_messages
+from genre_pipeline.audio.io import AudioFile, downmix, open_audio, require_file
+from genre_pipeline.errors import AudioError, SampleRateError
 from genre_pipeline.stages import stage
 
-INSPECTION_VERSION = 2
+INSPECTION_VERSION = 3
 """Raised whenever the same file would be described otherwise, so that remembered inspections are made anew."""
 
 # [?] -80 dBFS, about three steps of 16-bit audio: what dither alone reaches and music does not.
@@ -32,8 +31,10 @@ CLIP_RUN = 4
 # [?] One sample in a thousand. Fewer are common in mastered music, and harmless; none of 397 GTZAN clips has more.
 MAX_CLIPPED = 1e-3
 
-# [D] Above this many samples, the header's count means "unknown" (libsndfile: the largest 64-bit number).
-_UNKNOWN_LENGTH = 2**62
+# [?] What may be missing of a file that is called whole: about a frame of a spectrogram, and of a short clip as little
+# as a hundredth. Programs that count a header or a chunk too much state some 0.1 ms more than there is.
+MAX_LACKING_S = 0.05
+MAX_LACKING_SHARE = 0.01
 
 _READ_BYTES = 1 << 20
 
@@ -78,8 +79,10 @@ def inspect_audio(path: Path | str) -> AudioFacts:
     """Read and decode a file from start to end, in constant memory, and say what is wrong with it.
 
     A bad file raises nothing: its faults are stated. They are ``unreadable`` (cannot be opened, or is not audio),
-    ``truncated`` (the end that its headers promise is missing, or decoding stops part-way), ``empty``, ``silent`` (once
-    its channels are averaged), ``non_finite``, ``clipped`` and ``dc_offset``.
+    ``unusable_rate``, ``truncated`` (the end that its headers promise is missing, or decoding stops part-way),
+    ``wrong_size`` (so little of it is missing that it is whole), ``left_over`` (it holds bytes that are not decoded),
+    ``empty``, ``silent`` (once its channels are averaged), ``non_finite``, ``clipped``, ``dc_offset`` and
+    ``decoder_warning``.
 
     Args:
         path: The file.
@@ -97,6 +100,8 @@ def inspect_audio(path: Path | str) -> AudioFacts:
             return _with_faults(facts, [("empty", "the file has no bytes")])
         with open_audio(path) as file:
             return _measured(facts, path, file)
+    except SampleRateError as error:
+        return _with_faults(facts, [("unusable_rate", str(error).removeprefix(f"{path}: "))])
     except (AudioError, OSError) as error:
         return _with_faults(facts, [("unreadable", str(error).removeprefix(f"{path}: "))])
 
@@ -116,32 +121,61 @@ def _hash_bytes(path: Path) -> tuple[int, str]:
     return n_bytes, digest.hexdigest()
 
 
-def _measured(facts: AudioFacts, path: Path, file: ForwardSoundFile) -> AudioFacts:
+def _measured(facts: AudioFacts, path: Path, file: AudioFile) -> AudioFacts:
     """Decode an open file from start to end and add what that tells."""
-    meter = _Meter(file.samplerate)
-    missing = ""
+    meter = _Meter(file.sample_rate)
+    broken = ""
     try:
         for block in file.sample_blocks():
             meter.add(block)
-    except soundfile.LibsndfileError as error:
-        missing = f"decoding stops after {meter.n_samples / file.samplerate:.1f} s ({error.error_string})"
-    if not missing and meter.n_samples < file.frames < _UNKNOWN_LENGTH:
-        missing = f"its header promises {file.frames} samples, {meter.n_samples} could be decoded"
-    missing = missing or truncation(path, file.format, meter.n_samples)
+    except AudioError as error:
+        broken = f"after {meter.n_samples / file.sample_rate:.1f} s, {str(error).removeprefix(f'{path}: ')}"
     facts = replace(
         facts,
-        duration_s=meter.n_samples / file.samplerate,
-        sample_rate=file.samplerate,
-        n_channels=file.channels,
+        duration_s=meter.n_samples / file.sample_rate,
+        sample_rate=file.sample_rate,
+        n_channels=file.n_channels,
         n_samples=meter.n_samples,
         format=file.format,
         audio_hash=meter.audio_hash,
         acoustic=meter.acoustic(),
     )
-    if meter.n_samples == 0:
-        return _with_faults(facts, [("truncated", missing) if missing else ("empty", "the file has no samples")])
-    truncated = [("truncated", missing)] if missing else []
-    return _with_faults(facts, truncated + meter.faults())
+    faults = _structural_faults(facts.duration_s, file, broken)
+    if meter.n_samples:
+        faults += meter.faults()
+    elif not faults:
+        faults = [("empty", "the file has no samples")]
+    if messages := summarise_messages(file.messages):
+        faults.append(("decoder_warning", f"the decoder warns: {messages}"))
+    return _with_faults(facts, faults)
+
+
+def _structural_faults(duration_s: float, file: AudioFile, broken: str) -> list[tuple[str, str]]:
+    """Say what a file lacks of what it states or holds, and what is in it besides.
+
+    Args:
+        duration_s: How much could be decoded.
+        file: The file, decoded to its end.
+        broken: Why that was not its end, as a phrase.
+    """
+    n_bytes = sum(part.n_bytes for part in file.parts)
+    seconds_per_byte = duration_s / n_bytes if n_bytes else 0.0
+    n_missing = sum(part.n_missing for part in file.parts)
+    lacking_s = file.lacking_s + n_missing * seconds_per_byte
+    cut = broken or "; ".join(part.cut for part in file.parts if part.cut)
+    faults = []
+    if cut or n_missing or file.lacking_s:
+        missing = [cut] if cut else []
+        if n_missing:
+            missing.append(f"its last {n_missing} bytes are missing")
+        if file.lacking_s and not broken:
+            missing.append(f"{np.ceil(100 * file.lacking_s) / 100:.2f} s less than it states or holds could be decoded")
+        is_whole = not cut and duration_s and lacking_s <= min(MAX_LACKING_S, MAX_LACKING_SHARE * duration_s)
+        faults.append(("wrong_size" if is_whole else "truncated", "; ".join(missing)))
+    if n_left := sum(part.n_left for part in file.parts):
+        left = f"{n_left} bytes belong to no part of it and are left out"
+        faults.append(("left_over", f"{left} ({n_left * seconds_per_byte:.1f} s, if they were sound like the rest)"))
+    return faults
 
 
 class _Meter:
@@ -179,9 +213,9 @@ class _Meter:
 
     def _count_clipped(self, is_full: NDArray[np.bool_]) -> None:
         """Count the samples that end a run of ``CLIP_RUN`` full-scale ones, runs across blocks included."""
-        before = (
-            np.zeros((CLIP_RUN - 1, is_full.shape[1]), dtype=bool) if self._end_of_last is None else self._end_of_last
-        )
+        before = self._end_of_last
+        if before is None or before.shape[1] != is_full.shape[1]:
+            before = np.zeros((CLIP_RUN - 1, is_full.shape[1]), dtype=bool)
         is_full = np.concatenate([before, is_full])
         self._end_of_last = is_full[-(CLIP_RUN - 1) :]
         n_ends = len(is_full) - (CLIP_RUN - 1)

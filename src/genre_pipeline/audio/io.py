@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import math
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
+from typing_extensions import Self
 
-from genre_pipeline.errors import AudioError
+from genre_pipeline.audio.acoustic import SAMPLE_RATES
+from genre_pipeline.audio.containers import audio_parts
+from genre_pipeline.audio.decoder_messages import caught_messages
+from genre_pipeline.audio.parts import Part, PartFile
+from genre_pipeline.errors import AudioError, SampleRateError
 
 # [?] 0.4 s at 44.1 kHz: what is lost before the place where a decoder gives up.
 _BLOCK_SAMPLES = 16_384
@@ -30,7 +39,14 @@ Alteration = Callable[[NDArray[np.float32], int], NDArray[np.float32]]
 _ADVICE = "Replace the file by a sound copy, or remove it from the dataset."
 
 
-class ForwardSoundFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile ships no types
+# [D] Above this many samples, the header's count means "unknown" (libsndfile: the largest 64-bit number).
+_UNKNOWN_LENGTH = 2**62
+
+# [?] Some frames of an MP3 at a time go from Python to the decoder.
+_PART_BUFFER_BYTES = 1 << 16
+
+
+class _ForwardSoundFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile ships no types
     """A sound file that is only ever read forwards.
 
     ``SoundFile.read`` seeks to where it already is before and after each block. In an MP3, each seek empties the
@@ -41,10 +57,92 @@ class ForwardSoundFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile 
         """Answer no, so that ``read`` does not seek."""
         return False
 
+
+class AudioFile:
+    """An open audio file, decoded forwards and once: all of its parts, one after the other.
+
+    The first part sets the sample rate; others are resampled to it. Whatever C code writes to the standard error stream
+    meanwhile is caught.
+
+    Args:
+        path: The file.
+
+    Attributes:
+        sample_rate: In Hz, within :data:`SAMPLE_RATES`.
+        n_channels: Number of channels of the first part.
+        format: Container, in libsndfile's names: ``"WAV"``, ``"FLAC"``, ``"OGG"``, ``"MP3"``...
+        parts: Those that were opened so far.
+        lacking_s: How many seconds less than they hold could be decoded of the parts that are finished.
+        messages: What decoders wrote to the standard error stream.
+
+    Raises:
+        AudioError: If it is not audio, or of a sample rate that cannot be used. The message begins with the path.
+        OSError: If it cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._closing = ExitStack()
+        self._source: BinaryIO | None = None
+        self._waiting = audio_parts(path)
+        self.parts: list[Part] = []
+        self.lacking_s = 0.0
+        self.messages: list[bytes] = []
+        with self._closing:
+            self._decoder = self._open(next(self._waiting))
+            self.sample_rate: int = self._decoder.samplerate
+            self.n_channels: int = self._decoder.channels
+            self.format: str = self.parts[0].container or self._decoder.format
+            self._closing = self._closing.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._closing.close()
+
     @property
     def is_pcm_16(self) -> bool:
-        """Whether its samples are stored as 16-bit whole numbers."""
-        return bool(self.subtype == "PCM_16")
+        """Whether samples of the part that is being decoded are stored as 16-bit whole numbers."""
+        return bool(self._decoder.subtype == "PCM_16")
+
+    def _open(self, part: Part) -> _ForwardSoundFile:
+        """Open a part for decoding."""
+        self.parts.append(part)
+        decoder: _ForwardSoundFile
+        try:
+            with caught_messages(self.messages):
+                decoder = self._closing.enter_context(_ForwardSoundFile(self._file_of(part)))
+        except soundfile.LibsndfileError as error:
+            # libsndfile says "does not exist" of a file without one MPEG frame; that it exists was seen before.
+            reason = "Format not recognised." if "does not exist" in error.error_string else error.error_string
+            raise AudioError(
+                f"{self._path}: is not an audio file that libsndfile can read ({reason}) {_ADVICE}"
+            ) from error
+        except TypeError as error:
+            raise AudioError(
+                f"{self._path}: holds samples without a header, of unknown rate. Convert it to WAV or FLAC."
+            ) from error
+        if decoder.format == "RAW":
+            # What libsndfile makes of any bytes at all in a file named .au or .snd.
+            raise AudioError(f"{self._path}: is not an audio file (it has no header). {_ADVICE}")
+        lowest, highest = SAMPLE_RATES
+        if not lowest <= decoder.samplerate <= highest:
+            raise SampleRateError(
+                f"{self._path}: its header states a sample rate of {decoder.samplerate} Hz, and {lowest} to {highest} "
+                f"can be used. {_ADVICE}"
+            )
+        return decoder
+
+    def _file_of(self, part: Part) -> Path | io.BufferedReader:
+        """Return what libsndfile is to open."""
+        if not part.segments:
+            return self._path
+        if self._source is None:
+            self._source = self._closing.enter_context(self._path.open("rb"))
+        return io.BufferedReader(
+            PartFile(self._source, part.segments, is_endless=not part.is_counted), _PART_BUFFER_BYTES
+        )
 
     def sample_blocks(
         self, *, block_samples: int | None = None, end_sample: int = sys.maxsize
@@ -52,26 +150,59 @@ class ForwardSoundFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile 
         """Decode the file from its start, in constant memory.
 
         Args:
-            block_samples: Length of a block, the last one's excepted; none for one so short that little is lost before
-                the place where a decoder gives up.
+            block_samples: Length of a block, the last one of a part excepted; none for one so short that little is lost
+                before the place where a decoder gives up.
             end_sample: Where to stop; nothing from there on is decoded.
 
         Yields:
-            Blocks of shape ``(n_samples, n_channels)``, full scale 1.
+            Blocks of shape ``(n_samples, n_channels)``, full scale 1. Parts may differ in their number of channels.
 
         Raises:
-            soundfile.LibsndfileError: If the decoder gives up part-way.
+            AudioError: If a decoder gives up part-way, or a further part cannot be opened.
         """
-        longest = block_samples or _BLOCK_SAMPLES
+        position = 0
+        while True:
+            blocks = self._part_blocks(block_samples or _BLOCK_SAMPLES, end_sample - position)
+            if self._decoder.samplerate != self.sample_rate:
+                blocks = _resampled(blocks, self._decoder.samplerate, self.sample_rate)
+            for block in blocks:
+                wanted = block[: end_sample - position]
+                position += len(wanted)
+                yield wanted
+                if position == end_sample:
+                    return
+            part = next(self._waiting, None)
+            if part is None:
+                return
+            self._decoder.close()
+            self._decoder = self._open(part)
+
+    def _part_blocks(self, block_samples: int, n_wanted: int) -> Iterator[NDArray[np.float32]]:
+        """Decode the part that is open, and note how much of it was lacking if all is wanted."""
+        decoder, part = self._decoder, self.parts[-1]
         # The same numbers as libsndfile's own conversion, in a third of the time.
         stored = "int16" if self.is_pcm_16 else "float32"
-        position = 0
-        while len(block := self.read(min(longest, end_sample - position), dtype=stored, always_2d=True)):
-            position += len(block)
+        longest = min(block_samples, max(1, _READ_NUMBERS // decoder.channels))
+        # Bytes after the stated end of a FLAC stream would be taken for a damaged frame, and the last block be lost.
+        n_stated = decoder.frames if part.is_counted else _UNKNOWN_LENGTH
+        n_readable = n_stated if decoder.samplerate != self.sample_rate else min(n_stated, n_wanted)
+        n_decoded = 0
+        while n_decoded < n_readable:
+            try:
+                with caught_messages(self.messages):
+                    block = decoder.read(min(longest, n_readable - n_decoded), dtype=stored, always_2d=True)
+            except soundfile.LibsndfileError as error:
+                raise AudioError(f"{self._path}: decoding stopped part-way ({error.error_string}) {_ADVICE}") from error
+            if not len(block):
+                break
+            n_decoded += len(block)
             yield block if stored == "float32" else np.multiply(block, _PCM_16_STEP, dtype=np.float32)
+        n_held = part.n_samples or n_stated
+        if n_held < _UNKNOWN_LENGTH:
+            self.lacking_s += max(0, n_held - n_decoded) / decoder.samplerate
 
 
-def open_audio(path: Path) -> ForwardSoundFile:
+def open_audio(path: Path) -> AudioFile:
     """Open an audio file of any format that libsndfile knows.
 
     Args:
@@ -81,24 +212,14 @@ def open_audio(path: Path) -> ForwardSoundFile:
         The open file, to be used as a context manager.
 
     Raises:
-        AudioError: If there is no such file, it may not be read, or it is not audio. The message begins with the path.
+        AudioError: If there is no such file, it may not be read, it is not audio, or its sample rate cannot be used.
+            The message begins with the path.
     """
     require_file(path)
     try:
-        file = ForwardSoundFile(path)
-    except soundfile.LibsndfileError as error:
-        # libsndfile says "does not exist" of a file without one MPEG frame; that it exists was seen above.
-        reason = "Format not recognised." if "does not exist" in error.error_string else error.error_string
-        raise AudioError(f"{path}: is not an audio file that libsndfile can read ({reason}) {_ADVICE}") from error
-    except TypeError as error:
-        raise AudioError(
-            f"{path}: holds samples without a header, of unknown rate. Convert it to WAV or FLAC."
-        ) from error
-    if file.format == "RAW":
-        # What libsndfile makes of any bytes at all in a file named .au or .snd.
-        file.close()
-        raise AudioError(f"{path}: is not an audio file (it has no header). {_ADVICE}")
-    return file
+        return AudioFile(path)
+    except OSError as error:
+        raise AudioError(f"{path}: cannot be read ({error.strerror}). Make it readable, or remove it.") from error
 
 
 def require_file(path: Path) -> None:
@@ -175,35 +296,32 @@ def waveform_blocks(
     """
     path = Path(path)
     with open_audio(path) as file:
-        block_samples = block_samples or max(1, _READ_NUMBERS // file.channels)
+        block_samples = block_samples or max(1, _READ_NUMBERS // file.n_channels)
         clip = _clip_blocks(path, file, start_sample, n_samples, block_samples)
         if alter is not None:
-            clip = iter([alter(np.concatenate(list(clip)), file.samplerate)])
-        if file.samplerate == sample_rate:
+            clip = iter([alter(np.concatenate(list(clip)), file.sample_rate)])
+        if file.sample_rate == sample_rate:
             yield from clip
         else:
-            yield from _resampled(clip, file.samplerate, sample_rate)
+            yield from _resampled(clip, file.sample_rate, sample_rate)
 
 
 def _clip_blocks(
-    path: Path, file: ForwardSoundFile, start_sample: int, n_samples: int | None, block_samples: int
+    path: Path, file: AudioFile, start_sample: int, n_samples: int | None, block_samples: int
 ) -> Iterator[NDArray[np.float32]]:
     """Yield the clip of an open file as mono blocks, and check that it is all there."""
     end_sample = sys.maxsize if n_samples is None else start_sample + n_samples
     position = 0
-    try:
-        for block in file.sample_blocks(block_samples=block_samples, end_sample=end_sample):
-            # Forwards only (see ForwardSoundFile): what lies before the clip is decoded and dropped.
-            wanted = block[max(start_sample - position, 0) :]
-            position += len(block)
-            if not len(wanted):
-                continue
-            mono = downmix(wanted)
-            if not (file.is_pcm_16 or all_finite(mono)):
-                raise AudioError(f"{path}: expected finite samples, but it holds NaN or infinity. {_ADVICE}")
-            yield mono
-    except soundfile.LibsndfileError as error:
-        raise AudioError(f"{path}: decoding stopped part-way ({error.error_string}) {_ADVICE}") from error
+    for block in file.sample_blocks(block_samples=block_samples, end_sample=end_sample):
+        # Forwards only (see AudioFile): what lies before the clip is decoded and dropped.
+        wanted = block[max(start_sample - position, 0) :]
+        position += len(block)
+        if not len(wanted):
+            continue
+        mono = downmix(wanted)
+        if not (file.is_pcm_16 or all_finite(mono)):
+            raise AudioError(f"{path}: expected finite samples, but it holds NaN or infinity. {_ADVICE}")
+        yield mono
     if position == 0:
         raise AudioError(f"{path}: expected audio, but it holds no samples. {_ADVICE}")
     if position <= start_sample or (n_samples is not None and position < end_sample):
@@ -251,10 +369,23 @@ def all_finite(samples: NDArray[np.float32]) -> bool:
 def _resampled(
     blocks: Iterator[NDArray[np.float32]], native_rate: int, sample_rate: int
 ) -> Iterator[NDArray[np.float32]]:
-    """Resample a stream of blocks; the result is as long as the input times the ratio of the rates, rounded up."""
-    stream = soxr.ResampleStream(native_rate, sample_rate, num_channels=1, dtype="float32", quality="HQ")
+    """Resample a stream of blocks; the result is as long as the input times the ratio of the rates, rounded up.
+
+    Args:
+        blocks: All of shape ``(n,)``, or all of shape ``(n, n_channels)``.
+        native_rate: Their rate, in Hz.
+        sample_rate: The rate of what is yielded, in Hz.
+
+    Yields:
+        Blocks of such shapes, none empty.
+    """
+    first = next(blocks, None)
+    if first is None:
+        return
+    n_channels = first.shape[1] if first.ndim > 1 else 1
+    stream = soxr.ResampleStream(native_rate, sample_rate, num_channels=n_channels, dtype="float32", quality="HQ")
     n_taken = n_given = 0
-    for block in blocks:
+    for block in chain([first], blocks):
         n_taken += len(block)
         resampled = stream.resample_chunk(block)
         n_given += len(resampled)
@@ -262,6 +393,6 @@ def _resampled(
             yield resampled
     n_missing = math.ceil(n_taken * (float(sample_rate) / native_rate)) - n_given
     # soxr rounds the length to the nearest number, so that a sample may be missing or too many.
-    rest = stream.resample_chunk(np.zeros(0, dtype=np.float32), last=True)[:n_missing]
+    rest = stream.resample_chunk(np.zeros((0, *first.shape[1:]), dtype=np.float32), last=True)[:n_missing]
     if n_missing:
-        yield np.pad(rest, (0, n_missing - len(rest)))
+        yield np.pad(rest, [(0, n_missing - len(rest)), *[(0, 0)] * (first.ndim - 1)])

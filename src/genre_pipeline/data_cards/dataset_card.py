@@ -33,7 +33,9 @@ from genre_pipeline.data_cards.page import (
     Section,
 )
 from genre_pipeline.data_cards.spectrograms import HOW_TO_READ
-from genre_pipeline.evaluation.comparison import duration, percent
+from genre_pipeline.datasets.files import MEANINGS as LEFT_OUT
+from genre_pipeline.datasets.files import describe_sorts
+from genre_pipeline.evaluation.comparison import duration, percent, split_marks
 from genre_pipeline.evaluation.views import Entry
 from genre_pipeline.splits.identities import artist_keys
 
@@ -76,7 +78,7 @@ def dataset_card(report: Mapping[str, Any], tracks: pd.DataFrame, examples: Sequ
             f"{report['n_clips']:,} clips of {len(report['genres'])} genres were found, {report['n_usable']:,} of them "
             f"usable: {duration(report['total_duration_s'])} of audio."
         ),
-        notices=_notices(report),
+        notices=_notices(report, usable),
         sections=[
             Section("about", "What it is", _about(report)),
             Section("genres", "Genres", _genres(report, usable)),
@@ -84,7 +86,7 @@ def dataset_card(report: Mapping[str, Any], tracks: pd.DataFrame, examples: Sequ
             Section("audio", "Audio", _audio(usable)),
             Section("artists", "Artists", _artists(usable)),
             Section("faults", "Faults", _faults(report)),
-            Section("missing", "Missing and extra files", _missing(report)),
+            Section("missing", "Missing and extra files", [*_missing(report), *_left_out(report)]),
             Section("checksums", "Checksums", _checksums(report)),
             Section("copies", "Copies", _copies(report)),
             Section("licence", "Licence and citation", _licence(report)),
@@ -92,7 +94,7 @@ def dataset_card(report: Mapping[str, Any], tracks: pd.DataFrame, examples: Sequ
     )
 
 
-def _notices(report: Mapping[str, Any]) -> list[Notice]:
+def _notices(report: Mapping[str, Any], usable: pd.DataFrame) -> list[Notice]:
     notices = []
     if report["subset"]["name"]:
         notices.append(
@@ -106,7 +108,21 @@ def _notices(report: Mapping[str, Any]) -> list[Notice]:
         notices.append(
             Notice("INCOMPLETE", f"{len(report['missing']):,} clips of the published list are not there; see below.")
         )
+    # Reports of earlier versions have none.
+    notices += [Notice("CHECK", _sentence(remark)) for remark in report.get("remarks", ())]
+    if unknown := split_marks({"artists_unknown": float((artist_keys(usable) == "").mean())}):
+        notices.append(
+            Notice(
+                unknown[0],
+                "No protocol can keep these artists apart, and numbers that are to be measured with artists apart say "
+                "so. Where the collection is your own, name them in metadata.csv (columns path and artist).",
+            )
+        )
     return notices
+
+
+def _sentence(remark: str) -> str:
+    return remark[:1].upper() + remark[1:]
 
 
 def _about(report: Mapping[str, Any]) -> list[Block]:
@@ -276,6 +292,23 @@ def _missing(report: Mapping[str, Any]) -> list[Block]:
     else:
         blocks.append(Paragraph("No other files lie among the clips."))
     return blocks
+
+
+def _left_out(report: Mapping[str, Any]) -> list[Block]:
+    counts = report.get("left_out", {})
+    rows: list[list[Value]] = [
+        [_sentence(words), counts[kind]["n"], describe_sorts(counts[kind]), _sentence(advice) or NOTHING]
+        for kind, (words, advice) in LEFT_OUT.items()
+        if kind in counts
+    ]
+    if not rows:
+        return []
+    caption = (
+        "Everything below the dataset's folder that is no clip. A folder that is left out counts as one, with all that "
+        "it holds."
+    )
+    columns = [*texts("What it is"), *numeric("Number"), *texts("Of which", "What to do")]
+    return [grid("left-out-table", caption, columns, rows)]
 
 
 def _checksums(report: Mapping[str, Any]) -> list[Block]:

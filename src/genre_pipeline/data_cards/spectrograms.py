@@ -14,7 +14,7 @@ from genre_pipeline.features.clip_pictures import N_FFT, PICTURE_RATE, RANGE_DB,
 # [?] Of longer tracks the middle is shown.
 _LONGEST_S = 30.0
 # What a spectrogram cannot be made of.
-_UNSUITABLE = frozenset({"unreadable", "truncated", "empty", "silent", "non_finite"})
+_UNSUITABLE = frozenset({"unreadable", "unusable_rate", "truncated", "empty", "silent", "non_finite"})
 
 HOW_TO_READ = (
     "Each picture is one track: time from left to right, frequency from low (bottom) to "

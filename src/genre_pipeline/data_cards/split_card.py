@@ -8,9 +8,9 @@ from typing import Any
 
 from genre_pipeline.data_cards.grids import Value, folded_grid, folded_names, grid, numeric, texts
 from genre_pipeline.data_cards.page import Block, Card, Facts, Glossary, Notice, Paragraph, Section
-from genre_pipeline.evaluation.comparison import percent
+from genre_pipeline.evaluation.comparison import percent, split_marks
 from genre_pipeline.evaluation.views import Entry
-from genre_pipeline.splits.audit import LEAKS
+from genre_pipeline.splits.audit import LEAKS, artists_unknown, verdict
 from genre_pipeline.splits.base import SPLITS
 
 _SHARED = {
@@ -34,7 +34,8 @@ _WORDS = {
     "Train, validation, test": "The three sides of a split: a model learns from the first, the second decides when to "
     "stop, and the third says how good it is. What stands on two sides makes a model look better than it is.",
     "Repeat": "One division (or one training seed) of several; results are means over them.",
-    "Promise": "What the protocol keeps on one side. A split that breaks its promise is not made: the run stops.",
+    "Promise": "What the protocol keeps on one side. A split that breaks its promise is not made: the run stops. Of "
+    "what is not known, such as an artist, it cannot be checked.",
     "Split hash": "A fingerprint of exactly this division. Numbers of the same hash were measured on the same tracks.",
 }
 
@@ -71,6 +72,13 @@ def _notices(report: Mapping[str, Any]) -> list[Notice]:
         what = f"On two sides: {', '.join(found)}." if found else "By design; nothing was found on two sides here."
         notices.append(
             Notice("LEAKY", f"Numbers measured on this split are inflated and say little of unheard music. {what}")
+        )
+    if unknown := split_marks({"artists_unknown": artists_unknown(report)}):
+        notices.append(
+            Notice(
+                unknown[0],
+                "Whether artists stand on two sides cannot be checked: numbers measured on this split may be inflated.",
+            )
         )
     if report["subset"]:
         notices.append(Notice("PART", f"Only a part of the dataset: {report['subset']}."))
@@ -119,7 +127,7 @@ def _promises(report: Mapping[str, Any]) -> list[Block]:
             kind,
             "yes" if kind in report["promises"] else "no",
             n_shared,
-            _verdict(kind, n_shared, promised=kind in report["promises"]),
+            _verdict(report, kind),
             _SHARED[kind],
         ]
         for kind, n_shared in leaks["overall"].items()
@@ -138,7 +146,8 @@ def _promises(report: Mapping[str, Any]) -> list[Block]:
     blocks.append(
         Paragraph(
             f"The artist of {n_unknown:,} of {report['n_tracks']:,} tracks is not known "
-            f"({percent(n_unknown / report['n_tracks'])} %): whether they share one with another side cannot be said."
+            f"({percent(n_unknown / report['n_tracks'])} %): whether they share one with another side cannot be "
+            "checked. Where artists are kept together, each such track counts as an artist of its own."
             if n_unknown
             else "The artist of every track is known."
         )
@@ -146,12 +155,14 @@ def _promises(report: Mapping[str, Any]) -> list[Block]:
     return blocks
 
 
-def _verdict(kind: str, n_shared: int, *, promised: bool) -> Entry:
-    if promised:
-        return Entry("broken", badge="LEAK") if n_shared else Entry("held")
-    if not n_shared:
-        return Entry("none found")
-    return Entry("on two sides", badge="LEAK") if kind in LEAKS else Entry("on two sides: a hint")
+def _verdict(report: Mapping[str, Any], kind: str) -> Entry:
+    found = verdict(report, kind)
+    if found == "cannot be checked":
+        n_unknown, n_tracks = report["unknown_artist_tracks"], report["n_tracks"]
+        return Entry(found if n_unknown == n_tracks else f"{found} for {n_unknown:,} of {n_tracks:,} tracks")
+    if found == "on two sides" and kind not in LEAKS:
+        return Entry("on two sides: a hint")
+    return Entry(found, badge="LEAK" if found in {"broken", "on two sides"} else "")
 
 
 def _pairs(report: Mapping[str, Any]) -> list[Block]:

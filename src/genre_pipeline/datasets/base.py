@@ -12,12 +12,17 @@ from pydantic import Field
 from typing_extensions import override
 
 from genre_pipeline.blocks import Block, parse_block, registered
+from genre_pipeline.datasets.files import MEANINGS, LeftOut
 from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.registry import Registry
+from genre_pipeline.spelling import Composed
 
 Fault = Literal[
     "unreadable",
+    "unusable_rate",
     "truncated",
+    "wrong_size",
+    "left_over",
     "empty",
     "silent",
     "non_finite",
@@ -25,6 +30,7 @@ Fault = Literal[
     "short",
     "clipped",
     "dc_offset",
+    "decoder_warning",
     "wrong_rate",
     "unknown_checksum",
     "duplicate_file",
@@ -106,12 +112,19 @@ class Listing:
         clips: The clips, sorted by track id; a clip that only a table names may have no file.
         stamps: Size in bytes and time of change in nanoseconds of the clips' files, by path, as the listing of their
             folders gave them.
-        extra: Paths of files in the places of clips that are no clip of this dataset, sorted.
+        left_out: Everything else below the dataset's folder.
+        remarks: What a person should look at, a sentence each.
     """
 
     clips: tuple[Clip, ...]
     stamps: Mapping[str, tuple[int, int]]
-    extra: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def extra(self) -> tuple[str, ...]:
+        """Paths of what is left out and should not be there as it is, sorted."""
+        return tuple(sorted(each.path for each in self.left_out if MEANINGS[each.kind][1]))
 
 
 class ExcerptBlock(Block):
@@ -154,6 +167,8 @@ class DatasetBlock(Block):
         kind: Registered name of the loader.
         path: Root folder of the dataset's audio, absolute; or the archive as it was distributed, which is unpacked
             into a folder beside it.
+        links_within: Links to folders and files are followed as far as they lead to somewhere below this folder (that
+            of a git-annex or DVC repository, of a file server). None for links to files within ``path`` only.
         genres: The genres to use, or none for all that the dataset has. A subset is named in the split's hash and tags.
         max_per_genre: Use at most this many clips of each genre, chosen by a hash of their track ids; none for all. A
             subset as well.
@@ -165,13 +180,15 @@ class DatasetBlock(Block):
 
     kind: str
     path: Path
-    genres: tuple[str, ...] | None = Field(default=None, min_length=2)
+    links_within: Path | None = None
+    genres: tuple[Composed, ...] | None = Field(default=None, min_length=2)
     max_per_genre: int | None = Field(default=None, ge=1)
     strict: bool = False
     excerpt: ExcerptBlock | None = None
     min_duration_s: float = Field(default=3.0, ge=0.0)
     quarantine: tuple[Fault, ...] = (
         "unreadable",
+        "unusable_rate",
         "truncated",
         "empty",
         "silent",
@@ -189,8 +206,8 @@ class DatasetBlock(Block):
 
     @override
     def deciding(self) -> dict[str, Any]:
-        """Return the parameters but where the dataset is: its files are compared, and may be moved."""
-        return {key: value for key, value in self.dump().items() if key != "path"}
+        """Return the parameters but where the dataset is and its links lead: its files are compared, and may be moved."""
+        return {key: value for key, value in self.dump().items() if key not in {"path", "links_within"}}
 
     @property
     @override

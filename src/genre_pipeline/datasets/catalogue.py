@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import logging
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
@@ -11,13 +10,12 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from genre_pipeline.datasets.archives import prepare_root
 from genre_pipeline.datasets.base import Clip, DatasetBlock, Listing
-from genre_pipeline.datasets.files import AUDIO_EXTENSIONS, Stamp, list_files, no_audio
+from genre_pipeline.datasets.files import LeftOut, Stamp, list_files, no_audio
 from genre_pipeline.errors import DatasetError
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -27,36 +25,36 @@ class MatchedFiles:
     Attributes:
         paths: Path by track id, sorted by track id.
         stamps: Size and time of change of those files, by path.
-        extra: Audio files that are no track, and links that were not followed, sorted.
+        left_out: Everything else, sorted.
     """
 
     paths: Mapping[str, str]
     stamps: Mapping[str, Stamp]
-    extra: tuple[str, ...]
+    left_out: tuple[LeftOut, ...]
 
 
-def match_files(root: Path, identify: Callable[[PurePosixPath], str | None]) -> MatchedFiles:
+def match_files(
+    root: Path, identify: Callable[[PurePosixPath], str | None], *, links_within: Path | None = None
+) -> MatchedFiles:
     """Find the tracks of a dataset among the audio files below its folder.
 
     Args:
         root: The dataset's folder.
         identify: Says which track a file is, from its path relative to the folder, or none.
+        links_within: As for :func:`~genre_pipeline.datasets.files.walk_files`.
 
     Returns:
-        The files that are tracks, and those that are not. Files that are not audio are passed over.
+        The files that are tracks, and what is left out.
 
     Raises:
-        DatasetError: If two files are the same track, or a folder cannot be listed.
+        DatasetError: If two files are the same track, or the folder cannot be listed.
     """
-    files, links = list_files(root)
+    files, left_out = list_files(root, links_within=links_within)
     paths: dict[str, str] = {}
-    extra = list(links)
-    for path in files:
-        if PurePosixPath(path).suffix.lower() not in AUDIO_EXTENSIONS:
-            continue
+    for path in files.keys() - {each.path for each in left_out}:
         track_id = identify(PurePosixPath(path))
         if track_id is None:
-            extra.append(path)
+            left_out.append(LeftOut(path, "stray"))
         elif track_id in paths:
             raise DatasetError(
                 f"{root}: two files are the track {track_id}: {paths[track_id]} and {path}. Keep one of them."
@@ -64,15 +62,15 @@ def match_files(root: Path, identify: Callable[[PurePosixPath], str | None]) -> 
         else:
             paths[track_id] = path
     stamps = {path: files[path] for path in sorted(paths.values())}
-    return MatchedFiles(dict(sorted(paths.items())), stamps, tuple(sorted(extra)))
+    return MatchedFiles(dict(sorted(paths.items())), stamps, tuple(sorted(left_out)))
 
 
-def prepare_listed(block: DatasetBlock, match: Callable[[Path], MatchedFiles], *, layout: str) -> MatchedFiles:
+def prepare_listed(block: DatasetBlock, match: Callable[[Any], MatchedFiles], *, layout: str) -> MatchedFiles:
     """Make sure that tracks of a published list are there; unpack what was given as archives.
 
     Args:
         block: The dataset's parameters.
-        match: Finds the listed tracks below a folder, see :func:`match_files`.
+        match: Finds the listed tracks below a block's folder, see :func:`match_files`.
         layout: What should be there, for messages.
 
     Returns:
@@ -81,24 +79,21 @@ def prepare_listed(block: DatasetBlock, match: Callable[[Path], MatchedFiles], *
     Raises:
         DatasetError: If the folder is missing, or holds none, or an archive cannot be unpacked.
     """
-    prepare_root(block, layout=layout, is_there=lambda root: bool(match(root).paths))
-    found = match(block.root)
+    prepare_root(block, layout=layout, is_there=lambda _: bool(match(block).paths))
+    found = match(block)
     if not found.paths:
-        raise no_audio(block.root, layout=layout)
+        raise no_audio(block.root, layout=layout, links_within=block.links_within)
     return found
 
 
-def list_clips(root: Path, found: MatchedFiles, clip: Callable[[str, str], Clip]) -> Listing:
+def list_clips(found: MatchedFiles, clip: Callable[[str, str], Clip]) -> Listing:
     """Lay the songs of a published list beside the files that were found.
 
     Args:
-        root: The dataset's folder, for the message on files that are not in the list.
         found: The files of listed tracks.
         clip: Makes the clip of a track id and its path.
     """
-    if found.extra:
-        logger.warning("%s: %d files that the list does not name are not used.", root, len(found.extra))
-    return Listing(tuple(clip(*each) for each in found.paths.items()), found.stamps, found.extra)
+    return Listing(tuple(clip(*each) for each in found.paths.items()), found.stamps, found.left_out)
 
 
 @cache

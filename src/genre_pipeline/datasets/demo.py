@@ -23,7 +23,7 @@ from pydantic import Field, model_validator
 from genre_pipeline.datasets.base import DATASETS, Clip, DatasetBlock, DatasetSpec, Listing
 from genre_pipeline.datasets.composition import GENRES
 from genre_pipeline.datasets.encoding import ENCODINGS, write_audio
-from genre_pipeline.datasets.files import list_files
+from genre_pipeline.datasets.files import LeftOut, list_files
 from genre_pipeline.datasets.rendering import TrackNumber, render
 from genre_pipeline.datasets.synthesis import Waveform, double_rate
 from genre_pipeline.errors import DatasetError
@@ -169,8 +169,10 @@ def find_clips(block: DemoBlock) -> Listing:
                 f"Delete {block.path} and run again; it is made anew."
             )
         clips = sorted((Clip(**row) for row in reader), key=lambda clip: clip.track_id)
-    files, _ = list_files(block.path)
-    return Listing(tuple(clips), {clip.path: files[clip.path] for clip in clips if clip.path in files})
+    files, left_out = list_files(block.path)
+    stamps = {clip.path: files[clip.path] for clip in clips if clip.path in files}
+    strays = [LeftOut(path, "stray") for path in files.keys() - stamps.keys() - {each.path for each in left_out}]
+    return Listing(tuple(clips), stamps, tuple(sorted([*left_out, *strays])))
 
 
 def official_splits(block: DemoBlock) -> Mapping[str, Mapping[str, str]]:

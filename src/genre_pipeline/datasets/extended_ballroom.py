@@ -96,18 +96,18 @@ def find_clips(block: DatasetBlock) -> Listing:
         song = known[track_id]
         return Clip(track_id, song.genre, path, song.artist, song.title, song.album)
 
-    return list_clips(block.root, _match(block.root), clip)
+    return list_clips(_match(block), clip)
 
 
-def _match(root: Path) -> MatchedFiles:
-    known = songs(root)
+def _match(block: DatasetBlock) -> MatchedFiles:
+    known = songs(block.root)
 
     def identify(path: PurePosixPath) -> str | None:
         name = _FILE_STEM.fullmatch(path.stem)
         song = known.get(name[1]) if name else None
         return song.track_id if song and lies_in(path, song.genre, _SPELLINGS) else None
 
-    return match_files(root, identify)
+    return match_files(block.root, identify, links_within=block.links_within)
 
 
 def songs(root: Path | None = None) -> Mapping[str, Song]:

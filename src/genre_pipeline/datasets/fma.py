@@ -23,7 +23,7 @@ from genre_pipeline.datasets.archives import prepare_root, unpack
 from genre_pipeline.datasets.base import DATASETS, Clip, DatasetBlock, DatasetSpec, Listing, Source
 from genre_pipeline.datasets.catalogue import match_files
 from genre_pipeline.datasets.downloads import download
-from genre_pipeline.datasets.files import no_audio
+from genre_pipeline.datasets.files import LeftOut, no_audio
 from genre_pipeline.errors import DatasetError
 
 logger = logging.getLogger(__name__)
@@ -131,7 +131,7 @@ def prepare(block: AnyFmaBlock) -> None:
         unpack(beside, beside.with_suffix(""))
     _find_tracks_csv(block)
     if _audio_folder(block) is None:
-        raise no_audio(block.root, layout=layout)
+        raise no_audio(block.root, layout=layout, links_within=block.links_within)
 
 
 def find_clips(block: AnyFmaBlock) -> Listing:
@@ -143,7 +143,7 @@ def find_clips(block: AnyFmaBlock) -> Listing:
     known = _read_tracks(_find_tracks_csv(block))
     wanted = _of_subset(block, known)
     place = _audio_folder(block) or ""
-    found = match_files(block.root / place, lambda path: _identify(path, known))
+    found = match_files(block.root / place, lambda path: _identify(path, known), links_within=block.links_within)
     paths = {track_id: f"{place}/{path}" if place else path for track_id, path in found.paths.items()}
     clips = [
         Clip(track_id, track.genre, paths[track_id], _artist(track), _spaced(track.title), _spaced(track.album))
@@ -152,11 +152,10 @@ def find_clips(block: AnyFmaBlock) -> Listing:
     ]
     if n_other := len(paths) - len(clips):
         logger.info("%s: %d tracks of other subsets or without a top genre are not used.", block.root, n_other)
-    if found.extra:
-        logger.warning("%s: %d files that tracks.csv does not name are not used.", block.root, len(found.extra))
     stamps = {f"{place}/{path}" if place else path: stamp for path, stamp in found.stamps.items()}
-    extra = tuple(f"{place}/{path}" if place else path for path in found.extra)
-    return Listing(tuple(clips), {clip.path: stamps[clip.path] for clip in clips}, extra)
+    left_out = [each._replace(path=f"{place}/{each.path}") if place else each for each in found.left_out]
+    left_out += [LeftOut(path, "other_part") for track_id, path in paths.items() if track_id not in wanted]
+    return Listing(tuple(clips), {clip.path: stamps[clip.path] for clip in clips}, tuple(sorted(left_out)))
 
 
 def _identify(path: PurePosixPath, known: Mapping[str, _Track]) -> str | None:
@@ -179,9 +178,13 @@ def _audio_folder(block: AnyFmaBlock) -> str | None:
         # Some programs unpack an archive into one folder more.
         for place in (name, f"{name}/{name}") if name else ("",):
             folder = block.root / place
-            if folder.is_dir() and any(
-                re.fullmatch(r"\d{3}", path.name) and path.is_dir() for path in folder.iterdir()
-            ):
+            try:
+                inner = list(folder.iterdir()) if folder.is_dir() else []
+            except OSError as error:
+                raise DatasetError(
+                    f"The folder {folder} cannot be listed ({error.strerror}). Make it readable."
+                ) from error
+            if any(re.fullmatch(r"\d{3}", path.name) and path.is_dir() for path in inner):
                 return place
     return None
 

@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
-import csv
-import logging
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from operator import attrgetter
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from posixpath import splitext
 
 from genre_pipeline.datasets.archives import prepare_root
 from genre_pipeline.datasets.base import DATASETS, Clip, DatasetBlock, DatasetSpec, Listing
-from genre_pipeline.datasets.files import is_audio, list_files, no_audio, walk_files
+from genre_pipeline.datasets.files import (
+    MEANINGS,
+    LeftOut,
+    count_left_out,
+    describe_left_out,
+    extension,
+    list_files,
+    no_audio,
+    walk_files,
+)
+from genre_pipeline.datasets.tables import find_table, match_rows, read_table
 from genre_pipeline.errors import DatasetError
-from genre_pipeline.registry import suggestion
-
-logger = logging.getLogger(__name__)
+from genre_pipeline.spelling import composed, shown
 
 METADATA_NAME = "metadata.csv"
 _COLUMNS = ("path", "genre", "artist", "title", "album")
 _LAYOUT = f"one sub-folder a genre, holding audio files at any depth, and optionally {METADATA_NAME}"
+
+# Folders that are parts of a split, not genres.
+_PARTS = re.compile(
+    r"(train|test|val|valid|dev|devel|eval)(ing|s|idation|ation|elopment|uation|set)?[ _-]?(set|data|split|\d+)?"
+    r"|hold[ _-]?out|(fold|split)[ _-]?\d+"
+)
+# [?] Names in a message; the others are counted.
+_MAX_NAMED = 5
 
 
 def prepare(block: DatasetBlock) -> None:
@@ -30,48 +45,56 @@ def prepare(block: DatasetBlock) -> None:
         DatasetError: If it is missing or holds none, its ``metadata.csv`` is not valid, or the archive cannot be
             unpacked.
     """
-    # Archives that people keep among their music stay packed.
-    prepare_root(block, layout=_LAYOUT, is_there=_has_audio, stems=())
-    if not _read_metadata(block.root / METADATA_NAME) and not _has_audio(block.root):
-        raise no_audio(block.root, layout=_LAYOUT)
 
-
-def _has_audio(root: Path) -> bool:
     # The first clip is enough: a large collection is listed once, in find_clips.
-    return any(stamp and "/" in path and is_audio(path) for path, stamp in walk_files(root))
+    def is_there(root: Path) -> bool:
+        found = walk_files(root, links_within=block.links_within)
+        return any(stamp and not left_out and "/" in path for path, stamp, left_out in found)
+
+    # Archives that people keep among their music stay packed.
+    prepare_root(block, layout=_LAYOUT, is_there=is_there, stems=())
+    table = find_table(block.root, METADATA_NAME)
+    if not (table and read_table(table, _COLUMNS)) and not is_there(block.root):
+        raise no_audio(block.root, layout=_LAYOUT, links_within=block.links_within)
 
 
 def find_clips(block: DatasetBlock) -> Listing:
-    """List the clips: files with an audio extension in a sub-folder, and whatever ``metadata.csv`` lists.
+    """List the clips: audio files in a sub-folder, and whatever ``metadata.csv`` lists that is no other audio format.
 
     The genre is the sub-folder's name, unless ``metadata.csv`` says otherwise. The track id is the path without its
     extension; with it, where two files differ in nothing else. A listed file that is not there is a clip as well:
     ingest reports it as unreadable.
 
     Raises:
-        DatasetError: If ``metadata.csv`` is not valid.
+        DatasetError: If the folder cannot be listed, ``metadata.csv`` is not valid or about other files, or the folders
+            are not genres.
     """
     root = block.root
-    listed = _read_metadata(root / METADATA_NAME)
-    files, links = list_files(root)
-    audio = {path for path in files if is_audio(path)}
+    table = find_table(root, METADATA_NAME)
+    files, left_out = list_files(root, links_within=block.links_within)
+    reasons = {each.path: each for each in left_out}
+    rows = match_rows(table, read_table(table, _COLUMNS), files, reasons) if table else None
+    not_read = {path for path, each in reasons.items() if each.kind == "other_format"}
+    listed = {path: row.values for path, row in rows.rows.items() if path not in not_read} if rows else {}
+    audio = files.keys() - reasons.keys()
     stray = {path for path in audio if "/" not in path} - listed.keys()
     paths = (audio | listed.keys()) - stray
-    if stray:
-        logger.warning("%s: %d audio files lie in no genre's folder and are not used.", root, len(stray))
-    if links:
-        logger.warning("%s: %d links to folders or out of the dataset are not followed.", root, len(links))
     clips = [_clip(track_id, path, listed.get(path, {}), root) for path, track_id in _track_ids(paths).items()]
+    by_folder = sorted(path for path in paths if not listed.get(path, {}).get("genre"))
+    if by_folder and len(by_folder) == len(paths):
+        _check_level(root, by_folder)
+    used = {*paths, *([table.name] if table else [])}
+    unused = [*(each for each in left_out if each.path not in used), *(LeftOut(path, "stray") for path in stray)]
     return Listing(
         tuple(sorted(clips, key=attrgetter("track_id"))),
         {path: stamp for path, stamp in files.items() if path in paths},
-        tuple(sorted([*links, *stray])),
+        tuple(sorted(unused)),
+        (*([rows.remark] if rows and rows.remark else ()), *_remarks(clips, by_folder, unused)),
     )
 
 
 def _clip(track_id: str, path: str, row: Mapping[str, str], root: Path) -> Clip:
-    folder = path.split("/", maxsplit=1)[0].strip() if "/" in path else ""
-    genre = row.get("genre") or folder
+    genre = row.get("genre") or _genre_of(path)
     if not genre:
         raise DatasetError(
             f"{root / METADATA_NAME}: the file '{path}' lies in no genre's folder and has no genre. Fill in its column "
@@ -80,52 +103,78 @@ def _clip(track_id: str, path: str, row: Mapping[str, str], root: Path) -> Clip:
     return Clip(track_id, genre, path, row.get("artist", ""), row.get("title", ""), row.get("album", ""))
 
 
+def _genre_of(path: str) -> str:
+    return composed(path.split("/", maxsplit=1)[0].strip()) if "/" in path else ""
+
+
+def _check_level(root: Path, paths: Sequence[str]) -> None:
+    """Check that the top folders are genres: not the parts of a split, and not one folder that holds the genres.
+
+    Raises:
+        DatasetError: If they are not; it names the folder that the parameter should.
+    """
+    place: list[str] = []
+    below = [path.split("/") for path in paths]
+    while len({parts[0] for parts in below}) == 1 and all(len(parts) > 2 for parts in below):
+        place.append(below[0][0])
+        below = [parts[1:] for parts in below]
+    names = sorted({parts[0] for parts in below if len(parts) > 1})
+    if names and all(_PARTS.fullmatch(name.casefold()) for name in names):
+        inner = [name for name in names if any(parts[0] == name and len(parts) > 2 for parts in below)]
+        name = next((each for each in inner if each.casefold().startswith("train")), (inner or names)[0])
+        raise DatasetError(
+            f"The folders {_quoted(names)} in {root.joinpath(*place)} are the parts of a split, not genres. The "
+            "protocols split the tracks themselves: put all parts of a genre into one folder, or name the part to use in "
+            f"datasets.<name>.path: {root.joinpath(*place, name)}."
+        )
+    if place and len(names) > 1:
+        raise DatasetError(
+            f"All audio in {root} lies in one folder, '{'/'.join(place)}', which would be its only genre. If the "
+            f"folders in it ({_quoted(names)}) are the genres, name it in datasets.<name>.path: {root.joinpath(*place)}."
+        )
+
+
+def _remarks(clips: Collection[Clip], by_folder: Iterable[str], unused: Iterable[LeftOut]) -> list[str]:
+    """Say what a person should look at in the folders: what vanishes, what is merged, what cannot be a genre."""
+    remarks = []
+    folders: dict[str, set[str]] = {}
+    for path in by_folder:
+        folders.setdefault(_genre_of(path), set()).add(path.partition("/")[0])
+    for genre, names in sorted(folders.items()):
+        if len(names) > 1:
+            remarks.append(
+                f"{len(names)} folders are the genre '{shown(genre)}': their names differ in their Unicode form, or in "
+                "blanks, only."
+            )
+    tops = {path.partition("/")[0] for clip in clips for path in [clip.path]}
+    lost: dict[str, list[LeftOut]] = {}
+    for each in unused:
+        top, below, _ = each.path.partition("/")
+        if MEANINGS[each.kind][1] and (below or not extension(top)) and top not in tops:
+            lost.setdefault(top, []).append(each)
+    for top, same in sorted(lost.items())[:_MAX_NAMED]:
+        remarks.append(f"nothing of '{shown(top)}' is used: {describe_left_out(count_left_out(same))}.")
+    if len(lost) > _MAX_NAMED:
+        remarks.append(f"nothing of {len(lost) - _MAX_NAMED} more folders is used; the ingest report names them.")
+    genres = {clip.genre for clip in clips}
+    if len(genres) == 1:
+        remarks.append(f"there is only one genre, '{shown(*genres)}': nothing can be classified. Expected {_LAYOUT}.")
+    parts = sorted(genre for genre in folders if _PARTS.fullmatch(genre.casefold()))
+    if len(parts) > 1:
+        remarks.append(f"the folders {_quoted(parts)} look like the parts of a split, and are used as genres.")
+    return remarks
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f"'{shown(name)}'" for name in names[:_MAX_NAMED]) + (", ..." if len(names) > _MAX_NAMED else "")
+
+
 def _track_ids(paths: Iterable[str]) -> dict[str, str]:
     """Give each path its own id: the path without the extension, or with it where that is taken."""
-    ids = {path: splitext(path)[0] for path in sorted(paths)}
+    ids = {path: splitext(path)[0] if extension(path) else path for path in sorted(paths)}
     while shared := {track_id for track_id, n in Counter(ids.values()).items() if n > 1}:
         ids = {path: path if track_id in shared else track_id for path, track_id in ids.items()}
     return ids
-
-
-def _read_metadata(path: Path) -> dict[str, dict[str, str]]:
-    """Read the table of metadata by file path; empty if there is none."""
-    if not path.exists():
-        return {}
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, restkey="", strict=True)
-            _check_columns(path, reader.fieldnames or [])
-            rows = [(reader.line_num, row) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{path}: expected a table of comma-separated values in UTF-8 ({error}).") from error
-    table: dict[str, dict[str, str]] = {}
-    for line, row in rows:
-        if "" in row:
-            raise DatasetError(f"{path}, line {line}: more values than columns. Put quotes around values with commas.")
-        values = {name: (value or "").strip() for name, value in row.items()}
-        file_path = _inside(path, line, values["path"])
-        if file_path in table:
-            raise DatasetError(f"{path}, line {line}: the file '{file_path}' is listed twice. Remove one of the lines.")
-        table[file_path] = values
-    return table
-
-
-def _check_columns(path: Path, names: Iterable[str]) -> None:
-    names = list(names)
-    if "path" not in names:
-        raise DatasetError(f"{path}: expected a first line with column names, 'path' among them, got {names}.")
-    for name in names:
-        if name not in _COLUMNS:
-            raise DatasetError(f"{path}: unknown column '{name}'. {suggestion(name, _COLUMNS)}")
-
-
-def _inside(path: Path, line: int, given: str) -> str:
-    """Return a listed path in normal form, if it stays inside the dataset's folder."""
-    listed = PurePosixPath(given)
-    if listed == PurePosixPath() or listed.is_absolute() or ".." in listed.parts or "\0" in given:
-        raise DatasetError(f"{path}, line {line}: expected a path relative to {path.parent}, got '{given}'.")
-    return str(listed)
 
 
 def official_splits(block: DatasetBlock) -> dict[str, dict[str, str]]:  # noqa: ARG001

@@ -7,17 +7,20 @@ known artists apart. Both ship with this package, as facts with their sources na
 
 from __future__ import annotations
 
-import logging
 import re
 from functools import cache
 from pathlib import PurePosixPath
 
-from genre_pipeline.datasets.archives import prepare_root
 from genre_pipeline.datasets.base import DATASETS, Clip, DatasetBlock, DatasetSpec, Listing
-from genre_pipeline.datasets.catalogue import lies_in, match_files, plain, shipped_facts
-from genre_pipeline.datasets.files import no_audio
-
-logger = logging.getLogger(__name__)
+from genre_pipeline.datasets.catalogue import (
+    MatchedFiles,
+    lies_in,
+    list_clips,
+    match_files,
+    plain,
+    prepare_listed,
+    shipped_facts,
+)
 
 GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
 """The ten genres, in the spelling of the labels."""
@@ -40,9 +43,7 @@ def prepare(block: DatasetBlock) -> None:
     Raises:
         DatasetError: If it is missing, or holds none, or an archive cannot be unpacked.
     """
-    prepare_root(block, layout=_LAYOUT, is_there=lambda root: bool(match_files(root, _identify).paths))
-    if not match_files(block.root, _identify).paths:
-        raise no_audio(block.root, layout=_LAYOUT)
+    prepare_listed(block, _match, layout=_LAYOUT)
 
 
 def find_clips(block: DatasetBlock) -> Listing:
@@ -51,12 +52,14 @@ def find_clips(block: DatasetBlock) -> Listing:
     Raises:
         DatasetError: If two files are the same clip.
     """
-    found = match_files(block.root, _identify)
-    if found.extra:
-        logger.warning("%s: %d files that are no clip of their genre are not used.", block.root, len(found.extra))
     wanted = catalogue(block)
-    clips = [Clip(track_id, wanted[track_id], path, *artists()[track_id]) for track_id, path in found.paths.items()]
-    return Listing(tuple(clips), found.stamps, found.extra)
+    return list_clips(
+        _match(block), lambda track_id, path: Clip(track_id, wanted[track_id], path, *artists()[track_id])
+    )
+
+
+def _match(block: DatasetBlock) -> MatchedFiles:
+    return match_files(block.root, _identify, links_within=block.links_within)
 
 
 def _identify(path: PurePosixPath) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from genre_pipeline.datasets.base import DATASETS, Clip, DatasetBlock, DatasetSpec, Listing, no_official_facts
 from genre_pipeline.datasets.catalogue import (
@@ -51,20 +51,19 @@ def find_clips(block: DatasetBlock) -> Listing:
     """
     genres = _genres()
     return list_clips(
-        block.root,
-        _match(block.root),
+        _match(block),
         lambda track_id, path: Clip(track_id, genres[track_id], path, *names()[track_id]),
     )
 
 
-def _match(root: Path) -> MatchedFiles:
+def _match(block: DatasetBlock) -> MatchedFiles:
     by_name = {plain(track_id): track_id for track_id in _genres()}
 
     def identify(path: PurePosixPath) -> str | None:
         track_id = by_name.get(plain(path.stem))
         return track_id if track_id and lies_in(path, _genres()[track_id], _SPELLINGS) else None
 
-    return match_files(root, identify)
+    return match_files(block.root, identify, links_within=block.links_within)
 
 
 @cache

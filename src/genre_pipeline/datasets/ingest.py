@@ -30,8 +30,10 @@ from genre_pipeline.datasets.ingest_report import (
     log_report,
     named_faults,
     named_pairs,
+    remarks,
     spec_facts,
     track_counts,
+    unknown_artists,
 )
 from genre_pipeline.datasets.inspections import inspect_files
 from genre_pipeline.datasets.selection import select_clips
@@ -51,12 +53,15 @@ class IngestResult:
             (see :class:`~genre_pipeline.datasets.selection.Subset`); ``n_clips``, ``n_usable``, ``n_quarantined``,
             ``total_duration_s`` (of the usable ones), ``genres`` (for each, ``clips``, ``usable`` and the number of
             known ``artists`` among the usable); ``checksums`` (how many are ``official``, ``re_encoded``,
-            ``unknown``); ``expected`` (published number of clips of each genre) and ``missing`` (``track_id`` and
-            ``genre`` of published clips that are not on disk), of the whole dataset even where a part is used;
-            ``extra`` (paths of files that are no clip); ``faults`` (each with ``track_id``, ``path``, ``fault``,
-            ``detail``, ``quarantined``); ``official_duplicates`` (groups of track ids with one published checksum, on
-            disk or not); ``near_duplicates`` (each with ``track_ids``, ``genres``, ``similarity``, ``offset_s``);
-            ``n_inspected`` and ``n_reused``.
+            ``unknown``); ``unknown_artists`` (``n_tracks`` among the usable ones, and ``names``: what stands where
+            their artist should, if anything does, with the number of tracks); ``expected`` (published number of clips
+            of each genre) and ``missing`` (``track_id`` and ``genre`` of published clips that are not on disk), of the
+            whole dataset even where a part is used; ``left_out`` (all other files, counted by kind, see
+            :func:`~genre_pipeline.datasets.files.count_left_out`), and ``extra`` (paths of those that should not be
+            there as they are); ``remarks`` (what a person should look at, a sentence each); ``faults`` (each with
+            ``track_id``, ``path``, ``fault``, ``detail``, ``quarantined``); ``official_duplicates`` (groups of track
+            ids with one published checksum, on disk or not); ``near_duplicates`` (each with ``track_ids``, ``genres``,
+            ``similarity``, ``offset_s``); ``n_inspected`` and ``n_reused``.
     """
 
     tracks: pd.DataFrame
@@ -133,7 +138,9 @@ def ingest(name: str, spec: DatasetSpec, block: DatasetBlock, *, cache: Path, n_
         **spec_facts(spec),
         "subset": {**asdict(subset), "genres": list(subset.genres)},
         **track_counts(tracks),
+        "unknown_artists": unknown_artists(tracks),
         **listing_facts(listing, catalogue),
+        "remarks": remarks(listing, tracks),
         "faults": named_faults(tracks, findings),
         "official_duplicates": repeated,
         "near_duplicates": named_pairs(tracks, near),

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from genre_pipeline.datasets.artists import is_unknown
 from genre_pipeline.datasets.base import DatasetBlock, DatasetSpec, Listing
+from genre_pipeline.datasets.files import MEANINGS, count_left_out, describe_left_out
 from genre_pipeline.datasets.findings import CHECKSUM_STATUSES, Findings
 from genre_pipeline.errors import DatasetError
+from genre_pipeline.spelling import look_alikes, name_key, shown
 
 if TYPE_CHECKING:
     from genre_pipeline.datasets.near_duplicates import NearDuplicate
@@ -43,7 +46,8 @@ def track_counts(tracks: pd.DataFrame) -> Report:
     usable = tracks[~tracks["quarantined"]]
     n_clips = tracks["genre"].value_counts().to_dict()
     n_usable = usable["genre"].value_counts().to_dict()
-    n_artists = usable[usable["artist"] != ""].groupby("genre")["artist"].nunique().to_dict()
+    known = usable[~usable["artist"].map(is_unknown).astype(bool)]
+    n_artists = known["artist"].map(name_key).groupby(known["genre"]).nunique().to_dict()
     return {
         "n_clips": len(tracks),
         "n_usable": len(usable),
@@ -61,8 +65,15 @@ def track_counts(tracks: pd.DataFrame) -> Report:
     }
 
 
+def unknown_artists(tracks: pd.DataFrame) -> Report:
+    """Count the usable tracks whose artist is unknown, and what stands in the artist's place."""
+    artists = tracks["artist"][~tracks["quarantined"]]
+    names = artists[artists.map(is_unknown).astype(bool)].str.strip()
+    return {"n_tracks": len(names), "names": names[names != ""].value_counts().to_dict()}
+
+
 def listing_facts(listing: Listing, catalogue: Mapping[str, str]) -> Report:
-    """Compare what is on disk with what was published."""
+    """Compare what is on disk with what was published, and count what is left out."""
     present = {clip.track_id for clip in listing.clips if clip.path in listing.stamps}
     return {
         "expected": dict(sorted(Counter(catalogue.values()).items())),
@@ -72,7 +83,24 @@ def listing_facts(listing: Listing, catalogue: Mapping[str, str]) -> Report:
             if track_id not in present
         ],
         "extra": list(listing.extra),
+        "left_out": count_left_out(listing.left_out),
     }
+
+
+def remarks(listing: Listing, tracks: pd.DataFrame) -> list[str]:
+    """Say what a person should look at: what the listing found, and genres and artists that look alike."""
+    said = list(listing.remarks)
+    if genres := look_alikes(tracks["genre"].unique()):
+        said.append(f"genres that look alike are different ones: {_alike(genres)}. If they are one, give it one name.")
+    artists = tracks["artist"][tracks["artist"] != ""].unique()
+    if spellings := [group for group in look_alikes(artists) if len({" ".join(name.split()) for name in group}) > 1]:
+        said.append(f"artists that look alike are taken for one, and kept together by splits: {_alike(spellings)}.")
+    return said
+
+
+def _alike(groups: Sequence[Sequence[str]]) -> str:
+    named = "; ".join(" = ".join(f"'{shown(name)}'" for name in group) for group in groups[:_MAX_NAMES])
+    return named + (f"; and {len(groups) - _MAX_NAMES} more" if len(groups) > _MAX_NAMES else "")
 
 
 def named_faults(tracks: pd.DataFrame, findings: Findings) -> list[Report]:
@@ -112,11 +140,12 @@ def log_report(report: Report) -> None:
         if fault["quarantined"]:
             reasons.setdefault((fault["track_id"], fault["path"]), []).append(f"{fault['fault']} ({fault['detail']})")
     for (track_id, path), faults in list(reasons.items())[:_MAX_WARNINGS]:
-        logger.warning("%s: %s (%s) is not used: %s", name, track_id, path, "; ".join(faults))
+        logger.warning("%s: %s (%s) is not used: %s", name, shown(track_id), shown(path), shown("; ".join(faults)))
     if len(reasons) > _MAX_WARNINGS:
         logger.warning(
             "%s: %d more clips are not used; the ingest report names them.", name, len(reasons) - _MAX_WARNINGS
         )
+    _log_listing(report)
     reported = Counter(fault["fault"] for fault in report["faults"] if not fault["quarantined"])
     if reported:
         logger.info("%s: faults that are only reported: %s.", name, _counted(reported))
@@ -128,6 +157,16 @@ def log_report(report: Report) -> None:
             name,
             len(report["missing"]),
             sum(report["expected"].values()),
+        )
+    unknown = report["unknown_artists"]
+    if unknown["n_tracks"]:
+        logger.warning(
+            "%s: artists unknown: %d of %d tracks%s; artist_kfold cannot keep them apart. For your own music, add a "
+            "metadata.csv with the columns path and artist.",
+            name,
+            unknown["n_tracks"],
+            report["n_usable"],
+            f" (named {_first([repr(each) for each in unknown['names']])})" if unknown["names"] else "",
         )
     if report["subset"]["name"]:
         logger.warning("%s: a part of the dataset is used (%s); its numbers say so.", name, report["subset"]["name"])
@@ -142,6 +181,16 @@ def log_report(report: Report) -> None:
         report["n_inspected"],
         report["n_reused"],
     )
+
+
+def _log_listing(report: Report) -> None:
+    """Log what a person should look at in the dataset's folder, and in a line all that it holds besides the clips."""
+    name, left_out = report["dataset"], report["left_out"]
+    for remark in report["remarks"]:
+        logger.warning("%s: %s", name, remark)
+    if left_out:
+        level = logging.WARNING if any(MEANINGS[kind][1] for kind in left_out) else logging.INFO
+        logger.log(level, "%s: besides the clips: %s.", name, describe_left_out(left_out))
 
 
 def check_usable(report: Report, block: DatasetBlock) -> None:

@@ -11,11 +11,12 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Literal, NamedTuple
 
 from genre_pipeline.datasets.base import DATASETS, Clip, DatasetBlock, DatasetSpec, ExcerptBlock, Listing
 from genre_pipeline.datasets.catalogue import MatchedFiles, match_files, plain, prepare_listed, shipped_facts
+from genre_pipeline.datasets.files import LeftOut
 from genre_pipeline.errors import DatasetError
 
 logger = logging.getLogger(__name__)
@@ -79,9 +80,7 @@ def find_clips(block: Ismir2004Block) -> Listing:
     Raises:
         DatasetError: If two files are the same track.
     """
-    found = _match(block.root)
-    if found.extra:
-        logger.warning("%s: %d files that the lists do not name are not used.", block.root, len(found.extra))
+    found = _match(block)
     wanted = catalogue(block)
     clips = [
         Clip(track_id, track.genre, path, track.artist, track.title, track.album)
@@ -91,10 +90,12 @@ def find_clips(block: Ismir2004Block) -> Listing:
     ]
     if len(clips) < len(found.paths):
         logger.info("%s: %d tracks of a third part are not used.", block.root, len(found.paths) - len(clips))
-    return Listing(tuple(clips), {clip.path: found.stamps[clip.path] for clip in clips}, found.extra)
+    others = [LeftOut(path, "other_part") for track_id, path in found.paths.items() if track_id not in wanted]
+    stamps = {clip.path: found.stamps[clip.path] for clip in clips}
+    return Listing(tuple(clips), stamps, tuple(sorted([*found.left_out, *others])))
 
 
-def _match(root: Path) -> MatchedFiles:
+def _match(block: Ismir2004Block) -> MatchedFiles:
     def identify(path: PurePosixPath) -> str | None:
         for depth, folder in enumerate(path.parts[:-1], start=1):
             part = _PART_FOLDERS.get(plain(folder))
@@ -103,7 +104,7 @@ def _match(root: Path) -> MatchedFiles:
                 return next((known for key in _keys(below) if (known := _by_key()[part].get(key))), None)
         return None
 
-    return match_files(root, identify)
+    return match_files(block.root, identify, links_within=block.links_within)
 
 
 def _keys(path: PurePosixPath) -> Iterator[tuple[str, ...]]:

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from genre_pipeline.errors import EvaluationError
+from genre_pipeline.spelling import name_key
 
 # [?] The smallest p-value is 2 / (n + 1), which must stay below 0.05 after Holm's correction for some hundred pairs.
 N_RESAMPLES = 9_999
@@ -115,7 +116,7 @@ def resample(values: pd.DataFrame, *, draw_repeats: bool, n_resamples: int = N_R
 
 
 def clusters_of(track_ids: pd.Series[str], artists: pd.Series[str]) -> pd.Series[str]:
-    """Name the cluster of each track: its artist, or the track itself where the artist is unknown.
+    """Name the cluster of each track: its artist, in one spelling, or the track itself where the artist is unknown.
 
     Args:
         track_ids: The tracks.
@@ -129,8 +130,9 @@ def clusters_of(track_ids: pd.Series[str], artists: pd.Series[str]) -> pd.Series
         >>> clusters_of(pd.Series(["a", "b", "c"]), artists).tolist()
         ['artist Someone', 'track b', 'track c']
     """
-    known = artists.to_dict()
-    names = [f"artist {known[track]}" if known.get(track) else f"track {track}" for track in track_ids]
+    first: dict[str, str] = {}
+    known = {track: first.setdefault(name_key(artist), artist) for track, artist in artists.items() if artist}
+    names = [f"artist {known[track]}" if track in known else f"track {track}" for track in track_ids]
     return pd.Series(names, index=track_ids.index, dtype="str")
 
 

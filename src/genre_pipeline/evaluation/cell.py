@@ -10,7 +10,7 @@ import pandas as pd
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import EvaluationError
 from genre_pipeline.evaluation.bootstrap import clusters_of
-from genre_pipeline.evaluation.comparison import CellResult, EpochRow, metric_key
+from genre_pipeline.evaluation.comparison import CellResult, EpochRow, metric_key, unknown_share
 from genre_pipeline.evaluation.intervals import summarise
 from genre_pipeline.evaluation.metrics import (
     UNITS,
@@ -99,6 +99,7 @@ def evaluate_cell(
         "genres": list(data.genres),
         "design": audit["design"],
         "leaky": bool(audit["leaky"]) or any(card.leaky for card in cards),
+        "artists_unknown": unknown_share(audit),
         "split_hash": audit["split_hash"],
         "feature_hash": data.store.spec_hash,
         "subset": audit["subset"],

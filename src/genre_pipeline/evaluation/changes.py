@@ -2,7 +2,8 @@
 
 A cell is compared with itself: the same dataset, protocol, feature and model by name. What those names stood for may
 have changed meanwhile (another split, more tracks, other parameters), and is then named beside the numbers as what may
-explain them. Not compared are numbers of which one is leaky, and answers out of different genres.
+explain them. Not compared are numbers of which one is leaky, those of two splits of which one has unknown artists, and
+answers out of different genres.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class CellRecord:
         run_id: The cell's run.
         parameters: Its parameters, by dotted name.
         data: What it was made from: ``split_hash``, ``dataset_fingerprint``, ``feature_hash``, ``subset``, ``leaky``,
-            numbers of tracks.
+            ``artists_unknown`` (where some are), numbers of tracks.
         commit: The code's commit.
         metrics: Its metrics by name, with ``_ci_low`` and ``_ci_high`` beside where there is an interval; none where no
             repeat could be trained.
@@ -397,6 +398,9 @@ def _obstacle(before: CellRecord, after: CellRecord) -> str:
     leaky = [record.data.get("leaky") == "True" for record in (before, after)]
     if leaky[0] != leaky[1]:
         return f"the {'earlier' if leaky[0] else 'later'} one is LEAKY"
+    unknown = ["artists_unknown" in record.data for record in (before, after)]
+    if unknown[0] != unknown[1] and before.data.get("split_hash") != after.data.get("split_hash"):
+        return f"another split, and only of the {'earlier' if unknown[0] else 'later'} one artists are unknown"
     if before.outcomes is not None and after.outcomes is not None:
         old, new = (set(record.outcomes["genre"]) for record in (before, after))  # type: ignore[index]
         if old != new:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import pandas as pd
+from typing_extensions import NotRequired
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import EvaluationError
@@ -121,6 +122,8 @@ class CellResult(TypedDict):
         genres: The genres, in the order of the confusion matrices.
         design: How repeats differ: ``kfold`` (folds), ``resampled`` (independent splits) or ``seeds`` (one split).
         leaky: Whether pieces of one track, recording or artist stood on both sides, or the test split chose the model.
+        artists_unknown: Share of tracks whose artist is unknown, where a reader takes artists to be apart: see
+            :func:`~genre_pipeline.splits.audit.artists_unknown`. Results of before this was recorded lack it.
         split_hash: Fingerprint of the split.
         feature_hash: Fingerprint of the feature.
         subset: What part of the dataset was used, empty for all of it.
@@ -151,6 +154,7 @@ class CellResult(TypedDict):
     genres: list[str]
     design: str
     leaky: bool
+    artists_unknown: NotRequired[float]
     split_hash: str
     feature_hash: str
     subset: str
@@ -185,6 +189,7 @@ LEADERBOARD_COLUMNS: Mapping[str, str] = {
     "feature": "string",
     "model": "string",
     "leaky": "bool",
+    "artists_unknown": "float64",
     "split": "string",
     "statistic": "string",
     "n_repeats": "int64",
@@ -224,6 +229,7 @@ METRIC_COLUMNS: Mapping[str, str] = {
     "feature": "string",
     "model": "string",
     "leaky": "bool",
+    "artists_unknown": "float64",
     "key": "string",
     "split": "string",
     "unit": "string",
@@ -253,10 +259,12 @@ _PROVENANCE = ("selection", "split_hash", "feature_hash", "git_commit")
 # Wide enough that no name is folded; the table itself is about 100 columns wide [?].
 _TERMINAL_WIDTH = 200
 _MISSING = "-"
+LEAKY = "LEAKY"
 # Digits of a hash that tell the few splits of an experiment apart [?]; the CSV file has all of them.
 SHORT_HASH = 8
 FAILED_NOTE = "repeats that could not be trained, and are in no number. The report says why."
 REGRESSION_NOTE = "less accurate than in the run before, beyond the interval of the difference; see kedro compare."
+UNKNOWN_NOTE = "Whether artists are on both sides cannot be checked; then numbers are inflated."
 LEAKY_NOTE = "Inflated: tracks, recordings or artists on both sides, or a choice by test score."
 
 
@@ -448,6 +456,7 @@ def metric_table(results: Sequence[CellResult]) -> pd.DataFrame:
         {
             **result["cell"],
             **{key: result[key] for key in ("subset", "leaky", *_PROVENANCE)},  # type: ignore[literal-required]
+            "artists_unknown": unknown_share(result),
             **row,
             "key": metric_key(row),
             "statistic": statistic(result),
@@ -591,6 +600,8 @@ def format_leaderboard(frame: pd.DataFrame) -> str:
     parts.append("Test split, in %; accuracy, balanced accuracy and macro-F1 of tracks, then accuracy of segments.")
     if frame["leaky"].any():
         parts.append(f"! LEAKY. {LEAKY_NOTE}")
+    if any(map(unknown_share, frame.to_dict("records"))):
+        parts.append(f"artists unknown: {UNKNOWN_NOTE}")
     if frame["n_failed"].any():
         parts.append(f"FAILED: {FAILED_NOTE}")
     if (frame["since_previous"] == "regression").any():
@@ -683,6 +694,7 @@ def _row(result: CellResult, change: CellChange | None) -> dict[str, Any]:
     return {
         **result["cell"],
         "leaky": result["leaky"],
+        "artists_unknown": unknown_share(result),
         "split": "test",
         "statistic": statistic(result),
         "n_repeats": result["n_repeats"],
@@ -734,7 +746,69 @@ def _heading(dataset: str, protocol: str, rows: pd.DataFrame) -> str:
     chance = common(rows["chance_largest_class"].dropna().map(percent)) or _MISSING
     splits = common(rows["split_hash"].str[:SHORT_HASH])
     facts = f"{common(rows['statistic'])}; {n_genres} genres, largest class {chance} %; split {splits}"
-    return f"{dataset} · {protocol}: {facts}"
+    unknown = [mark for mark in marks_of(rows.to_dict("records")) if mark != LEAKY]
+    return f"{dataset} · {protocol}: {'; '.join([facts, *unknown])}"
+
+
+def unknown_share(marked: Mapping[Any, Any]) -> float:
+    """Return the share of unknown artists that a result, a split's report or a row of a table has, 0 if it lacks it."""
+    share = marked.get("artists_unknown")
+    return 0.0 if share is None or pd.isna(share) else float(share)
+
+
+def split_marks(marked: Mapping[Any, Any]) -> list[str]:
+    """Return what makes the numbers of a split doubtful.
+
+    Args:
+        marked: A result, a split's report, or a row of a table: ``leaky`` and ``artists_unknown``.
+
+    Example:
+        >>> split_marks({"leaky": True, "artists_unknown": 0.081})
+        ['LEAKY', 'artists unknown: 8.1 %']
+    """
+    marks = [LEAKY] if marked.get("leaky") else []
+    if share := unknown_share(marked):
+        marks.append(f"artists unknown: {unknown_text(share)}")
+    return marks
+
+
+def unknown_tag(marked: Mapping[Any, Any]) -> dict[str, str]:
+    """Return the tag that a run of MLflow has where artists are unknown, and nothing where none are.
+
+    Example:
+        >>> unknown_tag({"artists_unknown": 1.0}), unknown_tag({"artists_unknown": 0.0})
+        ({'artists_unknown': '100 %'}, {})
+    """
+    share = unknown_share(marked)
+    return {"artists_unknown": unknown_text(share)} if share else {}
+
+
+def unknown_text(share: float) -> str:
+    """Show a share of unknown artists, so that neither all nor none of them are where it is not so.
+
+    Example:
+        >>> unknown_text(1.0), unknown_text(0.9999), unknown_text(0.0001)
+        ('100 %', 'over 99.9 %', 'under 0.1 %')
+    """
+    if share == 1.0:
+        return "100 %"
+    return "over 99.9 %" if share > 0.999 else "under 0.1 %" if share < 0.001 else f"{percent(share)} %"
+
+
+def marks_of(group: Iterable[Mapping[Any, Any]]) -> list[str]:
+    """Return what makes the numbers of a group of results, or rows, doubtful: see :func:`split_marks`."""
+    return list(dict.fromkeys(mark for each in group for mark in split_marks(each)))
+
+
+def mark_suffix(group: Iterable[Mapping[Any, Any]]) -> str:
+    """Return what is put behind the name of what results, or rows, have in common.
+
+    Example:
+        >>> mark_suffix([{"leaky": True, "artists_unknown": 0.0}, {"leaky": False, "artists_unknown": 0.0}])
+        ' (LEAKY)'
+    """
+    marks = marks_of(group)
+    return f" ({', '.join(marks)})" if marks else ""
 
 
 def failed_mark(row: Mapping[Any, Any]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genre_pipeline.evaluation.comparison import CellResult, by_setting, cell_of, clip_costs
+from genre_pipeline.evaluation.comparison import CellResult, by_setting, cell_of, clip_costs, mark_suffix
 from genre_pipeline.evaluation.estimates import mean_accuracy
 from genre_pipeline.evaluation.figures import (
     AXIS_TITLE,
@@ -16,7 +16,6 @@ from genre_pipeline.evaluation.figures import (
     Style,
     empty_figure,
     escape_html,
-    leaky_mark,
     menu,
     panels,
     styles,
@@ -113,7 +112,7 @@ def _traces(group: Sequence[CellResult], looks: Mapping[tuple[str, str], Style],
         known = not (math.isnan(low) or math.isnan(high))
         bars = {"type": "data", "symmetric": False, "thickness": 1.5, "width": 5, "color": look.colour}
         ends = {"array": [100 * (high - mean)], "arrayminus": [100 * (mean - low)]}
-        name = escape_html(look.label) + leaky_mark([result])
+        name = escape_html(look.label) + mark_suffix([result])
         traces.append(
             Scatter(
                 mode="markers",

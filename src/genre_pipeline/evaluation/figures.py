@@ -16,12 +16,14 @@ import numpy as np
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.evaluation.comparison import (
+    LEAKY,
     CellResult,
     by_setting,
     cell_of,
     chance_levels,
     confusion_counts,
     dataset_name,
+    mark_suffix,
     number,
     statistic,
     summary_row,
@@ -244,7 +246,7 @@ def confusion_matrices(results: Sequence[CellResult], *, unit: str = "track") ->
         figure.add_trace(_heatmap(result, unit, visible=place == 0))
         cell = cell_of(result)
         parts = " · ".join([dataset_name(result), cell.protocol, cell.model, cell.feature])
-        name = escape_html(parts) + leaky_mark([result])
+        name = escape_html(parts) + mark_suffix([result])
         title = f"Confusion of {unit}s: {name}"
         args = [{"visible": [place == other for other in range(len(ordered))]}, {"title.text": title}]
         buttons.append({"label": name, "method": "update", "args": args})
@@ -298,7 +300,7 @@ def confusion_figure(result: CellResult, unit: str, *, repeat: int | None = None
     axes.set_ylabel("true genre")
     part = f"\n{dataset_name(result)}" if result["subset"] else ""
     of_what = statistic(result) if repeat is None else f"repeat {repeat}"
-    title = f"{cell_of(result).name}{leaky_mark([result])}{part}\n{unit}s of the test split, {of_what}"
+    title = f"{cell_of(result).name}{mark_suffix([result])}{part}\n{unit}s of the test split, {of_what}"
     axes.set_title(title, fontsize=10)
     figure.colorbar(image, ax=axes, label="share of the true genre (%)", shrink=0.8)
     return figure
@@ -342,7 +344,7 @@ def panels(groups: Mapping[tuple[str, str], Sequence[CellResult]], *, heights: l
     from plotly.subplots import make_subplots
 
     titles = [
-        f"{escape_html(dataset_name(group[0]))} · {escape_html(protocol)}{leaky_mark(group)}, {statistic(group[0])}"
+        f"{escape_html(dataset_name(group[0]))} · {escape_html(protocol)}{mark_suffix(group)}, {statistic(group[0])}"
         for (_, protocol), group in groups.items()
     ]
     total = sum(heights) + spacing_px * (len(heights) - 1)
@@ -388,12 +390,9 @@ def menu(buttons: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _leaky_label(result: CellResult, looks: Mapping[tuple[str, str], Style]) -> str:
-    return escape_html(looks[cell_of(result).model, cell_of(result).feature].label) + leaky_mark([result])
-
-
-def leaky_mark(group: Sequence[CellResult]) -> str:
-    """Return what is put behind the name of a group with leaky results."""
-    return " (LEAKY)" if any(result["leaky"] for result in group) else ""
+    """Name a cell in its panel, whose title says what all of its cells have in common."""
+    label = escape_html(looks[cell_of(result).model, cell_of(result).feature].label)
+    return f"{label} ({LEAKY})" if result["leaky"] else label
 
 
 def _repeats_trace(result: CellResult, label: str, look: Style) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from genre_pipeline.evaluation.comparison import mark_suffix
 from genre_pipeline.evaluation.figures import (
     AXIS_TITLE,
     GREY,
@@ -107,9 +108,8 @@ def _rows(gaps: pd.DataFrame, dataset: str) -> tuple[list[str], list[tuple[str, 
 
 def _row_label(gaps: pd.DataFrame, dataset: str, protocol: str) -> str:
     rows = gaps[(gaps["dataset"] == dataset) & (gaps["protocol"] == protocol)]
-    if protocol == rows["reference_protocol"].iloc[0]:
-        return f"{escape_html(protocol)}<br>(reference)"
-    return escape_html(protocol) + ("<br>(LEAKY)" if rows["leaky"].any() else "")
+    reference = " (reference)" if protocol == rows["reference_protocol"].iloc[0] else ""
+    return escape_html(protocol) + f"{reference}{mark_suffix(rows.to_dict('records'))}".replace(" (", "<br>(")
 
 
 def chosen_gaps(rows: pd.DataFrame, unit: str, *, best: bool) -> pd.DataFrame:

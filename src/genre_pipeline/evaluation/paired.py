@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import EvaluationError
 from genre_pipeline.evaluation.bootstrap import N_RESAMPLES, clusters_of, resample
-from genre_pipeline.evaluation.comparison import CellResult, cell_of
+from genre_pipeline.evaluation.comparison import CellResult, cell_of, unknown_share
 from genre_pipeline.evaluation.metrics import TrackAverage, told_right
 
 # Every column of the table of pairs with its pandas type. Differences are shares, of the first minus of the second.
@@ -27,6 +27,7 @@ PAIR_COLUMNS: Mapping[str, str] = {
     "subset": "string",
     "protocol": "string",
     "leaky": "bool",
+    "artists_unknown": "float64",
     "feature_a": "string",
     "model_a": "string",
     "feature_b": "string",
@@ -366,6 +367,7 @@ def _names(a: CellResult, b: CellResult) -> dict[str, Any]:
         "protocol": a["cell"]["protocol"],
         "subset": a["subset"],
         "leaky": a["leaky"] or b["leaky"],
+        "artists_unknown": max(unknown_share(a), unknown_share(b)),
         "split_hash": a["split_hash"],
         "feature_a": a["cell"]["feature"],
         "model_a": a["cell"]["model"],

@@ -8,7 +8,14 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from genre_pipeline.evaluation.comparison import CellResult, cell_of, honest_results, scored, statistic
+from genre_pipeline.evaluation.comparison import (
+    CellResult,
+    cell_of,
+    honest_results,
+    scored,
+    statistic,
+    unknown_share,
+)
 from genre_pipeline.evaluation.estimates import best_repeat, mean_accuracy
 from genre_pipeline.evaluation.intervals import Estimate, difference
 
@@ -20,6 +27,7 @@ GAP_COLUMNS: Mapping[str, str] = {
     "feature": "string",
     "model": "string",
     "leaky": "bool",
+    "artists_unknown": "float64",
     "shared": "string",
     "split": "string",
     "unit": "string",
@@ -97,6 +105,7 @@ def _rows(result: CellResult, reference: CellResult, confidence: float) -> list[
                 {
                     **result["cell"],
                     **{key: result[key] for key in _COPIED},  # type: ignore[literal-required]
+                    "artists_unknown": unknown_share(result),
                     "shared": ", ".join(kind for kind, n in result["leaks"].items() if n),
                     "split": "test",
                     "unit": unit,

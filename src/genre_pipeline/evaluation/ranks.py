@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from genre_pipeline.evaluation.comparison import CellResult, cell_of, honest_results, statistic, summary_row
+from genre_pipeline.evaluation.comparison import (
+    CellResult,
+    cell_of,
+    honest_results,
+    statistic,
+    summary_row,
+    unknown_share,
+)
 
 # Every column of the table of ranks with its pandas type, in order.
 RANK_COLUMNS: Mapping[str, str] = {
@@ -22,6 +29,7 @@ RANK_COLUMNS: Mapping[str, str] = {
     "protocol": "string",
     "feature": "string",
     "model": "string",
+    "artists_unknown": "float64",
     "split": "string",
     "unit": "string",
     "metric": "string",
@@ -165,6 +173,7 @@ def _table(tested: Mapping[str, Mapping[str, CellResult]], means: pd.DataFrame, 
         {
             **tested[dataset][name]["cell"],
             **{key: tested[dataset][name][key] for key in ("subset", "split_hash", "feature_hash", "git_commit")},
+            "artists_unknown": unknown_share(tested[dataset][name]),
             "split": "test",
             "unit": "track",
             "metric": "accuracy",

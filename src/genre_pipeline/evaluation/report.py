@@ -9,10 +9,21 @@ import pandas as pd
 
 from genre_pipeline.evaluation.changes import regressions
 from genre_pipeline.evaluation.changes_text import verdict_text, what_changed
-from genre_pipeline.evaluation.comparison import FAILED_NOTE, LEAKY_NOTE, REGRESSION_NOTE
+from genre_pipeline.evaluation.comparison import (
+    FAILED_NOTE,
+    LEAKY,
+    LEAKY_NOTE,
+    REGRESSION_NOTE,
+    UNKNOWN_NOTE,
+    cell_of,
+    dataset_name,
+    split_marks,
+)
 from genre_pipeline.evaluation.sections import SECTIONS, ReportData
 from genre_pipeline.evaluation.sections.base import full_name
 from genre_pipeline.evaluation.views import enumerated, escape_markdown, plural
+
+_REMEDY = "For your own music, name the artists in metadata.csv (columns path and artist)."
 
 
 def build_report(data: ReportData) -> str:
@@ -46,6 +57,8 @@ def build_report(data: ReportData) -> str:
         n_cells=plural(len(data.frame), "cell"),
         leaky=[full_name(result) for result in data.results if result["leaky"]],
         leaky_note=LEAKY_NOTE,
+        unknown=_unknown(data),
+        unknown_note=f"{UNKNOWN_NOTE} {_REMEDY}",
         failures=data.failures,
         regressions=_regressions(data),
         regression_note=REGRESSION_NOTE,
@@ -73,6 +86,9 @@ def build_markdown(data: ReportData) -> str:
     lines = ["# Leaderboard", "", f"{_scope(data.frame)} {reading}"]
     if data.frame["leaky"].any():
         lines += ["", f"**LEAKY. {LEAKY_NOTE}**"]
+    if unknown := _unknown(data):
+        marked = [f"- **{mark}** {escape_markdown(setting)}" for setting, mark in unknown]
+        lines += ["", f"**Artists unknown. {UNKNOWN_NOTE}** {_REMEDY}", "", *marked]
     if data.failures:
         lines += ["", f"**FAILED: {FAILED_NOTE}**", "", *(f"- {escape_markdown(each)}" for each in data.failures)]
     if worse := _regressions(data):
@@ -81,6 +97,17 @@ def build_markdown(data: ReportData) -> str:
         if section.write_markdown is not None:
             lines += section.write_markdown(data)
     return "\n".join([*lines, ""])
+
+
+def _unknown(data: ReportData) -> list[tuple[str, str]]:
+    """Return the datasets and protocols with tracks of unknown artist, each with its mark."""
+    found = [
+        (f"{dataset_name(result)} · {cell_of(result).protocol}", mark)
+        for result in data.results
+        for mark in split_marks(result)
+        if mark != LEAKY
+    ]
+    return list(dict.fromkeys(found))
 
 
 def _regressions(data: ReportData) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from genre_pipeline.evaluation.comparison import CellResult, cell_of, scored, statistic
+from genre_pipeline.evaluation.comparison import CellResult, cell_of, scored, statistic, unknown_share
 from genre_pipeline.evaluation.estimates import best_repeat, first_repeat, mean_accuracy
 from genre_pipeline.evaluation.intervals import Estimate, difference
 from genre_pipeline.evaluation.published import PublishedFigure, published_figures
@@ -28,6 +28,7 @@ REPRODUCTION_COLUMNS: Mapping[str, str] = {
     "feature": "string",
     "model": "string",
     "leaky": "bool",
+    "artists_unknown": "float64",
     "split": "string",
     "unit": "string",
     "metric": "string",
@@ -115,6 +116,7 @@ def _row(figure: PublishedFigure, result: CellResult, unit: str, confidence: flo
         "reported_statistic": figure.statistic,
         **result["cell"],
         **{key: result[key] for key in _COPIED},  # type: ignore[literal-required]
+        "artists_unknown": unknown_share(result),
         "split": figure.split,
         "unit": unit,
         "metric": "accuracy",

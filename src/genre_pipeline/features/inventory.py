@@ -57,14 +57,27 @@ def summarise_stores(library: Path, *, verify: bool = False) -> list[StoreSummar
     return [_summarise(header.parent, verify=verify) for header in sorted(library.glob("*/[!.]*/store.json"))]
 
 
-def unused_stores(stores: Collection[StoreSummary], used: Collection[tuple[str, str, str]]) -> list[StoreSummary]:
-    """Choose the stores that nobody uses: a damaged one, whose specification is not known, is among them.
+def unused_stores(
+    stores: Collection[StoreSummary],
+    defined: Collection[tuple[str, str, str]],
+    trained: Collection[tuple[str, str]] = (),
+) -> list[StoreSummary]:
+    """Choose the stores that nobody uses; a damaged one is always among them.
 
     Args:
         stores: All stores.
-        used: Dataset, feature and specification hash of what may be used.
+        defined: Dataset, feature and specification hash of what may be computed.
+        trained: Dataset and feature of trained models, whatever their specification.
     """
-    return [store for store in stores if (store.dataset, store.feature, store.spec_hash) not in used]
+    return [
+        store
+        for store in stores
+        if store.fault
+        or (
+            (store.dataset, store.feature, store.spec_hash) not in defined
+            and (store.dataset, store.feature) not in trained
+        )
+    ]
 
 
 def remove_store(folder: Path) -> None:

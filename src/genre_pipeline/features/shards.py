@@ -28,7 +28,7 @@ from genre_pipeline.features.backends import require_device
 from genre_pipeline.features.base import FeatureBlock, Features, FeatureSpec, stream_features
 from genre_pipeline.features.store import StoredTrack, pack_frames, spec_hash
 from genre_pipeline.fingerprints import fingerprint
-from genre_pipeline.storage import storage_errors
+from genre_pipeline.storage import storage_errors, temporary_prefix
 
 _SHARD_VERSION = 1
 # [D] glibc's DEFAULT_MMAP_THRESHOLD_MAX on 64-bit systems, less what it adds to a piece.
@@ -264,7 +264,7 @@ def _temporary(shard: Shard) -> Iterator[IO[bytes]]:
     """Open a file for writing in a shard's folder; it is gone in the end, unless it was renamed."""
     with storage_errors(shard.frames_path):
         shard.folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=shard.folder, prefix=f".{shard.name}-", delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=shard.folder, prefix=temporary_prefix(shard.name), delete=False) as file:
             try:
                 yield file
             finally:

@@ -19,28 +19,31 @@ class TrackingHook:
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
-        """Make sure that the MLflow server answers, before kedro-mlflow waits for it for minutes.
+        """Make sure that the MLflow server answers, before kedro-mlflow waits for it for minutes, or make the database.
 
         Args:
             context: The session's context.
 
         Raises:
-            TrackingError: If the server does not answer.
+            TrackingError: If the server does not answer, or the database cannot be used.
+            StorageError: If the database cannot be written.
         """
         from kedro.config import MissingConfigException
 
-        from genre_pipeline.tracking import check_server
+        from genre_pipeline.tracking import check_server, open_database
 
         self._given_uri = os.environ.get(_URI_VARIABLE)
         # kedro-mlflow sets its own level on import, which overrides conf/logging.yml.
         logging.getLogger("kedro_mlflow").setLevel(logging.WARNING)
+        # It logs the traceback of what it raises.
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         try:
             settings = context.config_loader["mlflow"]
         except MissingConfigException:
             return
         uri = settings.get("server", {}).get("mlflow_tracking_uri") or ""
-        _make_parent(uri)
         check_server(uri)
+        open_database(uri)
 
     @hook_impl
     def after_catalog_created(self) -> None:
@@ -60,20 +63,24 @@ class TrackingHook:
         import mlflow
         from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 
+        from genre_pipeline.processes import Owner
         from genre_pipeline.project import git_commit
-        from genre_pipeline.tracking import start_tracking
+        from genre_pipeline.tracking import close_runs_of_the_dead, start_tracking, tracking_client
         from genre_pipeline.tracking.system import watch_system
-        from genre_pipeline.tracking.tracker import MlflowTracker
+        from genre_pipeline.tracking.tracker import MlflowTracker, owner_tags
 
         run = mlflow.active_run()
         if run is None:
             return
-        client = mlflow.MlflowClient()
+        client = tracking_client(mlflow.get_tracking_uri())
         environment = run_params.get("env") or "base"
-        tags = {"environment": environment, "git_commit": git_commit()}
+        owner = owner_tags(Owner.this_process())
+        tags = {**owner, "environment": environment, "git_commit": git_commit()}
         name = f"{run.info.run_name} / {environment}"
-        for key, value in {"level": "session", MLFLOW_RUN_NAME: name, **tags}.items():
+        # The owner first, so that the next session closes the run if this process is killed now.
+        for key, value in {**tags, "level": "session", MLFLOW_RUN_NAME: name}.items():
             client.set_tag(run.info.run_id, key, value)
+        close_runs_of_the_dead(client, run.info.experiment_id)
         monitor = watch_system(run.info.run_id)
         start_tracking(MlflowTracker(client, run.info.experiment_id, run.info.run_id, tags, monitor))
 
@@ -87,18 +94,6 @@ class TrackingHook:
     @hook_impl(tryfirst=True)
     def on_pipeline_error(self) -> None:
         """Mark the open runs as failed before kedro-mlflow closes the parent run."""
-        from genre_pipeline.tracking import stop_tracking
+        from genre_pipeline.tracking import close_failed_runs
 
-        stop_tracking("FAILED")
-
-
-def _make_parent(uri: str) -> None:
-    """Make the folder of a SQLite database: SQLite itself makes only the file."""
-    from pathlib import Path
-
-    from genre_pipeline.storage import storage_errors
-
-    if uri.startswith("sqlite:///"):
-        folder = Path(uri.removeprefix("sqlite:///")).parent
-        with storage_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+        close_failed_runs()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,8 +16,11 @@ from genre_pipeline.datasets.files import Stamp
 from genre_pipeline.datasets.inspections import remembered_stamps
 from genre_pipeline.datasets.selection import select_clips
 from genre_pipeline.errors import GenrePipelineError
+from genre_pipeline.fingerprints import file_hash
 from genre_pipeline.refresh.content import column_hash
 from genre_pipeline.refresh.graph import Source
+
+logger = logging.getLogger(__name__)
 
 # Columns of the track table that are known without opening a file.
 _METADATA = ("genre", "artist", "title", "album")
@@ -78,7 +81,8 @@ def check_listing(source: Source, tracks: Path | None, *, check_content: bool = 
         check_content: Read all files whose size and time of change are the same, and compare their hashes.
 
     Returns:
-        What has changed. Where there is no track table, every file is new.
+        What has changed. Where there is no track table, every file is new; where it cannot be read, nothing is known
+        but that, which the table's record tells.
     """
     spec = DATASETS[source.kind]
     block: DatasetBlock = parse_block(spec.block, source.parameters, key=f"datasets.{source.dataset}")
@@ -88,6 +92,8 @@ def check_listing(source: Source, tracks: Path | None, *, check_content: bool = 
     except GenrePipelineError as error:
         return ListingCheck(fault=str(error))
     known = _read_tracks(tracks)
+    if known is None:
+        return ListingCheck(n_tracks=len(clips), digest=hash((tuple(listing.stamps.items()), tuple(clips))))
     stamps = remembered_stamps(source.cache)
     before = {path: stamps.get(path) for path in known["path"]}
     now = {clip.path: listing.stamps.get(clip.path) for clip in clips}
@@ -99,6 +105,11 @@ def check_listing(source: Source, tracks: Path | None, *, check_content: bool = 
         hashes = dict(zip(known["path"], known["content_hash"], strict=True))
         held = set(changed)
         altered = _altered(block.root, {path: hashes[path] for path in now if path in hashes and path not in held})
+    # What cannot be listed for now is not gone: results would be made anew without it, and then again with it.
+    unreadable = [each for each in listing.left_out if each.kind == "unreadable"]
+    for each in unreadable:
+        if any(path == each.path or path.startswith(f"{each.path}/") for path in removed):
+            return ListingCheck(fault=f"{block.root / each.path} cannot be read ({each.detail}). Make it readable.")
     renamed = _renamed(removed, new, before, now)
     old_names, new_names = {old for old, _ in renamed}, {new for _, new in renamed}
     same_tracks = [clip.track_id for clip in clips] == known["track_id"].tolist()
@@ -117,10 +128,17 @@ def check_listing(source: Source, tracks: Path | None, *, check_content: bool = 
     )
 
 
-def _read_tracks(path: Path | None) -> pd.DataFrame:
+def _read_tracks(path: Path | None) -> pd.DataFrame | None:
+    """Read the columns that are compared; none where the table cannot be read."""
+    import pyarrow as pa
+
     if path is None:
         return pd.DataFrame({column: pd.array([], "string") for column in _COLUMNS})
-    return pd.read_parquet(path, columns=list(_COLUMNS))
+    try:
+        return pd.read_parquet(path, columns=list(_COLUMNS))
+    except (OSError, ValueError, pa.ArrowException) as error:
+        logger.warning("%s cannot be read (%s); it is made again.", path, " ".join(str(error).split()))
+        return None
 
 
 def _renamed(
@@ -176,8 +194,7 @@ def _altered(root: Path, hashes: Mapping[str, str]) -> list[str]:
 
 def _content_hash(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "md5").hexdigest()
+        return file_hash(path, "md5")
     except OSError:
         return ""
 

@@ -10,7 +10,7 @@ from genre_pipeline.errors import ConfigError
 from genre_pipeline.refresh.content import WHOLE
 from genre_pipeline.refresh.graph import Graph, Step
 from genre_pipeline.refresh.listing import ListingCheck, check_listing
-from genre_pipeline.refresh.records import Record, file_stamps, folder_stamps, read_parts, read_record
+from genre_pipeline.refresh.records import Record, damage, file_stamps, read_parts, read_record
 from genre_pipeline.registry import suggestion
 
 # Hashes of the parts that an entry will hold: no hash where that is not known yet; none at all where nothing is known.
@@ -115,11 +115,12 @@ class Plan:
 
 
 def make_plan(graph: Graph, *, check_content: bool = False) -> Plan:
-    """Find out what is stale. Nothing is run and nothing is written.
+    """Find out what is stale. Nothing is run, and nothing is written but times of change of files that were copied.
 
     Args:
         graph: The steps.
-        check_content: Whether to read the datasets' files, for changes that size and time of change do not show.
+        check_content: Whether to read the datasets' files and the results, for changes that size and time of change do
+            not show.
 
     Returns:
         The stale steps, and why they are. A step that reads what another one makes anew is stale if that may change
@@ -134,7 +135,7 @@ def make_plan(graph: Graph, *, check_content: bool = False) -> Plan:
             tracks = graph.entries[step.source.tracks].newest()
             listing = check_listing(step.source, tracks, check_content=check_content)
             listings[step.source.dataset] = listing
-        found, missing = assess(step, graph, expected, listing)
+        found, missing = assess(step, graph, expected, listing, check_content=check_content)
         if found or missing:
             causes[step.name] = (*found, *missing)
         expected |= _outcome(step, graph, found, listing)
@@ -142,7 +143,12 @@ def make_plan(graph: Graph, *, check_content: bool = False) -> Plan:
 
 
 def assess(
-    step: Step, graph: Graph, expected: Mapping[str, Expected], listing: ListingCheck | None = None
+    step: Step,
+    graph: Graph,
+    expected: Mapping[str, Expected],
+    listing: ListingCheck | None = None,
+    *,
+    check_content: bool = False,
 ) -> tuple[list[Cause], list[Cause]]:
     """Compare a step's present facts with the records of its results.
 
@@ -151,9 +157,11 @@ def assess(
         graph: All steps.
         expected: What each entry that it reads will hold.
         listing: What has happened to the dataset's files, where it reads those.
+        check_content: Whether to read its results, for changes that size and time of change do not show.
 
     Returns:
-        Why its results will be others; and why it has to run all the same, although they will not.
+        Why its results will be others; and why it has to run all the same, although they will not: results that are
+        gone or damaged.
     """
     records = {entry: read_record(graph.entries[entry].record) for entry in step.outputs}
     missing = [
@@ -164,7 +172,12 @@ def assess(
     record = next((each for each in records.values()), None)
     if record is None or not all(records.values()):
         return [Cause("was not made yet" if missing else "was not finished, or not since records are kept")], []
-    missing += _changed_folders(records, graph)
+    missing += [
+        Cause(text)
+        for entry, each in records.items()
+        if each is not None and graph.entries[entry].newest() is not None
+        if (text := damage(entry, graph.entries[entry], each, check_content=check_content))
+    ]
     found = [
         *_changed_values("code", record.versions, step.versions),
         *_changed_values("", record.parameters, step.parameters),
@@ -227,17 +240,6 @@ def _changed_files(record: Record, step: Step) -> list[Cause]:
         Cause(f"the file {path} changed")
         for path in sorted(record.files.keys() | stamps.keys())
         if record.files.get(path) != stamps.get(path)
-    ]
-
-
-def _changed_folders(records: Mapping[str, Record | None], graph: Graph) -> list[Cause]:
-    """Name the folders that results point to and that are gone, or have been written to by something else."""
-    return [
-        Cause(f"the folder {folder} beside {graph.entries[entry].path.name} is not as it was left")
-        for entry, record in records.items()
-        if record is not None
-        for folder, stamp in folder_stamps(graph.entries[entry], record.folders).items()
-        if stamp != record.folders[folder]
     ]
 
 

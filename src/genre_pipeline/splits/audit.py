@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import combinations
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,8 @@ MAX_EXAMPLES = 5
 # An album in common is a hint, not a leak: its tracks are other recordings, and its artist counts by itself.
 LEAKS = ("track", "file", "audio", "recording", "artist")
 _PAIRS = tuple(combinations(SPLITS, 2))
+
+Verdict = Literal["held", "broken", "cannot be checked", "none found", "on two sides"]
 
 
 def leak_audit(tracks: pd.DataFrame, labels: NDArray[np.str_]) -> dict[str, Any]:
@@ -69,6 +72,48 @@ def leak_audit(tracks: pd.DataFrame, labels: NDArray[np.str_]) -> dict[str, Any]
         per_repeat.append(counts)
     overall = {kind: int(each.sum()) for kind, each in shared.items()}
     return {"overall": overall, "per_repeat": per_repeat, "examples": examples}
+
+
+def verdict(report: Mapping[str, Any], kind: str) -> Verdict:
+    """Judge what was found of a kind.
+
+    What nobody knows cannot be found: with tracks of unknown artist, nothing found is no promise held.
+
+    Args:
+        report: The split's report, see :class:`~genre_pipeline.splits.splitting.SplitResult`.
+        kind: What is compared: ``track``, ``file``, ``audio``, ``recording``, ``artist`` or ``album``.
+
+    Returns:
+        ``held`` or ``broken`` for what the protocol promises to keep apart, ``none found`` or ``on two sides`` for the
+        rest, and ``cannot be checked`` for both where nothing was found and the artist of some track is unknown.
+
+    Example:
+        >>> report = {"leaks": {"overall": {"artist": 0}}, "promises": ["artist"], "unknown_artist_tracks": 3}
+        >>> verdict(report, "artist")
+        'cannot be checked'
+    """
+    promised = kind in report["promises"]
+    if report["leaks"]["overall"][kind]:
+        return "broken" if promised else "on two sides"
+    if kind == "artist" and report["unknown_artist_tracks"]:
+        return "cannot be checked"
+    return "held" if promised else "none found"
+
+
+def artists_unknown(report: Mapping[str, Any]) -> float:
+    """Return how much of a split stands on unknown artists, where a reader takes artists to be apart.
+
+    So a reader does where the protocol promises it, and of every split that is not leaky.
+
+    Args:
+        report: The split's report.
+
+    Returns:
+        Share of its tracks, between 0 and 1; 0 for a split that is leaky and promises nothing of artists.
+    """
+    if report["leaky"] and "artist" not in report["promises"]:
+        return 0.0
+    return float(report["unknown_artist_tracks"] / report["n_tracks"])
 
 
 def _present(codes: NDArray[np.intp], n_values: int) -> NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +14,14 @@ from numpy.typing import NDArray
 from genre_pipeline.datasets import DatasetBlock
 from genre_pipeline.errors import SplitError
 from genre_pipeline.fingerprints import fingerprint
-from genre_pipeline.splits.audit import LEAKS, leak_audit
+from genre_pipeline.splits.audit import LEAKS, artists_unknown, leak_audit, verdict
 from genre_pipeline.splits.base import SPLITS, Assignment, ProtocolBlock, ProtocolSpec, SplitContext, piece_keys
 from genre_pipeline.splits.growth import describe_growth, named
 from genre_pipeline.splits.identities import artist_keys, linked_groups
 from genre_pipeline.splits.records import SplitRecord
 from genre_pipeline.stages import stage
+
+logger = logging.getLogger(__name__)
 
 # Raised whenever a protocol's splits change for the same tracks and parameters.
 SPLITS_VERSION = 2
@@ -52,8 +55,10 @@ class SplitResult:
             ``unit`` (``track`` or ``piece``), ``n_tracks``, ``n_units``, ``n_repeats``, ``counts`` (per repeat: split
             to genre to units), ``stratification_imbalance`` (for each split, the largest absolute difference, over
             repeats and genres, of a genre's proportion there and in all), ``leaks`` (see
-            :func:`~genre_pipeline.splits.audit.leak_audit`), ``unknown_artist_tracks``, ``left_out`` (``quarantined``
-            and ``not_listed``, numbers), ``listed_not_present`` and ``listed_quarantined`` (``n_tracks`` and up to 20
+            :func:`~genre_pipeline.splits.audit.leak_audit`), ``unknown_artist_tracks``, ``verdicts`` (kind of thing
+            compared to :data:`~genre_pipeline.splits.audit.Verdict`), ``artists_unknown`` (see
+            :func:`~genre_pipeline.splits.audit.artists_unknown`), ``left_out`` (``quarantined`` and ``not_listed``,
+            numbers), ``listed_not_present`` and ``listed_quarantined`` (``n_tracks`` and up to 20
             ``track_ids`` that a list names and no split has), ``growth`` (None for a first split; else
             ``previous_split_hash``, ``resplit`` (whether all tracks were dealt anew), ``n_kept``, the tracks ``added``,
             ``removed``, ``renamed`` (new names of the same audio), ``moved`` and ``relabelled`` (of another genre), in
@@ -157,6 +162,17 @@ def split_tracks(
         "listed_quarantined": named(assignment.listed & quarantined),
         "growth": growth,
     }
+    report["verdicts"] = {kind: verdict(report, kind) for kind in leaks["overall"]}
+    report["artists_unknown"] = artists_unknown(report)
+    if report["artists_unknown"]:
+        logger.warning(
+            "%s.%s: artists unknown: %d of %d tracks; whether artists stand on two sides cannot be checked, and every "
+            "number under this split is marked so.",
+            dataset,
+            context.protocol,
+            report["unknown_artist_tracks"],
+            report["n_tracks"],
+        )
     remembered = kept.with_split(units, places, split_hash=marks["split_hash"], growth=growth)
     return SplitResult(_table(units, labels, marks), report, remembered)
 

@@ -1,11 +1,13 @@
 """MLflow tracking: a parent run a ``kedro run``, a child run a cell, a grandchild run a repeat."""
 
 from genre_pipeline.tracking.history import OUTCOMES, RunHistory
-from genre_pipeline.tracking.server import check_server
+from genre_pipeline.tracking.server import check_server, open_database, tracking_client, tracking_errors, tracking_fault
 from genre_pipeline.tracking.tracker import (
     CellRun,
     Tracker,
+    close_failed_runs,
     close_interrupted_runs,
+    close_runs_of_the_dead,
     current_tracker,
     start_tracking,
     stop_tracking,
@@ -17,8 +19,14 @@ __all__ = [
     "RunHistory",
     "Tracker",
     "check_server",
+    "close_failed_runs",
     "close_interrupted_runs",
+    "close_runs_of_the_dead",
     "current_tracker",
+    "open_database",
     "start_tracking",
     "stop_tracking",
+    "tracking_client",
+    "tracking_errors",
+    "tracking_fault",
 ]

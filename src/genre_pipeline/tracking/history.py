@@ -18,7 +18,8 @@ import pandas as pd
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import TrackingError
 from genre_pipeline.evaluation.changes import JUDGED, CellRecord, SessionRecord
-from genre_pipeline.tracking.server import check_server
+from genre_pipeline.project import sqlite_path
+from genre_pipeline.tracking.server import check_server, tracking_client
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -33,7 +34,7 @@ _LATEST = re.compile(r"(?:latest|previous)(?:~(\d+))?")
 # Shorter beginnings of a run's id are names, or typing errors [?].
 _RUN_ID = re.compile(r"[0-9a-f]{4,32}")
 _COORDINATES = ("dataset", "protocol", "feature", "model")
-_DATA_TAGS = ("split_hash", "dataset_fingerprint", "feature_hash", "subset", "leaky")
+_DATA_TAGS = ("split_hash", "dataset_fingerprint", "feature_hash", "subset", "leaky", "artists_unknown")
 _DATA_COUNTS = ("n_train_tracks", "n_validation_tracks", "n_test_tracks")
 # MLflow's largest page is 50,000 runs; sessions hold some hundred cells at most [?].
 _PAGE = 1000
@@ -62,12 +63,11 @@ class RunHistory:
         Raises:
             TrackingError: If the server does not answer, or there is no such experiment.
         """
-        from mlflow import MlflowClient
-
         check_server(uri)
         # A client would make the database that it does not find.
-        if not uri.startswith("sqlite:///") or Path(uri.removeprefix("sqlite:///")).exists():
-            client = MlflowClient(uri)
+        path = sqlite_path(uri)
+        if path is None or path.exists():
+            client = tracking_client(uri)
             found = client.get_experiment_by_name(experiment)
             if found is not None:
                 return cls(client, [found.experiment_id])

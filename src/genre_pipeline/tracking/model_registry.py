@@ -78,18 +78,6 @@ def register_model(
     }
 
 
-def registered_fingerprints(client: MlflowClient) -> set[str]:
-    """Return the fingerprint of every version of every registered model of this project."""
-    found: set[str] = set()
-    token = None
-    while True:
-        page = client.search_model_versions(max_results=1000, page_token=token)
-        found.update(version.tags[FINGERPRINT] for version in page if FINGERPRINT in version.tags)
-        token = page.token
-        if not token:
-            return found
-
-
 def _version(client: MlflowClient, name: str, fingerprint: str) -> ModelVersion | None:
     versions = client.search_model_versions(f"name = '{name}'", max_results=1000)
     return next((each for each in versions if each.tags.get(FINGERPRINT) == fingerprint), None)

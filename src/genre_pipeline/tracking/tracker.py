@@ -6,9 +6,12 @@ outside ``kedro run`` (tests, notebooks) the tracker of :func:`current_tracker` 
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -17,18 +20,26 @@ from typing_extensions import override
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.evaluation.changes import CellRecord
+from genre_pipeline.processes import Owner
 from genre_pipeline.tracking.history import RunHistory
+from genre_pipeline.tracking.server import tracking_errors
 from genre_pipeline.tracking.system import Monitor
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
     from mlflow import MlflowClient
-    from mlflow.entities import Metric, RunTag
+    from mlflow.entities import Metric, Run, RunTag
     from plotly.graph_objects import Figure as PlotlyFigure
 
     from genre_pipeline.tracking.model_registry import Decide
 
+logger = logging.getLogger(__name__)
+
+# How the names of the tags begin that say which process writes a run.
+_OWNER = "owner."
+# MLflow's largest page is 50,000 runs; a session that was killed leaves some dozens open [?].
+_PAGE = 1000
 # MLflow refuses more metrics or parameters than these in one request.
 _MAX_METRICS = 1000
 _MAX_PARAMS = 100
@@ -109,6 +120,9 @@ class Tracker:
 
     def log_artifacts(self, contents: Mapping[str, str]) -> None:
         """Log texts as artifacts of the parent run, by file name."""
+
+    def add_to_tag(self, key: str, value: str) -> None:
+        """Add a value to those that a tag of the parent run has."""
 
     def history(self, cell: Cell) -> tuple[CellRecord | None, CellRecord | None]:
         """Return the cell in the last finished session of this experiment, and in this session, as far as tracked."""
@@ -267,6 +281,8 @@ class MlflowCellRun(CellRun):
 
     @override
     def log_model(self, checkpoint: Path, genres: Sequence[str], *, fingerprint: str) -> None:
+        import mlflow
+
         from genre_pipeline.tracking.model import log_genre_model
 
         query = f"tags.model_fingerprint = '{fingerprint}' and attributes.run_id != '{self.run_id}'"
@@ -274,7 +290,8 @@ class MlflowCellRun(CellRun):
         if holders:
             self.set_tags({"model_run_id": holders[0].info.run_id})
             return
-        log_genre_model(self.run_id, checkpoint, genres)
+        with tracking_errors(mlflow.get_tracking_uri()):
+            log_genre_model(self.run_id, checkpoint, genres)
         # Last, so that an interrupted upload is not taken for a model.
         self.set_tags({"model_run_id": self.run_id, "model_fingerprint": fingerprint})
 
@@ -329,6 +346,13 @@ class MlflowTracker(Tracker):
     def log_artifacts(self, contents: Mapping[str, str]) -> None:
         for name, text in contents.items():
             self._client.log_text(self._parent_run_id, text, name)
+
+    @override
+    def add_to_tag(self, key: str, value: str) -> None:
+        # Read back, because nodes may run in several processes.
+        known = self._client.get_run(self._parent_run_id).data.tags.get(key, "")
+        values = sorted({*filter(None, known.split(", ")), value})
+        self._client.set_tag(self._parent_run_id, key, ", ".join(values))
 
     @override
     def history(self, cell: Cell) -> tuple[CellRecord | None, CellRecord | None]:
@@ -388,12 +412,76 @@ def stop_tracking(status: str) -> None:
 
 
 def close_interrupted_runs() -> None:
-    """Mark every open run, the session's own included, as killed."""
+    """Mark every open run, the session's own included, as killed; where that fails, say so."""
     import mlflow
 
-    stop_tracking("KILLED")
-    while mlflow.active_run() is not None:
-        mlflow.end_run("KILLED")
+    close_failed_runs("KILLED")
+    with _said():
+        while mlflow.active_run() is not None:
+            mlflow.end_run("KILLED")
+
+
+def close_failed_runs(status: str = "FAILED") -> None:
+    """Mark the open runs below the session's as failed; where that fails, say so: the disk may be full.
+
+    Args:
+        status: ``FAILED`` or ``KILLED``.
+    """
+    with _said():
+        stop_tracking(status)
+
+
+@contextmanager
+def _said() -> Iterator[None]:
+    """Log an error instead of raising it: another one is on its way already."""
+    try:
+        yield
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        logger.warning("Open runs of MLflow could not be closed (%s): the next session closes them.", reason)
+
+
+def owner_tags(owner: Owner) -> dict[str, str]:
+    """Return the tags of a run that say which process writes it."""
+    return {f"{_OWNER}{each.name}": str(getattr(owner, each.name)) for each in fields(owner)}
+
+
+def close_runs_of_the_dead(client: MlflowClient, experiment_id: str) -> None:
+    """Mark the runs as killed which a process of this machine left open that does not run any more.
+
+    Those of other machines and containers are left alone: whether their processes run cannot be known here.
+
+    Args:
+        client: Client of the MLflow server.
+        experiment_id: The MLflow experiment.
+    """
+    this = owner_tags(Owner.this_process())
+    names = (f"{_OWNER}host", f"{_OWNER}machine")
+    here = " and ".join(f"tags.`{name}` = '{this[name]}'" for name in names)
+    query = f"attributes.status = 'RUNNING' and {here}"
+    killed: set[str] = set()
+    n_closed = 0
+    # Those that were closed are not found again.
+    while dead := [run for run in client.search_runs([experiment_id], query, max_results=_PAGE) if _is_dead(run)]:
+        for run in dead:
+            client.set_terminated(run.info.run_id, status="KILLED")
+        killed.update(run.data.tags[f"{_OWNER}pid"] for run in dead)
+        n_closed += len(dead)
+    if n_closed:
+        logger.warning(
+            "MLflow: %d runs were left open by killed processes (%s); they are closed as KILLED.",
+            n_closed,
+            ", ".join(sorted(killed, key=int)),
+        )
+
+
+def _is_dead(run: Run) -> bool:
+    tags = run.data.tags
+    try:
+        pid, start = (int(tags[f"{_OWNER}{name}"]) for name in ("pid", "process_start"))
+    except (KeyError, ValueError):
+        return False
+    return Owner(pid, tags[f"{_OWNER}host"], start, tags[f"{_OWNER}machine"]).is_dead
 
 
 def flatten(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:

@@ -18,7 +18,7 @@ import torch
 from torch import distributed
 
 from genre_pipeline.errors import ComputeError, ConfigError, GenrePipelineError, RepeatFailedError
-from genre_pipeline.processes import START_METHOD, begin_worker, no_main, worker_context
+from genre_pipeline.processes import START_METHOD, Ended, begin_worker, no_main, worker_context
 from genre_pipeline.progress import show_no_bars
 from genre_pipeline.training.devices import choose_device, n_devices
 from genre_pipeline.training.epochs import EpochCallback, EpochRecord
@@ -90,7 +90,7 @@ def train_in_ranks(work: Work, *, label: str, device: str, n_ranks: int, slot: i
                 launch = elastic_launch(config, _train_rank)
                 reasons = launch(work, device, slot, n_threads, log_level(), listener.sending)
         except SignalException as error:
-            raise KeyboardInterrupt from error
+            raise Ended(error.sigval) from error
         except ChildFailedError as error:
             listener.raise_errors()
             raise RepeatFailedError(

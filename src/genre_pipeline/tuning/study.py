@@ -15,6 +15,7 @@ from genre_pipeline.features import FeatureBlock
 from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.locks import only_one
 from genre_pipeline.models import EstimatorSpec
+from genre_pipeline.project import sqlite_uri
 from genre_pipeline.storage import storage_errors
 from genre_pipeline.training import EpochRecord, ModelBlock, parse_model
 from genre_pipeline.training.epochs import narrated
@@ -270,7 +271,7 @@ def _stored(search: Search, folder: Path) -> Iterator[optuna.Study]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    storage = optuna.storages.RDBStorage(f"sqlite:///{folder.absolute() / 'study.db'}")
+    storage = optuna.storages.RDBStorage(sqlite_uri(folder.absolute() / "study.db"))
     try:
         study = optuna.create_study(
             storage=storage,

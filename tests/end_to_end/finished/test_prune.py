@@ -1,9 +1,8 @@
-"""``kedro prune`` frees what nobody needs, and what is left works."""
+"""``kedro prune`` frees what nobody needs, never what somebody trained, and what is left works."""
 
 import json
 import shutil
 
-import mlflow
 import pytest
 from click.testing import CliRunner
 from kedro.framework.startup import bootstrap_project
@@ -11,8 +10,6 @@ from kedro.framework.startup import bootstrap_project
 from genre_pipeline.cli import cli
 from genre_pipeline.project import PROJECT_ROOT
 from genre_pipeline.refresh.place import one_refresh_at_a_time
-from genre_pipeline.tracking.model_registry import FINGERPRINT
-from genre_pipeline.training import Checkpoint
 from kedro_sessions import new_session, run
 
 CELL = "demo.artist_kfold.mfcc_20.svm"
@@ -27,21 +24,24 @@ def prune(monkeypatch):
 
 @pytest.fixture
 def crowded(finished_copy):
-    """A finished experiment, with what may go and what must not."""
+    """A finished experiment, with what may go, and what somebody trained, however it was started."""
     data = finished_copy
-    cells = data / "06_models" / "test" / "demo" / "artist_kfold" / "mfcc_20"
-    paths = {
-        "a version": _version(data / "03_primary/demo/artist_kfold/split.parquet"),
-        "a repeat": _copy(cells / "svm" / "repeat_00", cells / "svm" / "repeat_07"),
-        "a cell": _copy(cells / "svm", cells / "gone"),
-        "a registered cell": _copy(cells / "naive_bayes", cells / "kept"),
-        "a store": _copy(data / "04_feature" / "demo" / "mfcc_20", data / "04_feature" / "gone" / "mfcc_20"),
-    }
-    client = mlflow.MlflowClient(f"sqlite:///{data}/mlflow/mlflow.db")
-    client.create_registered_model("any")
-    fingerprint = Checkpoint.open(paths["a registered cell"] / "repeat_00").fingerprint
-    client.create_model_version("any", source=str(data), tags={FINGERPRINT: fingerprint})
-    return data, paths
+    models = data / "06_models"
+    cells = models / "test" / "demo" / "artist_kfold" / "mfcc_20"
+    may_go = [
+        _version(data / "03_primary/demo/artist_kfold/split.parquet"),
+        _copy(data / "04_feature" / "demo" / "mfcc_20", data / "04_feature" / "never_trained" / "mfcc_20"),
+    ]
+    trained = [
+        # --params experiment.models, experiment.datasets with experiment.protocols, protocols.artist_kfold.n_folds.
+        _copy(cells / "svm", cells / "another_model"),
+        _copy(cells / "svm", models / "base" / "my_music" / "artist_kfold" / "mfcc_20" / "svm"),
+        _copy(cells / "svm" / "repeat_00", cells / "svm" / "repeat_07"),
+        # An environment that was removed since, with a dataset of its own.
+        _copy(cells / "svm", models / "removed" / "gone" / "folds" / "mfcc_20" / "svm"),
+        _copy(data / "04_feature" / "demo" / "mfcc_20", data / "04_feature" / "gone" / "mfcc_20"),
+    ]
+    return data, may_go, trained
 
 
 def _version(entry):
@@ -54,25 +54,27 @@ def _copy(source, target):
     return target
 
 
-def test_what_is_left_over_goes_and_what_is_left_works(crowded, prune):
-    data, paths = crowded
+def test_what_is_left_over_goes_and_what_was_trained_stays_and_works(crowded, prune):
+    data, may_go, trained = crowded
     told = prune("--dry-run")
     assert told.exit_code == 0, told.output
     assert "would be freed" in told.output
-    assert all(path.exists() for path in paths.values())
+    assert all(path.exists() for path in [*may_go, *trained])
 
     with one_refresh_at_a_time():
         refused = prune("--yes")
     assert refused.exit_code == 1
     assert "is refreshing" in refused.output
-    assert all(path.exists() for path in paths.values())
+    assert all(path.exists() for path in may_go)
 
     done = prune("--yes")
     assert done.exit_code == 0, done.output
-    kept = {name for name, path in paths.items() if path.exists()}
-    assert kept == {"a registered cell"}
-    for path in paths.values():
-        assert (path.name in done.output) == (path != paths["a registered cell"])
+    assert not any(path.exists() for path in may_go)
+    assert all(path.exists() for path in trained)
+    *listed, freed = done.output.splitlines()
+    assert len(listed) == len(may_go)
+    assert all(str(path.relative_to(data)) in line for path, line in zip(may_go, listed, strict=True))
+    assert freed.endswith("freed.")
     assert prune("--dry-run").output == "Nothing is left over.\n"
 
     # The last report, and a model, are what they were.
@@ -86,11 +88,11 @@ def test_what_is_left_over_goes_and_what_is_left_works(crowded, prune):
 
 
 def test_nothing_is_deleted_without_a_yes(crowded, prune):
-    _, paths = crowded
+    _, may_go, trained = crowded
     asked = CliRunner().invoke(cli, ["prune", "--keep", "1"], input="n\n")
     assert asked.exit_code == 1
     assert "Delete them, and free" in asked.output
-    assert all(path.exists() for path in paths.values())
+    assert all(path.exists() for path in [*may_go, *trained])
 
 
 def test_at_least_one_version_is_kept():

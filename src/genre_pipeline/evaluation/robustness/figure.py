@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from genre_pipeline.cells import Cell
+from genre_pipeline.evaluation.comparison import mark_suffix
 from genre_pipeline.evaluation.figures import (
     AXIS_TITLE,
     GREY,
@@ -52,7 +53,10 @@ def robustness_figure(table: pd.DataFrame, *, looks: Mapping[tuple[str, str], St
     figure = make_subplots(
         rows=len(groups),
         cols=1,
-        subplot_titles=[escape_html(f"{dataset} · {protocol}") + _mark(group) for (dataset, protocol), group in groups],
+        subplot_titles=[
+            escape_html(f"{dataset} · {protocol}") + mark_suffix(group.to_dict("records"))
+            for (dataset, protocol), group in groups
+        ],
         row_heights=[float(height) for height in heights],
         vertical_spacing=spacing_px / (sum(heights) + spacing_px * (len(heights) - 1)),
     )
@@ -118,7 +122,7 @@ def robustness_picture(table: pd.DataFrame) -> MatplotlibFigure:
     from matplotlib.figure import Figure
 
     keys = ["dataset", "protocol", "feature", "model"]
-    cells = table.drop_duplicates(keys)[[*keys, "accuracy_of_all", "leaky"]].to_dict("records")
+    cells = table.drop_duplicates(keys)[[*keys, "accuracy_of_all", "leaky", "artists_unknown"]].to_dict("records")
     labels = list(dict.fromkeys(table["label"]))
     rows = {(*(row[key] for key in keys), row["label"]): row for row in table.to_dict("records")}
     found = [[rows.get((*(cell[key] for key in keys), label)) for label in labels] for cell in cells]
@@ -142,7 +146,7 @@ def robustness_picture(table: pd.DataFrame) -> MatplotlibFigure:
 
 def _row_label(cell: Mapping[Any, Any]) -> str:
     share = f"{100 * cell['accuracy_of_all']:.1f} %"
-    return f"{cell['dataset']} · {cell['protocol']} · {cell['model']}{' (LEAKY)' if cell['leaky'] else ''}: {share}"
+    return f"{cell['dataset']} · {cell['protocol']} · {cell['model']}{mark_suffix([cell])}: {share}"
 
 
 def _cells(table: pd.DataFrame) -> list[Cell]:
@@ -164,10 +168,6 @@ def _offsets(n_cells: int) -> list[float]:
     """Spread the marks of several cells over a row's height."""
     step = _MARK_PX / (n_cells * _MARK_PX + _GAP_PX)
     return [(place - (n_cells - 1) / 2) * step for place in range(n_cells)]
-
-
-def _mark(group: pd.DataFrame) -> str:
-    return " (LEAKY)" if group["leaky"].any() else ""
 
 
 def _spoken(row: Mapping[Any, Any], look: Style) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from genre_pipeline.evaluation.bootstrap import N_RESAMPLES, clusters_of
-from genre_pipeline.evaluation.comparison import CellResult
+from genre_pipeline.evaluation.comparison import CellResult, unknown_share
 from genre_pipeline.evaluation.metrics import TrackAverage, aggregate_to_tracks
 from genre_pipeline.evaluation.paired import compare, holm
 from genre_pipeline.interventions import Intervention
@@ -21,6 +21,7 @@ COLUMNS: Mapping[str, str] = {
     "subset": "string",
     "protocol": "string",
     "leaky": "bool",
+    "artists_unknown": "float64",
     "feature": "string",
     "model": "string",
     "intervention": "string",
@@ -143,6 +144,7 @@ def _names(result: CellResult) -> dict[str, Any]:
         **result["cell"],
         "subset": result["subset"],
         "leaky": result["leaky"],
+        "artists_unknown": unknown_share(result),
         "split_hash": result["split_hash"],
         "feature_hash": result["feature_hash"],
         "unit": "track",

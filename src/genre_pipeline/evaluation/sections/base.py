@@ -21,9 +21,11 @@ from genre_pipeline.evaluation.comparison import (
     dataset_name,
     failed_mark,
     leaderboard,
+    mark_suffix,
     number,
     percent,
     regression_mark,
+    split_marks,
     summary_row,
 )
 from genre_pipeline.evaluation.mistakes import CellMistakes
@@ -178,10 +180,14 @@ def chance(group: Sequence[CellResult]) -> str:
 
 def setting_name(group: Sequence[CellResult]) -> str:
     """Name what cells of one dataset and protocol have in common."""
-    leaky = " (LEAKY)" if any(result["leaky"] for result in group) else ""
-    return f"{dataset_name(group[0])} · {cell_of(group[0]).protocol}{leaky}"
+    return f"{dataset_name(group[0])} · {cell_of(group[0]).protocol}{mark_suffix(group)}"
 
 
 def marks(row: Mapping[Any, Any]) -> list[str]:
     """Return the warnings that a row of the leaderboard must carry."""
-    return [mark for mark in ("LEAKY" if row["leaky"] else "", failed_mark(row), regression_mark(row)) if mark]
+    return [mark for mark in (*split_marks(row), failed_mark(row), regression_mark(row)) if mark]
+
+
+def split_badge(marked: Mapping[Any, Any]) -> str:
+    """Return the badge of a result, a split or a row of which only the split matters."""
+    return " · ".join(split_marks(marked))

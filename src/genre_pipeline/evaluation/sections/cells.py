@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from genre_pipeline.evaluation.comparison import CellResult, cell_of, dataset_name, duration, summary_row
-from genre_pipeline.evaluation.sections.base import ReportData, Section
+from genre_pipeline.evaluation.comparison import (
+    CellResult,
+    cell_of,
+    dataset_name,
+    duration,
+    summary_row,
+    unknown_share,
+)
+from genre_pipeline.evaluation.sections.base import ReportData, Section, split_badge
+from genre_pipeline.evaluation.sections.splits import UNCHECKED
 from genre_pipeline.evaluation.views import Column, Entry, Table, count_entry
 
 _SPLITS: tuple[Literal["train", "validation", "test"], ...] = ("train", "validation", "test")
@@ -33,7 +42,7 @@ def _cell_row(result: CellResult) -> list[Entry]:
     cell = cell_of(result)
     words = (result["selection"], result["precision"])
     return [
-        Entry(cell.model, badge="LEAKY" if result["leaky"] else ""),
+        Entry(cell.model, badge=split_badge(result)),
         *(Entry(text) for text in (dataset_name(result), cell.protocol, cell.feature, *words)),
         count_entry(len(result["genres"])),
         *(count_entry(result["n_tracks"][split]) for split in _SPLITS),
@@ -43,13 +52,20 @@ def _cell_row(result: CellResult) -> list[Entry]:
         count_entry(result["n_parameters"]),
         Entry(duration(result["cost"]["training_s"]), sort=result["cost"]["training_s"]),
         Entry(duration(result["cost"]["inference_s"]), sort=result["cost"]["inference_s"]),
-        count_entry(result["leaks"].get("artists")),
+        _shared_artists(result),
         Entry(summary_row(result, unit="track", metric="accuracy")["interval"]),
         Entry(result["split_hash"]),
         Entry(result["feature_hash"]),
         Entry(result["git_commit"]),
         Entry(result["reference"]),
     ]
+
+
+def _shared_artists(result: CellResult) -> Entry:
+    n_shared = result["leaks"].get("artists")
+    if not n_shared and unknown_share(result):
+        return Entry(UNCHECKED, sort=math.nan)
+    return count_entry(n_shared)
 
 
 SECTION = Section("cells", "Cells in detail", _build, nav="Cells")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from genre_pipeline.datasets.files import describe_left_out
 from genre_pipeline.evaluation.comparison import count, duration, part_name
 from genre_pipeline.evaluation.sections.base import ReportData, Section
 from genre_pipeline.evaluation.views import Column, Entry, Table, count_entry
@@ -57,6 +58,7 @@ def _dataset_view(report: Mapping[str, Any]) -> DatasetView:
             "Usable": count(report["n_usable"]),
             "Quarantined": count(report["n_quarantined"]),
             "Audio": duration(report["total_duration_s"]),
+            **_not_clips(report),
             "Licence": report["licence"],
             "Citation": report["citation"],
         },
@@ -73,6 +75,15 @@ def _dataset_view(report: Mapping[str, Any]) -> DatasetView:
         ),
         n_faults_left_out=len(faults) - len(found),
     )
+
+
+def _not_clips(report: Mapping[str, Any]) -> dict[str, str]:
+    """Say what else the dataset's folder holds, and what to look at; reports of earlier versions have neither."""
+    said = {
+        "Besides the clips": describe_left_out(report.get("left_out", {})),
+        "To check": " ".join(report.get("remarks", ())),
+    }
+    return {name: text for name, text in said.items() if text}
 
 
 SECTION = Section("datasets", "Datasets and their quality", _build, nav="Datasets")

@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from genre_pipeline.evaluation.comparison import part_name, percent
+from genre_pipeline.evaluation.comparison import mark_suffix, part_name, percent
 from genre_pipeline.evaluation.gap_figure import CHOICES, NO_GAP, chosen_gaps, gap_comparison
 from genre_pipeline.evaluation.protocol_gap import UNITS
-from genre_pipeline.evaluation.sections.base import ReportData, Section
+from genre_pipeline.evaluation.sections.base import ReportData, Section, split_badge
 from genre_pipeline.evaluation.views import (
     NONE,
     Column,
@@ -43,11 +43,12 @@ def _write_markdown(data: ReportData) -> Sequence[str]:
 def _figure(rows: pd.DataFrame, data: ReportData) -> FigureView:
     first = rows.iloc[0]
     name = part_name(first["dataset"], first["subset"])
+    reference = rows[rows["protocol"] == first["reference_protocol"]].to_dict("records")
     figure = gap_comparison(rows, looks=data.looks)
     return figure_view(
         figure,
         key=f"gap-{first['dataset']}",
-        title=f"{name}, against {first['reference_protocol']}",
+        title=f"{name}, against {first['reference_protocol']}{mark_suffix(reference)}",
         captions={label: _caption(rows, label, unit, best=best) for label, unit, best in CHOICES},
         height=figure.layout.height - 110,
         menu="Shown",
@@ -75,10 +76,10 @@ def _table(data: ReportData) -> Table:
     keys = ["dataset", "model", "feature", "protocol"]
     rows = []
     for _, of_cell in data.gaps.groupby(keys, sort=False):
-        first = of_cell.iloc[0]
+        first = of_cell.iloc[0].to_dict()
         reference = first["protocol"] == first["reference_protocol"]
         entries = [
-            Entry(first["model"], badge="LEAKY" if first["leaky"] else ""),
+            Entry(first["model"], badge=split_badge(first)),
             Entry(part_name(first["dataset"], first["subset"])),
             Entry(f"{first['protocol']} (reference)" if reference else first["protocol"]),
             Entry(first["feature"]),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genre_pipeline.evaluation.comparison import CellResult, genre_means
-from genre_pipeline.evaluation.sections.base import Looks, ReportData, Section, label, setting_name
+from genre_pipeline.evaluation.sections.base import Looks, ReportData, Section, label, setting_name, split_badge
 from genre_pipeline.evaluation.views import NONE, Column, Entry, Table
 
 
@@ -25,7 +25,7 @@ def _genre_table(group: Sequence[CellResult], looks: Looks) -> Table:
             Entry(NONE if all(map(math.isnan, shares)) else " / ".join(map(_whole, shares)), sort=shares[-1])
             for shares in rows_of_genre.values()
         ]
-        rows.append([Entry(label(result, looks), badge="LEAKY" if result["leaky"] else ""), *entries])
+        rows.append([Entry(label(result, looks), badge=split_badge(result)), *entries])
     caption = (
         f"{setting_name(group)}: precision / recall / F1 of each genre's tracks in %, mean over repeats. Precision is "
         "the share of what was taken for the genre that is of it, recall the share of the genre that was found. "

@@ -7,7 +7,7 @@ from typing import Any
 
 from genre_pipeline.evaluation.comparison import part_name, percent
 from genre_pipeline.evaluation.reproduction_figure import NO_PAPER, paper_comparison
-from genre_pipeline.evaluation.sections.base import ReportData, Section
+from genre_pipeline.evaluation.sections.base import ReportData, Section, split_badge
 from genre_pipeline.evaluation.views import (
     NONE,
     Column,
@@ -65,7 +65,7 @@ def _table(data: ReportData) -> Table:
     ]
     rows = [
         [
-            Entry(f"{row['row']} ({row['paper']}, table {row['table']})", badge="LEAKY" if row["leaky"] else ""),
+            Entry(f"{row['row']} ({row['paper']}, table {row['table']})", badge=split_badge(row)),
             Entry(row["model"]),
             Entry(part_name(row["dataset"], row["subset"])),
             *(Entry(row[key]) for key in ("protocol", "feature")),

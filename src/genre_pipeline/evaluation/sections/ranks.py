@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genre_pipeline.evaluation.comparison import part_name, percent
+from genre_pipeline.evaluation.comparison import mark_suffix, part_name, percent
 from genre_pipeline.evaluation.rank_figure import critical_difference_diagram
 from genre_pipeline.evaluation.ranks import Ranking
 from genre_pipeline.evaluation.sections.base import ReportData, Section
@@ -67,8 +67,10 @@ def _figure(ranking: Ranking) -> FigureView:
 
 def _table(ranking: Ranking) -> Table:
     rows = ranking.table
-    settings = list(dict.fromkeys(zip(rows["dataset"], rows["subset"], rows["protocol"], strict=True)))
-    titles = [f"{part_name(dataset, subset)} · {protocol}" for dataset, subset, protocol in settings]
+    titles = [
+        f"{part_name(str(dataset), str(subset))} · {protocol}{mark_suffix(group.to_dict('records'))}"
+        for (dataset, subset, protocol), group in rows.groupby(["dataset", "subset", "protocol"], sort=False)
+    ]
     columns = [Column("Model"), Column("Mean rank", numeric=True), *(Column(title, numeric=True) for title in titles)]
     accuracies = rows["mean"].to_numpy().reshape(ranking.ranks.shape)
     entries = [

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from genre_pipeline.evaluation.comparison import number, part_name
-from genre_pipeline.evaluation.sections.base import ReportData, Section
+from genre_pipeline.evaluation.sections.base import ReportData, Section, split_badge
 from genre_pipeline.evaluation.views import NONE, Column, Entry, Table, count_entry, share_entry
+from genre_pipeline.splits.audit import Verdict
 
+UNCHECKED: Verdict = "cannot be checked"
 _SPLITS: tuple[Literal["train", "validation", "test"], ...] = ("train", "validation", "test")
 _SPLIT_NUMBERS = (
     ("track", "Shared tracks"),
@@ -48,13 +51,18 @@ def _split_row(report: Mapping[str, Any]) -> list[Entry]:
     shared = report.get("leaks", {}).get("overall", {})
     imbalance = report.get("stratification_imbalance", {})
     return [
-        Entry(report["protocol"], badge="LEAKY" if report.get("leaky") else ""),
+        Entry(report["protocol"], badge=split_badge(report)),
         Entry(_split_name(report)),
         Entry(report.get("design", NONE)),
         Entry(", ".join(report.get("promises", [])) or NONE),
         count_entry(report.get("n_repeats")),
         count_entry(report.get("n_tracks")),
-        *(count_entry(shared.get(kind)) for kind, _ in _SPLIT_NUMBERS),
+        *(
+            Entry(UNCHECKED, sort=math.nan)
+            if report.get("verdicts", {}).get(kind) == UNCHECKED
+            else count_entry(shared.get(kind))
+            for kind, _ in _SPLIT_NUMBERS
+        ),
         count_entry(report.get("unknown_artist_tracks")),
         *(share_entry(number(imbalance.get(split))) for split in _SPLITS),
         Entry(report.get("split_hash", NONE)),

@@ -13,6 +13,7 @@ from genre_pipeline.evaluation.comparison import (
     cell_of,
     dataset_name,
     interval,
+    marks_of,
     percent,
     scored,
     statistic,
@@ -47,7 +48,7 @@ class Finding:
     feature: str
     accuracy: str
     interval: str
-    leaky: bool
+    marks: Sequence[str]
     sentences: Sequence[str]
 
 
@@ -69,7 +70,7 @@ def _finding(group: Sequence[CellResult], looks: Looks, compared: Mapping[tuple[
         feature=cell_of(best).feature,
         accuracy=percent(mean),
         interval=interval(low, high, ""),
-        leaky=any(result["leaky"] for result in group),
+        marks=marks_of(group),
         sentences=[
             f"Track accuracy, {statistic(best)}; largest genre {chance(group)}.",
             _certainty(group, looks, compared),

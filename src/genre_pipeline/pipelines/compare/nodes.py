@@ -35,13 +35,14 @@ from genre_pipeline.evaluation.reproduction_figure import paper_comparison
 from genre_pipeline.evaluation.sections import ReportData
 from genre_pipeline.evaluation.stills import draw_still
 from genre_pipeline.experiment import EvaluationBlock, StorageBlock
+from genre_pipeline.splits.identities import artist_keys
 from genre_pipeline.stages import Reads, stage
 from genre_pipeline.tracking import current_tracker
 
 _VERSIONED = ("genre-pipeline", "torch", "librosa", "scikit-learn", "numpy", "kedro", "mlflow")
 
 
-@stage(version=1)
+@stage(version=2)
 def pair_cells(
     audit: Annotated[dict[str, Any], Reads("unit")],
     tracks: Annotated[pd.DataFrame, Reads("track_id", "artist")],
@@ -63,14 +64,14 @@ def pair_cells(
     return compare_pairs(
         cast("Sequence[CellResult]", results_and_predictions[:n_cells]),
         cast("Sequence[pd.DataFrame]", results_and_predictions[n_cells:]),
-        artists=tracks.set_index("track_id")["artist"],
+        artists=artist_keys(tracks.set_index("track_id")),
         divided=audit["unit"],
         confidence=evaluation.confidence,
         average=evaluation.track_average,
     )
 
 
-@stage(version=2)
+@stage(version=3)
 def join_pairs(*tables: pd.DataFrame) -> pd.DataFrame:
     """Put the pairs of all protocols and datasets into one table.
 
@@ -119,7 +120,7 @@ def list_mistakes(
     )
 
 
-@stage(version=2)
+@stage(version=3)
 def collect_protocol(audit: dict[str, Any], *found: dict[str, Any]) -> dict[str, Any]:
     """Gather what was found under one protocol of a dataset.
 
@@ -141,7 +142,7 @@ def collect_protocol(audit: dict[str, Any], *found: dict[str, Any]) -> dict[str,
     }
 
 
-@stage(version=2)
+@stage(version=3)
 def collect_dataset(quality: dict[str, Any], *reports: dict[str, Any]) -> dict[str, Any]:
     """Gather what was found on one dataset.
 
@@ -159,7 +160,7 @@ def collect_dataset(quality: dict[str, Any], *reports: dict[str, Any]) -> dict[s
     }
 
 
-@stage(version=2)
+@stage(version=3)
 def rank_cells(*summaries: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Set the cells side by side.
 
@@ -173,7 +174,7 @@ def rank_cells(*summaries: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
     return frame, frame
 
 
-@stage(version=1)
+@stage(version=2)
 def tabulate_metrics(*summaries: dict[str, Any]) -> pd.DataFrame:
     """Write down every metric of every cell, with all that says what it is.
 
@@ -186,7 +187,7 @@ def tabulate_metrics(*summaries: dict[str, Any]) -> pd.DataFrame:
     return metric_table(_results(summaries))
 
 
-@stage(version=1)
+@stage(version=2)
 def compare_settings(
     evaluation: EvaluationBlock, *summaries: dict[str, Any]
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -203,7 +204,7 @@ def compare_settings(
     return rank_table(data.ranking), data.gaps, data.reproduction
 
 
-@stage(version=2)
+@stage(version=3)
 def draw_comparison(evaluation: EvaluationBlock, *summaries: dict[str, Any]) -> tuple[Figure, ...]:
     """Draw the cells side by side.
 
@@ -228,7 +229,7 @@ def draw_comparison(evaluation: EvaluationBlock, *summaries: dict[str, Any]) -> 
     )
 
 
-@stage(version=1)
+@stage(version=2)
 def draw_stills(*figures: Figure) -> list[MatplotlibFigure]:
     """Draw the comparison's figures as still pictures.
 
@@ -241,7 +242,7 @@ def draw_stills(*figures: Figure) -> list[MatplotlibFigure]:
     return [still for figure in figures for still in [draw_still(figure)] * 2]
 
 
-@stage(version=3)
+@stage(version=4)
 def write_report(
     title: str,
     evaluation: EvaluationBlock,

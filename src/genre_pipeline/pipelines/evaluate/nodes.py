@@ -10,7 +10,7 @@ from genre_pipeline.cells import Cell
 from genre_pipeline.datasets import tracks_fingerprint
 from genre_pipeline.evaluation.cell import evaluate_cell
 from genre_pipeline.evaluation.changes import CellChange, compare_records, regressions
-from genre_pipeline.evaluation.comparison import CellResult
+from genre_pipeline.evaluation.comparison import CellResult, unknown_tag
 from genre_pipeline.evaluation.paired import track_outcomes
 from genre_pipeline.evaluation.prediction import predict_cell, predict_repeat
 from genre_pipeline.evaluation.promotion import Decision, decide
@@ -19,6 +19,7 @@ from genre_pipeline.features.store import FeatureStore
 from genre_pipeline.pipelines.evaluate.tracking import log_evaluation
 from genre_pipeline.pipelines.train.nodes import cell_folder
 from genre_pipeline.project import git_commit
+from genre_pipeline.splits.identities import artist_keys
 from genre_pipeline.stages import LOGGED, Reads, stage
 from genre_pipeline.tracking import current_tracker
 from genre_pipeline.training import Checkpoint, FailedRepeat
@@ -57,7 +58,7 @@ def predict_segments(
     return predictions, {"inference_s": inference_s}
 
 
-@stage(version=2, uses=(CellData,))
+@stage(version=3, uses=(CellData,))
 def score_cell(
     checkpoints: list[Checkpoint | FailedRepeat],
     predictions: pd.DataFrame,
@@ -91,7 +92,7 @@ def score_cell(
         The cell's result, and what became of the cell since the last finished session of this experiment that evaluated
         it (``new`` where nothing earlier is known, or runs are not tracked).
     """
-    artists = tracks.set_index("track_id")["artist"]
+    artists = artist_keys(tracks.set_index("track_id"))
     result = evaluate_cell(
         cell,
         checkpoints,
@@ -109,6 +110,8 @@ def score_cell(
     trained = _trained(checkpoints)
     run = current_tracker().cell_run(cell)
     run.set_tags({"track_average": evaluation.track_average})
+    for key, share in unknown_tag(result).items():
+        current_tracker().add_to_tag(key, f"{cell.dataset}.{cell.protocol}: {share}")
     log_evaluation(
         run,
         result,
@@ -137,7 +140,7 @@ def _compare_with_previous(cell: Cell, confidence: float) -> CellChange:
     return change
 
 
-@stage(version=1)
+@stage(version=2)
 def register_model(
     checkpoints: list[Checkpoint | FailedRepeat],
     predictions: pd.DataFrame,
@@ -170,7 +173,7 @@ def register_model(
     trained = _trained(checkpoints)
     if not trained:
         return {"cell": cell.name}
-    artists = tracks.set_index("track_id")["artist"]
+    artists = artist_keys(tracks.set_index("track_id"))
     outcomes = track_outcomes(predictions, genres=results["genres"], artists=artists, average=evaluation.track_average)
     sizes = results["n_tracks" if audit["unit"] == "track" else "n_segments"]
 

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 
 import pandas as pd
 
 from genre_pipeline.evaluation.cell import metric_values
-from genre_pipeline.evaluation.comparison import CellResult, genre_means, number, statistic
+from genre_pipeline.evaluation.comparison import (
+    CellResult,
+    genre_means,
+    number,
+    statistic,
+    unknown_share,
+    unknown_tag,
+)
 from genre_pipeline.evaluation.figures import confusion_figure
 from genre_pipeline.evaluation.metrics import UNITS, confusion
+from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.pipelines.evaluate.routing import log_routing
 from genre_pipeline.tracking import OUTCOMES, CellRun
 from genre_pipeline.training import Checkpoint
 
 _CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+# What MLflow takes in a key, but for "/", which makes a folder, and ":", which it does not take on Windows.
+_NOT_IN_KEYS = re.compile(r"[^\w. -]")
+# [D] MLflow takes 250 characters: 23 are "test_segment_precision/", 9 a hash; 18 are spare.
+_MAX_GENRE = 200
 _STATISTICS = {"mean": "", "sd": "_sd", "ci_low": "_ci_low", "ci_high": "_ci_high"}
 
 
@@ -46,7 +60,7 @@ def log_evaluation(
     import matplotlib.pyplot as plt
 
     reused = [checkpoint.reused for checkpoint in checkpoints]
-    of_split = {key: result[key] for key in ("split_hash", "leaky", "subset")}
+    of_split = {**{key: result[key] for key in ("split_hash", "leaky", "subset")}, **unknown_tag(result)}
     run.set_tags(
         {
             **of_split,
@@ -91,6 +105,7 @@ def log_evaluation(
             "data/n_validation_tracks": result["n_tracks"]["validation"],
             "data/n_test_tracks": result["n_tracks"]["test"],
             "data/test_ratio": test_ratio,
+            "data/artists_unknown": unknown_share(result),
             **{f"data/shared_{kind}": count for kind, count in result["leaks"].items()},
         }
     )
@@ -110,10 +125,39 @@ def log_evaluation(
 
 def _genre_metrics(result: CellResult) -> dict[str, float]:
     """Name the test metrics of each genre: ``test_track_f1/jazz``."""
+    keys = genre_keys(result["genres"])
     return {
-        # What MLflow does not take in a key.
-        f"test_{unit}_{metric}/{re.sub(r'[^a-zA-Z0-9_. -]', '_', str(genre))}": float(value)
+        f"test_{unit}_{metric}/{keys[str(genre)]}": float(value)
         for unit in UNITS
         for metric, by_genre in genre_means(result, unit=unit).items()
         for genre, value in by_genre.items()
+    }
+
+
+def genre_keys(genres: Sequence[str]) -> dict[str, str]:
+    """Name each genre as MLflow takes it in a metric's key, no two alike.
+
+    Letters and digits of any script stay, and so do dots, hyphens and spaces; each other character becomes ``_``. A
+    genre that would share its name with another then, is too long or could be taken for a folder (``..``), gets a hash
+    of its true name at the end.
+
+    Args:
+        genres: The genres, all different.
+
+    Returns:
+        Genre to the part of the key that stands for it.
+
+    Example:
+        >>> genre_keys(["摇滚", "Drum & Bass", "R&B", "R+B", "R_B"])
+        {'摇滚': '摇滚', 'Drum & Bass': 'Drum _ Bass', 'R&B': 'R_B 34b1a8fc', 'R+B': 'R_B 50072dcb', 'R_B': 'R_B'}
+    """
+    names = {genre: _NOT_IN_KEYS.sub("_", unicodedata.normalize("NFC", genre)) for genre in genres}
+    shared = Counter(names.values())
+
+    def is_own(genre: str, name: str) -> bool:
+        return len(name) <= _MAX_GENRE and bool(name.strip(".")) and (name == genre or shared[name] == 1)
+
+    return {
+        genre: name if is_own(genre, name) else f"{name[:_MAX_GENRE]} {fingerprint('genre', 1, name=genre)[:8]}"
+        for genre, name in names.items()
     }

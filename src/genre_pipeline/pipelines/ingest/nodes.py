@@ -14,7 +14,7 @@ from genre_pipeline.experiment import ComputeBlock, StorageBlock
 from genre_pipeline.stages import stage
 
 
-@stage(version=1, uses=(inspect_audio, find_near_duplicates), lists="dataset")
+@stage(version=2, uses=(inspect_audio, find_near_duplicates), lists="dataset")
 def ingest_dataset(
     dataset: DatasetBlock, storage: StorageBlock, compute: ComputeBlock, *, name: str
 ) -> tuple[pd.DataFrame, dict[str, Any]]:

@@ -11,6 +11,7 @@ from plotly.graph_objects import Figure
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.datasets import DatasetBlock
+from genre_pipeline.errors import ConfigError
 from genre_pipeline.evaluation.comparison import CellResult
 from genre_pipeline.evaluation.robustness import scoring
 from genre_pipeline.evaluation.robustness.asking import TrainedCell, ask_cells
@@ -25,6 +26,7 @@ from genre_pipeline.experiment import (
 )
 from genre_pipeline.interventions import Intervention, InterventionBlock
 from genre_pipeline.pipelines.train.nodes import cell_folder, split_tags
+from genre_pipeline.splits.identities import artist_keys
 from genre_pipeline.stages import LOGGED, Reads, stage
 from genre_pipeline.tracking import current_tracker
 from genre_pipeline.training import Checkpoint
@@ -90,7 +92,7 @@ def score_robustness(
     result: CellResult,
     predictions: pd.DataFrame,
     tracks: Annotated[pd.DataFrame, Reads("track_id", "artist")],
-    audit: Annotated[dict[str, Any], Reads("split_hash", "leaky", "subset")],
+    audit: Annotated[dict[str, Any], Reads("split_hash", "leaky", "artists_unknown", "subset")],
     robustness: RobustnessBlock,
     interventions: dict[str, Any],
     evaluation: EvaluationBlock,
@@ -123,7 +125,7 @@ def score_robustness(
             for name, table in zip(names, answers, strict=True)
         },
         {name: parse_intervention(name, interventions[name]) for name in names},
-        artists=tracks.set_index("track_id")["artist"],
+        artists=artist_keys(tracks.set_index("track_id")),
         confidence=evaluation.confidence,
         average=evaluation.track_average,
     )
@@ -145,7 +147,15 @@ def join_scores(*tables: pd.DataFrame) -> tuple[pd.DataFrame, Figure, Matplotlib
 
     Returns:
         The table, a Plotly figure of it, and a still picture.
+
+    Raises:
+        ConfigError: If no cell is asked.
     """
+    if not tables:
+        raise ConfigError(
+            "robustness.cells: the patterns match no cell of the experiment that has a feature computed from audio and "
+            "a protocol that keeps tracks whole. Choose others, or add the model to experiment.models."
+        )
     table = pd.concat(tables, ignore_index=True)
     picture = robustness_picture(table)
     tracker = current_tracker()

@@ -12,7 +12,7 @@ from genre_pipeline.splits import PROTOCOLS, ProtocolBlock, read_record, record_
 from genre_pipeline.stages import Reads, stage
 
 
-@stage(version=2, uses=(split_tracks,))
+@stage(version=3, uses=(split_tracks,))
 def split_dataset(
     tracks: Annotated[
         pd.DataFrame,

@@ -12,6 +12,7 @@ import pandas as pd
 from genre_pipeline.cells import Cell
 from genre_pipeline.datasets import DatasetBlock
 from genre_pipeline.errors import RepeatFailedError
+from genre_pipeline.evaluation.comparison import unknown_tag
 from genre_pipeline.experiment import ComputeBlock, StorageBlock
 from genre_pipeline.features import FeatureBlock
 from genre_pipeline.features.store import FeatureStore
@@ -41,7 +42,7 @@ _CURVES = (
 @stage(version=1, uses=(train_repeat, CellData))
 def train_cell(
     split: pd.DataFrame,
-    audit: Annotated[dict[str, Any], Reads("split_hash", "leaky", "subset")],
+    audit: Annotated[dict[str, Any], Reads("split_hash", "leaky", "artists_unknown", "subset")],
     segments: pd.DataFrame,
     features: FeatureStore,
     dataset: Annotated[DatasetBlock, LOGGED],
@@ -132,7 +133,7 @@ def split_tags(audit: dict[str, Any]) -> dict[str, object]:
     Args:
         audit: The split's report.
     """
-    return {key: audit[key] for key in ("split_hash", "leaky", "subset")}
+    return {**{key: audit[key] for key in ("split_hash", "leaky", "subset")}, **unknown_tag(audit)}
 
 
 def cell_folder(storage: StorageBlock, experiment_name: str, cell: Cell) -> Path:
