@@ -5,7 +5,6 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PORT ?= 4141
 TEST_WORKERS ?= auto
-DATA := $(or $(GENRE_PIPELINE_DATA),data)
 
 export DO_NOT_TRACK := 1
 export KEDRO_DISABLE_TELEMETRY := 1
@@ -55,7 +54,7 @@ mlflow: $(VENV)/.installed ## Compare runs in the browser (http://127.0.0.1:5000
 
 .PHONY: airflow-dags
 airflow-dags: $(VENV)/.installed ## Write the experiment's DAGs for Airflow (ENV=base, EVERY=hourly, DAGS=data/dags)
-	$(BIN)/kedro airflow-dags $(if $(ENV),--env $(ENV)) $(if $(EVERY),--every $(EVERY)) --output $(or $(DAGS),$(DATA)/dags)
+	$(BIN)/kedro airflow-dags $(if $(ENV),--env $(ENV)) $(if $(EVERY),--every $(EVERY)) --output "$${DAGS:-$${GENRE_PIPELINE_DATA:-data}/dags}"
 
 # --- checking -------------------------------------------------------------------------------------------------------
 
@@ -101,5 +100,7 @@ bench: $(VENV)/.installed ## Measure the feature engine against plain librosa
 
 .PHONY: clean
 clean: ## Remove results (not music that was not made here) and caches
-	rm -rf $(addprefix $(DATA)/,01_raw/demo 02_intermediate 03_primary 04_feature 05_model_input 06_models 07_model_output 08_reporting mlflow)
+	@# In the folder, whatever it is called: its name is not the shell's to read.
+	[ ! -d "$${GENRE_PIPELINE_DATA:-data}" ] || { cd -- "$${GENRE_PIPELINE_DATA:-data}" && rm -rf 01_raw/demo \
+		02_intermediate 03_primary 04_feature 05_model_input 06_models 07_model_output 08_reporting mlflow; }
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .viz build dist

@@ -4,19 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from typing_extensions import Self
 
 from genre_pipeline.errors import ConfigError, UnknownNameError
 from genre_pipeline.registry import Named, Registry, suggestion
 
+# Every number has bounds on both sides, so that a slip (a zero too many, 1e12) is named before any work. They are far
+# beyond what papers and presets use [?], and keep the memory and time of one step to what a large machine has. Those
+# that many blocks share are here; the others stand at their fields.
+
+# Units or channels of a layer: two such layers have 67 million weights between them, 1 GB while they are trained.
+Width = Annotated[int, Field(ge=1, le=8192)]
+# Layers, blocks, or experts, each with weights of its own.
+Depth = Annotated[int, Field(ge=1, le=256)]
+# Epochs, or steps of a search: beyond any training.
+Epochs = Annotated[int, Field(ge=1, le=100_000)]
+# Repeats of a protocol, each a training of its own, and folds.
+Repeats = Annotated[int, Field(ge=1, le=1000)]
+Repeat = Annotated[int, Field(ge=0, le=999)]
+# Seeds of numpy and scikit-learn have 32 bits [D]; half of them leave room for one that is added to.
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+# Positive weights and rates of which only the scale matters; single precision holds them [D].
+Positive = Annotated[float, Field(gt=0.0, le=1e12)]
+NotNegative = Annotated[float, Field(ge=0.0, le=1e12)]
+# Durations: a day is longer than any file.
+Seconds = Annotated[float, Field(ge=0.0, le=86_400.0)]
+
 
 class Block(BaseModel):
-    """Base of every parameter block: immutable, and unknown keys are errors."""
+    """Base of every parameter block: immutable; unknown keys, infinity and NaN are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants", protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, ser_json_inf_nan="constants", protected_namespaces=()
+    )
 
     @classmethod
     def parse(cls, values: object, *, key: str) -> Self:

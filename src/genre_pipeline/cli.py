@@ -225,10 +225,13 @@ def leaderboard(env: str | None) -> None:
 def _leaderboard_text(catalog: Any, env: str | None) -> str:
     from genre_pipeline.errors import EvaluationError
     from genre_pipeline.evaluation.comparison import format_leaderboard
+    from genre_pipeline.refresh import Entry
+    from genre_pipeline.refresh.records import check_intact
 
     if not catalog.exists("leaderboard"):
         option = f" --env {env}" if env else ""
         raise EvaluationError(f"There is no leaderboard yet. Make one: kedro run --pipelines train_all{option}")
+    check_intact("leaderboard", Entry(path=Path(str(catalog.get("leaderboard")._filepath))))
     report = Path(str(catalog.get("report")._filepath))
     prefix = f"KEDRO_ENV={env} " if env else ""
     return "\n".join(

@@ -68,7 +68,7 @@ class TrackingError(GenrePipelineError):
 
 
 class StorageError(GenrePipelineError):
-    """A result cannot be written: the disk is full, or the folder is read-only."""
+    """A result cannot be written (a full disk, a read-only folder), or is no longer what was written."""
 
 
 class ComputeError(GenrePipelineError):

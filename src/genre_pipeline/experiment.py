@@ -9,10 +9,10 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 from typing_extensions import override
 
-from genre_pipeline.blocks import Block, parse_block, registered
+from genre_pipeline.blocks import Block, Repeat, Seed, parse_block, registered
 from genre_pipeline.cells import Cell, check_name
 from genre_pipeline.datasets import DatasetBlock
 from genre_pipeline.errors import ConfigError
@@ -22,6 +22,7 @@ from genre_pipeline.features import FEATURES, FeatureBlock
 from genre_pipeline.features.analysis import Device
 from genre_pipeline.features.backends import Backend, Workers, usable_cores
 from genre_pipeline.interventions import Intervention, InterventionBlock
+from genre_pipeline.project import check_output, is_in_data
 from genre_pipeline.registry import suggestion
 from genre_pipeline.splits.base import PROTOCOLS, ProtocolBlock
 from genre_pipeline.training.devices import choose_device, n_devices
@@ -80,11 +81,14 @@ class ExperimentBlock(Block):
     models: tuple[str, ...] = Field(min_length=1)
     features: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     exclude: tuple[str, ...] = ()
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
+
+
+OutputPath = Annotated[Path, AfterValidator(check_output)]
 
 
 class StorageBlock(Block):
-    """Where intermediate results live.
+    """Where intermediate results live: in the data folder, or where an absolute path says.
 
     Attributes:
         ingest: Folder of the ingest caches.
@@ -96,12 +100,26 @@ class StorageBlock(Block):
         reports: Folder of the report, from which its links to audio go.
     """
 
-    ingest: Path
-    splits: Path
-    features: Path
+    ingest: OutputPath
+    splits: OutputPath
+    features: OutputPath
     features_url: str | None = None
-    models: Path
-    reports: Path
+    models: OutputPath
+    reports: OutputPath
+
+    @field_validator("features_url")
+    @classmethod
+    def _does_not_leave_the_data_folder(cls, url: str | None) -> str | None:
+        scheme, separator, path = (url or "").rpartition("://")
+        if url and scheme in {"", "file", "local"}:
+            return f"{scheme}{separator}{check_output(Path(path))}"
+        return url
+
+    def elsewhere(self) -> dict[str, str]:
+        """Return what is written outside of the data folder, by parameter."""
+        places = {"ingest", "splits", "features", "models", "reports"}
+        found = {name: str(place) for name in sorted(places) if not is_in_data(place := getattr(self, name))}
+        return found if self.features_url is None else {**found, "features_url": self.features_url}
 
     @override
     def deciding(self) -> dict[str, Any]:
@@ -207,7 +225,7 @@ class PredictBlock(Block):
     """
 
     cell: CellName = ""
-    repeat: int = Field(default=0, ge=0)
+    repeat: Repeat = 0
     audio: tuple[Path, ...] = ()
 
 

@@ -11,10 +11,11 @@ import multiprocessing
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from types import FrameType, ModuleType
 
 from typing_extensions import Self
 
+# The variable with which a command knows the line that ends with the process that started it.
+_STARTER = "GENRE_PIPELINE_STARTER"
 # What ends a program on purpose: Ctrl-C, kill or a scheduler, and a terminal that is closed.
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -65,6 +68,8 @@ def ends_on_signals() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    if line := os.environ.pop(_STARTER, None):
+        threading.Thread(target=_end_with_starter, args=(int(line),), daemon=True).start()
     handlers = {number: signal.getsignal(number) for number in _ENDING}
     before = {number: handler for number, handler in handlers.items() if handler not in {signal.SIG_IGN, None}}
     # Dead once the exception is: where a library has swallowed it, the next signal raises another.
@@ -89,6 +94,38 @@ def ends_on_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def started(command: Sequence[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command of this project in a session of its own: a terminal's signals do not reach it.
+
+    If this process is killed, it gets SIGTERM.
+
+    Args:
+        command: Program and arguments.
+        folder: Where it runs.
+
+    Yields:
+        Its process, which is waited for in the end.
+    """
+    # The writing end is this process's alone: it is closed when that ends, however that is.
+    reading, writing = os.pipe()
+    try:
+        environment = {**os.environ, _STARTER: str(reading)}
+        process = subprocess.Popen(  # noqa: S603
+            command, cwd=folder, env=environment, pass_fds=(reading,), start_new_session=True
+        )
+        with process:
+            yield process
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def _end_with_starter(line: int) -> None:
+    os.read(line, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @dataclass(frozen=True)

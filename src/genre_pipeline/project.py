@@ -68,6 +68,33 @@ def sqlite_path(uri: str) -> Path | None:
     return Path(unquote(urlsplit(database).path) if database.startswith("file:") else database)
 
 
+def check_output(path: Path) -> Path:
+    """Check a folder that a parameter names to be written to: in the data folder, or an absolute path to another disk.
+
+    Args:
+        path: The folder.
+
+    Returns:
+        The same, absolute.
+
+    Raises:
+        ValueError: If it leads out of the data folder, and is not said to be elsewhere.
+    """
+    # Not resolved: a data folder may be reached, or spread over disks, by links.
+    place = Path(os.path.abspath(path))  # noqa: PTH100
+    if (path.is_absolute() and ".." not in path.parts) or is_in_data(place):
+        return place
+    raise ValueError(
+        f"'{path}' leads out of the data folder {data_root()}, to {place}. For another disk give an absolute path "
+        "without '..'"
+    )
+
+
+def is_in_data(path: Path) -> bool:
+    """Whether a path lies in the data folder."""
+    return path.is_relative_to(data_root())
+
+
 def git_commit() -> str:
     """Return the commit of the project's source, with ``-dirty`` where it was changed since, or ``unknown``."""
     try:

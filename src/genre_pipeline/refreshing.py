@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from typing import Any
 from genre_pipeline.configuration import load_configuration
 from genre_pipeline.datasets.inspections import forget_inspections
 from genre_pipeline.errors import ConfigError, RefreshError
-from genre_pipeline.processes import Ended
+from genre_pipeline.processes import Ended, started
 from genre_pipeline.project import PROJECT_ROOT
 from genre_pipeline.refresh import Graph, Plan, make_plan
 from genre_pipeline.refresh.changes import compare_scores, describe_changes, notify, read_scores
@@ -180,17 +179,16 @@ def run_stale(request: Request, plan: Plan, *, run: Callable[[list[str]], tuple[
 
 def _journal_of(pid: int, code: int) -> Journal:
     """Return what a process did; where it did not come to keep a journal, that it failed."""
-    path = journal_path()
-    journal = Journal.read(path) if path.exists() else Journal(path)
+    journal = Journal.read(journal_path())
     if journal.pid != pid:
-        journal = Journal(path, pid)
+        journal = Journal(journal.path, pid)
     if code and not journal.failures:
         journal.failures["kedro run"] = f"ended with code {code}"
     return journal
 
 
 def run_command(command: list[str]) -> tuple[int, int]:
-    """Run a command in the project's folder, in a session of its own: signals reach it once, through this process.
+    """Run a command in the project's folder, which signals reach once, through this process.
 
     Args:
         command: Program and arguments.
@@ -201,7 +199,7 @@ def run_command(command: list[str]) -> tuple[int, int]:
     Raises:
         KeyboardInterrupt: On a signal that ends this process, once the command has ended too.
     """
-    with subprocess.Popen(command, cwd=PROJECT_ROOT, start_new_session=True) as process:  # noqa: S603
+    with started(command, PROJECT_ROOT) as process:
         try:
             return process.pid, process.wait()
         except KeyboardInterrupt as error:

@@ -117,11 +117,11 @@ class ClusterRunner(ThreadRunner):
 
     @override
     def _get_executor(self, max_workers: int) -> Executor:
-        return _NodeThreads(max_workers)
+        return NodeThreads(max_workers)
 
 
-class _NodeThreads(ThreadPoolExecutor):
-    """Threads for nodes, of which an error or Ctrl-C leaves no others to be begun."""
+class NodeThreads(ThreadPoolExecutor):
+    """Threads for nodes: after an error or Ctrl-C no others are begun; Ctrl-C ends trainings with their epoch."""
 
     @override
     def __exit__(

@@ -190,7 +190,7 @@ def _scalar(text: str) -> Any:
             OmegaConf.create({"value": text})
         except OmegaConfBaseException:
             raise ConfigError(
-                f"'{_short(text)}' cannot be read: '${{' begins ${{name}}, which is not closed."
+                rf"'{_short(text)}' cannot be read: '${{' begins a reference, ${{name}}. Write '\${{' for itself."
             ) from None
         return text
     # No number has a space in it; to YAML, what follows '#' is a comment.

@@ -14,12 +14,14 @@ from kedro.framework.context import KedroContext
 from kedro.framework.session import KedroSession
 from kedro.io import DatasetError
 from kedro.pipeline import Pipeline
+from kedro.runner import ThreadRunner
 
 from genre_pipeline.errors import ConfigError, GenrePipelineError, own_error
 from genre_pipeline.project import data_root, tracking_uri
 from genre_pipeline.refresh.place import refresh_folder
 from genre_pipeline.registry import suggestion
 from genre_pipeline.retention import abandoned_files, remove
+from genre_pipeline.runner import NodeThreads
 from genre_pipeline.storage import atomic_file, storage_fault
 
 logger = logging.getLogger(__name__)
@@ -63,6 +65,10 @@ class InterruptibleSession(KedroSession):
             StorageError: If the disk is full or the like, whichever library found out.
             TrackingError: If MLflow, or its database, refuses what is logged.
         """
+        runner = kwargs.get("runner")
+        if isinstance(runner, ThreadRunner):
+            # Kedro's own would do all that is planned before it ends.
+            runner._get_executor = NodeThreads  # type: ignore[method-assign]
         self._pipeline_names = [pipeline_name] if pipeline_name else pipeline_names or []
         self._choice = kwargs
         # It becomes the version of every result.
@@ -158,11 +164,33 @@ def _after_the_last(session_id: str) -> str:
     Kedro loads the version of a result that comes last by name: new results would be passed over for old ones.
     """
     path = refresh_folder() / "last_session"
-    last = path.read_text(encoding="utf-8") if path.exists() else ""
-    if session_id <= last:
-        moment = datetime.strptime(last, _SESSION_ID).replace(tzinfo=timezone.utc) + timedelta(milliseconds=1)
-        session_id = f"{moment:%Y-%m-%dT%H.%M.%S}.{moment.microsecond // 1000:03d}Z"
+    last = _last_session(path)
+    if last is not None and session_id <= _named(last):
+        session_id = _named(last + timedelta(milliseconds=1))
         logger.warning("The clock was set back: this session's results are named %s, after the last ones.", session_id)
     with atomic_file(path) as temporary:
         temporary.write_text(session_id, encoding="utf-8")
     return session_id
+
+
+def _last_session(path: Path) -> datetime | None:
+    """Read when the last session began; none where nobody knows."""
+    try:
+        moment = datetime.strptime(path.read_text(encoding="utf-8"), _SESSION_ID).replace(tzinfo=timezone.utc)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        logger.warning(
+            "%s cannot be read (%s), and is written anew. If the clock was set back since the last session, run "
+            "'kedro refresh' once it is right.",
+            path,
+            error,
+        )
+        return None
+    # The last year that there is leaves no room for a later session.
+    return moment if moment.year < datetime.max.year else None
+
+
+def _named(moment: datetime) -> str:
+    """Return a session's id, as Kedro writes it."""
+    return f"{moment:%Y-%m-%dT%H.%M.%S}.{moment.microsecond // 1000:03d}Z"

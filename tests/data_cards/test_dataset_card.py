@@ -12,6 +12,7 @@ from genre_pipeline.data_cards.durations import duration_classes
 from genre_pipeline.data_cards.faults import MEANINGS
 from genre_pipeline.data_cards.page import Bars, Facts, Folded, Grid
 from genre_pipeline.datasets.base import Fault
+from genre_pipeline.datasets.files import LeftOut, count_left_out
 from hand_made_reports import Page, make_quality, make_tracks
 
 
@@ -166,6 +167,18 @@ def test_missing_and_extra_files_are_named(tracks, quality):
         "rock (2)": ["rock.1", "rock.2"],
         "Extra files (1)": ["blues/notes.txt"],
     }
+
+
+def test_what_is_left_out_is_counted_and_what_to_check_is_said_first(tracks):
+    left_out = [LeftOut("pop/a.m4a", "other_format", ".m4a"), LeftOut("jazz/a\n.jpg", "other", ".jpg")]
+    quality = make_quality(tracks, left_out=count_left_out(left_out), remarks=["nothing of 'pop' is used."])
+    card = dataset_card(quality, tracks, [])
+    assert rows_of(card, "left-out-table") == [
+        ["Audio in formats that are not read", "1", ".m4a: 1", "Convert it to FLAC with ffmpeg"],
+        ["Other files", "1", ".jpg: 1", "\N{EN DASH}"],
+    ]
+    assert [(notice.badge, notice.text) for notice in card.notices] == [("CHECK", "Nothing of 'pop' is used.")]
+    assert Page(render_html(card)).errors == []
 
 
 def test_a_complete_collection_is_said_to_be_complete(tracks):

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genre_pipeline.datasets.catalogue import match_files, one_spelling, plain, shipped_facts
+from genre_pipeline.datasets.files import LeftOut
 from genre_pipeline.errors import DatasetError
 
 
@@ -22,7 +23,12 @@ def test_tracks_other_audio_and_other_files_are_told_apart(tmp_path):
     matched = match_files(tmp_path, by_stem)
     assert list(matched.paths.items()) == [("10", "a/10.WAV"), ("2", "b/2.mp3")]
     assert {path: n_bytes for path, (n_bytes, _) in matched.stamps.items()} == {"a/10.WAV": 5, "b/2.mp3": 5}
-    assert matched.extra == ("a/x.ogg", "link")
+    assert matched.left_out == (
+        LeftOut(".hidden", "system", ".hidden"),
+        LeftOut("a/1.txt", "other", ".txt"),
+        LeftOut("a/x.ogg", "stray"),
+        LeftOut("link", "link", str(tmp_path / "a")),
+    )
 
 
 def test_two_files_of_one_track(tmp_path):

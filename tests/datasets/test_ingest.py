@@ -159,7 +159,7 @@ def test_quarantine_is_a_choice(music, write, run):
 
 
 def test_listed_but_missing_file(music, run, root):
-    (root / "metadata.csv").write_text("path,artist\njazz/gone.wav,Ann\n")
+    (root / "metadata.csv").write_text("path,artist\njazz/0.wav,Ann\njazz/gone.wav,Ann\n")
     result = run()
     assert faults(result) == {"jazz/gone": "unreadable"}
     assert "no such file" in result.report["faults"][0]["detail"]
@@ -602,6 +602,64 @@ def test_chosen_genre_of_which_nothing_is_there(music, run):
         run({"catalogue": lambda block: {"pop/0": "pop", "jazz/0": "jazz"}}, genres=("jazz", "pop"))
 
 
+def test_everything_below_the_root_is_accounted_for(music, write, run, root, caplog):
+    for name in ("jazz/a.m4a", "pop/b.wma", "jazz/cover.jpg", "stray.wav", "#recycle/jazz/0.wav", "blues/a.m4a"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes((root / "jazz/0.wav").read_bytes())
+    (root / "jazz/loop.wav").symlink_to("loop.wav")
+    with caplog.at_level("INFO"):
+        report = run().report
+    assert {kind: counted["n"] for kind, counted in report["left_out"].items()} == {
+        "stray": 1,
+        "other_format": 3,
+        "broken_link": 1,
+        "system": 1,
+        "other": 1,
+    }
+    assert report["n_usable"] == 6
+    assert report["extra"] == ["blues/a.m4a", "jazz/a.m4a", "jazz/loop.wav", "pop/b.wma", "stray.wav"]
+    assert json.loads(json.dumps(report)) == report
+    (line,) = [record for record in caplog.records if "besides the clips" in record.message]
+    assert line.levelname == "WARNING"
+    assert "audio in formats that are not read: 3 (.m4a: 2, .wma: 1; convert it to FLAC with ffmpeg)" in line.message
+    assert "system and hidden files and folders: 1 (#recycle: 1)" in line.message
+    (remark,) = report["remarks"]
+    assert remark.startswith("nothing of 'pop' is used: audio in formats that are not read: 1 (.wma: 1;")
+    assert f"mine: {remark}" in caplog.messages
+
+
+def test_names_that_look_alike_are_named(music, write, run, root, caplog):
+    write("Hip-Hop/0.wav", seed=60)
+    write("hip hop/0.wav", seed=61)
+    rows = [("jazz/0", "The Beatles"), ("jazz/1", '"Beatles, The"'), ("blues/0", "AC/DC"), ("blues/1", "ACDC")]
+    (root / "metadata.csv").write_text("\n".join(["path,artist", *(f"{name}.wav,{artist}" for name, artist in rows)]))
+    report = run().report
+    assert report["remarks"] == [
+        "genres that look alike are different ones: 'Hip-Hop' = 'hip hop'. If they are one, give it one name.",
+        (
+            "artists that look alike are taken for one, and kept together by splits: 'AC/DC' = 'ACDC'; 'Beatles, The' "
+            "= 'The Beatles'."
+        ),
+    ]
+    assert (report["genres"]["jazz"]["artists"], report["genres"]["blues"]["artists"]) == (1, 1)
+    assert [f"mine: {remark}" for remark in report["remarks"]] == [
+        record.message for record in caplog.records if record.levelname == "WARNING"
+    ]
+
+
+def test_a_deleted_copy_does_not_keep_the_track_out(music, run, root):
+    (root / "#recycle").mkdir()
+    shutil.copy(root / "jazz/0.wav", root / "#recycle/0.wav")
+    assert faults(run()) == {}
+
+
+def test_signs_that_are_not_printed_are_escaped_in_the_log(music, run, root, caplog):
+    (root / "jazz/esc\x1b[31m\n.wav").write_text("not music")
+    assert faults(run()) == {"jazz/esc\x1b[31m\n": "unreadable"}
+    assert r"jazz/esc\x1b[31m\n.wav" in caplog.text
+    assert "\x1b" not in caplog.text
+
+
 def test_missing_file_is_not_looked_for_outside(music, run, root, tmp_path):
     shutil.copy(music[0], tmp_path / "outside.wav")
     (root / "jazz/link.wav").symlink_to(tmp_path / "outside.wav")
@@ -614,7 +672,7 @@ def test_missing_file_is_not_looked_for_outside(music, run, root, tmp_path):
 def test_nothing_but_missing_files(run, root):
     root.mkdir()
     (root / "metadata.csv").write_text("path,genre\na.wav,jazz\nb.wav,pop\n")
-    with pytest.raises(DatasetError, match=r"the 2 clips have no usable clip \(found: 2 unreadable\)"):
+    with pytest.raises(DatasetError, match=r"metadata\.csv: 2 of 2 rows match no file: 'a\.wav' in line 2, 'b\.wav'"):
         run()
 
 

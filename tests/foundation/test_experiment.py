@@ -34,6 +34,36 @@ def test_cells_can_be_excluded_by_pattern(parameters):
     assert [cell.name for cell in load_experiment(parameters).cells] == ["music.folds.mel.net"]
 
 
+class TestNarrowing:
+    def test_what_is_set_for_models_outside_the_experiment_is_passed_over(self, parameters):
+        parameters["experiment"]["features"] = {"net": ["mel", "cepstrum"], "bayes": ["mel"]}
+        parameters["robustness"]["cells"] = ["*.net", "music.folds.*"]
+        parameters["experiment"]["models"] = ["bayes"]
+        experiment = load_experiment(parameters)
+        assert {cell.name for cell in experiment.cells} == {"music.folds.mel.bayes", "music.random.mel.bayes"}
+        assert {cell.name for cell in experiment.robustness_cells} == {"music.folds.mel.bayes"}
+
+    def test_so_is_what_is_set_for_other_datasets_and_protocols(self, parameters):
+        parameters["robustness"]["cells"] = ["music.folds.mel.net", "*.random.*"]
+        for section, name in (("protocols", "random"), ("datasets", "unused")):
+            parameters["experiment"][section] = [name]
+            load_experiment(parameters)
+
+    def test_a_name_that_is_nobodys_is_still_an_error(self, parameters):
+        parameters["experiment"].update(models=["bayes"], features={"nett": ["mel"]})
+        with pytest.raises(ConfigError, match=r"experiment\.features: 'nett' is not defined. Did you mean 'net'"):
+            load_experiment(parameters)
+
+    @pytest.mark.parametrize("key", ["predict", "explain"])
+    def test_a_cell_of_another_experiment_is_known_and_a_slip_is_not(self, parameters, key):
+        parameters["experiment"]["models"] = ["bayes"]
+        parameters[key] = {"cell": "unused.folds.mel.net"}
+        load_experiment(parameters)
+        parameters[key] = {"cell": "music.folds.mell.net"}
+        with pytest.raises(ConfigError, match=rf"{key}\.cell: 'mell' is not defined. Did you mean 'mel'"):
+            load_experiment(parameters)
+
+
 def test_excluding_everything_is_an_error(parameters):
     parameters["experiment"]["exclude"] = ["*"]
     with pytest.raises(ConfigError, match=r"experiment.exclude: \['\*'\] leaves no cell to run"):

@@ -67,6 +67,34 @@ class TestSignals:
         assert found == before
 
 
+STARTED = """
+import os, signal, sys
+from genre_pipeline.processes import Ended, ends_on_signals
+with ends_on_signals():
+    try:
+        os.kill(os.getppid(), signal.SIGKILL)
+        signal.pause()
+    except Ended as error:
+        print(error)
+"""
+STARTING = """
+import sys
+from pathlib import Path
+from genre_pipeline.processes import started
+with started([sys.executable, "-c", sys.argv[1]], Path.cwd()):
+    pass
+"""
+
+
+@pytest.mark.usefixtures("obeyed_signals")
+def test_a_command_ends_when_the_process_that_started_it_is_killed():
+    """Its output ends when both have: the command itself kills the other."""
+    command = [sys.executable, "-c", STARTING, STARTED]
+    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert ended.stdout == "Ended by SIGTERM.\n"
+
+
 @pytest.fixture
 def other():
     """Another process, as it describes itself and marks its files; it ends when its input does."""

@@ -8,9 +8,12 @@ import sys
 import pytest
 from click.testing import CliRunner
 from kedro import KedroDeprecationWarning
+from kedro.framework.cli.cli import KedroCLI
 from kedro.framework.startup import bootstrap_project
 
+from genre_pipeline.__main__ import main
 from genre_pipeline.cli import cli
+from genre_pipeline.pipeline_registry import use_parameters
 from genre_pipeline.project import PROJECT_ROOT
 from genre_pipeline.session import InterruptibleSession
 from kedro_sessions import write_own_music
@@ -64,6 +67,119 @@ def test_a_bad_parameter_stops_the_run_before_any_node(kedro, tmp_path, paramete
     result = kedro("run", "--env", "test", "--params", parameters)
     assert_one_message(result, key, value, hint)
     assert not (tmp_path / "data" / "01_raw").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "hint"),
+    [
+        (["--env", "tset"], "There is no environment 'tset'", "Did you mean 'test'?"),
+        (["--env", "../test"], "There is no environment '../test'", "Did you mean 'test'?"),
+        (["--env", "."], "There is no environment '.'", "Known: base, "),
+        (["--namespaces", "demmo"], "--namespaces: the pipeline has no namespace 'demmo'", "Did you mean 'demo'?"),
+        (["--nodes", "demo.ingst"], "--nodes: the pipeline has no node 'demo.ingst'", "Did you mean 'demo.ingest'?"),
+        (["--from-nodes", "demo.ingst"], "--from-nodes: the pipeline has no node", "Did you mean 'demo.ingest'?"),
+        (["--to-nodes", "demo.ingst"], "--to-nodes: the pipeline has no node", "Did you mean 'demo.ingest'?"),
+        (["--tags", "train,ingst"], "--tags: the pipeline has no tag 'ingst'", "Did you mean 'ingest'?"),
+        (["--from-inputs", "demo.trcks"], "--from-inputs: the pipeline has no dataset", "Did you mean 'demo.tracks'?"),
+        (["--to-outputs", "leaderbord"], "--to-outputs: the pipeline has no dataset", "Did you mean 'leaderboard'?"),
+        (["--load-versions", "leaderbord:2026"], "--load-versions: the pipeline has", "Did you mean 'leaderboard'?"),
+        (["--load-versions", "leaderboard"], "Expected the form of 'load_versions'", "found leaderboard instead"),
+        (["--pipeline", "a", "--pipelines", "b"], "'--pipeline' and '--pipelines'", "cannot be used together"),
+        (["--tags", "ingest", "--nodes", "compare_settings"], "--nodes, --tags: they leave nothing to run", ""),
+        (["--params", "experiment.title=${nope}"], "experiment.title: Interpolation key 'nope' not found", ""),
+        (["--params", "experiment.title='${'"], "The parameters of the environment 'test' cannot be read", "'${'"),
+        (["--params", "datasets=[demo]"], "The parameters of the environment 'test' cannot be read", "merge"),
+        (["--params", "experiment=3"], "experiment: expected a mapping", "got 3"),
+        (["--params", "predict.cell=demo.artist_kfold.log_mel_256.nett1"], "predict.cell: 'nett1'", "'net1'?"),
+        (["--params", "explain.cell=demmo.artist_kfold.log_mel_256.net1"], "explain.cell: 'demmo'", "'demo'?"),
+        (["--params", "robustness.cells=[*.nett1]"], "robustness.cells: '*.nett1' is no cell", "Known: "),
+    ],
+)
+def test_what_is_not_there_is_named_before_any_work(kedro, empty_data, arguments, message, hint):
+    assert_one_message(kedro("run", "--env", "test", *arguments), message, hint)
+    assert not (empty_data / "01_raw").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--runner", "SequentalRunner"], "There is no runner 'SequentalRunner'. Did you mean 'SequentialRunner'?"),
+        (["--runner", "os.path"], "There is no runner 'os.path'. Known: "),
+        (["--runner", "nowhere.Runner"], "There is no runner 'nowhere.Runner'."),
+        (["--runner-params", "workers=2"], "SequentialRunner does not take them"),
+        (["--runner", "ThreadRunner", "--runner-params", "max_workers=0"], "max_workers should be positive"),
+        (["--runner-params", "max_workers=["], "'[' is never closed"),
+        (["--params", "experiment.models=[naive_bayes"], "'[' is never closed"),
+        (["--conf-source", "nowhere"], "Path 'nowhere' does not exist"),
+        (["--config", str(PROJECT_ROOT / "README.md")], "Expected YAML with options of kedro run below 'run:'"),
+        (["--config", str(PROJECT_ROOT / "conf" / "base" / "globals.yml")], "below 'run:' (KeyError: 'run')"),
+    ],
+)
+def test_an_option_that_cannot_be_read_is_named(kedro, arguments, message):
+    result = kedro("run", "--env", "test", *arguments)
+    assert result.exit_code == 2
+    assert result.output.count("Error: ") == 1
+    assert message in result.output
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(
+            ["leaderboard"],
+            ["compare"],
+            ["refresh", "--dry-run"],
+            ["refresh"],
+            ["stores", "list"],
+            ["stores", "verify"],
+        ),
+        *(["stores", "prune"], ["schedule", "--format", "cron"], ["airflow-dags"]),
+        *(["catalog", "describe-datasets"], ["catalog", "list-patterns"], ["mlflow", "ui"]),
+        *(["viz", "run"], ["viz"], ["ipython"], ["jupyter", "lab"]),
+    ],
+    ids=" ".join,
+)
+def test_every_command_names_an_environment_that_is_not_there(command):
+    result = CliRunner().invoke(KedroCLI(PROJECT_ROOT), [*command, "--env", "tset"])
+    assert result.exit_code == 1
+    # Kedro may log something above it.
+    assert result.output.strip().splitlines()[-1].startswith("Error: There is no environment 'tset'")
+    assert "Did you mean 'test'?" in result.output
+    assert isinstance(result.exception, SystemExit)
+
+
+def test_the_environment_variable_is_checked_alike(monkeypatch):
+    monkeypatch.setenv("KEDRO_ENV", "tset")
+    use_parameters(None)
+    for command in (["registry", "list"], ["leaderboard"], ["viz"]):
+        result = CliRunner().invoke(KedroCLI(PROJECT_ROOT), command)
+        assert "Error: There is no environment 'tset'" in result.output
+        assert isinstance(result.exception, SystemExit)
+
+
+@pytest.mark.parametrize("command", ["refresh --dry-run", "schedule --format cron", "airflow-dags"])
+def test_parameters_are_read_alike_by_every_command(kedro, command):
+    result = kedro(*command.split(), "--params", "experiment.models=[net1")
+    assert result.exit_code == 2
+    assert (
+        "Invalid value for '--params': 'experiment.models=[net1' cannot be read: '[' is never closed" in result.output
+    )
+    assert_one_message(kedro(*command.split(), "--params", "experiment.models=[nett1]"), "Did you mean 'net1'?")
+
+
+def test_a_file_of_options_may_hold_parameters(kedro, tmp_path):
+    (tmp_path / "run.yml").write_text("run:\n  env: test\n  params: {experiment: {models: [nett1]}}\n")
+    assert_one_message(kedro("run", "--config", str(tmp_path / "run.yml")), "experiment.models: 'nett1'")
+
+
+def test_the_package_runs_as_a_program(capsys, monkeypatch):
+    for arguments in (["--help"], ["run", "--help"], ["run", "--env", "tset"]):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        shown = capsys.readouterr()
+        assert ended.value.code == (1 if "tset" in arguments else 0)
+        assert "python -m genre_pipeline" in shown.out or "There is no environment 'tset'" in shown.err
 
 
 def test_parameters_may_be_lists(kedro, empty_data):

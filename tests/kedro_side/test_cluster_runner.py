@@ -4,6 +4,7 @@ import os
 import queue
 import signal
 import threading
+from itertools import count
 
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
@@ -11,7 +12,8 @@ from kedro.pipeline import Node, Pipeline
 
 from genre_pipeline.errors import ConfigError, TrainingError
 from genre_pipeline.runner import ClusterRunner
-from genre_pipeline.training.workers import WAITING, Waiting
+from genre_pipeline.training.epochs import EpochRecord
+from genre_pipeline.training.workers import WAITING, Job, Trainers, Waiting
 
 CLUSTER = {"training_backend": "dask", "address": "tcp://head:8786"}
 # Far longer than anything here takes: a test that fails ends.
@@ -96,6 +98,28 @@ def test_ctrl_c_ends_what_threads_wait_for(meet):
         run(wait_for_a_cluster, interrupt)
     assert heard == [WAITING]
     # The next session's nodes wait again, whatever runs them.
+    assert waits(WAITING)
+
+
+@pytest.mark.usefixtures("obeyed_signals")
+def test_ctrl_c_ends_trainings_in_threads_at_their_epoch(meet):
+    epochs = []
+
+    def train(*, on_epoch, slot):
+        meet()
+        os.kill(os.getpid(), signal.SIGINT)
+        # The main thread hears of it in one of the next epochs.
+        for epoch in count(1):
+            on_epoch(EpochRecord(epoch, 10**9, 0.1, 0.5, 0.1, 0.5, 0.1, 0.1, 0.1))
+
+    def work():
+        jobs = [Job(0, "a cell, repeat 0", train)]
+        Trainers().train(jobs, on_epoch=lambda _, record: epochs.append(record), on_end=lambda *_: None)
+        return True
+
+    with pytest.raises(KeyboardInterrupt):
+        run(work, meet)
+    assert epochs
     assert waits(WAITING)
 
 

@@ -300,6 +300,23 @@ class TestPipelines:
             assert {node.namespace.split(".")[0] for node in chosen.nodes} == {dataset}
 
 
+@pytest.mark.parametrize("change", [{"models": ["svm"]}, {"models": ["bbnn"]}, {"datasets": ["my_music"]}], ids=str)
+def test_every_environment_can_be_narrowed(environment, change):
+    parameters = load(environment)
+    parameters["experiment"].update(change)
+    experiment = load_experiment(parameters)
+    for section, names in change.items():
+        assert list(getattr(experiment, section)) == names
+
+
+@pytest.mark.parametrize("section", ["models", "datasets", "protocols"])
+def test_every_environment_can_be_narrowed_to_a_part_of_its_own(environment, section):
+    parameters = load(environment)
+    for name in parameters["experiment"][section]:
+        narrowed = {**parameters, "experiment": {**parameters["experiment"], section: [name]}}
+        assert list(getattr(load_experiment(narrowed), section)) == [name]
+
+
 class TestWithoutSession:
     """``kedro registry list`` and Kedro-Viz build pipelines without a session."""
 

@@ -4,6 +4,7 @@ import importlib
 import logging
 import os
 from contextlib import contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 
 import mlflow
@@ -15,8 +16,10 @@ from kedro.io import DatasetError
 from genre_pipeline.errors import ConfigError, GenrePipelineError, StoreError, TrackingError, TrainingError
 from genre_pipeline.hooks import TrackingHook
 from genre_pipeline.pipelines.train import nodes as train_nodes
+from genre_pipeline.processes import Owner
 from genre_pipeline.project import tracking_uri
 from genre_pipeline.tracking import Tracker, current_tracker
+from genre_pipeline.tracking.tracker import owner_tags
 from kedro_sessions import OWN_MUSIC, children, new_session, run, sessions_of, write_own_music
 
 
@@ -63,6 +66,30 @@ def test_an_interruption_closes_the_runs_and_the_next_session_goes_on(data, seco
     assert "repeat 0: already trained" in caplog.text
     assert "repeat 1: already trained" not in caplog.text
     assert [each.info.status for each in sessions_of(client)] == ["KILLED", "FINISHED"]
+
+
+def test_a_session_tidies_up_after_killed_ones(data, caplog):
+    run("ingest", **OWN_MUSIC)
+    client = mlflow.MlflowClient()
+    (first,) = sessions_of(client)
+    this, dead = Owner.this_process(), replace(Owner.this_process(), process_start=1)
+    assert {**first.data.tags, **owner_tags(this)} == first.data.tags
+    killed = client.create_run(first.info.experiment_id, tags=owner_tags(dead))
+    living = client.create_run(first.info.experiment_id, tags=owner_tags(this))
+    places = ["01_raw", "02_intermediate/my_music", "04_feature/my_music", "06_models", "08_reporting/test", "refresh"]
+    for place in places:
+        folder = data / place
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f".left-{dead.mark}-abcdefgh.json").touch()
+        (folder / f".kept-{this.mark}-abcdefgh.json").touch()
+
+    with caplog.at_level(logging.INFO):
+        run("ingest", **OWN_MUSIC)
+    assert client.get_run(killed.info.run_id).info.status == "KILLED"
+    assert client.get_run(living.info.run_id).info.status == "RUNNING"
+    assert f"MLflow: 1 runs were left open by killed processes ({dead.pid})" in caplog.text
+    assert "Removed temporary files that killed processes left: 6." in caplog.text
+    assert sorted(path.name.split("-")[0] for path in data.rglob("*-abcdefgh.json")) == [".kept"] * len(places)
 
 
 def test_a_failure_closes_the_runs_as_failed(data, second_repeat_raises):

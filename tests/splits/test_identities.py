@@ -14,6 +14,36 @@ def test_a_track_of_unknown_artist_is_a_group_of_its_own(make_tracks):
     ]
 
 
+def test_artists_who_look_alike_are_one(make_tracks):
+    spellings = [
+        *("Beyonc\N{LATIN SMALL LETTER E WITH ACUTE}", "Beyonce\N{COMBINING ACUTE ACCENT}", "BEYONCE"),
+        *(
+            "The Beatles",
+            "Beatles, The",
+            "AC/DC",
+            "ACDC",
+            "Guns N' Roses",
+            "Guns N\N{RIGHT SINGLE QUOTATION MARK} Roses",
+        ),
+    ]
+    assert linked_groups(make_tracks([("rock", artist) for artist in spellings])).tolist() == [
+        0,
+        0,
+        0,
+        1,
+        1,
+        2,
+        2,
+        3,
+        3,
+    ]
+
+
+def test_numbers_and_signs_keep_artists_apart(make_tracks):
+    artists = ["Foo [12]", "Foo 1 [2]", "Foo [1]", "!!!", "???", "\u6d41\u884c", "\u6447\u6eda"]
+    assert linked_groups(make_tracks([("rock", artist) for artist in artists])).tolist() == list(range(7))
+
+
 def test_links_go_through_other_tracks(make_tracks):
     tracks = make_tracks(
         [("blues", "a"), ("blues", "b"), ("blues", ""), ("jazz", "c"), ("jazz", "d")],

@@ -48,7 +48,7 @@ _Parts = Generator[Part, None, int]
 _Reader = Callable[[BinaryIO, int, int], _Parts]
 
 
-def audio_parts(path: Path) -> Iterator[Part]:
+def audio_parts(path: Path) -> Generator[Part]:
     """Find the parts of an audio file, each as late as it is asked for.
 
     Args:
@@ -74,7 +74,12 @@ def audio_parts(path: Path) -> Iterator[Part]:
                 start = yield from reader(file, start, n_bytes)
                 reader = _reader_at(file, start)
         except (struct.error, IndexError):
-            yield Part(cut="its header is cut")
+            yield replace(_rest(start, n_bytes), cut="its header is cut")
+
+
+def _rest(start: int, n_bytes: int) -> Part:
+    """Return what is in a file from some place on, as it is."""
+    return Part(segments=((start, n_bytes),) if start else ())
 
 
 def _reader_at(file: BinaryIO, start: int) -> _Reader | None:
@@ -90,11 +95,10 @@ def _mp3_parts(file: BinaryIO, start: int, n_bytes: int) -> Iterator[Part]:
     if first is None:
         yield Part()
         return
-    parts = list(mpeg_parts(file, first, n_bytes))
-    if first == start and len(parts) == 1 and parts[0].is_counted and not parts[0].n_left:
+    for part in mpeg_parts(file, first, n_bytes):
         # Every encoder's usual file: libsndfile opens it by itself.
-        parts = [replace(parts[0], segments=())]
-    yield from parts
+        is_usual = first == start and part.is_counted and part.segments == ((start, n_bytes),)
+        yield replace(part, segments=()) if is_usual else part
 
 
 @dataclass(frozen=True)
@@ -192,7 +196,7 @@ def _chunk_parts(file: BinaryIO, start: int, n_bytes: int) -> _Parts:
     chunks = _CHUNKS[file.read(4)]
     samples = _find_samples(file, chunks, start + chunks.first)
     if samples is None:
-        yield Part()
+        yield _rest(start, n_bytes)
         return n_bytes
     sound = samples.body + chunks.preface
     extra = chunks.preface + (chunks.header.size if chunks.counts_header else 0)
@@ -294,7 +298,7 @@ def _flac_parts(file: BinaryIO, start: int, n_bytes: int) -> _Parts:
     n_stated = int.from_bytes(streaminfo[21:26], "big") & _FLAC_LENGTH
     if n_stated >= _flac_samples(file, n_bytes, int.from_bytes(streaminfo[8:10], "big")) > 0:
         # libFLAC reads no further than the stated length: where the next stream begins may be looked for afterwards.
-        yield Part(segments=((start, n_bytes),) if start else ())
+        yield _rest(start, n_bytes)
         return _find_flac(file, start + 1, n_bytes)
     after = _find_flac(file, start + 1, n_bytes)
     if 0 < n_stated < _flac_samples(file, after, int.from_bytes(streaminfo[8:10], "big")):

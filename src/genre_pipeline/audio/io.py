@@ -5,11 +5,10 @@ from __future__ import annotations
 import io
 import math
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -76,43 +75,51 @@ class AudioFile:
         messages: What decoders wrote to the standard error stream.
 
     Raises:
-        AudioError: If it is not audio, or of a sample rate that cannot be used. The message begins with the path.
-        OSError: If it cannot be read.
+        AudioError: If it cannot be read, is not audio, or of a sample rate that cannot be used. The message begins with
+            the path.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._closing = ExitStack()
-        self._source: BinaryIO | None = None
-        self._waiting = audio_parts(path)
         self.parts: list[Part] = []
         self.lacking_s = 0.0
         self.messages: list[bytes] = []
-        with self._closing:
-            self._decoder = self._open(next(self._waiting))
-            self.sample_rate: int = self._decoder.samplerate
-            self.n_channels: int = self._decoder.channels
-            self.format: str = self.parts[0].container or self._decoder.format
-            self._closing = self._closing.pop_all()
+        self._decoders = self._open_parts()
+        self._decoder = next(self._decoders)
+        self.sample_rate: int = self._decoder.samplerate
+        self.n_channels: int = self._decoder.channels
+        self.format: str = self.parts[0].container or self._decoder.format
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        self._closing.close()
+        self._decoders.close()
 
     @property
     def is_pcm_16(self) -> bool:
         """Whether samples of the part that is being decoded are stored as 16-bit whole numbers."""
         return bool(self._decoder.subtype == "PCM_16")
 
-    def _open(self, part: Part) -> _ForwardSoundFile:
-        """Open a part for decoding."""
-        self.parts.append(part)
-        decoder: _ForwardSoundFile
+    def _open_parts(self) -> Generator[_ForwardSoundFile]:
+        """Open the parts for decoding, each when the one before is finished."""
+        try:
+            with self._path.open("rb") as source, closing(audio_parts(self._path)) as parts:
+                for part in parts:
+                    self.parts.append(part)
+                    segments = PartFile(source, part.segments, is_endless=not part.is_counted)
+                    with self._open(
+                        io.BufferedReader(segments, _PART_BUFFER_BYTES) if part.segments else self._path
+                    ) as decoder:
+                        yield decoder
+        except OSError as error:
+            raise AudioError(f"{self._path}: cannot be read ({error.strerror}). {_ADVICE}") from error
+
+    def _open(self, file: Path | io.BufferedReader) -> _ForwardSoundFile:
+        """Open a part of the file, or all of it, for decoding."""
         try:
             with caught_messages(self.messages):
-                decoder = self._closing.enter_context(_ForwardSoundFile(self._file_of(part)))
+                decoder = _ForwardSoundFile(file)
         except soundfile.LibsndfileError as error:
             # libsndfile says "does not exist" of a file without one MPEG frame; that it exists was seen before.
             reason = "Format not recognised." if "does not exist" in error.error_string else error.error_string
@@ -123,25 +130,16 @@ class AudioFile:
             raise AudioError(
                 f"{self._path}: holds samples without a header, of unknown rate. Convert it to WAV or FLAC."
             ) from error
+        lowest, highest = SAMPLE_RATES
+        if decoder.format != "RAW" and lowest <= decoder.samplerate <= highest:
+            return decoder
+        decoder.close()
         if decoder.format == "RAW":
             # What libsndfile makes of any bytes at all in a file named .au or .snd.
             raise AudioError(f"{self._path}: is not an audio file (it has no header). {_ADVICE}")
-        lowest, highest = SAMPLE_RATES
-        if not lowest <= decoder.samplerate <= highest:
-            raise SampleRateError(
-                f"{self._path}: its header states a sample rate of {decoder.samplerate} Hz, and {lowest} to {highest} "
-                f"can be used. {_ADVICE}"
-            )
-        return decoder
-
-    def _file_of(self, part: Part) -> Path | io.BufferedReader:
-        """Return what libsndfile is to open."""
-        if not part.segments:
-            return self._path
-        if self._source is None:
-            self._source = self._closing.enter_context(self._path.open("rb"))
-        return io.BufferedReader(
-            PartFile(self._source, part.segments, is_endless=not part.is_counted), _PART_BUFFER_BYTES
+        raise SampleRateError(
+            f"{self._path}: its header states a sample rate of {decoder.samplerate} Hz, and {lowest} to {highest} "
+            f"can be used. {_ADVICE}"
         )
 
     def sample_blocks(
@@ -171,11 +169,10 @@ class AudioFile:
                 yield wanted
                 if position == end_sample:
                     return
-            part = next(self._waiting, None)
-            if part is None:
+            following = next(self._decoders, None)
+            if following is None:
                 return
-            self._decoder.close()
-            self._decoder = self._open(part)
+            self._decoder = following
 
     def _part_blocks(self, block_samples: int, n_wanted: int) -> Iterator[NDArray[np.float32]]:
         """Decode the part that is open, and note how much of it was lacking if all is wanted."""
@@ -216,10 +213,7 @@ def open_audio(path: Path) -> AudioFile:
             The message begins with the path.
     """
     require_file(path)
-    try:
-        return AudioFile(path)
-    except OSError as error:
-        raise AudioError(f"{path}: cannot be read ({error.strerror}). Make it readable, or remove it.") from error
+    return AudioFile(path)
 
 
 def require_file(path: Path) -> None:

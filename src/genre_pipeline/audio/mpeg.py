@@ -162,6 +162,8 @@ class _Stated(NamedTuple):
 
 def _stated(head: bytes, frame: _Frame) -> _Stated | None:
     """Read the Xing, Info or VBRI header in a frame; none if it has sound instead."""
+    if len(head) < _HEAD_BYTES:
+        return None
     tag = head[frame.xing_at :]
     if tag[:4] in {b"Xing", b"Info"} and frame.stream[1] == 3:
         numbers = iter((tag[8:12], tag[12:16]))
@@ -207,7 +209,7 @@ class _Run:
 
 
 def mpeg_parts(file: BinaryIO, start: int, end: int) -> Iterator[Part]:
-    """Yield the streams of MPEG audio between two places of a file; those of an MP3 that states its length, at once.
+    """Yield the streams of MPEG audio between two places of a file, one that states its length at once.
 
     Args:
         file: The file.
@@ -225,6 +227,8 @@ def mpeg_parts(file: BinaryIO, start: int, end: int) -> Iterator[Part]:
     stated_end = start + stated.n_bytes if stated and stated.is_xing and stated.n_frames else start
     if stated_end > start and tags_end(file, stated_end) >= end - 2 * frame.n_bytes:
         yield Part(segments=((start, end),), n_bytes=end - start)
+        # After so many frames libsndfile stops; whether there are more is looked up only if somebody reads so far.
+        yield from (run.part() for run in _runs(file, start, end)[1:])
         return
     yield from (run.part() for run in _runs(file, start, end))
 

@@ -11,7 +11,7 @@ import pandas as pd
 from pydantic import Field
 from typing_extensions import override
 
-from genre_pipeline.blocks import Block, parse_block, registered
+from genre_pipeline.blocks import Block, Seconds, parse_block, registered
 from genre_pipeline.datasets.files import MEANINGS, LeftOut
 from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.registry import Registry
@@ -138,8 +138,8 @@ class ExcerptBlock(Block):
         duration_s: How long it is, in seconds.
     """
 
-    start_s: float = Field(ge=0.0)
-    duration_s: float = Field(gt=0.0)
+    start_s: Seconds
+    duration_s: float = Field(gt=0.0, le=86_400.0)
 
 
 @dataclass(frozen=True)
@@ -182,10 +182,10 @@ class DatasetBlock(Block):
     path: Path
     links_within: Path | None = None
     genres: tuple[Composed, ...] | None = Field(default=None, min_length=2)
-    max_per_genre: int | None = Field(default=None, ge=1)
+    max_per_genre: int | None = Field(default=None, ge=1, le=10_000_000)
     strict: bool = False
     excerpt: ExcerptBlock | None = None
-    min_duration_s: float = Field(default=3.0, ge=0.0)
+    min_duration_s: Seconds = 3.0
     quarantine: tuple[Fault, ...] = (
         "unreadable",
         "unusable_rate",

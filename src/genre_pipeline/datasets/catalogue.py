@@ -50,8 +50,11 @@ def match_files(
         DatasetError: If two files are the same track, or the folder cannot be listed.
     """
     files, left_out = list_files(root, links_within=links_within)
+    not_read = {each.path for each in left_out}
     paths: dict[str, str] = {}
-    for path in files.keys() - {each.path for each in left_out}:
+    for path in files:
+        if path in not_read:
+            continue
         track_id = identify(PurePosixPath(path))
         if track_id is None:
             left_out.append(LeftOut(path, "stray"))

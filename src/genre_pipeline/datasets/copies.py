@@ -82,7 +82,7 @@ def near_copies(tracks: pd.DataFrame, inspections: Inspections) -> list[NearDupl
 def _remembered(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError):
         return {}
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from genre_pipeline.datasets.base import DATASETS, Clip, DatasetBlock, DatasetSpec, Listing
 from genre_pipeline.datasets.composition import GENRES
@@ -29,6 +29,7 @@ from genre_pipeline.datasets.synthesis import Waveform, double_rate
 from genre_pipeline.errors import DatasetError
 from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.progress import progress_bar
+from genre_pipeline.project import check_output
 from genre_pipeline.storage import atomic_folder, write_json
 
 # Raised whenever the same parameters give other files.
@@ -77,6 +78,12 @@ class DemoBlock(DatasetBlock):
     clip_duration_s: float = Field(default=10.0, ge=0.5, le=60.0)
     sample_rate: Literal[16000, 22050, 24000] = 22050
     seed: int = Field(default=0, ge=0, lt=2**32)
+
+    @field_validator("path")
+    @classmethod
+    def _does_not_leave_the_data_folder(cls, path: Path) -> Path:
+        """The other datasets are read from there; this one is written."""
+        return check_output(path)
 
     @model_validator(mode="after")
     def _check_artists(self) -> DemoBlock:

@@ -76,6 +76,9 @@ def find_clips(block: DatasetBlock) -> Listing:
     rows = match_rows(table, read_table(table, _COLUMNS), files, reasons) if table else None
     not_read = {path for path, each in reasons.items() if each.kind == "other_format"}
     listed = {path: row.values for path, row in rows.rows.items() if path not in not_read} if rows else {}
+    for row in rows.missing if rows else ():
+        if not (row.values.get("genre") or _genre_of(row.path)):
+            del listed[row.path]
     audio = files.keys() - reasons.keys()
     stray = {path for path in audio if "/" not in path} - listed.keys()
     paths = (audio | listed.keys()) - stray
@@ -121,16 +124,17 @@ def _check_level(root: Path, paths: Sequence[str]) -> None:
     names = sorted({parts[0] for parts in below if len(parts) > 1})
     if names and all(_PARTS.fullmatch(name.casefold()) for name in names):
         inner = [name for name in names if any(parts[0] == name and len(parts) > 2 for parts in below)]
-        name = next((each for each in inner if each.casefold().startswith("train")), (inner or names)[0])
+        part = next((name for name in inner if name.casefold().startswith("train")), "".join(inner[:1]))
+        use_one = f", or name the part to use in datasets.<name>.path: {root.joinpath(*place, part)}" if part else ""
         raise DatasetError(
             f"The folders {_quoted(names)} in {root.joinpath(*place)} are the parts of a split, not genres. The "
-            "protocols split the tracks themselves: put all parts of a genre into one folder, or name the part to use in "
-            f"datasets.<name>.path: {root.joinpath(*place, name)}."
+            f"protocols split the tracks themselves: put all tracks of a genre into one folder{use_one}."
         )
     if place and len(names) > 1:
         raise DatasetError(
             f"All audio in {root} lies in one folder, '{'/'.join(place)}', which would be its only genre. If the "
-            f"folders in it ({_quoted(names)}) are the genres, name it in datasets.<name>.path: {root.joinpath(*place)}."
+            f"folders in it ({_quoted(names)}) are the genres, name it in datasets.<name>.path: "
+            f"{root.joinpath(*place)}."
         )
 
 

@@ -140,7 +140,7 @@ def log_report(report: Report) -> None:
         if fault["quarantined"]:
             reasons.setdefault((fault["track_id"], fault["path"]), []).append(f"{fault['fault']} ({fault['detail']})")
     for (track_id, path), faults in list(reasons.items())[:_MAX_WARNINGS]:
-        logger.warning("%s: %s (%s) is not used: %s", name, shown(track_id), shown(path), shown("; ".join(faults)))
+        logger.warning("%s: %s (%s) is not used: %s", name, shown(track_id), shown(path), "; ".join(map(shown, faults)))
     if len(reasons) > _MAX_WARNINGS:
         logger.warning(
             "%s: %d more clips are not used; the ingest report names them.", name, len(reasons) - _MAX_WARNINGS

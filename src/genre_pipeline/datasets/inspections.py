@@ -127,7 +127,10 @@ def remembered_stamps(cache: Path) -> dict[str, Stamp]:
 
     try:
         table = parquet.read_table(cache, columns=["path", "n_bytes", "mtime_ns"])
-    except (OSError, pa.ArrowException):
+    except FileNotFoundError:
+        return {}
+    except (OSError, pa.ArrowException) as error:
+        logger.warning("%s cannot be read (%s): all files are inspected anew.", cache, " ".join(str(error).split()))
         return {}
     paths, sizes, times = (column.to_pylist() for column in table.columns)
     return dict(zip(paths, zip(sizes, times, strict=True), strict=True))

@@ -6,7 +6,7 @@ import codecs
 import csv
 import io
 import stat
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -230,11 +230,10 @@ def _is_folder(path: Path) -> bool:
 def _match_spelled(
     table: Path, found: dict[str, Row], rows: Sequence[Row], files: Collection[str], spelled: Callable[[str], str]
 ) -> list[Row]:
-    """Match rows to the only file that is spelled so and has no row yet; return the other rows."""
+    """Match rows to the only file that is spelled so; return the other rows."""
     paths: dict[str, list[str]] = {}
     for path in files:
-        if path not in found:
-            paths.setdefault(spelled(path), []).append(path)
+        paths.setdefault(spelled(path), []).append(path)
     rest = []
     for row in rows:
         same = paths.get(spelled(row.path), ())
@@ -267,9 +266,6 @@ def _named(rows: Sequence[Row], files: Sequence[str]) -> str:
 def _nearest(path: str, files: Sequence[str]) -> str:
     compared = files[:_MAX_COMPARED]
     name = _loosely(path).rpartition("/")[2]
-    near = [each for each in compared if _loosely(each).rpartition("/")[2] == name] or get_close_matches(path, compared)
-    return f" (nearest: {_either(near[:_MAX_NAMED])})" if near else ""
-
-
-def _either(names: Iterable[str]) -> str:
-    return ", ".join(f"'{shown(name)}'" for name in names)
+    namesakes = [each for each in compared if _loosely(each).rpartition("/")[2] == name]
+    near = get_close_matches(path, namesakes, 1, 0.0) or get_close_matches(path, compared, 1)
+    return f" (nearest: '{shown(near[0])}')" if near else ""

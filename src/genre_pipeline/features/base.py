@@ -16,6 +16,9 @@ from genre_pipeline.errors import FeatureError
 from genre_pipeline.features.analysis import CHUNK_SAMPLES, Device, Frames, Samples, Signal, in_chunks
 from genre_pipeline.registry import Registry
 
+# [?] The silence that continues a clip is in memory as a whole: 460 MB at 192 kHz.
+_MAX_PADDING_S = 600.0
+
 
 class SegmentBlock(Block):
     """How a clip's feature is cut into segments of one length.
@@ -35,10 +38,12 @@ class SegmentBlock(Block):
             a whole clip is then one segment, though clips differ by a few frames.
     """
 
-    n_frames: int = Field(ge=1)
-    hop_frames: int = Field(ge=1)
-    own_s: float | None = Field(default=None, gt=0.0)
-    pad_frames: int = Field(default=0, ge=0)
+    # Ten million frames are a day at the shortest hops that anybody uses [?].
+    n_frames: int = Field(ge=1, le=10_000_000)
+    hop_frames: int = Field(ge=1, le=10_000_000)
+    # A piece is in memory as a whole: an hour at 192 kHz takes 2.8 GB.
+    own_s: float | None = Field(default=None, gt=0.0, le=3600.0)
+    pad_frames: int = Field(default=0, ge=0, le=10_000_000)
 
     @model_validator(mode="after")
     def _one_way_of_cutting(self) -> SegmentBlock:
@@ -75,10 +80,21 @@ class FeatureBlock(Block):
 
     kind: str
     sample_rate: int = Field(ge=1000, le=192_000)
-    hop_length: int = Field(ge=1)
+    # [?] Five seconds at 192 kHz.
+    hop_length: int = Field(ge=1, le=2**20)
     segment: SegmentBlock
     normalisation: Literal["none", "per_segment", "training"] = "none"
     dtype: Literal["float16", "float32"] = "float16"
+
+    @model_validator(mode="after")
+    def _padding_is_short(self) -> FeatureBlock:
+        padding_s = self.segment.pad_frames * self.hop_length / self.sample_rate
+        if padding_s > _MAX_PADDING_S:
+            raise ValueError(
+                f"segment.pad_frames={self.segment.pad_frames} frames of hop_length={self.hop_length} continue a clip "
+                f"by up to {padding_s:,.0f} s of silence; expected at most {_MAX_PADDING_S:g} s"
+            )
+        return self
 
     @model_validator(mode="after")
     def _pieces_give_segments(self) -> FeatureBlock:

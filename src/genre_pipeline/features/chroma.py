@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from genre_pipeline.errors import FeatureError
 from genre_pipeline.features.analysis import Frames, Signal, Spectra
 from genre_pipeline.features.base import FEATURES, Features, FeatureSpec, Finish
-from genre_pipeline.features.spectrum import SpectralBlock
+from genre_pipeline.features.spectrum import SpectralBlock, check_bank
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,8 +33,14 @@ class ChromaBlock(SpectralBlock):
             at all of the clip's spectra at once, so it is limited to clips of a few minutes.
     """
 
-    n_chroma: int = Field(default=12, ge=1)
+    # A class of one cent [?].
+    n_chroma: int = Field(default=12, ge=1, le=1200)
     tuning: float | None = Field(default=None, ge=-0.5, lt=0.5)
+
+    @model_validator(mode="after")
+    def _bank_fits(self) -> ChromaBlock:
+        check_bank(self.n_chroma, 1 + self.n_fft // 2, f"n_chroma={self.n_chroma} with n_fft={self.n_fft}")
+        return self
 
 
 def begin_chroma(signal: Signal, block: ChromaBlock) -> Finish:

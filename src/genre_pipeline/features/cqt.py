@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,7 +13,7 @@ from pydantic import Field, model_validator
 
 from genre_pipeline.features.analysis import Precision, Signal, Spectra, Spectrum, energies
 from genre_pipeline.features.base import FEATURES, Features, FeatureSpec, Finish
-from genre_pipeline.features.spectrum import FilterBank, LevelBlock, Levels
+from genre_pipeline.features.spectrum import FilterBank, LevelBlock, Levels, check_bank
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,9 +42,11 @@ class CqtBlock(LevelBlock):
     """
 
     n_octaves: int = Field(ge=1, le=12)
-    bins_per_octave: int = Field(ge=2)
-    f_min_hz: float = Field(default=_C1_HZ, gt=0.0)
-    filter_scale: float = Field(default=1.0, gt=0.0)
+    # A bin of one cent [?].
+    bins_per_octave: int = Field(ge=2, le=1200)
+    # [?] Far below what is heard; above, half the greatest sample rate [D].
+    f_min_hz: float = Field(default=_C1_HZ, ge=1.0, le=96_000.0)
+    filter_scale: float = Field(default=1.0, ge=0.01, le=100.0)
     sparsity: float = Field(default=0.01, ge=0.0, lt=1.0)
     precision: Precision = "single"
 
@@ -63,6 +66,19 @@ class CqtBlock(LevelBlock):
                 f"{self.n_octaves} octaves from f_min_hz={self.f_min_hz:g} reach up to {self.highest_hz:.0f} Hz, "
                 f"beyond half the sample rate, {self.sample_rate / 2:g} Hz: choose fewer octaves"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _filters_fit(self) -> CqtBlock:
+        # Of the lowest octave, whose filters are the longest, at the rate that it is computed at or a higher one.
+        rate = self.sample_rate / 2 ** (self.n_octaves - 1)
+        n_samples = math.ceil(rate / (self.f_min_hz * self.relative_bandwidth))
+        check_bank(
+            self.bins_per_octave,
+            n_samples,
+            f"bins_per_octave={self.bins_per_octave}, f_min_hz={self.f_min_hz:g}, "
+            f"filter_scale={self.filter_scale:g} and n_octaves={self.n_octaves}",
+        )
         return self
 
     @property

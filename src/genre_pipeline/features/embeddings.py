@@ -41,10 +41,10 @@ class EmbeddingsBlock(FeatureBlock):
     """
 
     path: Path
-    n_dims: int = Field(ge=1)
+    n_dims: int = Field(ge=1, le=2**17)
     pooling: Literal["mean", "mean_deviation"] = "mean"
     sample_rate: int = Field(default=22050, ge=1000, le=192_000)
-    hop_length: int = Field(default=512, ge=1)
+    hop_length: int = Field(default=512, ge=1, le=2**20)
     segment: SegmentBlock = SegmentBlock(n_frames=1, hop_frames=1)
     dtype: Literal["float16", "float32"] = "float32"
 

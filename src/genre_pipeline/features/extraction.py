@@ -13,9 +13,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
-from genre_pipeline.errors import FeatureError, StoreError
+from genre_pipeline.errors import FeatureError, StorageError, StoreError
 from genre_pipeline.features.analysis import Device
 from genre_pipeline.features.backends import Workers, require_device
 from genre_pipeline.features.base import FeatureBlock, Features, FeatureSpec
@@ -136,7 +137,7 @@ def extract_together(
         FeatureError: If no track is left for a feature: all are quarantined, or every one failed (altered clips may
             all fail: they can be too short). If clips are to be altered whose feature is not computed from audio.
         StoreError: If a store in a folder is corrupted, or another process writes to it.
-        StorageError: If the disk is full, or a folder is read-only.
+        StorageError: If the disk is full or will be, or a folder is read-only.
         ComputeError: If the workers cannot be started or reached, or die, or lack the device.
     """
     if workers.backend != "dask":
@@ -152,6 +153,7 @@ def extract_together(
             for each in targets
         ]
         updates = [work for work in works if isinstance(work, _Update)]
+        _check_room(updates, tracks)
         _run(
             _plan(updates, wanted, root=root, shard_size=shard_size, device=workers.device, alter=alter),
             updates,
@@ -275,6 +277,16 @@ class _Update:
         )
         return ExtractionResult(store=self.store, report=report)
 
+    def n_bytes_missing(self, tracks: pd.DataFrame) -> int:
+        """Return about how many bytes the recordings that have to be computed will take."""
+        spec, block = self.target.spec, self.target.block
+        missing = tracks[tracks["track_id"].isin(self._missing()["track_id"])]
+        # A table without rates is taken to have the feature's.
+        rates = missing["sample_rate"].clip(lower=1) if "sample_rate" in missing else block.sample_rate
+        lengths = missing["n_samples"].astype("float64") * block.sample_rate / rates
+        n_frames = sum(block.n_frames(int(length)) for length in lengths)
+        return n_frames * spec.n_bins(block) * np.dtype(block.dtype).itemsize
+
     def _missing(self) -> pd.DataFrame:
         """Return the wanted recordings that are not stored, once each."""
         stored = self.wanted["audio_hash"].isin(self.store.index["audio_hash"])
@@ -383,6 +395,29 @@ class _Loading:
     def _load(self) -> Callable[[str], Features]:
         assert self.target.spec.load is not None, "only what is read is loaded"
         return self.target.spec.load(self.target.block)
+
+
+def _check_room(updates: Sequence[_Update], tracks: pd.DataFrame) -> None:
+    """Make sure that the disks have room for what is to be computed.
+
+    Raises:
+        StorageError: If one has not.
+    """
+    needed: defaultdict[int, list[tuple[int, _Update]]] = defaultdict(list)
+    for update in updates:
+        n_bytes = update.n_bytes_missing(tracks)
+        needed[update.target.folder.parent.stat().st_dev].append((n_bytes, update))
+    for each in needed.values():
+        n_bytes, folder = sum(n for n, _ in each), each[0][1].target.folder
+        n_free = shutil.disk_usage(folder.parent).free
+        if n_bytes > n_free:
+            largest = max(each, key=lambda one: one[0])[1].target
+            raise StorageError(
+                f"features.{largest.folder.name}: needs about {n_bytes / 1e9:,.1f} GB in {folder.parent}"
+                f"{f', with {len(each) - 1} others,' if len(each) > 1 else ''} where {n_free / 1e9:,.1f} GB are free. "
+                "Free some space, give storage.features another disk, or choose a coarser feature (a greater "
+                "hop_length, fewer bins)."
+            )
 
 
 def _label(folder: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from genre_pipeline.errors import StoreError
 from genre_pipeline.features.locks import writing
 from genre_pipeline.features.store import FeatureStore, shards_folder
 from genre_pipeline.storage import storage_errors
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,21 @@ def remove_store(folder: Path) -> None:
         for each in (folder, shards_folder(folder)):
             if each.exists():
                 shutil.rmtree(each)
+
+
+def mend_store(folder: Path) -> None:
+    """Drop what is damaged in a store whose files have changed since they were written, and say so.
+
+    Args:
+        folder: The store's folder.
+
+    Raises:
+        StoreError: If another process writes to it.
+        StorageError: If it cannot be written.
+    """
+    with writing(folder):
+        if fault := FeatureStore.mend(folder):
+            logger.warning("%s What is damaged is computed again.", fault)
 
 
 def _summarise(folder: Path, *, verify: bool) -> StoreSummary:

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from genre_pipeline.features.analysis import Signal, Spectra
 from genre_pipeline.features.base import FEATURES, Features, FeatureSpec, Finish
-from genre_pipeline.features.spectrum import FilterBank, LevelBlock, Levels, SpectralBlock
+from genre_pipeline.features.spectrum import FilterBank, LevelBlock, Levels, SpectralBlock, check_bank
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,11 +35,18 @@ class MelBlock(SpectralBlock):
         power: Exponent of the magnitude: 2 for energy, 1 for magnitude.
     """
 
-    n_mels: int = Field(ge=1)
-    f_min_hz: float = Field(default=0.0, ge=0.0)
-    f_max_hz: float | None = Field(default=None, gt=0.0)
+    # [?] 64 times as many bands as usual.
+    n_mels: int = Field(ge=1, le=8192)
+    # Half the greatest sample rate [D].
+    f_min_hz: float = Field(default=0.0, ge=0.0, le=96_000.0)
+    f_max_hz: float | None = Field(default=None, gt=0.0, le=96_000.0)
     mel_scale: MelScale = "slaney"
-    power: float = Field(default=2.0, gt=0.0)
+    power: float = Field(default=2.0, gt=0.0, le=10.0)
+
+    @model_validator(mode="after")
+    def _bank_fits(self) -> MelBlock:
+        check_bank(self.n_mels, 1 + self.n_fft // 2, f"n_mels={self.n_mels} with n_fft={self.n_fft}")
+        return self
 
     @model_validator(mode="after")
     def _band_exists(self) -> MelBlock:

@@ -31,7 +31,7 @@ class MfccBlock(LogMelBlock):
         dtype: Type of the stored numbers. Coefficients reach 1000 in size, where float16 has steps of 0.5.
     """
 
-    n_mfcc: int = Field(default=20, ge=1)
+    n_mfcc: int = Field(default=20, ge=1, le=8192)
     delta_order: Literal[0, 1, 2] = 0
     dtype: Literal["float16", "float32"] = "float32"
 

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+# [?] Three seconds at 44.1 kHz: no finer resolution in frequency is of use for music.
+MAX_FFT = 2**17
+# [?] At such an overlap a clip takes minutes to transform.
+_MAX_OVERLAP = 1024
+# [?] Numbers of a filter bank, which takes some 700 MB while it is computed.
+_MAX_BANK = 2**24
 # [D] Decibels of an energy that is e times as great.
 _DB_PER_NEPER = np.float32(10.0 / math.log(10.0))
 
@@ -33,8 +39,8 @@ class SpectralBlock(FeatureBlock):
             loudest of their frame, which single precision moves by up to 0.005 dB where they lie 80 dB lower.
     """
 
-    n_fft: int = Field(ge=2, multiple_of=2)
-    win_length: int | None = Field(default=None, ge=1)
+    n_fft: int = Field(ge=2, le=MAX_FFT, multiple_of=2)
+    win_length: int | None = Field(default=None, ge=1, le=MAX_FFT)
     window: Literal["hann", "hamming", "blackman"] = "hann"
     precision: Precision = "single"
 
@@ -44,10 +50,37 @@ class SpectralBlock(FeatureBlock):
             raise ValueError(f"win_length={self.win_length} is greater than n_fft={self.n_fft}")
         return self
 
+    @model_validator(mode="after")
+    def _frames_overlap_within_reason(self) -> SpectralBlock:
+        if self.n_fft > _MAX_OVERLAP * self.hop_length:
+            raise ValueError(
+                f"n_fft={self.n_fft} with hop_length={self.hop_length} transforms each sample "
+                f"{self.n_fft / self.hop_length:,.0f} times; expected at most {_MAX_OVERLAP} times"
+            )
+        return self
+
     @property
     def spectrum(self) -> Spectrum:
         """The spectra that the feature is made of."""
         return Spectrum(self.n_fft, self.win_length or self.n_fft, self.window, self.hop_length, self.precision)
+
+
+def check_bank(n_filters: int, n_columns: int, text: str) -> None:
+    """Make sure that a bank of filters fits in memory.
+
+    Args:
+        n_filters: How many filters there are.
+        n_columns: How many bins each has.
+        text: The parameters that it follows from, for the message.
+
+    Raises:
+        ValueError: If it is too large.
+    """
+    if n_filters * n_columns > _MAX_BANK:
+        raise ValueError(
+            f"{text}: a bank of {n_filters:,} filters of {n_columns:,} bins takes "
+            f"{40 * n_filters * n_columns / 1e9:,.1f} GB while it is computed; expected at most {_MAX_BANK:,} numbers"
+        )
 
 
 class FilterBank:
@@ -100,10 +133,10 @@ class LevelBlock(FeatureBlock):
         top_db: Range kept below the clip's greatest value; none for all of it.
     """
 
-    # The lower bound [D] is a number that single precision still tells from zero.
-    amin: float = Field(default=1e-10, ge=1e-37)
+    # The lower bound [D] is a number that single precision still tells from zero; full scale has an energy of about 1.
+    amin: float = Field(default=1e-10, ge=1e-37, le=1e6)
     ref: Literal["one", "max"] = "one"
-    top_db: float | None = Field(default=80.0, ge=0.0)
+    top_db: float | None = Field(default=80.0, ge=0.0, le=1000.0)
 
 
 class Levels:

@@ -13,8 +13,10 @@ from genre_pipeline.errors import FeatureError
 from genre_pipeline.features.analysis import Samples, Signal
 from genre_pipeline.features.base import FEATURES, FeatureBlock, Features, FeatureSpec, Finish
 from genre_pipeline.features.chroma import estimate_tuning
+from genre_pipeline.features.spectrum import MAX_FFT
 
-# [?] Separating harmony and percussion holds some ten copies of the spectra: 400 MB for so many samples.
+# [?] Separating harmony and percussion holds some ten copies of the spectra: 400 MB for so many samples, at a hop of a
+# quarter of a frame.
 MAX_SAMPLES = 2**21
 
 _DESCRIPTORS = (
@@ -39,7 +41,7 @@ class StatisticsBlock(FeatureBlock):
         dtype: Type of the stored numbers. Variances of frequencies reach millions, which float16 cannot hold.
     """
 
-    n_fft: int = Field(ge=2, multiple_of=2)
+    n_fft: int = Field(ge=2, le=MAX_FFT, multiple_of=2)
     n_mfcc: int = Field(default=20, ge=1, le=128)
     dtype: Literal["float16", "float32"] = "float32"
 
@@ -51,6 +53,11 @@ class StatisticsBlock(FeatureBlock):
                 "each piece of segment.own_s"
             )
         return self
+
+    @property
+    def max_samples(self) -> int:
+        """Greatest length of what is described at once: less where frames overlap more than four times."""
+        return MAX_SAMPLES * min(self.n_fft, 4 * self.hop_length) // self.n_fft
 
     def frames_of(self, n_samples: int) -> int:  # noqa: ARG002  # whatever the length
         """Return 1: what is transformed at once gives one frame."""
@@ -97,14 +104,15 @@ def begin_statistics(signal: Signal, block: StatisticsBlock) -> Finish:
         (('chroma_stft_mean', 'chroma_stft_var', 'rms_mean'), 57)
     """
     chunks: list[Samples] = []
-    signal.on_samples(lambda samples: chunks.append(samples) if signal.n_samples <= MAX_SAMPLES else chunks.clear())
+    greatest = block.max_samples
+    signal.on_samples(lambda samples: chunks.append(samples) if signal.n_samples <= greatest else chunks.clear())
 
     def finish() -> Iterator[Features]:
         signal.require(block.n_fft)
-        if signal.n_samples > MAX_SAMPLES:
+        if signal.n_samples > greatest:
             raise FeatureError(
-                f"The waveform is too long for statistics of all of it: expected at most {MAX_SAMPLES} samples "
-                f"({MAX_SAMPLES / block.sample_rate:.0f} s), got {signal.n_samples}. Set segment.own_s to describe it "
+                f"The waveform is too long for statistics of all of it: expected at most {greatest} samples "
+                f"({greatest / block.sample_rate:.0f} s), got {signal.n_samples}. Set segment.own_s to describe it "
                 "piece by piece, or use an excerpt."
             )
         yield _statistics(np.concatenate(chunks), block)[:, None]

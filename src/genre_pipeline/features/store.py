@@ -248,6 +248,47 @@ class FeatureStore:
         store._check_size()
         return store
 
+    @classmethod
+    def mend(cls, folder: Path) -> str:
+        """Take out of a store what is damaged, so that extraction computes it again.
+
+        Tracks whose bytes are not those that were written are dropped; where the store does not say which they are, all
+        of it is deleted.
+
+        Args:
+            folder: The store's folder.
+
+        Returns:
+            What was wrong; empty if nothing was.
+
+        Raises:
+            StorageError: If the folder cannot be written.
+        """
+        try:
+            cls.open(folder).verify()
+            return ""
+        except StoreError as error:
+            fault = str(error).partition(" Delete the folder")[0]
+        try:
+            store = cls(folder, _read_header(folder / _HEADER), *_read_index(folder / _INDEX))
+            intact = store._intact_rows()
+        except (OSError, StoreError):
+            with storage_errors(folder):
+                shutil.rmtree(folder)
+            return fault
+        store._replace_index(store.index[intact], store._frames_name)
+        store._discard_unnamed()
+        return fault
+
+    def _intact_rows(self) -> list[bool]:
+        """Say of each track whether its bytes are those that were written. Read, not mapped: the file may be short."""
+        intact = []
+        with self._path.open("rb") as file:
+            for offset, n_frames, crc32 in self._index[["offset", "n_frames", "crc32"]].itertuples(index=False):
+                file.seek(offset * self._frame_bytes)
+                intact.append(zlib.crc32(file.read(n_frames * self._frame_bytes)) == crc32)
+        return intact
+
     def __reduce__(self) -> tuple[Callable[[Path, str], FeatureStore], tuple[Path, str]]:
         """Go to another process as a place, not as numbers: it is opened anew there."""
         return _open, (self.folder, self.spec_hash)

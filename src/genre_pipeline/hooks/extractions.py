@@ -1,12 +1,12 @@
-"""Tells the nodes that extract features which of them the session will run, so that they can share decodes."""
+"""Prepares extractions: which features the session will compute, so that they share decodes, and stores to mend."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kedro.framework.hooks import hook_impl
-from kedro.io import CatalogProtocol
+from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 if TYPE_CHECKING:
@@ -17,21 +17,34 @@ class ExtractionsHook:
     """Looks through what a session is about to run, and forgets it afterwards."""
 
     @hook_impl
-    def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
-        """Gather the features that will be extracted.
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Gather the features that will be extracted, and mend stores that are damaged.
 
         Args:
             pipeline: What will run.
-            catalog: The session's catalog, for the features' parameters.
+            catalog: The session's catalog, for the features' parameters, and where their stores are.
+
+        Raises:
+            StoreError: If a store is damaged, and another process writes to it.
+            StorageError: If a damaged store cannot be written.
         """
         from genre_pipeline.experiment import parse_feature
+        from genre_pipeline.features.inventory import mend_store
+        from genre_pipeline.pipelines.dependencies import entry_of
         from genre_pipeline.pipelines.features.together import begin_extractions
+        from genre_pipeline.refresh.records import damage, read_record
 
         wanted: defaultdict[str, dict[str, FeatureBlock]] = defaultdict(dict)
         for entry in pipeline.all_outputs():
             if entry.endswith(".features"):
                 dataset, feature, _ = entry.split(".")
                 wanted[dataset][feature] = parse_feature(feature, catalog.load(f"params:features.{feature}"))
+                place = entry_of(entry, catalog)
+                record = None if place is None else read_record(place.record)
+                # A session that was killed leaves no record, and nothing to mend.
+                if place is not None and record is not None and damage(entry, place, record):
+                    for folder in record.folders:
+                        mend_store(place.path.parent / folder)
         begin_extractions(wanted)
 
     @hook_impl

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
+
+logger = logging.getLogger(__name__)
 
 
 class ParametersHook:
@@ -24,5 +28,6 @@ class ParametersHook:
 
         # Not context.params: reading it would build the pipelines, which need the parameters first.
         parameters = context.config_loader["parameters"]
-        load_experiment(parameters)
+        for name, place in load_experiment(parameters).storage.elsewhere().items():
+            logger.info("storage.%s: written outside of the data folder, to %s", name, place)
         use_parameters(parameters)

@@ -16,7 +16,7 @@ class ExcerptBlock(InterventionBlock):
         duration_s: How much is kept, from the clip's middle.
     """
 
-    duration_s: float = Field(gt=0.0)
+    duration_s: float = Field(gt=0.0, le=86_400.0)
 
     @property
     def label(self) -> str:

@@ -22,7 +22,7 @@ class HighPassBlock(InterventionBlock):
         order: Its order: below the cut-off it takes away six times as many decibels an octave. [?]
     """
 
-    cutoff_hz: float = Field(gt=0.0)
+    cutoff_hz: float = Field(gt=0.0, le=96_000.0)
     order: int = Field(default=4, ge=1, le=20)
 
     @property

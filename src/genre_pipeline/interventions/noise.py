@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
+from genre_pipeline.blocks import Seed
 from genre_pipeline.errors import AudioError
 from genre_pipeline.interventions.base import INTERVENTIONS, InterventionBlock, InterventionSpec, Waveform
 
@@ -18,7 +19,7 @@ class NoiseBlock(InterventionBlock):
     """
 
     snr_db: float = Field(ge=-60.0, le=120.0)
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
 
     @property
     def label(self) -> str:

@@ -21,7 +21,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from genre_pipeline.blocks import Block
+from genre_pipeline.blocks import Block, Depth, Width
 from genre_pipeline.errors import ConfigError
 from genre_pipeline.models.base import MODELS, GenreNetwork, InputShape, NetworkSpec
 from genre_pipeline.models.initialisers import (
@@ -72,8 +72,8 @@ class BroadcastBlock(Block):
         norm_momentum: Share of the running statistics that each batch replaces; Keras' .99 is .01 here.
     """
 
-    n_blocks: int = Field(default=3, ge=1)
-    growth: int = Field(default=32, ge=1)
+    n_blocks: Depth = 3
+    growth: Width = 32
     block_kind: BlockKind = "inception"
     with_3x3: bool = True
     wide_kernel: Literal["5x5", "3x3", "3x1_1x3"] = "5x5"
@@ -83,9 +83,9 @@ class BroadcastBlock(Block):
     transition_activation: bool = True
     pooling: Literal["average", "max"] = "average"
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    squeeze_reduction: int | None = Field(default=None, ge=1)
-    n_recurrent: int | None = Field(default=None, ge=1)
-    residual_width: int = Field(default=128, ge=1)
+    squeeze_reduction: Width | None = None
+    n_recurrent: Width | None = None
+    residual_width: Width = 128
     initialisation: Literal["glorot_uniform", "lecun_normal"] = "glorot_uniform"
     norm_momentum: float = Field(default=KERAS_NORM_MOMENTUM, gt=0.0, le=1.0)
 

@@ -6,13 +6,13 @@ cepstral coefficients, whose means, spreads and changes describe timbre in a few
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from genre_pipeline.blocks import Block
+from genre_pipeline.blocks import Block, NotNegative, Positive
 from genre_pipeline.errors import TrainingError
 from genre_pipeline.models.base import MODELS, EstimatorSpec
 
@@ -35,9 +35,9 @@ class SvmBlock(Block):
             genre has segments [?].
     """
 
-    c: float = Field(default=1.0, gt=0.0)
-    gamma: Annotated[float, Field(gt=0.0)] | Literal["scale", "auto"] = "scale"
-    n_calibration_folds: int = Field(default=5, ge=2)
+    c: Positive = 1.0
+    gamma: Positive | Literal["scale", "auto"] = "scale"
+    n_calibration_folds: int = Field(default=5, ge=2, le=1000)
 
 
 class NaiveBayesBlock(Block):
@@ -47,7 +47,7 @@ class NaiveBayesBlock(Block):
         var_smoothing: Share of the largest variance that is added to every variance [?].
     """
 
-    var_smoothing: float = Field(default=1e-9, ge=0.0)
+    var_smoothing: NotNegative = 1e-9
 
 
 def summarise_frames(features: NDArray[np.float32]) -> NDArray[np.float64]:

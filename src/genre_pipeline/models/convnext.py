@@ -10,10 +10,9 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from genre_pipeline.blocks import Block
+from genre_pipeline.blocks import Block, Depth, Positive, Width
 from genre_pipeline.errors import ConfigError
 from genre_pipeline.models.base import MODELS, GenreNetwork, InputShape, NetworkSpec
 from genre_pipeline.models.heads import EmbeddingNetwork, HeadBlock, build_head
@@ -29,8 +28,6 @@ _EXPANSION = 4  # [P] of the pointwise pair
 _NORM_EPS = 1e-6  # [C] ConvNeXt
 _INITIAL_STD = 0.02  # [C] ConvNeXt
 _N_HALVINGS = 3  # [D] between four stages
-
-Four = tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt]
 
 
 class ConvNeXtBlock(Block):
@@ -49,12 +46,12 @@ class ConvNeXtBlock(Block):
         head: The last layer.
     """
 
-    depths: Four = (3, 3, 9, 3)
-    widths: Four = (96, 192, 384, 768)
+    depths: tuple[Depth, Depth, Depth, Depth] = (3, 3, 9, 3)
+    widths: tuple[Width, Width, Width, Width] = (96, 192, 384, 768)
     block_norm: bool = True
     activation: Literal["gelu", "elu"] = "gelu"
     activation_after: Literal["expansion", "depthwise"] = "expansion"
-    layer_scale: float | None = Field(default=1e-6, gt=0.0)
+    layer_scale: Positive | None = 1e-6
     head: HeadBlock = HeadBlock()
 
 

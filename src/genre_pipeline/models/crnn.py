@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from genre_pipeline.blocks import Block
+from genre_pipeline.blocks import Block, Width
 from genre_pipeline.errors import ConfigError
 from genre_pipeline.models.base import MODELS, GenreNetwork, InputShape, NetworkSpec
 
@@ -39,9 +39,9 @@ class CrnnBlock(Block):
     """
 
     cell: Literal["gru", "lstm"] = "gru"
-    n_filters: tuple[PositiveInt, PositiveInt] = (32, 64)
-    n_recurrent: int = Field(default=64, ge=1)
-    n_dense: int = Field(default=64, ge=1)
+    n_filters: tuple[Width, Width] = (32, 64)
+    n_recurrent: Width = 64
+    n_dense: Width = 64
     norm_momentum: float = Field(default=0.01, gt=0.0, le=1.0)
 
 

@@ -12,11 +12,11 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from genre_pipeline.blocks import Block
+from genre_pipeline.blocks import Block, NotNegative, Width
 from genre_pipeline.errors import ConfigError
 from genre_pipeline.models.base import MODELS, GenreNetwork, InputShape, NetworkSpec
 
@@ -57,16 +57,16 @@ class DuplicatedConvolutionsBlock(Block):
     """
 
     variant: Variant
-    n_filters: int = Field(default=256, ge=1)
-    n_parallel_filters: int = Field(default=128, ge=1)
-    hidden: tuple[PositiveInt, PositiveInt] | None = None
+    n_filters: Width = 256
+    n_parallel_filters: Width = 128
+    hidden: tuple[Width, Width] | None = None
     first_pooling: Pooling = "max"
     parallel_pooling: Pooling = "max"
     copy_after_dropout: bool = True
     dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
     dense_dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
-    first_l2: float = Field(default=0.02, ge=0.0)
-    l2: float = Field(default=0.01, ge=0.0)
+    first_l2: NotNegative = 0.02
+    l2: NotNegative = 0.01
 
 
 def same_convolution(convolution: nn.Conv1d, features: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from genre_pipeline.blocks import Block
+from genre_pipeline.blocks import Block, NotNegative
 from genre_pipeline.models.base import GenreNetwork
 
 # [C] MNIST, CIFAR settings of the method's authors: base 1000, power 35 to 45.
@@ -38,7 +38,7 @@ class HeadBlock(Block):
     kind: Literal["linear", "large_margin"] = "linear"
     margin: int = Field(default=2, ge=1, le=4)
     annealed_at: float = Field(default=0.5, gt=0.0, le=1.0)
-    lambda_min: float = Field(default=0.0, ge=0.0)
+    lambda_min: NotNegative = 0.0
     bias: bool = True
 
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
-from genre_pipeline.blocks import Block
+from genre_pipeline.blocks import Block, Depth, Epochs, Width
 from genre_pipeline.models.base import MODELS, GenreNetwork, InputShape, NetworkSpec
 from genre_pipeline.models.resnet import ResNetTrunk
 
@@ -38,12 +37,12 @@ class LgNetBlock(Block):
         width: Channels of the trunk's first stage [P].
     """
 
-    n_experts: int = Field(default=4, ge=1)
+    n_experts: Depth = 4
     gate: Literal["softmax", "sigmoid", "linear"] = "softmax"
     routing: Literal["top1", "soft", "straight_through"] = "top1"
-    n_hidden: int | None = Field(default=512, ge=1)
-    freeze_gate_after: int | None = Field(default=10, ge=1)
-    width: int = Field(default=64, ge=1)
+    n_hidden: Width | None = 512
+    freeze_gate_after: Epochs | None = 10
+    width: Width = 64
 
 
 class LgNet(GenreNetwork):

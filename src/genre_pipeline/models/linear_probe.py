@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, PositiveFloat
+from pydantic import Field
 
-from genre_pipeline.blocks import Block
+from genre_pipeline.blocks import Block, Positive
 from genre_pipeline.errors import TrainingError
 from genre_pipeline.models.base import MODELS, EstimatorSpec
 
@@ -36,9 +36,9 @@ class LinearProbeBlock(Block):
         max_iterations: Most iterations of the solver [?].
     """
 
-    strengths: tuple[PositiveFloat, ...] = Field(default=(1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0), min_length=1)
-    n_folds: int = Field(default=5, ge=2)
-    max_iterations: int = Field(default=2000, ge=1)
+    strengths: tuple[Positive, ...] = Field(default=(1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0), min_length=1, max_length=100)
+    n_folds: int = Field(default=5, ge=2, le=1000)
+    max_iterations: int = Field(default=2000, ge=1, le=1_000_000)
 
 
 def average_frames(features: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -9,11 +9,11 @@ nothing.
 from __future__ import annotations
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from genre_pipeline.blocks import Block
+from genre_pipeline.blocks import Block, Width
 from genre_pipeline.errors import ConfigError
 from genre_pipeline.models.base import MODELS, GenreNetwork, InputShape, NetworkSpec
 from genre_pipeline.models.duplicated_convolutions import pool_over_time, same_convolution
@@ -40,10 +40,10 @@ class ResidualConvolutionsBlock(Block):
         dropout: Share of the pooled values dropped before the dense layers [?].
     """
 
-    n_filters: tuple[PositiveInt, PositiveInt, PositiveInt] = (256, 256, 256)
-    hidden: tuple[PositiveInt, ...] = (300, 150)
+    n_filters: tuple[Width, Width, Width] = (256, 256, 256)
+    hidden: tuple[Width, ...] = Field(default=(300, 150), max_length=64)
     shortcut: bool = True
-    pool_frames: tuple[PositiveInt, PositiveInt] = (1, 1)
+    pool_frames: tuple[Width, Width] = (1, 1)
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from genre_pipeline.blocks import Block
+from genre_pipeline.blocks import Block, Width
 from genre_pipeline.models.base import MODELS, GenreNetwork, InputShape, NetworkSpec
 from genre_pipeline.models.heads import EmbeddingNetwork, HeadBlock, build_head
 
@@ -33,7 +33,7 @@ class ResNetBlock(Block):
     """
 
     depth: Depth = 18
-    width: int = 64
+    width: Width = 64
     head: HeadBlock = HeadBlock()
 
 

@@ -9,10 +9,10 @@ LSTM Fully Convolutional Networks for Time Series Classification, IEEE Access 6,
 from __future__ import annotations
 
 import torch
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from genre_pipeline.blocks import Block
+from genre_pipeline.blocks import Block, Depth, Width
 from genre_pipeline.models.base import MODELS, GenreNetwork, InputShape, NetworkSpec
 from genre_pipeline.models.initialisers import KERAS_NORM_EPS, keras_recurrent
 
@@ -32,10 +32,10 @@ class SequenceBlock(Block):
         dropout: Share of the joined outputs dropped before the last layer [?].
     """
 
-    n_recurrent: int | None = Field(default=None, ge=1)
-    n_layers: int = Field(default=1, ge=1)
+    n_recurrent: Width | None = None
+    n_layers: Depth = 1
     bidirectional: bool = False
-    n_filters: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
+    n_filters: tuple[Width, Width, Width] | None = None
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
 
     @model_validator(mode="after")

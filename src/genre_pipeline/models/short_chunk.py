@@ -10,11 +10,11 @@ are chosen for hundreds of tracks rather than hundreds of thousands [?].
 from __future__ import annotations
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from genre_pipeline.blocks import Block
+from genre_pipeline.blocks import Block, Width
 from genre_pipeline.errors import ConfigError
 from genre_pipeline.models.base import MODELS, GenreNetwork, InputShape, NetworkSpec
 
@@ -34,8 +34,8 @@ class ShortChunkBlock(Block):
         dropout: Share of the pooled statistics dropped before the last layer [?].
     """
 
-    n_filters: tuple[PositiveInt, ...] = Field(default=(32, 64, 96, 128), min_length=1)
-    n_attention: int | None = Field(default=64, ge=1)
+    n_filters: tuple[Width, ...] = Field(default=(32, 64, 96, 128), min_length=1, max_length=64)
+    n_attention: Width | None = 64
     dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
 
 

@@ -34,7 +34,7 @@ def describe_pipeline(pipeline: Pipeline, catalog: DataCatalog, parameters: Para
     Raises:
         TypeError: If a node's function is no stage.
     """
-    entries = {name: _entry(name, catalog) for name in pipeline.datasets() if not _is_parameter(name)}
+    entries = {name: entry_of(name, catalog) for name in pipeline.datasets() if not _is_parameter(name)}
     optional = {
         name: entry.path
         for name, entry in entries.items()
@@ -53,7 +53,13 @@ def _is_parameter(name: str) -> bool:
     return name == "parameters" or name.startswith(_PARAMETER)
 
 
-def _entry(name: str, catalog: DataCatalog) -> Entry | None:
+def entry_of(name: str, catalog: DataCatalog) -> Entry | None:
+    """Return where a catalog entry is; None for one that is in no file.
+
+    Args:
+        name: The entry.
+        catalog: The catalog.
+    """
     dataset: Any = catalog.get(name)
     if not hasattr(dataset, "_filepath"):
         return None

@@ -39,18 +39,22 @@ class Score:
 
 
 def read_scores(leaderboard: Path | None) -> dict[str, float]:
-    """Read the accuracy of each cell from a leaderboard; none if there is no leaderboard.
+    """Read the accuracy of each cell from a leaderboard; none if there is no leaderboard that can be read.
 
     Args:
         leaderboard: The CSV file.
     """
     if leaderboard is None or not leaderboard.exists():
         return {}
-    table = pd.read_csv(leaderboard)
-    return {
-        Cell(str(row.dataset), str(row.protocol), str(row.feature), str(row.model)).name: float(getattr(row, _SCORE))
-        for row in table.itertuples()
-    }
+    try:
+        table = pd.read_csv(leaderboard)
+        return {
+            Cell(*(str(part) for part in row[:-1])).name: float(row[-1])
+            for row in table[["dataset", "protocol", "feature", "model", _SCORE]].itertuples(index=False)
+        }
+    except (OSError, ValueError, KeyError) as error:
+        logger.warning("%s cannot be read (%s): its scores are left out.", leaderboard, " ".join(str(error).split()))
+        return {}
 
 
 def compare_scores(before: Mapping[str, float], after: Mapping[str, float]) -> list[Score]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from genre_pipeline.storage import write_json
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -44,13 +47,15 @@ class Journal:
 
     @classmethod
     def read(cls, path: Path) -> Journal:
-        """Read a journal.
-
-        Raises:
-            OSError: If there is none.
-        """
-        content = json.loads(path.read_bytes())
-        return cls(path, content["pid"], content["ran"], content["failed"], content["blocked"])
+        """Read a journal; an empty one, of no process, where there is none that can be read."""
+        try:
+            content = json.loads(path.read_bytes())
+            return cls(path, content["pid"], list(content["ran"]), dict(content["failed"]), dict(content["blocked"]))
+        except FileNotFoundError:
+            return cls(path, 0)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            logger.warning("%s cannot be read (%s); the next refresh writes it anew.", path, error)
+            return cls(path, 0)
 
     def ran(self, step: str) -> None:
         """Note that a step ran."""

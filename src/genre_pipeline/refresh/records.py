@@ -115,15 +115,12 @@ def damage(name: str, entry: Entry, record: Record, *, check_content: bool = Fal
     """
     now = _result_files(entry, record.folders)
     changes: list[str] = []
-    stamps = dict(record.results)
-    for path in sorted(record.results.keys() | now.keys()):
-        before = record.results.get(path)
-        if before is None:
-            changes.append(f"{path} is new")
-            continue
+    stamps: dict[str, FileStamp] = {}
+    for path, before in record.results.items():
         text, stamps[path] = _compare(entry.path.parent / path, before, check_content=check_content)
         if text:
             changes.append(f"{path} {text}")
+    changes += [f"{path} is new" for path in sorted(now.keys() - record.results.keys())]
     if changes:
         # [?] One is enough to recognise what happened; the others are counted.
         more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
@@ -179,16 +176,12 @@ def _compare(path: Path, before: FileStamp, *, check_content: bool) -> tuple[str
         now = before.model_copy(update={"mtime_ns": status.st_mtime_ns})
         if status.st_size != before.n_bytes:
             return f"has {status.st_size:,} bytes, and had {before.n_bytes:,}", before
-        if now == before and not check_content:
-            return "", before
         if not before.hash:
             return ("" if now == before else "was written to"), before
-        if file_hash(path) == before.hash:
+        if (now == before and not check_content) or file_hash(path) == before.hash:
             return "", now
-    except FileNotFoundError:
-        return "is missing", before
     except OSError as error:
-        return f"cannot be read: {error.strerror}", before
+        return ("is missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"), before
     if now == before:
         with suppress(OSError):
             path.touch()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from typing_extensions import override
 
-from genre_pipeline.blocks import Block, parse_block, registered
+from genre_pipeline.blocks import Block, Repeats, parse_block, registered
 from genre_pipeline.registry import Registry
 from genre_pipeline.splits.records import SplitRecord
 
@@ -39,7 +39,7 @@ class ProtocolBlock(Block):
     kind: str
     # [?] 32 bits: what every random generator takes.
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
-    repeats: int | None = Field(default=None, ge=1)
+    repeats: Repeats | None = None
     promises: tuple[Promise, ...] = ()
     growth: Growth = "keep"
 

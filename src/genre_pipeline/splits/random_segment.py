@@ -23,7 +23,7 @@ class RandomSegmentBlock(ResampledBlock):
             epoch by the test. [?]
     """
 
-    segment_s: float = Field(default=3.0, gt=0.0)
+    segment_s: float = Field(default=3.0, gt=0.0, le=86_400.0)
     test_ratio: float = Field(default=0.2, gt=0.0, lt=1.0)
 
 

@@ -123,4 +123,11 @@ def _write_outcomes(client: MlflowClient, run_id: str, outcomes: pd.DataFrame) -
 
 def _read_outcomes(client: MlflowClient, run_id: str) -> pd.DataFrame:
     with tempfile.TemporaryDirectory() as temporary:
-        return pd.read_parquet(client.download_artifacts(run_id, _OUTCOMES, temporary))
+        path = client.download_artifacts(run_id, _OUTCOMES, temporary)
+        try:
+            return pd.read_parquet(path)
+        except (OSError, ValueError) as error:
+            raise TrackingError(
+                f"The champion's answers ({_OUTCOMES} of the MLflow run {run_id}) cannot be read ({error}), so that no "
+                "model can be compared with it. Put a copy back, or delete the registered version."
+            ) from error

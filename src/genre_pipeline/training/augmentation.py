@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from genre_pipeline.blocks import Block
+from genre_pipeline.blocks import Block, NotNegative
 
 
 class AugmentationBlock(Block):
@@ -33,15 +33,15 @@ class AugmentationBlock(Block):
     """
 
     time_reversal: float = Field(default=0.0, ge=0.0, le=1.0)
-    shift_frames: int = Field(default=0, ge=0)
-    crop_frames: int = Field(default=0, ge=0)
-    gain: float = Field(default=0.0, ge=0.0)
-    noise: float = Field(default=0.0, ge=0.0)
-    n_time_masks: int = Field(default=0, ge=0)
-    max_time_mask: int = Field(default=20, ge=1)
-    n_frequency_masks: int = Field(default=0, ge=0)
-    max_frequency_mask: int = Field(default=16, ge=1)
-    mixup: float = Field(default=0.0, ge=0.0)
+    shift_frames: int = Field(default=0, ge=0, le=10_000_000)
+    crop_frames: int = Field(default=0, ge=0, le=10_000_000)
+    gain: NotNegative = 0.0
+    noise: NotNegative = 0.0
+    n_time_masks: int = Field(default=0, ge=0, le=1000)
+    max_time_mask: int = Field(default=20, ge=1, le=10_000_000)
+    n_frequency_masks: int = Field(default=0, ge=0, le=1000)
+    max_frequency_mask: int = Field(default=16, ge=1, le=2**20)
+    mixup: float = Field(default=0.0, ge=0.0, le=1000.0)
 
 
 def augment(features: Tensor, block: AugmentationBlock) -> Tensor:

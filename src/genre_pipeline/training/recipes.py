@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, SerializeAsAny, field_validator
 from typing_extensions import override
 
-from genre_pipeline.blocks import Block, parse_block
+from genre_pipeline.blocks import Block, Epochs, Seconds, parse_block
 from genre_pipeline.cells import check_name
 from genre_pipeline.errors import ConfigError, UnknownNameError
 from genre_pipeline.models import MODELS, ModelSpec, NetworkSpec
@@ -62,18 +62,20 @@ class TrainingBlock(Block):
     """
 
     optimiser: str = "adam"
-    learning_rate: float = Field(default=1e-3, gt=0.0)
-    weight_decay: float = Field(default=0.0, ge=0.0)
-    batch_size: int = Field(default=64, ge=1)
-    micro_batch_size: int | None = Field(default=None, ge=1)
-    max_epochs: int = Field(default=50, ge=1)
+    # [?] Every step of such a rate throws the weights away.
+    learning_rate: float = Field(default=1e-3, gt=0.0, le=1000.0)
+    weight_decay: float = Field(default=0.0, ge=0.0, le=1000.0)
+    # [?] Segments that are in memory at once: a thousand times the usual number.
+    batch_size: int = Field(default=64, ge=1, le=65_536)
+    micro_batch_size: int | None = Field(default=None, ge=1, le=65_536)
+    max_epochs: Epochs = 50
     selection: Literal["best_validation", "last", "best_test"] = "best_validation"
-    patience: int | None = Field(default=None, ge=1)
+    patience: Epochs | None = None
     schedule: ScheduleBlock | None = None
     stopping: StoppingBlock | None = None
     augmentation: AugmentationBlock = AugmentationBlock()
     class_weights: Literal["none", "balanced"] = "none"
-    epsilon: float | None = Field(default=None, gt=0.0)
+    epsilon: float | None = Field(default=None, gt=0.0, le=1.0)
     ema_decay: float | None = Field(default=None, gt=0.0, lt=1.0)
     label_smoothing: float = Field(default=0.0, ge=0.0, lt=1.0)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -82,7 +84,7 @@ class TrainingBlock(Block):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     n_threads: int | None = Field(default=None, ge=1, le=1024)
     n_ranks: int = Field(default=1, ge=1, le=64)
-    resume_interval_s: float = Field(default=10.0, ge=0.0)
+    resume_interval_s: Seconds = 10.0
 
     @field_validator("optimiser")
     @classmethod

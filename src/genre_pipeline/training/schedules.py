@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import Field
 
-from genre_pipeline.blocks import Block
+from genre_pipeline.blocks import Block, Epochs, NotNegative
 from genre_pipeline.training.epochs import EpochRecord
 
 Monitor = Literal["train_loss", "validation_loss"]
@@ -28,9 +28,9 @@ class PlateauBlock(Block):
     kind: Literal["plateau"]
     monitor: Monitor = "validation_loss"
     factor: float = Field(default=0.1, gt=0.0, lt=1.0)
-    patience: int = Field(default=10, ge=1)
-    min_delta: float = Field(default=1e-4, ge=0.0)
-    min_rate: float = Field(default=0.0, ge=0.0)
+    patience: Epochs = 10
+    min_delta: NotNegative = 1e-4
+    min_rate: float = Field(default=0.0, ge=0.0, le=1000.0)
 
 
 class CosineBlock(Block):
@@ -60,8 +60,8 @@ class StoppingBlock(Block):
     """
 
     monitor: Monitor = "validation_loss"
-    patience: int = Field(ge=1)
-    min_delta: float = Field(default=0.0, ge=0.0)
+    patience: Epochs
+    min_delta: NotNegative = 0.0
 
 
 class Waiting:

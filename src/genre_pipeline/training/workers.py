@@ -52,7 +52,7 @@ Message = EpochRecord | Line | Outcome
 
 
 class Waiting:
-    """Threads that wait for a cluster. Ctrl-C reaches the main thread only: it ends their waiting through this."""
+    """Threads that train, or wait for a cluster. Signals reach the main thread only, which ends theirs through this."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -71,6 +71,18 @@ class Waiting:
         finally:
             with self._lock:
                 self._is_over = False
+
+    def check(self, label: str) -> None:
+        """End a training of this machine, where threads do not hear of Ctrl-C.
+
+        Args:
+            label: Names it.
+
+        Raises:
+            ComputeError: If it is over.
+        """
+        if self._is_over:
+            raise ComputeError(f"{label}: ended, as was its session. The same command goes on from there.")
 
     @contextmanager
     def listening(self, messages: queue.SimpleQueue[Any]) -> Iterator[None]:
@@ -128,6 +140,12 @@ class Trainers:
         """
         if not jobs:
             return
+        labels = {job.repeat: job.label for job in jobs}
+
+        def on_epoch_here(repeat: int, record: EpochRecord) -> None:
+            on_epoch(repeat, record)
+            WAITING.check(labels[repeat])
+
         n_workers = min(self.n_workers, len(jobs))
         if self.backend == "dask":
             heard: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -135,10 +153,10 @@ class Trainers:
                 _on_dask(client, jobs, heard, _Audience(add, on_epoch, on_end))
         elif n_workers == 1:
             for job in jobs:
-                on_end(job.repeat, _outcome(job, partial(on_epoch, job.repeat), 0))
+                on_end(job.repeat, _outcome(job, partial(on_epoch_here, job.repeat), 0))
         else:
             with progress_bars() as add:
-                _in_processes(jobs, n_workers, _Audience(add, on_epoch, on_end))
+                _in_processes(jobs, n_workers, _Audience(add, on_epoch_here, on_end))
 
 
 def _outcome(job: Job, on_epoch: Callable[[EpochRecord], None], slot: int) -> Outcome:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from genre_pipeline.blocks import Block, parse_block
+from genre_pipeline.blocks import Block, Epochs, Repeat, Seed, parse_block
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import ConfigError
 from genre_pipeline.registry import suggestion
@@ -36,14 +36,14 @@ class TuningBlock(Block):
     """
 
     cell: str = ""
-    repeat: int = Field(default=0, ge=0)
-    n_trials: int = Field(default=20, ge=1)
+    repeat: Repeat = 0
+    n_trials: Epochs = 20
     metric: Literal["validation_accuracy", "validation_loss"] = "validation_accuracy"
     sampler: Literal["tpe", "random"] = "tpe"
-    n_startup_trials: int = Field(default=5, ge=1)
+    n_startup_trials: Epochs = 5
     pruner: Literal["median", "none"] = "median"
-    n_warm_up_epochs: int = Field(default=2, ge=0)
-    seed: int = Field(default=0, ge=0)
+    n_warm_up_epochs: int = Field(default=2, ge=0, le=100_000)
+    seed: Seed = 0
     spaces: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     def settings(self) -> dict[str, Any]:
