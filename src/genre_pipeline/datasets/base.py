@@ -206,7 +206,7 @@ class DatasetBlock(Block):
 
     @override
     def deciding(self) -> dict[str, Any]:
-        """Return the parameters but where the dataset is and its links lead: its files are compared, and may be moved."""
+        """Return the parameters but where the dataset is and its links lead: files are compared, and may be moved."""
         return {key: value for key, value in self.dump().items() if key not in {"path", "links_within"}}
 
     @property
