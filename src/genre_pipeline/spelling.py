@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -41,6 +42,8 @@ Composed = Annotated[str, AfterValidator(composed)]
 """A text in a parameter block that is compared with others, in Unicode's composed form."""
 
 
+# [?] Artists of the largest collections in use; tables hold each many times.
+@lru_cache(maxsize=2**17)
 def name_key(name: str) -> str:
     r"""Return what the spellings of an artist's or a genre's name have in common, ``""`` for an empty name.
 

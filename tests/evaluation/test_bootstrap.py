@@ -86,6 +86,12 @@ def test_unknown_artists_are_tracks_of_their_own():
     assert names[0] == names[2]
 
 
+def test_an_artist_spelled_in_two_ways_is_one():
+    artists = pd.Series({"a": "Someone", "b": "SOMEONE ", "c": "The Beatles", "d": "Beatles, The"})
+    names = clusters_of(pd.Series(["a", "b", "c", "d"]), artists)
+    assert names.tolist() == ["artist Someone", "artist Someone", "artist The Beatles", "artist The Beatles"]
+
+
 @EXACT
 @given(seed=st.integers(0, 2**32 - 1), n_clusters=st.integers(3, 40), confidence=st.floats(0.6, 0.98))
 def test_interval_and_p_value_agree(seed, n_clusters, confidence):

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from genre_pipeline.datasets.files import LeftOut, count_left_out
 from genre_pipeline.errors import EvaluationError
 from genre_pipeline.evaluation.report import build_markdown, build_report
 from genre_pipeline.evaluation.sections import ReportData, ranks
@@ -337,6 +338,15 @@ def test_many_faults_are_cut_with_a_note_and_none_is_good_news(make_result, make
     assert "2 more are in the ingest report." in page
     assert "unreadable: 302" in page
     assert "No fault and no duplicate was found." in page
+
+
+def test_what_a_dataset_holds_besides_its_clips_is_said(make_result, make_dataset):
+    left_out = count_left_out([LeftOut("pop/a.m4a", "other_format", ".m4a")])
+    dataset = {**make_dataset(), "left_out": left_out, "remarks": ["nothing of '<pop>' is used."]}
+    page = render([make_result()], [dataset])
+    assert "<dt>Besides the clips</dt><dd>audio in formats that are not read: 1 (.m4a: 1; convert it to FLAC" in page
+    assert "<dt>To check</dt><dd>nothing of &#39;&lt;pop&gt;&#39; is used.</dd>" in page
+    assert "Besides the clips" not in render([make_result()], [make_dataset()])
 
 
 def test_split_reports_may_lack_keys(make_result):

@@ -125,6 +125,18 @@ class TestFiles:
         assert "cannot be listed" in cause
         assert stale(finished) == ALL
 
+    def test_what_is_no_clip_makes_nothing_stale(self, finished):
+        for name in ("jazz/cover.jpg", "jazz/d.m4a", "#recycle/a.wav", "stray.wav"):
+            finished.write(name)
+        (finished.music / "jazz" / "loop.wav").symlink_to("loop.wav")
+        (finished.music / "pop").symlink_to("jazz")
+        os.mkfifo(finished.music / "jazz" / "pipe.wav")
+        assert stale(finished) == []
+
+    def test_a_table_in_another_spelling_makes_nothing_stale(self, finished):
+        finished.describe("Jazz/A.wav,,Ann,One", r"jazz\b.wav,,Bob,Two", "./rock/c.wav,,Cid,Three", ",,,")
+        assert stale(finished) == []
+
     def test_a_cache_that_is_lost_makes_all_files_change(self, finished):
         finished.graph.steps[0].source.cache.unlink()
         assert causes(finished, "d.ingest") == ["3 files changed: jazz/a.wav, jazz/b.wav, rock/c.wav"]
