@@ -256,7 +256,7 @@ def _shown(path: Path) -> str:
 @click.option("--dry-run", is_flag=True, help="Only say what is stale, and why.")
 @click.option("--explain", metavar="CELL", help="Only say what made a cell or a step stale, back to the beginning.")
 @click.option(
-    "--check-content", is_flag=True, help="Read all music: find changes that left size and time as they were."
+    "--check-content", is_flag=True, help="Read music and results: find changes that left size and time as they were."
 )
 @click.option("--watch", is_flag=True, help="Look again and again, until Ctrl-C or SIGTERM.")
 @click.option("--interval", "interval_s", default=60.0, show_default=True, help="Seconds between two looks.")

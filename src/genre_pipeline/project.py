@@ -25,7 +25,7 @@ def tracking_uri() -> str:
 
 def artifact_location() -> str | None:
     """Return where a new MLflow experiment keeps its artifacts; a server decides for itself."""
-    return None if os.environ.get("MLFLOW_TRACKING_URI") else f"{data_root()}/mlflow/artifacts"
+    return None if os.environ.get("MLFLOW_TRACKING_URI") else Path(data_root(), "mlflow", "artifacts").as_uri()
 
 
 def sqlite_uri(path: Path) -> str:
@@ -44,9 +44,10 @@ def sqlite_uri(path: Path) -> str:
         return f"sqlite:///{path}"
     from sqlalchemy import make_url
 
-    plain = f"sqlite:///{quoted}"
+    # With the driver's name: below the other, MLflow makes the folder that the escaped name says.
+    plain = f"sqlite+pysqlite:///{quoted}"
     # SQLAlchemy 2.0 takes it as it is; there SQLite itself reads an escaped name.
-    return plain if make_url(plain).database == str(path) else f"sqlite:///file:{quote(str(path))}?uri=true"
+    return plain if make_url(plain).database == str(path) else f"sqlite+pysqlite:///file:{quote(str(path))}?uri=true"
 
 
 def sqlite_path(uri: str) -> Path | None:
@@ -60,7 +61,7 @@ def sqlite_path(uri: str) -> Path | None:
         PosixPath('/music/runs.db')
         >>> sqlite_path("http://mlflow.example:5000")
     """
-    if not uri.startswith("sqlite:///"):
+    if not uri.startswith(("sqlite:///", "sqlite+pysqlite:///")):
         return None
     from sqlalchemy import make_url
 

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from genre_pipeline.audio import inspect_audio, inspection, io
-from genre_pipeline.audio.containers import truncation
+from genre_pipeline.audio.containers import audio_parts
+from genre_pipeline.audio.parts import Part
 from genre_pipeline.datasets.near_duplicates import find_near_duplicates
 from invented_music import play
 
@@ -70,7 +71,7 @@ def test_one_missing_byte_is_named(write, extension):
     path = write(f"a.{extension}")
     path.write_bytes(path.read_bytes()[:-1])
     facts = inspect_audio(path)
-    assert facts.faults == ("truncated",)
+    assert facts.faults == ("wrong_size",)
     assert facts.detail == "its last 1 bytes are missing"
 
 
@@ -86,14 +87,20 @@ def test_damaged_part_way(write, extension):
     assert 0 < facts.duration_s < 5
 
 
-def test_flac_that_ends_between_frames(write):
+@pytest.mark.parametrize(("n_more", "fault"), [(1, "wrong_size"), (2205, "truncated")])
+def test_flac_that_ends_between_frames(write, n_more, fault):
     path = write("a.flac")
     n_samples = inspect_audio(path).n_samples
-    # The header's total of samples, one more than there are.
+    state_flac_length(path, n_samples + n_more)
+    facts = inspect_audio(path)
+    assert facts.faults == (fault,)
+    assert facts.n_samples == n_samples
+
+
+def state_flac_length(path: Path, n_samples: int) -> None:
     content = bytearray(path.read_bytes())
-    content[22:26] = struct.pack(">I", n_samples + 1)
+    content[22:26] = struct.pack(">I", n_samples)
     path.write_bytes(content)
-    assert inspect_audio(path).faults == ("truncated",)
 
 
 @pytest.mark.parametrize("size", [0, 0x7FFFFFFF, 0xFFFFFFFF])
@@ -103,7 +110,9 @@ def test_wav_of_unstated_length_is_whole(write, size):
     where = content.index(b"data") + 4
     content[where : where + 4] = struct.pack("<I", size)
     path.write_bytes(content)
-    assert "truncated" not in inspect_audio(path).faults
+    facts = inspect_audio(path)
+    assert facts.faults == ()
+    assert facts.n_samples == 22_050
 
 
 def test_au_of_unstated_length_is_whole(write):
@@ -166,19 +175,17 @@ def test_ogg_without_any_audio_page(write):
     assert facts.n_samples == 0
 
 
-def test_rf64_header_cut_after_opening(write):
-    path = write("a.wav", format="RF64")
-    path.write_bytes(path.read_bytes()[:30])
-    assert truncation(path, "RF64", 0) == "its header is cut"
+def test_header_that_is_cut(tmp_path):
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"RF64\xff\xff\xff\xffWAVEds64\x1c\0\0\0\0\0")
+    assert [part.cut for part in audio_parts(path)] == ["its header is cut"]
 
 
-def test_headers_without_what_is_looked_for(tmp_path):
+@pytest.mark.parametrize("content", [b"RIFF\x04\0\0\0WAVEjunk\x02\0\0\0ab", b"Not music at all.", b""])
+def test_headers_without_what_is_looked_for(tmp_path, content):
     path = tmp_path / "a"
-    path.write_bytes(b"RIFF\x04\0\0\0WAVEjunk\x02\0\0\0ab")
-    assert truncation(path, "WAV", 0) == ""
-    assert truncation(path, "MP3", 0) == ""
-    assert truncation(path, "CAF", 0) == ""
-    assert truncation(path, "OGG", 0) == "its header is cut"
+    path.write_bytes(content)
+    assert list(audio_parts(path)) == [Part()]
 
 
 def test_missing(tmp_path):

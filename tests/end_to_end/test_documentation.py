@@ -17,6 +17,7 @@ import yaml
 from click.testing import CliRunner
 from kedro.framework.cli.cli import KedroCLI
 from kedro.framework.startup import bootstrap_project
+from matplotlib.figure import Figure
 
 from genre_pipeline import refreshing
 from genre_pipeline.cli import _check_choice
@@ -157,6 +158,9 @@ def project(tmp_path_factory, database, _quiet_threads):
         # Kedro-Viz writes its statistics into the project that it finds from here.
         patch.setattr("kedro.framework.session.session.find_kedro_project", lambda _: PROJECT_ROOT)
         patch.setattr(refreshing, "run_command", _run_in_this_process)
+        # Most of the time of a session so small; other tests look at both.
+        patch.setattr("genre_pipeline.pipelines.compare.nodes.draw_still", lambda _: Figure())
+        patch.setattr("genre_pipeline.tracking.model.log_genre_model", lambda *_: None)
         assert invoke(("run",)).exit_code == 0
         tracks = pd.read_parquet(max((data / "02_intermediate/demo/tracks.parquet").rglob("*.parquet")))
         (data / "01_raw" / "embeddings").mkdir()

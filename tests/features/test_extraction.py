@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from genre_pipeline.audio import io as audio_io
-from genre_pipeline.errors import FeatureError, StoreError
+from genre_pipeline.errors import FeatureError, StorageError, StoreError
 from genre_pipeline.features import FEATURES, extraction
 from genre_pipeline.features import store as store_module
 from genre_pipeline.features.backends import Workers
@@ -275,6 +275,42 @@ class TestFailures:
         with pytest.raises(StoreError, match="no feature store"):
             run(make_tracks(rows))
         assert (tmp_path / "store" / "thesis.txt").exists()
+
+
+class TestRoom:
+    """What a feature will take is known before anything is decoded."""
+
+    def free(self, monkeypatch, n_bytes):
+        usage = extraction.shutil.disk_usage
+        monkeypatch.setattr(extraction.shutil, "disk_usage", lambda path: usage(path)._replace(free=n_bytes))
+
+    def needed(self, store):
+        return sum(store.index["n_frames"]) * store.header.n_bins * np.dtype(store.header.dtype).itemsize
+
+    def test_too_little_is_an_error_that_names_the_feature(self, run, rows, make_tracks, decoded, monkeypatch):
+        self.free(monkeypatch, 1000)
+        message = r"features\.store: needs about 0\.0 GB in .* where 0\.0 GB are free.*storage\.features"
+        with pytest.raises(StorageError, match=message):
+            run(make_tracks(rows))
+        assert decoded == []
+
+    def test_what_is_needed_is_what_is_written(self, run, rows, make_tracks, tmp_path, monkeypatch):
+        needed = self.needed(run(make_tracks(rows)).store)
+        self.free(monkeypatch, needed)
+        run(make_tracks(rows), folder=tmp_path / "second")
+        self.free(monkeypatch, needed - 1)
+        with pytest.raises(StorageError):
+            run(make_tracks(rows), folder=tmp_path / "third")
+
+    def test_what_is_stored_already_needs_no_room(self, run, rows, make_tracks, monkeypatch):
+        run(make_tracks(rows))
+        self.free(monkeypatch, 0)
+        assert run(make_tracks(rows)).report["n_extracted"] == 0
+
+    def test_a_higher_rate_of_the_files_needs_no_more(self, run, rows, make_tracks, small_block, monkeypatch):
+        tracks = make_tracks(rows).assign(sample_rate=100 * small_block.sample_rate)
+        self.free(monkeypatch, 5 * 2 * 4 * 128)
+        run(tracks)
 
 
 class TestClips:

@@ -349,3 +349,33 @@ class TestCorruption:
         store_module._write_index(store.folder / "index.parquet", store.index.assign(**change), "frames.bin")
         with pytest.raises(StoreError, match="its rows contradict each other"):
             FeatureStore.open(store.folder)
+
+
+class TestMending:
+    def test_an_intact_store_is_left_as_it_is(self, store):
+        before = {path.name: path.read_bytes() for path in store.folder.iterdir()}
+        assert FeatureStore.mend(store.folder) == ""
+        assert {path.name: path.read_bytes() for path in store.folder.iterdir()} == before
+
+    def test_a_track_whose_bytes_changed_is_dropped_and_the_others_stay(self, store):
+        frames = store.read("b")
+        flip_byte(store.folder / "frames.bin", 0)
+        assert "the features of track 'a' are not those that were written" in FeatureStore.mend(store.folder)
+        mended = FeatureStore.open(store.folder)
+        mended.verify()
+        assert mended.index["track_id"].tolist() == ["b", "c"]
+        np.testing.assert_array_equal(mended.read("b"), frames)
+
+    def test_of_a_file_that_was_cut_the_tracks_before_the_end_stay(self, store):
+        path = store.folder / "frames.bin"
+        path.write_bytes(path.read_bytes()[:-1])
+        assert "cut short" in FeatureStore.mend(store.folder)
+        assert FeatureStore.open(store.folder).index["track_id"].tolist() == ["a", "b"]
+
+    @pytest.mark.parametrize("name", ["index.parquet", "store.json", "frames.bin"])
+    def test_what_cannot_be_told_apart_is_made_again_as_a_whole(self, store, name):
+        (store.folder / name).write_bytes(b"")
+        fault = FeatureStore.mend(store.folder)
+        assert name in fault
+        assert "Delete" not in fault
+        assert not store.folder.exists() or FeatureStore.open(store.folder).index.empty

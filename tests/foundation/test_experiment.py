@@ -130,6 +130,40 @@ def test_a_models_own_feature_must_exist(parameters):
         load_experiment(parameters)
 
 
+@pytest.mark.parametrize("key", ["ingest", "splits", "features", "models", "reports", "features_url"])
+class TestPlacesOfResults:
+    @pytest.fixture(autouse=True)
+    def _data_folder(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("GENRE_PIPELINE_DATA", str(tmp_path / "data"))
+        (tmp_path / "data").mkdir()
+        monkeypatch.chdir(tmp_path / "data")
+
+    @pytest.mark.parametrize("place", ["../../escape", "..", "a/../../b", "{data}/../escape", "~/../../x"])
+    def test_one_that_leads_out_of_the_data_folder_is_refused(self, parameters, tmp_path, key, place):
+        parameters["storage"][key] = place.format(data=tmp_path / "data")
+        with pytest.raises(ConfigError, match=rf"storage\.{key}: .*leads out of the data folder {tmp_path}/data, to "):
+            load_experiment(parameters)
+
+    @pytest.mark.parametrize("place", ["here", "a/../b", "{data}/sub", "{data}"])
+    def test_one_inside_is_taken_as_it_is(self, parameters, tmp_path, key, place):
+        for each in ("ingest", "splits", "features", "models", "reports", key):
+            parameters["storage"][each] = place.format(data=tmp_path / "data")
+        storage = load_experiment(parameters).storage
+        assert str(getattr(storage, key)).startswith(f"{tmp_path}/data")
+        assert {name for name in storage.elsewhere() if name != "features_url"} == set()
+
+    def test_another_disk_is_said(self, parameters, tmp_path, key):
+        for each in ("ingest", "splits", "features", "models", "reports"):
+            parameters["storage"][each] = str(tmp_path / "data")
+        parameters["storage"][key] = "/other/disk"
+        assert load_experiment(parameters).storage.elsewhere() == {key: "/other/disk"}
+
+
+def test_a_store_on_a_server_is_no_path(parameters):
+    parameters["storage"]["features_url"] = "s3://bucket/../features"
+    assert load_experiment(parameters).storage.features_url == "s3://bucket/../features"
+
+
 @pytest.mark.parametrize("section", ["experiment", "datasets", "models", "storage"])
 def test_a_missing_section_is_named(parameters, section):
     del parameters[section]

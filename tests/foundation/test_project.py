@@ -3,6 +3,7 @@ import subprocess
 
 import pytest
 import sqlalchemy
+from mlflow.store.db.utils import create_sqlalchemy_engine_with_retry
 
 from genre_pipeline import project
 
@@ -12,7 +13,7 @@ def test_the_environment_moves_the_data(monkeypatch, tmp_path):
     monkeypatch.setenv("GENRE_PIPELINE_DATA", str(tmp_path))
     assert project.data_root() == str(tmp_path)
     assert project.tracking_uri() == f"sqlite:///{tmp_path}/mlflow/mlflow.db"
-    assert project.artifact_location() == f"{tmp_path}/mlflow/artifacts"
+    assert project.artifact_location() == (tmp_path / "mlflow" / "artifacts").as_uri()
 
 
 @pytest.mark.parametrize(
@@ -25,11 +26,13 @@ def test_the_database_is_in_the_data_folder_whatever_that_is_called(monkeypatch,
     path.parent.mkdir(parents=True)
     uri = project.tracking_uri()
     assert project.sqlite_path(uri) == path
-    engine = sqlalchemy.create_engine(uri)
+    # As MLflow does, which makes the folder of a database that it is given.
+    engine = create_sqlalchemy_engine_with_retry(uri)
     with engine.connect() as connection:
         connection.execute(sqlalchemy.text("CREATE TABLE runs (name TEXT)"))
     engine.dispose()
     assert path.stat().st_size > 0
+    assert [each.name for each in tmp_path.iterdir()] == [name]
 
 
 def test_without_it_the_data_is_in_the_project(monkeypatch):

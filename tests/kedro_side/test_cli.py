@@ -118,7 +118,7 @@ def test_what_is_not_there_is_named_before_any_work(kedro, empty_data, arguments
 def test_an_option_that_cannot_be_read_is_named(kedro, arguments, message):
     result = kedro("run", "--env", "test", *arguments)
     assert result.exit_code == 2
-    assert result.output.count("Error: ") == 1
+    assert result.output.count("\nError: ") == 1
     assert message in result.output
     assert "Traceback" not in result.output
 

@@ -12,8 +12,8 @@ import mlflow
 import pytest
 
 from genre_pipeline.errors import StorageError, TrackingError
-from genre_pipeline.project import sqlite_path, sqlite_uri
-from genre_pipeline.tracking import check_server, open_database, tracking_errors
+from genre_pipeline.project import artifact_location, sqlite_path, sqlite_uri, tracking_uri
+from genre_pipeline.tracking import check_server, open_database, tracking_client, tracking_errors
 from genre_pipeline.tracking import server as server_module
 
 
@@ -163,6 +163,19 @@ def test_a_database_that_cannot_be_used_is_one_message(tables, damage, says):
     with pytest.raises(TrackingError, match=f"{tables} cannot be used .*{says}") as caught:
         open_database(sqlite_uri(tables))
     assert "\n" not in str(caught.value)
+
+
+def test_runs_are_in_the_data_folder_whatever_that_is_called(tables, tmp_path, monkeypatch):
+    data = tmp_path / "50%25 q?#; data"
+    data.mkdir()
+    tables.parent.rename(data / "mlflow")
+    monkeypatch.setenv("GENRE_PIPELINE_DATA", str(data))
+    open_database(tracking_uri())
+    client = tracking_client(tracking_uri())
+    experiment = client.create_experiment("any", artifact_location=artifact_location())
+    client.log_text(client.create_run(experiment).info.run_id, "text", "note.txt")
+    assert [path.relative_to(data).parts[:2] for path in tmp_path.rglob("note.txt")] == [("mlflow", "artifacts")]
+    assert [path.name for path in tmp_path.iterdir()] == [data.name]
 
 
 def test_a_database_that_another_program_holds_is_one_message(tables, monkeypatch):

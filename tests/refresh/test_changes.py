@@ -53,6 +53,23 @@ def test_scores_are_read_by_cell(tmp_path):
     assert read_scores(tmp_path / "nowhere.csv") == {}
 
 
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"dataset,protocol\nd,p\n", b"a,b\n1,2,3\n"])
+def test_a_leaderboard_that_cannot_be_read_has_no_scores_and_is_named(tmp_path, content, caplog):
+    path = tmp_path / "leaderboard.csv"
+    path.write_bytes(content)
+    assert read_scores(path) == {}
+    assert f"{path} cannot be read" in caplog.text
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"[]", b"{}", b'{"pid": 1, "ran": 2, "failed": {}, "blocked": {}}'])
+def test_a_journal_that_cannot_be_read_is_empty_and_named(tmp_path, content, caplog):
+    path = tmp_path / "journal.json"
+    path.write_bytes(content)
+    journal = Journal.read(path)
+    assert (journal.pid, journal.steps_run, journal.failures) == (0, [], {})
+    assert f"{path} cannot be read" in caplog.text
+
+
 @pytest.mark.parametrize(("before", "after", "change"), [(0.5, 0.75, 0.25), (None, 0.5, None), (0.5, None, None)])
 def test_a_change_takes_two_scores(before, after, change):
     assert Score("d.p.f.m", before, after).change == change

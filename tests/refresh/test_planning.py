@@ -1,12 +1,13 @@
 """What the planner says after each kind of change, without anything being decoded or trained."""
 
 import os
+from types import SimpleNamespace
 
 import pytest
 
 from genre_pipeline.datasets.inspections import forget_inspections
 from genre_pipeline.errors import ConfigError, StorageError
-from genre_pipeline.refresh import Plan, make_plan
+from genre_pipeline.refresh import Plan, make_plan, records
 from genre_pipeline.refresh.planning import assess, recorded_parts
 
 ALL = ["d.ingest", "d.card", "d.split", "d.segment", "d.p.f.m.train", "compare"]
@@ -142,6 +143,106 @@ class TestFiles:
         assert causes(finished, "d.ingest") == ["3 files changed: jazz/a.wav, jazz/b.wav, rock/c.wav"]
         with pytest.raises(StorageError, match="damaged"):
             forget_inspections(finished.graph.steps[0].source.cache, ["a"])
+
+
+class TestDamage:
+    """A result whose files are no longer those that were written is made again, and nothing after it."""
+
+    def path(self, project, entry):
+        return project.graph.entries[entry].path
+
+    @pytest.mark.parametrize(("content", "what"), [(b"", "0 bytes"), (b"{'ma", "4 bytes"), (b"x" * 100, "100 bytes")])
+    def test_another_size_is_named(self, finished, content, what):
+        path = self.path(finished, "d.split")
+        n_bytes = path.stat().st_size
+        path.write_bytes(content)
+        assert causes(finished, "d.split") == [
+            f"split of d: changed on disk since it was written (d.split.file has {what}, and had {n_bytes})"
+        ]
+        assert stale(finished) == ["d.split"]
+
+    def test_another_content_of_the_same_size_is_seen_by_its_time(self, finished):
+        path = self.path(finished, "board")
+        path.write_bytes(path.read_bytes().replace(b"made", b"MADE"))
+        assert causes(finished, "compare") == [
+            "board: changed on disk since it was written (board.file has another content)"
+        ]
+
+    def test_a_copy_with_other_times_is_the_same_and_hashed_once(self, finished, monkeypatch):
+        for entry in finished.graph.entries.values():
+            os.utime(entry.path, ns=(1, 1))
+        hashed = []
+        original = records.file_hash
+        monkeypatch.setattr(records, "file_hash", lambda path: hashed.append(path.name) or original(path))
+        assert stale(finished) == []
+        assert len(hashed) == len(finished.graph.entries)
+        assert stale(finished) == []
+        assert len(hashed) == len(finished.graph.entries)
+
+    def test_a_copy_that_cannot_be_written_is_the_same_too(self, finished, monkeypatch):
+        os.utime(self.path(finished, "board"), ns=(1, 1))
+
+        def refuse(path, content):
+            raise StorageError("read-only")
+
+        monkeypatch.setattr(records, "write_json", refuse)
+        assert stale(finished) == []
+
+    def test_size_and_time_hide_what_the_content_gives_away(self, finished):
+        path = self.path(finished, "d.card")
+        times = path.stat().st_mtime_ns
+        path.write_bytes(path.read_bytes().replace(b"made", b"MADE"))
+        os.utime(path, ns=(times, times))
+        assert stale(finished) == []
+        assert stale(finished, check_content=True) == ["d.card"]
+        # Touched, it is seen without being read.
+        assert stale(finished) == ["d.card"]
+
+    def test_a_folder_that_a_result_points_to_belongs_to_it(self, finished):
+        folder = finished.folder / "model"
+        folder.mkdir()
+        (folder / "weights").write_text("1234")
+        finished.run("d.p.f.m.train", **{"d.model": SimpleNamespace(folder=folder, fingerprint="a")})
+        finished.run("compare")
+        assert stale(finished) == []
+        (folder / "weights").write_text("123")
+        assert causes(finished, "d.p.f.m.train") == [
+            "model of d: changed on disk since it was written (../model/weights has 3 bytes, and had 4)"
+        ]
+        (folder / "weights").unlink()
+        assert causes(finished, "d.p.f.m.train")[0].endswith("(../model/weights is missing)")
+        (folder / "weights").write_text("1234")
+        assert stale(finished) == []
+        (folder / "more").touch()
+        assert causes(finished, "d.p.f.m.train")[0].endswith("(../model/more is new)")
+
+    def test_large_files_of_a_folder_are_known_by_size_and_time(self, finished, monkeypatch):
+        monkeypatch.setattr(records, "_HASHED_BYTES", 3)
+        folder = finished.folder / "model"
+        folder.mkdir()
+        (folder / "weights").write_text("1234")
+        finished.run("d.p.f.m.train", **{"d.model": SimpleNamespace(folder=folder, fingerprint="a")})
+        finished.run("compare")
+        assert stale(finished, check_content=True) == []
+        os.utime(folder / "weights", ns=(1, 1))
+        assert causes(finished, "d.p.f.m.train")[0].endswith("(../model/weights was written to)")
+
+    def test_a_track_table_that_cannot_be_read_is_named_and_made_again(self, finished, caplog):
+        path = self.path(finished, "d.tracks")
+        path.write_bytes(path.read_bytes()[:100])
+        assert stale(finished) == ["d.ingest"]
+        assert f"{path} cannot be read" in caplog.text
+        finished.run("d.ingest")
+        assert stale(finished) == []
+
+    def test_nothing_reads_a_damaged_result(self, finished):
+        self.path(finished, "d.split").write_text("edited")
+        kept = finished.graph.entries["d.model"].record.read_bytes()
+        with pytest.raises(
+            StorageError, match=r"split of d: changed on disk .*d\.split\.file has 6 bytes.*kedro refresh"
+        ):
+            finished.run("d.p.f.m.train")
+        assert finished.graph.entries["d.model"].record.read_bytes() == kept
 
 
 class TestMetadata:

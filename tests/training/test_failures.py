@@ -5,7 +5,7 @@ import logging
 import pytest
 import torch
 
-from genre_pipeline.errors import RepeatFailedError
+from genre_pipeline.errors import ConfigError, RepeatFailedError
 from genre_pipeline.training import fitting, train_repeat
 from genre_pipeline.training.divergence import first_not_finite, watched
 from genre_pipeline.training.fitting import Task, _pieces, fit
@@ -227,3 +227,10 @@ def step_gradients(make_task, architecture, options):
 @pytest.mark.parametrize(("n", "size", "lengths"), [(8, 8, [8]), (8, 3, [2, 3, 3]), (5, 1, [1] * 5), (3, 9, [3])])
 def test_pieces_cover_a_batch(n, size, lengths):
     assert [piece.stop - piece.start for piece in _pieces(n, size)] == lengths
+
+
+def test_a_network_that_memory_cannot_hold_is_named_before_it_is_made(make_task, monkeypatch):
+    monkeypatch.setattr(fitting, "_memory_bytes", lambda: 1000)
+    message = r"models\.net\.architecture: [\d,]+ parameters take about 0 GB to train, and this machine has 0 GB\."
+    with pytest.raises(ConfigError, match=message):
+        run(make_task())

@@ -146,7 +146,12 @@ def _measured(facts: AudioFacts, path: Path, file: AudioFile) -> AudioFacts:
     elif not faults:
         faults = [("empty", "the file has no samples")]
     if messages := summarise_messages(file.messages):
-        faults.append(("decoder_warning", f"the decoder warns: {messages}"))
+        warning = f"the decoder warns: {messages}"
+        if faults and faults[0][0] == "truncated":
+            # A damaged file is not two faults for one damage.
+            faults[0] = ("truncated", f"{faults[0][1]}; {warning}")
+        else:
+            faults.append(("decoder_warning", warning))
     return _with_faults(facts, faults)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,10 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn, optim
 from torch.nn import functional
 
-from genre_pipeline.errors import RepeatFailedError
+from genre_pipeline.errors import ConfigError, RepeatFailedError
 from genre_pipeline.features import FeatureBlock
 from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.models import EstimatorSpec, GenreNetwork, NetworkSpec
+from genre_pipeline.models.costs import count_parameters
 from genre_pipeline.training.augmentation import augment, mix
 from genre_pipeline.training.devices import (
     choose_device,
@@ -53,6 +55,9 @@ if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
 logger = logging.getLogger(__name__)
+
+# [D] A weight, its gradient, and the two averages that Adam keeps of that, in single precision.
+_BYTES_PER_PARAMETER = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,6 +160,27 @@ def fit(
     return _fit_estimator(task, spec, tell)
 
 
+def _memory_bytes() -> int:
+    """Return the size of this machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _check_memory(task: Task, spec: NetworkSpec) -> None:
+    """Make sure that the network's weights fit in this machine, before they are made.
+
+    Raises:
+        ConfigError: If they do not.
+    """
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        n_parameters = count_parameters(spec.build(task.model.architecture, task.train.shape, task.n_classes))
+    needed, there = _BYTES_PER_PARAMETER * n_parameters, _memory_bytes()
+    if needed > there:
+        raise ConfigError(
+            f"models.{task.model.name}.architecture: {n_parameters:,} parameters take about {needed / 1e9:,.0f} GB to "
+            f"train, and this machine has {there / 1e9:,.0f} GB. Choose narrower or fewer layers."
+        )
+
+
 def _fit_network(
     task: Task,
     spec: NetworkSpec,
@@ -166,6 +192,7 @@ def _fit_network(
 ) -> Fitted:
     recipe = task.model.training
     device = choose_device(recipe.device, slot)
+    _check_memory(task, spec)
     with reproducible(task.seed, device, recipe.n_threads), kept_memory(device):
         network = spec.build(task.model.architecture, task.train.shape, task.n_classes)
         loop = _Loop(task, network, device, computations, ranks)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, SerializeAsAny, field_validator
 from typing_extensions import override
 
-from genre_pipeline.blocks import Block, Epochs, Seconds, parse_block
+from genre_pipeline.blocks import Block, Epochs, parse_block
 from genre_pipeline.cells import check_name
 from genre_pipeline.errors import ConfigError, UnknownNameError
 from genre_pipeline.models import MODELS, ModelSpec, NetworkSpec
@@ -62,8 +62,8 @@ class TrainingBlock(Block):
     """
 
     optimiser: str = "adam"
-    # [?] Every step of such a rate throws the weights away.
-    learning_rate: float = Field(default=1e-3, gt=0.0, le=1000.0)
+    # The greatest number of single precision [D]: a rate costs nothing, and training names one at which it diverges.
+    learning_rate: float = Field(default=1e-3, gt=0.0, le=3.4e38)
     weight_decay: float = Field(default=0.0, ge=0.0, le=1000.0)
     # [?] Segments that are in memory at once: a thousand times the usual number.
     batch_size: int = Field(default=64, ge=1, le=65_536)
@@ -84,7 +84,8 @@ class TrainingBlock(Block):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     n_threads: int | None = Field(default=None, ge=1, le=1024)
     n_ranks: int = Field(default=1, ge=1, le=64)
-    resume_interval_s: Seconds = 10.0
+    # [?] A month, which is never.
+    resume_interval_s: float = Field(default=10.0, ge=0.0, le=2_592_000.0)
 
     @field_validator("optimiser")
     @classmethod
