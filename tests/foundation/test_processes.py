@@ -67,13 +67,15 @@ class TestSignals:
         assert found == before
 
 
+# signal.pause() would wait for ever if the signal came just before it.
 STARTED = """
-import os, signal, sys
+import os, signal, sys, threading
 from genre_pipeline.processes import Ended, ends_on_signals
 with ends_on_signals():
     try:
         os.kill(os.getppid(), signal.SIGKILL)
-        signal.pause()
+        while not threading.Event().wait(0.1):
+            pass
     except Ended as error:
         print(error)
 """
