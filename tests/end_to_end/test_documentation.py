@@ -202,6 +202,11 @@ def test_what_other_programs_are_asked_for_is_there(command):
     if program == "make":
         rules = re.findall(r"^([\w-]+):", (PROJECT_ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
         assert arguments[0] in rules
+    elif program == "python" and arguments[0] == "-m":
+        assert arguments[1] == "genre_pipeline"
+        context = KedroCLI(PROJECT_ROOT).make_context("kedro", arguments[2:3])
+        chosen = context.command.get_command(context, arguments[2])
+        assert chosen.make_context(arguments[2], arguments[3:], parent=context).params
     elif program == "python":
         text = (PROJECT_ROOT / arguments[0]).read_text(encoding="utf-8")
         assert all(f'"{option}"' in text for option in arguments if option.startswith("--"))

@@ -29,7 +29,9 @@ def python(tmp_path_factory):
     site = sysconfig.get_path("purelib", vars={"base": str(place), "platbase": str(place)})
     # Its .pth files are not read there, and so not the one that leads to this source tree.
     (place / site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
-    install = ["install", "--quiet", "--no-deps", "--no-index", "--no-compile", *map(str, dist.glob("*.whl"))]
+    # The other environment's copy would count as installed.
+    options = ("--quiet", "--no-deps", "--no-index", "--no-compile", "--ignore-installed")
+    install = ["install", *options, *map(str, dist.glob("*.whl"))]
     subprocess.run([sys.executable, "-m", "pip", "--python", str(python), *install], check=True)
     return python
 

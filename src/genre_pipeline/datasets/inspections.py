@@ -170,8 +170,10 @@ def _alone(cache: Path) -> Iterator[None]:
         return StorageError(f"{cache}: {owner} is inspecting this dataset. Wait until that ends, and run again.")
 
     with only_one(cache.with_suffix(""), refusal):
+        own = (f".{cache.stem}-", f".{cache.stem}.")
         for remains in abandoned(cache.parent, depth=1, unmarked=True):
-            remains.unlink()
+            if remains.name.startswith(own):
+                remains.unlink()
         yield
 
 

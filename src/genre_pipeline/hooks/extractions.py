@@ -40,10 +40,12 @@ class ExtractionsHook:
                 dataset, feature, _ = entry.split(".")
                 wanted[dataset][feature] = parse_feature(feature, catalog.load(f"params:features.{feature}"))
                 place = entry_of(entry, catalog)
-                record = None if place is None else read_record(place.record)
-                # A session that was killed leaves no record, and nothing to mend.
-                if place is not None and record is not None and damage(entry, place, record):
-                    for folder in record.folders:
+                if place is None or not place.record.exists():
+                    # A session that was killed leaves no record, and nothing to mend.
+                    continue
+                record = read_record(place.record)
+                if record is None or damage(entry, place, record):
+                    for folder in [place.path.stem] if record is None else record.folders:
                         mend_store(place.path.parent / folder)
         begin_extractions(wanted)
 
