@@ -20,7 +20,7 @@ from genre_pipeline.refresh.journal import Journal
 from genre_pipeline.refresh.listing import check_listing
 from genre_pipeline.refresh.place import journal_path, one_refresh_at_a_time
 from genre_pipeline.refresh.planning import Cause, assess, recorded_parts
-from genre_pipeline.training.workers import WAITING
+from genre_pipeline.training.workers import WAITING, Waiting
 
 logger = logging.getLogger(__name__)
 
@@ -123,6 +123,10 @@ class ClusterRunner(ThreadRunner):
 class NodeThreads(ThreadPoolExecutor):
     """Threads for nodes: after an error or Ctrl-C no others are begun; Ctrl-C ends trainings with their epoch."""
 
+    def __init__(self, max_workers: int) -> None:
+        self._waiting = Waiting()
+        super().__init__(max_workers, initializer=WAITING.set, initargs=(self._waiting,))
+
     @override
     def __exit__(
         self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
@@ -131,6 +135,6 @@ class NodeThreads(ThreadPoolExecutor):
             logger.error("%s What was begun is finished first.", own_error(exc_val))
             self.shutdown(cancel_futures=True)
         elif exc_val is not None:
-            with WAITING.ended():
-                self.shutdown(cancel_futures=True)
+            self._waiting.end()
+            self.shutdown(cancel_futures=True)
         return super().__exit__(exc_type, exc_val, exc_tb)

@@ -84,7 +84,7 @@ def test_ctrl_c_ends_what_threads_wait_for(meet):
 
     def wait_for_a_cluster():
         messages = queue.SimpleQueue()
-        with WAITING.listening(messages):
+        with WAITING.get().listening(messages):
             meet()
             heard.append(messages.get(timeout=PATIENCE_S))
         return True
@@ -96,9 +96,10 @@ def test_ctrl_c_ends_what_threads_wait_for(meet):
 
     with pytest.raises(KeyboardInterrupt):
         run(wait_for_a_cluster, interrupt)
-    assert heard == [WAITING]
+    assert [type(each) for each in heard] == [Waiting]
     # The next session's nodes wait again, whatever runs them.
-    assert waits(WAITING)
+    assert waits(WAITING.get())
+    assert run(lambda: waits(WAITING.get())) == [True]
 
 
 @pytest.mark.usefixtures("obeyed_signals")
@@ -120,7 +121,7 @@ def test_ctrl_c_ends_trainings_in_threads_at_their_epoch(meet):
     with pytest.raises(KeyboardInterrupt):
         run(work, meet)
     assert epochs
-    assert waits(WAITING)
+    assert waits(WAITING.get())
 
 
 def waits(waiting):
@@ -133,6 +134,33 @@ def waits(waiting):
 def test_who_begins_to_wait_after_the_end_hears_of_it():
     waiting = Waiting()
     assert waits(waiting)
-    with waiting.ended():
-        assert not waits(waiting)
-    assert waits(waiting)
+    waiting.end()
+    assert not waits(waiting)
+
+
+@pytest.mark.usefixtures("obeyed_signals")
+def test_ctrl_c_while_threads_are_started_ends_the_one_that_is_not_yet_counted(monkeypatch):
+    """Python's pool does not wait for a thread whose start was interrupted: it has to end by itself."""
+    ended = threading.Event()
+    start = threading.Thread.start
+
+    def interrupted(thread):
+        start(thread)
+        raise KeyboardInterrupt
+
+    def train(*, on_epoch, slot):
+        try:
+            for epoch in count(1):
+                on_epoch(EpochRecord(epoch, 10**9, 0.1, 0.5, 0.1, 0.5, 0.1, 0.1, 0.1))
+        finally:
+            ended.set()
+
+    def work():
+        Trainers().train([Job(0, "a cell", train)], on_epoch=lambda *_: None, on_end=lambda *_: None)
+        return True
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(work)
+    monkeypatch.undo()
+    assert ended.wait(PATIENCE_S)

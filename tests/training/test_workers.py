@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextvars import copy_context
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from dask_programs import dask_programs, workers_of
 from genre_pipeline import progress
 from genre_pipeline.errors import ComputeError, RepeatFailedError
 from genre_pipeline.training import Checkpoint
-from genre_pipeline.training.workers import WAITING, Trainers
+from genre_pipeline.training.workers import WAITING, Trainers, Waiting
 from training_jobs import job
 
 TESTS = str(Path(__file__).parents[1])
@@ -192,13 +193,18 @@ class TestDask:
     def test_the_end_of_what_threads_wait_for_frees_the_workers(self, address, tmp_path):
         """As where Ctrl-C comes while threads wait: the main thread alone hears of it."""
 
+        waiting = Waiting()
+
         def end(repeat, record):
-            with WAITING.ended():
-                pass
+            waiting.end()
+
+        def begin():
+            WAITING.set(waiting)
+            Trainers("dask", 2, address).train(jobs, on_epoch=end, on_end=Heard().end)
 
         jobs = [job(tmp_path, repeat, training_jobs.go_on_for_ever) for repeat in range(3)]
         with pytest.raises(ComputeError, match="3 trainings on the cluster were ended"):
-            Trainers("dask", 2, address).train(jobs, on_epoch=end, on_end=Heard().end)
+            copy_context().run(begin)
         assert isinstance(train(Trainers("dask", 2, address), [job(tmp_path, 4)]).outcomes[4], Checkpoint)
 
     def test_a_lost_worker_s_training_goes_on_on_another(self, address, distributed, serial, tmp_path, caplog):

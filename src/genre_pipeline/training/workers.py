@@ -9,6 +9,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection, wait
@@ -59,18 +60,12 @@ class Waiting:
         self._queues: set[queue.SimpleQueue[Any]] = set()
         self._is_over = False
 
-    @contextmanager
-    def ended(self) -> Iterator[None]:
-        """End the trainings that threads wait for, and while this lasts those that they would begin to wait for."""
+    def end(self) -> None:
+        """End the trainings that the threads wait for, and those that they would begin."""
         with self._lock:
             self._is_over = True
             for each in self._queues:
                 each.put(self)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._is_over = False
 
     def check(self, label: str) -> None:
         """End a training of this machine, where threads do not hear of Ctrl-C.
@@ -82,11 +77,11 @@ class Waiting:
             ComputeError: If it is over.
         """
         if self._is_over:
-            raise ComputeError(f"{label}: ended, as was its session. The same command goes on from there.")
+            raise ComputeError(f"{label}: ended with its session. Running the same command again resumes.")
 
     @contextmanager
     def listening(self, messages: queue.SimpleQueue[Any]) -> Iterator[None]:
-        """Let a thread that waits for messages hear of the end, which is this object itself."""
+        """Put this object itself into the queue of a thread that waits for messages, once the end has come."""
         with self._lock:
             self._queues.add(messages)
             if self._is_over:
@@ -98,8 +93,8 @@ class Waiting:
                 self._queues.discard(messages)
 
 
-WAITING = Waiting()
-"""The threads of this process that wait for a cluster."""
+WAITING = ContextVar("WAITING", default=Waiting())  # noqa: B039 - the default never ends
+"""What ends the trainings of this thread: each pool of threads has its own."""
 
 
 @dataclass(frozen=True)
@@ -141,15 +136,16 @@ class Trainers:
         if not jobs:
             return
         labels = {job.repeat: job.label for job in jobs}
+        waiting = WAITING.get()
 
         def on_epoch_here(repeat: int, record: EpochRecord) -> None:
             on_epoch(repeat, record)
-            WAITING.check(labels[repeat])
+            waiting.check(labels[repeat])
 
         n_workers = min(self.n_workers, len(jobs))
         if self.backend == "dask":
             heard: queue.SimpleQueue[Any] = queue.SimpleQueue()
-            with progress_bars() as add, dask_client(self.address, n_workers) as client, WAITING.listening(heard):
+            with progress_bars() as add, dask_client(self.address, n_workers) as client, waiting.listening(heard):
                 _on_dask(client, jobs, heard, _Audience(add, on_epoch, on_end))
         elif n_workers == 1:
             for job in jobs:
@@ -278,7 +274,7 @@ def _on_dask(client: Client, jobs: Sequence[Job], heard: queue.SimpleQueue[Any],
             future.add_done_callback(heard.put)
         while running:
             message = heard.get()
-            if message is WAITING:
+            if isinstance(message, Waiting):
                 raise ComputeError(f"{len(running)} trainings on the cluster were ended, as was their session.")
             if not isinstance(message, Future):
                 audience.hear(by_repeat[message["repeat"]], _MESSAGES[message["kind"]](**message["values"]))
