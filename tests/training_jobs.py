@@ -64,7 +64,9 @@ def fail(folder: Path, *, on_epoch: Any, slot: int, seed: int, strange: bool = F
 
 
 def go_on_for_ever(folder: Path, *, on_epoch: Any, slot: int, seed: int) -> Checkpoint:
-    return train_until_killed.train(folder, on_epoch=on_epoch, slot=slot, seed=seed, max_epochs=100_000, patience=None)
+    # So long a training would be tried compiled.
+    recipe = {"max_epochs": 100_000, "patience": None, "compile": False}
+    return train_until_killed.train(folder, on_epoch=on_epoch, slot=slot, seed=seed, **recipe)
 
 
 def die_in_rank(*, tell: Any, slot: int, ranks: Ranks) -> None:

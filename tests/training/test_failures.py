@@ -234,3 +234,20 @@ def test_a_network_that_memory_cannot_hold_is_named_before_it_is_made(make_task,
     message = r"models\.net\.architecture: [\d,]+ parameters take about 0 GB to train, and this machine has 0 GB\."
     with pytest.raises(ConfigError, match=message):
         run(make_task())
+
+
+def test_a_translation_that_fails_in_training_names_the_remedies(make_task, monkeypatch):
+    from torch._dynamo.exc import TorchDynamoException
+
+    def damaged(function):
+        def fail(*_):
+            raise TorchDynamoException(
+                "backend='inductor' raised:\nImportError: main.so: file too short\n\nSet VERBOSE"
+            )
+
+        return fail
+
+    monkeypatch.setattr(torch, "compile", damaged)
+    expected = r"cannot translate the network \(backend='inductor' raised: .*file too short\).*net\.training\.compile"
+    with pytest.raises(RepeatFailedError, match=expected):
+        run(make_task("net", compile=True))

@@ -9,6 +9,10 @@ from pathlib import Path
 import genre_pipeline
 
 # What the pyfunc imports; versions are left to the environment that serves it, which must only read our files.
+# The signature is stated below; an example would have to be an audio file. For the whole process, because filters that
+# threads set for a while undo each other.
+warnings.filterwarnings("ignore", message=".*An input example was not provided")
+
 _REQUIREMENTS = (
     "jinja2",
     "librosa>=0.11,<2",
@@ -45,9 +49,7 @@ def log_genre_model(run_id: str, checkpoint: Path, genres: Sequence[str]) -> Non
         outputs=Schema([ColSpec("double", genre) for genre in genres]),
     )
     package = Path(genre_pipeline.__file__).parent
-    with warnings.catch_warnings(), mlflow.start_run(run_id=run_id, nested=True):
-        # The signature is stated above; an example would have to be an audio file.
-        warnings.filterwarnings("ignore", message=".*An input example was not provided")
+    with mlflow.start_run(run_id=run_id, nested=True):
         mlflow.pyfunc.log_model(
             name="model",
             python_model=str(package / "tracking" / "pyfunc_model.py"),

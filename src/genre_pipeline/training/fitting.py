@@ -152,7 +152,7 @@ def fit(
 
     Raises:
         ConfigError: If the architecture does not fit the feature, or the device is not there.
-        RepeatFailedError: If a loss stops being finite, or memory is not enough.
+        RepeatFailedError: If a loss stops being finite, memory is not enough, or ``torch.compile`` fails.
     """
     spec = task.model.spec
     if isinstance(spec, NetworkSpec):
@@ -390,6 +390,16 @@ class _Loop:
                     # The other processes wait in the midst of a step: they cannot begin again.
                     raise
                 reason = str(error).splitlines()[0]
+            except Exception as error:
+                # Its classes are torch's own: to import them takes seconds.
+                if not (self.computation.compiled and type(error).__module__ == "torch._dynamo.exc"):
+                    raise
+                reason = " ".join(str(error).split("\n\n")[0].splitlines())
+                raise RepeatFailedError(
+                    f"{self.task.label}: torch.compile cannot translate the network ({reason}). A damaged file of an "
+                    "earlier translation does that: delete its folder (TORCHINDUCTOR_CACHE_DIR, or torchinductor_<user> "
+                    f"in the temporary folder), or set models.{self.task.model.name}.training.compile to false."
+                ) from error
             # Only here, when the exception no longer holds on to the failed step's tensors.
             self.shrink(reason)
             self.restore(before)

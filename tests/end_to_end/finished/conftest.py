@@ -53,7 +53,10 @@ def finished(tmp_path_factory, database, _quiet_threads):
     copy_database(database, data)
     with pytest.MonkeyPatch.context() as patch:
         settle(patch, data, folder)
-        return _train_all(data)
+        done = _train_all(data)
+    # As it is now: others run again in the folder.
+    shutil.copytree(data, folder / "kept", ignore=shutil.ignore_patterns("mlflow"))
+    return done
 
 
 @pytest.fixture(scope="session")
@@ -67,5 +70,5 @@ def repeated(finished):
 @pytest.fixture
 def finished_copy(finished, data):
     """A copy of the finished data folder, which a test may spoil."""
-    shutil.copytree(finished.data, data, dirs_exist_ok=True, ignore=shutil.ignore_patterns("mlflow"))
+    shutil.copytree(finished.data.with_name("kept"), data, dirs_exist_ok=True)
     return data
