@@ -14,7 +14,7 @@ from genre_pipeline.audio.decoder_messages import summarise_messages
 from genre_pipeline.audio.io import AudioFile, downmix, open_audio, require_file
 from genre_pipeline.errors import AudioError, SampleRateError
 
-INSPECTION_VERSION = 3
+INSPECTION_VERSION = 4
 """Raised whenever the same file would be described otherwise, so that remembered inspections are made anew."""
 
 # [?] -80 dBFS, about three steps of 16-bit audio: what dither alone reaches and music does not.
