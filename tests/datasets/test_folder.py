@@ -230,6 +230,12 @@ def test_metadata_short_lines_are_filled_up(root):
     assert clips(root) == [Clip("jazz/a", "jazz", "jazz/a.wav", "Ann")]
 
 
+def test_a_row_that_is_there_twice_is_read_once(root):
+    touch(root, "jazz/a.wav")
+    (root / "metadata.csv").write_text("path,artist\njazz/a.wav,Ann\n./jazz/A.wav, Ann\njazz/a.wav,Ann\n")
+    assert clips(root) == [Clip("jazz/a", "jazz", "jazz/a.wav", "Ann")]
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [
@@ -237,7 +243,7 @@ def test_metadata_short_lines_are_filled_up(root):
         ("file,artist\n", "'path' among them, got \\['file', 'artist'\\]"),
         ("path,artst\njazz/a.wav,Ann\n", "unknown column 'artst'. Did you mean 'artist'?"),
         ("path,artist\njazz/a.wav,Ann,Bea\n", "line 2: more values than columns"),
-        ("path\njazz/a.wav\n./jazz/a.wav\n", "line 3: the file 'jazz/a.wav' is listed twice"),
+        ("path,artist\njazz/a.wav,Ann\n./jazz/a.wav,Bea\n", "line 3: the file 'jazz/a.wav' is listed twice, otherwise"),
         ("path\n../a.wav\n", "line 2: expected a path relative to .*got '../a.wav'"),
         ("path\n/a.wav\n", "line 2: expected a path relative"),
         ("path,artist\n,Ann\n", "line 2: expected a path relative to .*got ''"),
