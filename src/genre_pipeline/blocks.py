@@ -94,7 +94,9 @@ def _fault(block_type: type[Block], key: str, fault: dict[str, Any]) -> str:
     if fault["type"] == "extra_forbidden":
         owner = _owner(block_type, fault["loc"])
         return f"{location}: is not a parameter. {suggestion(str(fault['loc'][-1]), owner.model_fields)}"
-    return f"{location}: got {_shown(fault['input'])}. {fault['msg']}."
+    # Pydantic's own prefix for what a check of the project says.
+    reason = fault["msg"].removeprefix("Value error, ").removesuffix(".")
+    return f"{location}: got {_shown(fault['input'])}. {reason}."
 
 
 def _owner(block_type: type[Block], location: tuple[int | str, ...]) -> type[BaseModel]:

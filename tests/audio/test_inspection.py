@@ -238,13 +238,17 @@ def test_silent(write, samples, detail):
     assert detail in facts.detail
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_non_finite(write, value):
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30, -3e38])
+def test_samples_that_no_music_has(write, value):
     samples = np.tile([0.5, -0.5], 1000)
     samples[[3, 7]] = value
     facts = inspect_audio(write("a.wav", samples, subtype="FLOAT"))
     assert facts.faults == ("non_finite",)
     assert facts.detail.startswith("2 samples")
+
+
+def test_samples_beyond_full_scale_are_music(write):
+    assert inspect_audio(write("a.wav", np.tile([30_000.0, -30_000.0], 1000), subtype="FLOAT")).faults == ("clipped",)
 
 
 def test_dc_offset(write):

@@ -284,6 +284,35 @@ class TestSizes:
         return content[:at] + struct.pack(form, size) + content[at + struct.calcsize(form) :]
 
 
+@pytest.mark.parametrize("is_stated", [True, False])
+@pytest.mark.parametrize("tail", [ID3V1, id3v2(300), APE])
+def test_tags_behind_a_flac_are_no_fault(read, is_stated, tail):
+    content = encode("FLAC")
+    _, expected = read(content, "a.flac")
+    stated = content[21:26] if is_stated else bytes([content[21] & 0xF0, 0, 0, 0, 0])
+    facts, waveform = read(content[:21] + stated + content[26:] + tail, "a.flac")
+    assert facts.faults == ()
+    np.testing.assert_array_equal(waveform, expected)
+
+
+@pytest.mark.parametrize("second", ["WAV", "OGG", "AIFF", "AU"])
+def test_whatever_is_joined_to_a_flac_is_read_as_well(read, second):
+    facts, waveform = read(encode("FLAC") + ID3V1 + encode(second), "a.flac")
+    assert facts.faults == ()
+    assert len(waveform) == 2 * len(MUSIC)
+
+
+@pytest.mark.parametrize("n_bytes", [3000, 400_000])
+def test_bytes_behind_a_flac_are_told(read, n_bytes):
+    content = encode("FLAC")
+    _, expected = read(content, "a.flac")
+    tail = np.random.default_rng(1).bytes(n_bytes)
+    facts, waveform = read(content + tail, "a.flac")
+    assert facts.faults == ("left_over",)
+    assert facts.detail.startswith(f"{n_bytes} bytes belong to no part of it and are left out")
+    np.testing.assert_array_equal(waveform, expected)
+
+
 @pytest.mark.parametrize("container", ["OGG", "FLAC", "MP3", "WAV"])
 @pytest.mark.parametrize("tail", [ID3V1, bytes(3000), b"\x9c" * 100_000], ids=["ID3v1", "zeros", "others"])
 def test_bytes_behind_the_end_quarantine_nothing(read, container, tail):

@@ -142,7 +142,7 @@ def test_a_root_without_rights_is_one_message(root, monkeypatch):
     [
         "#recycle", "#Recycle", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found", "__MACOSX",
         ".Trash-1000", ".stfolder", ".AppleDouble", "@Recycle", "#snapshot", "@Recently-Snapshot",
-        "Network Trash Folder", "LOST.DIR", "FOUND.000", "RECYCLER",
+        "Network Trash Folder", "LOST.DIR", "FOUND.000", "RECYCLER", "Recycle Bin", "_gsdata_",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("place", ["", "b/"])

@@ -137,11 +137,18 @@ def test_folders_in_two_unicode_forms_are_one_genre(root):
 
 
 @pytest.mark.parametrize(
-    "parts", [("train", "test", "val"), ("Training", "Validation"), ("dev", "eval"), ("fold1", "fold2")]
+    "parts",
+    [
+        ("train", "test", "val"),
+        ("Training", "Validation"),
+        ("dev", "eval"),
+        ("fold1", "fold2"),
+        ("my_train", "my_test"),
+    ],
 )
 def test_parts_of_a_split_are_no_genres(root, parts):
     touch(root, *(f"{part}/{genre}/{part}.wav" for part in parts for genre in ("jazz", "rock")))
-    named = next((part for part in parts if part.lower().startswith("train")), sorted(parts)[0])
+    named = next((part for part in parts if "train" in part.lower()), sorted(parts)[0])
     with pytest.raises(DatasetError, match=rf"parts of a split, not genres.*path: {root}/{named}\."):
         clips(root)
 
@@ -230,6 +237,20 @@ def test_metadata_short_lines_are_filled_up(root):
     assert clips(root) == [Clip("jazz/a", "jazz", "jazz/a.wav", "Ann")]
 
 
+@pytest.mark.parametrize("name", ["metadata.tsv", "Metadata.xlsx", "metadata.csv.txt", "jazz/metadata.csv"])
+def test_a_table_under_another_name_is_named(root, name):
+    touch(root, "jazz/a.wav", "rock/a.wav", name)
+    assert listing(root).remarks == (
+        f"not read: '{name}'. The table of artists is metadata.csv, beside the genres' folders.",
+    )
+
+
+def test_a_row_that_is_there_twice_is_read_once(root):
+    touch(root, "jazz/a.wav")
+    (root / "metadata.csv").write_text("path,artist\njazz/a.wav,Ann\n./jazz/A.wav, Ann\njazz/a.wav,Ann\n")
+    assert clips(root) == [Clip("jazz/a", "jazz", "jazz/a.wav", "Ann")]
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [
@@ -237,7 +258,7 @@ def test_metadata_short_lines_are_filled_up(root):
         ("file,artist\n", "'path' among them, got \\['file', 'artist'\\]"),
         ("path,artst\njazz/a.wav,Ann\n", "unknown column 'artst'. Did you mean 'artist'?"),
         ("path,artist\njazz/a.wav,Ann,Bea\n", "line 2: more values than columns"),
-        ("path\njazz/a.wav\n./jazz/a.wav\n", "line 3: the file 'jazz/a.wav' is listed twice"),
+        ("path,artist\njazz/a.wav,Ann\n./jazz/a.wav,Bea\n", "line 3: the file 'jazz/a.wav' is listed twice, otherwise"),
         ("path\n../a.wav\n", "line 2: expected a path relative to .*got '../a.wav'"),
         ("path\n/a.wav\n", "line 2: expected a path relative"),
         ("path,artist\n,Ann\n", "line 2: expected a path relative to .*got ''"),

@@ -1,5 +1,5 @@
 import pytest
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from genre_pipeline.blocks import Block, parse_block
 from genre_pipeline.errors import ConfigError
@@ -47,6 +47,20 @@ def test_one_fault_is_singular():
 def test_what_is_no_mapping_is_refused(values):
     with pytest.raises(ConfigError, match="inner: expected a mapping of parameters, got"):
         parse_block(Inner, values, key="inner")
+
+
+def test_a_check_of_the_project_speaks_for_itself():
+    class Even(Block):
+        n: int
+
+        @field_validator("n")
+        @classmethod
+        def check(cls, n: int) -> int:
+            raise ValueError(f"{n} is odd: give an even number.")
+
+    with pytest.raises(ConfigError) as caught:
+        parse_block(Even, {"n": 3}, key="even")
+    assert str(caught.value) == "1 bad parameter:\n  even.n: got 3. 3 is odd: give an even number."
 
 
 def test_long_values_are_shortened_in_messages():

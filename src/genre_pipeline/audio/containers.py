@@ -41,6 +41,9 @@ _FLAC_LENGTH = 2**36 - 1
 _FLAC_SYNC = re.compile(rb"\xff[\xf8\xf9]")
 # [?] The last frame begins in there: of eight channels of 24 bits and 4096 samples, it has 98 kB at most.
 _FLAC_TAIL_BYTES = 1 << 17
+# [D] No head of a frame is longer, and no frame: 65,535 samples of eight channels of 32 bits.
+_FLAC_HEAD_BYTES = 16
+_FLAC_FRAME_BYTES = 1 << 21
 
 _WINDOW_BYTES = 1 << 20
 
@@ -297,41 +300,74 @@ def _flac_parts(file: BinaryIO, start: int, n_bytes: int) -> _Parts:
     file.seek(start)
     streaminfo = file.read(26)
     n_stated = int.from_bytes(streaminfo[21:26], "big") & _FLAC_LENGTH
-    if n_stated >= _flac_samples(file, n_bytes, int.from_bytes(streaminfo[8:10], "big")) > 0:
+    block_samples = int.from_bytes(streaminfo[8:10], "big")
+    n_samples, end = _last_flac_frame(file, max(start, n_bytes - _FLAC_TAIL_BYTES), n_bytes, block_samples, n_stated)
+    if n_stated >= n_samples > 0 and end == n_bytes:
         # libFLAC reads no further than the stated length: where the next stream begins may be looked for afterwards.
         yield _rest(start, n_bytes)
         return _find_flac(file, start + 1, n_bytes)
     after = _find_flac(file, start + 1, n_bytes)
-    if 0 < n_stated < _flac_samples(file, after, int.from_bytes(streaminfo[8:10], "big")):
-        unstated = bytes([streaminfo[21] & 0xF0, 0, 0, 0, 0])
-        yield Part(segments=_patched(start, after, start + 21, unstated))
+    n_samples, end = _last_flac_frame(file, start, after, block_samples, n_stated)
+    follows = tags_end(file, end)
+    is_joined = follows < after and _reader_at(file, follows) is not None
+    if 0 < n_stated < n_samples:
+        segments = _patched(start, end, start + 21, bytes([streaminfo[21] & 0xF0, 0, 0, 0, 0]))
     else:
-        yield Part(segments=((start, after),) if start or after < n_bytes else ())
-    return after
+        segments = ((start, end),) if start or end < n_bytes else ()
+    yield Part(segments=segments, n_bytes=end - start, n_left=0 if is_joined else max(after - follows, 0))
+    return follows if is_joined else after
 
 
-def _flac_samples(file: BinaryIO, end: int, block_samples: int) -> int:
-    """Return how many samples the last frame of a FLAC stream ends after, 0 if no frame is near its end.
+def _last_flac_frame(file: BinaryIO, start: int, end: int, block_samples: int, n_stated: int) -> tuple[int, int]:
+    """Find the last frame of a FLAC stream: the last one that ends where the stream should, else the last one.
 
     Args:
         file: The file.
-        end: Where the stream ends.
+        start: Where to stop looking, from the end on.
+        end: Where the stream ends at the latest.
         block_samples: Length of a frame, where all are as long.
+        n_stated: How many samples the stream states, 0 if none.
+
+    Returns:
+        How many samples there are up to its end, 0 if there is no frame; and where it ends, ``end`` if it is cut.
     """
-    start = max(0, end - _FLAC_TAIL_BYTES)
+    last = 0, end
+    for at, n_samples in _flac_frames(file, start, end, block_samples):
+        # What looks like a frame may be chance, in what follows the stream.
+        if n_samples == n_stated or not n_stated:
+            return n_samples, _end_of_flac_frame(file, at, end)
+        last = last if last[0] else (n_samples, _end_of_flac_frame(file, at, end))
+    return last
+
+
+def _flac_frames(file: BinaryIO, start: int, end: int, block_samples: int) -> Iterator[tuple[int, int]]:
+    """Yield where each frame begins and how many samples there are up to its end, the last frame first."""
+    while end > start:
+        first = max(start, end - _FLAC_TAIL_BYTES)
+        file.seek(first)
+        window = file.read(end - first + _FLAC_HEAD_BYTES)
+        for match in reversed(list(_FLAC_SYNC.finditer(window, 0, end - first + 1))):
+            n_samples = _flac_frame_end(window[match.start() : match.start() + _FLAC_HEAD_BYTES], block_samples)
+            if n_samples:
+                yield first + match.start(), n_samples
+        end = first
+
+
+def _end_of_flac_frame(file: BinaryIO, start: int, end: int) -> int:
+    """Return where a frame ends by its checksum: at the end, or where tags or something known follow, if it can."""
     file.seek(start)
-    tail = file.read(end - start)
-    for match in reversed(list(_FLAC_SYNC.finditer(tail))):
-        n_samples = _flac_frame_end(tail[match.start() : match.start() + 16], block_samples)
-        if n_samples:
-            return n_samples
-    return 0
+    ends = [start + at for at in _crc_16_ends(file.read(min(end - start, _FLAC_FRAME_BYTES)))]
+    # Elsewhere the checksum is right by chance, once in 65,536 bytes.
+    if end in ends:
+        return end
+    known = (each for each in ends if (after := tags_end(file, each)) >= end or _reader_at(file, after) is not None)
+    return next(known, ends[0] if ends else end)
 
 
 def _flac_frame_end(head: bytes, block_samples: int) -> int:
     """Return the number of samples from the stream's start to a frame's end, 0 if there is no frame."""
     # [D] The frame's or its first sample's number is coded like a character, in up to 7 bytes.
-    n_coded = max(1, 8 - (head[4] ^ 0xFF).bit_length()) if len(head) == 16 else 0
+    n_coded = max(1, 8 - (head[4] ^ 0xFF).bit_length()) if len(head) == _FLAC_HEAD_BYTES else 0
     size_code, rate_code = (head[2] >> 4, head[2] & 0x0F) if n_coded else (0, 0)
     if not 1 <= n_coded <= 7 or size_code == 0 or rate_code == 15:
         return 0
@@ -358,6 +394,30 @@ def _crc_8(content: bytes) -> int:
         for _ in range(8):
             crc = (crc << 1 ^ (0x07 if crc & 0x80 else 0)) & 0xFF
     return crc
+
+
+def _crc_16_table() -> tuple[int, ...]:
+    table = []
+    for byte in range(256):
+        crc = byte << 8
+        for _ in range(8):
+            crc = crc << 1 ^ (0x8005 if crc & 0x8000 else 0)
+        table.append(crc & 0xFFFF)
+    return tuple(table)
+
+
+_CRC_16 = _crc_16_table()
+
+
+def _crc_16_ends(content: bytes) -> list[int]:
+    """Return how many bytes of what begins with a FLAC frame can be that frame: the checksum at its end is right."""
+    crc = 0
+    ends = []
+    for at, byte in enumerate(content, 1):
+        crc = (crc << 8 & 0xFFFF) ^ _CRC_16[crc >> 8 ^ byte]
+        if not crc:
+            ends.append(at)
+    return ends
 
 
 def _find_flac(file: BinaryIO, start: int, end: int) -> int:

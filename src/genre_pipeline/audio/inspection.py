@@ -14,7 +14,7 @@ from genre_pipeline.audio.decoder_messages import summarise_messages
 from genre_pipeline.audio.io import AudioFile, downmix, open_audio, require_file
 from genre_pipeline.errors import AudioError, SampleRateError
 
-INSPECTION_VERSION = 3
+INSPECTION_VERSION = 4
 """Raised whenever the same file would be described otherwise, so that remembered inspections are made anew."""
 
 # [?] -80 dBFS, about three steps of 16-bit audio: what dither alone reaches and music does not.
@@ -29,6 +29,9 @@ CLIP_RUN = 4
 
 # [?] One sample in a thousand. Fewer are common in mastered music, and harmless; none of 397 GTZAN clips has more.
 MAX_CLIPPED = 1e-3
+
+# [D] No integer format holds a greater number. Floats that do, a damaged file's, would outshout a whole dataset.
+MAX_SAMPLE = 2.0**32
 
 # [?] What may be missing of a file that is called whole: about a frame of a spectrogram, and of a short clip as little
 # as a hundredth. Programs that count a header or a chunk too much state some 0.1 ms more than there is.
@@ -198,7 +201,7 @@ class _Meter:
     def add(self, block: NDArray[np.float32]) -> None:
         """Take in a block of shape ``(n_samples, n_channels)``."""
         self.n_samples += len(block)
-        is_finite = np.isfinite(block)
+        is_finite = np.abs(block) <= MAX_SAMPLE
         if not is_finite.all():
             self._n_non_finite += int((~is_finite).sum())
             block = np.where(is_finite, block, np.float32(0))
@@ -240,7 +243,7 @@ class _Meter:
         offset = self._sum / self.n_samples
         clipped = self._n_clipped / self.n_samples
         if self._n_non_finite:
-            found.append(("non_finite", f"{self._n_non_finite} samples are NaN or infinite"))
+            found.append(("non_finite", f"{self._n_non_finite} samples are NaN, infinite, or beyond {MAX_SAMPLE:,.0f}"))
         if peak < SILENT_PEAK:
             level = f"{20 * np.log10(peak):.0f} dBFS" if peak else "nothing at all"
             found.append(("silent", f"the peak of the averaged channels is {level}"))

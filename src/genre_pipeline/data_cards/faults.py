@@ -31,7 +31,7 @@ MEANINGS: Mapping[str, str] = {
     "silent": (
         f"Nothing is heard: the peak lies {-20 * np.log10(inspection.SILENT_PEAK):.0f} dB below full scale, or lower."
     ),
-    "non_finite": "Some samples are not numbers.",
+    "non_finite": "Some samples are not numbers, or greater than any integer format can hold.",
     "too_short": "Shorter than the dataset's parameters min_duration_s or excerpt ask for.",
     "short": f"Shorter, by more than {SHORT_S:g} s, than the clips that the dataset is known for.",
     "clipped": (

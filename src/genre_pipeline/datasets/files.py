@@ -32,8 +32,9 @@ _OTHER_FORMATS = frozenset({
 # What NAS, Windows, macOS, Android and file systems add to folders, besides names that begin with a dot.
 _SYSTEM_NAMES = frozenset({
     "#recycle", "#snapshot", "$extend", "$recycle.bin", "@__thumb", "@eadir", "@recently-snapshot", "@recycle",
-    "@sharebin", "@tmp", "__macosx", "desktop db", "desktop df", "desktop.ini", "ehthumbs.db", "ehthumbs_vista.db",
-    "icon\r", "lost+found", "lost.dir", "network trash folder", "recycled", "recycler", "system volume information",
+    "@sharebin", "@synoresource", "@tmp", "__macosx", "_gsdata_", "desktop db", "desktop df", "desktop.ini",
+    "ehthumbs.db", "ehthumbs_vista.db", "icon\r", "lost+found", "lost.dir", "network recycle bin",
+    "network trash folder", "recycle bin", "recycle.bin", "recycled", "recycler", "system volume information",
     "temporary items", "thevolumesettingsfolder", "thumbs.db", "~snapshot",
 })  # fmt: skip
 _CHECKED_DISK = re.compile(r"found\.\d{3}")

@@ -21,7 +21,7 @@ from genre_pipeline.datasets.files import (
     no_audio,
     walk_files,
 )
-from genre_pipeline.datasets.tables import find_table, match_rows, read_table
+from genre_pipeline.datasets.tables import MatchedRows, find_table, match_rows, read_table
 from genre_pipeline.errors import DatasetError
 from genre_pipeline.spelling import composed, shown
 
@@ -31,7 +31,8 @@ _LAYOUT = f"one sub-folder a genre, holding audio files at any depth, and option
 
 # Folders that are parts of a split, not genres.
 _PARTS = re.compile(
-    r"(train|test|val|valid|dev|devel|eval)(ing|s|idation|ation|elopment|uation|set)?[ _-]?(set|data|split|\d+)?"
+    r"(.+[ _-])?(train|test|val|valid|dev|devel|eval)(ing|s|idation|ation|elopment|uation|set)?"
+    r"[ _-]?(set|data|split|\d+)?"
     r"|hold[ _-]?out|(fold|split)[ _-]?\d+"
 )
 # [?] Names in a message; the others are counted.
@@ -92,7 +93,7 @@ def find_clips(block: DatasetBlock) -> Listing:
         tuple(sorted(clips, key=attrgetter("track_id"))),
         {path: stamp for path, stamp in files.items() if path in paths},
         tuple(sorted(unused)),
-        (*([rows.remark] if rows and rows.remark else ()), *_remarks(clips, by_folder, unused)),
+        (*_table_remarks(rows, unused), *_remarks(clips, by_folder, unused)),
     )
 
 
@@ -124,7 +125,7 @@ def _check_level(root: Path, paths: Sequence[str]) -> None:
     names = sorted({parts[0] for parts in below if len(parts) > 1})
     if names and all(_PARTS.fullmatch(name.casefold()) for name in names):
         inner = [name for name in names if any(parts[0] == name and len(parts) > 2 for parts in below)]
-        part = next((name for name in inner if name.casefold().startswith("train")), "".join(inner[:1]))
+        part = next((name for name in inner if "train" in name.casefold()), "".join(inner[:1]))
         use_one = f", or name the part to use in datasets.<name>.path: {root.joinpath(*place, part)}" if part else ""
         raise DatasetError(
             f"The folders {_quoted(names)} in {root.joinpath(*place)} are the parts of a split, not genres. The "
@@ -136,6 +137,14 @@ def _check_level(root: Path, paths: Sequence[str]) -> None:
             f"folders in it ({_quoted(names)}) are the genres, name it in datasets.<name>.path: "
             f"{root.joinpath(*place)}."
         )
+
+
+def _table_remarks(rows: MatchedRows | None, unused: Iterable[LeftOut]) -> list[str]:
+    """Say which rows match no file, and which files only look like the table."""
+    stem = splitext(METADATA_NAME)[0]
+    names = [each.path for each in unused if each.path.rpartition("/")[2].casefold().startswith(f"{stem}.")]
+    not_read = f"not read: {_quoted(names)}. The table of artists is {METADATA_NAME}, beside the genres' folders."
+    return [*([rows.remark] if rows and rows.remark else ()), *([not_read] if names else ())]
 
 
 def _remarks(clips: Collection[Clip], by_folder: Iterable[str], unused: Iterable[LeftOut]) -> list[str]:

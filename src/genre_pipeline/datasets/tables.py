@@ -193,7 +193,7 @@ def match_rows(table: Path, rows: Sequence[Row], files: Collection[str], others:
         others: Paths of what is there but is no file that can be used, such as links that are not followed.
 
     Raises:
-        DatasetError: If two rows are about one file, or most rows are about none.
+        DatasetError: If two rows say different things about one file, or most rows are about none.
     """
     found: dict[str, Row] = {}
     rest: list[Row] = []
@@ -245,12 +245,17 @@ def _match_spelled(
 
 
 def _add(table: Path, found: dict[str, Row], path: str, row: Row) -> None:
-    if path in found:
+    if path in found and _said(found[path]) != _said(row):
         raise DatasetError(
-            f"{table}, line {row.line}: the file '{shown(path)}' is listed twice, in line {found[path].line} as well. "
-            "Remove one of the lines."
+            f"{table}, line {row.line}: the file '{shown(path)}' is listed twice, otherwise in line "
+            f"{found[path].line}. Remove one of the lines."
         )
-    found[path] = row
+    found.setdefault(path, row)
+
+
+def _said(row: Row) -> dict[str, str]:
+    """Return what a row says of its file."""
+    return {name: value for name, value in row.values.items() if name != "path"}
 
 
 def _loosely(path: str) -> str:

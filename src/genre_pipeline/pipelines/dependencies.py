@@ -166,7 +166,7 @@ def _source(dataset: str, parameters: Parameters, node: Node) -> Source:
 def _ingest(parameters: Parameters, *, name: str) -> Dependence:
     block = parse_dataset(name, parameters["datasets"][name])
     return Dependence(
-        {"ingest": 2, "inspection": INSPECTION_VERSION, "acoustic": ACOUSTIC_VERSION, "copies": COPIES_VERSION},
+        {"ingest": 3, "inspection": INSPECTION_VERSION, "acoustic": ACOUSTIC_VERSION, "copies": COPIES_VERSION},
         _dataset_parameters(parameters, name),
         # Where it is an archive: it may be replaced by another one.
         files=() if block.path == block.root else (block.path,),
