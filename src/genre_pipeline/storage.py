@@ -58,6 +58,11 @@ def storage_errors(path: Path) -> Iterator[None]:
     except GenrePipelineError:
         raise
     except OSError as error:
+        if error.errno == errno.ENOENT and not path.parent.exists():
+            # As in /proc.
+            raise StorageError(
+                f"Cannot write {path}: its folder cannot be made; choose another place (GENRE_PIPELINE_DATA)."
+            ) from error
         if error.errno not in _ADVICE:
             raise
         raise StorageError(f"Cannot write {path}: {_ADVICE[error.errno]}.") from error

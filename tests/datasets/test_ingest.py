@@ -382,8 +382,8 @@ def test_log_lines(music, write, run, caplog, monkeypatch):
     warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
     why = "too_short (it lasts 1.00 s, less than min_duration_s=3)"
     unknown = (
-        "mine: artists unknown: 6 of 6 tracks; artist_kfold cannot keep them apart. For your own music, add a "
-        "metadata.csv with the columns path and artist."
+        "mine: artists unknown: 6 of 6 tracks; artist_kfold cannot keep the tracks of each artist together. "
+        "For your own music, give their artists in a metadata.csv with the columns path and artist."
     )
     assert warnings == [
         f"mine: jazz/short0 (jazz/short0.wav) is not used: {why}",

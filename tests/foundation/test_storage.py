@@ -85,6 +85,12 @@ def test_other_operating_system_errors_pass_through(tmp_path):
         raise FileNotFoundError(errno.ENOENT, "gone")
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no folder in which none can be made")
+def test_a_folder_that_cannot_be_made_is_an_error():
+    with pytest.raises(StorageError, match="folder cannot be made"), atomic_file(Path("/proc/nope/a.txt")):
+        raise AssertionError("unreachable")
+
+
 def test_a_full_disk_leaves_no_half_written_file(tmp_path):
     path = tmp_path / "a.txt"
     with pytest.raises(StorageError, match="disk is full"), atomic_file(path) as temporary:

@@ -285,7 +285,7 @@ def test_a_side_that_lost_a_genre_asks_for_a_new_split(make_tracks):
     before = split("artist_kfold", tracks)
     fold = before.record.places(tracks["track_id"].tolist(), 1)[0]
     left = tracks[(tracks["genre"] != "jazz") | (fold != 1)]
-    with pytest.raises(SplitError, match=r"'jazz' is missing .* deal all tracks anew .*growth=resplit"):
+    with pytest.raises(SplitError, match=r"'jazz' is missing .* deal all tracks anew, .*growth=resplit"):
         split("artist_kfold", left, before.record)
     assert split("artist_kfold", left, before.record, growth="resplit").report["growth"]["resplit"]
 

@@ -35,7 +35,7 @@ _PCM_16_STEP = np.float32(2**-15)
 # Changes the mono waveform of a whole clip, shape (n,), at the rate in Hz that it is given with.
 Alteration = Callable[[NDArray[np.float32], int], NDArray[np.float32]]
 
-_ADVICE = "Replace the file by a sound copy, or remove it from the dataset."
+_ADVICE = "Replace the file by a sound copy, or leave it out."
 
 
 # [D] Above this many samples, the header's count means "unknown" (libsndfile: the largest 64-bit number).
@@ -224,7 +224,7 @@ def require_file(path: Path) -> None:
     """
     try:
         if not path.exists():
-            raise AudioError(f"{path}: there is no such file. Restore it, or ingest the dataset again.")
+            raise AudioError(f"{path}: there is no such file. Restore it, or leave it out.")
         if not path.is_file():
             raise AudioError(
                 f"{path}: expected an audio file, but it is not a regular file. Remove it from the dataset."

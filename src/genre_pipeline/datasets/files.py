@@ -255,7 +255,7 @@ def _badly_named(name: str) -> tuple[Kind, str] | None:
 
 
 def _unreachable(entry: os.DirEntry[str], error: OSError) -> tuple[Kind, str]:
-    reasons = {errno.ELOOP: "it leads to itself", errno.ENOENT: "it leads nowhere"} if entry.is_symlink() else {}
+    reasons = {errno.ELOOP: "it leads to itself", errno.ENOENT: ""} if entry.is_symlink() else {}
     kind: Kind = "broken_link" if entry.is_symlink() else "unreadable"
     return kind, reasons.get(error.errno or 0, error.strerror or "")
 

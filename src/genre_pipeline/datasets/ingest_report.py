@@ -161,8 +161,8 @@ def log_report(report: Report) -> None:
     unknown = report["unknown_artists"]
     if unknown["n_tracks"]:
         logger.warning(
-            "%s: artists unknown: %d of %d tracks%s; artist_kfold cannot keep them apart. For your own music, add a "
-            "metadata.csv with the columns path and artist.",
+            "%s: artists unknown: %d of %d tracks%s; artist_kfold cannot keep the tracks of each artist "
+            "together. For your own music, give their artists in a metadata.csv with the columns path and artist.",
             name,
             unknown["n_tracks"],
             report["n_usable"],

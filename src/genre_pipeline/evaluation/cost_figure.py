@@ -90,7 +90,7 @@ def cost_comparison(results: Sequence[CellResult], *, looks: Mapping[tuple[str, 
         for trace in _traces(group, looks, named):
             figure.add_trace(trace, row=place, col=1)
     buttons = [_button(kind, list(groups.values())) for kind in COSTS]
-    figure.update_xaxes({"type": "log", "title": AXIS_TITLE, "exponentformat": "SI", "dtick": "D2"})
+    figure.update_xaxes({"type": "log", "title": AXIS_TITLE, "tickformat": "~s", "nticks": 6})
     figure.update_yaxes({"title": {"text": "track accuracy (%)", **AXIS_TITLE}})
     for trace, x, y in zip(figure.data, buttons[0]["args"][0]["x"], buttons[0]["args"][0]["y"], strict=True):
         trace.update(x=x, y=y)

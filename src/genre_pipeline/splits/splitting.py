@@ -258,12 +258,16 @@ def _check_sides(
         if assignment.listed
         else f"try another protocols.{context.protocol}.seed, or fewer folds"
     )
+    what_to_do = "Add"
     if context.record.split_hash:
-        remedy += f", or deal all tracks anew (protocols.{context.protocol}.growth=resplit)"
+        what_to_do = (
+            "The tracks keep the sides of the split before this one, whose tracks or artists were others. To deal all "
+            f"tracks anew, run once with protocols.{context.protocol}.growth=resplit. If the gap stays, add"
+        )
     raise SplitError(
         f"protocols.{context.protocol}: the genre '{genre}' is missing from the {split} split of repeat {repeat}"
-        f"{others}. The dataset '{context.dataset}' has {len(same)} tracks of it (known artists: {n_artists}). Add "
-        f"music of that genre, leave it out (the dataset's 'genres'), or {remedy}."
+        f"{others}. The dataset '{context.dataset}' has {len(same)} tracks of it (known artists: {n_artists}). "
+        f"{what_to_do} music of that genre, leave it out (the dataset's 'genres'), or {remedy}."
     )
 
 

@@ -397,8 +397,8 @@ class _Loop:
                 reason = " ".join(str(error).split("\n\n")[0].splitlines())
                 raise RepeatFailedError(
                     f"{self.task.label}: torch.compile cannot translate the network ({reason}). A damaged file of an "
-                    "earlier translation does that: delete its folder (TORCHINDUCTOR_CACHE_DIR, or torchinductor_<user> "
-                    f"in the temporary folder), or set models.{self.task.model.name}.training.compile to false."
+                    "earlier translation does that: delete the folder TORCHINDUCTOR_CACHE_DIR, or torchinductor_<user> "
+                    f"in the temporary folder, or set models.{self.task.model.name}.training.compile to false."
                 ) from error
             # Only here, when the exception no longer holds on to the failed step's tensors.
             self.shrink(reason)
