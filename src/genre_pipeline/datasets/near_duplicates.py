@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genre_pipeline.audio.acoustic import CODE_BITS, CODES_PER_S, count_codes, unpack_codes
+from genre_pipeline.stages import stage
 
 MIN_SIMILARITY = 0.8
 """[?] Copies of real music reach 0.90 and more, different music up to 0.62 (docs/adr/009-acoustic-fingerprints.md)."""
@@ -83,6 +84,7 @@ class _Codes:
         return cls(codes, tracks, starts, lengths)
 
 
+@stage(version=1)
 def find_near_duplicates(
     track_ids: Sequence[str], fingerprints: Sequence[bytes], *, threshold: float = MIN_SIMILARITY
 ) -> list[NearDuplicate]:
