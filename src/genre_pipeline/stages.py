@@ -46,6 +46,11 @@ class Reads:
 
 LOGGED = "logged"
 """Marks a parameter that is only logged or part of a path: ``Annotated[str, LOGGED]``. No result depends on it."""
+SETTINGS = "settings"
+"""Marks a block of which only the parameters count: ``Annotated[FeatureBlock, SETTINGS]``.
+
+The stage does not run the code that the block chooses: a new version of a feature's extractor does not make it stale.
+"""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ class Stage:
         reads: For some arguments, the parts that it reads; all of the others.
         blocks: For arguments that are parameter blocks, their class.
         logged: Arguments on which no result depends.
+        settings: Arguments whose block's parameters count, and not the code that it chooses.
         lists: The argument whose dataset's files it lists, if it does.
     """
 
@@ -68,6 +74,7 @@ class Stage:
     reads: Mapping[str, Reads] = field(default_factory=dict)
     blocks: Mapping[str, type[Block]] = field(default_factory=dict)
     logged: frozenset[str] = frozenset()
+    settings: frozenset[str] = frozenset()
     lists: str = ""
 
     @property
@@ -102,17 +109,20 @@ def stage(*, version: int, uses: tuple[Callable[..., Any], ...] = (), lists: str
         if isinstance(function, type):
             return _declared(function, Stage(function.__name__, version))
         signature = inspect.signature(function)
-        hints = get_type_hints(function, include_extras=True)
-        hints = {name: hints[name] for name in signature.parameters if name in hints}
+        every_hint = get_type_hints(function, include_extras=True)
+        hints = {name: every_hint[name] for name in signature.parameters if name in every_hint}
         reads = {name: each for name, hint in hints.items() for each in get_args(hint) if isinstance(each, Reads)}
-        logged = frozenset(name for name, hint in hints.items() if LOGGED in get_args(hint))
-        types = {name: get_args(hint)[0] if name in logged else hint for name, hint in hints.items()}
+        logged, settings = (
+            frozenset(name for name, hint in hints.items() if mark in get_args(hint)) for mark in (LOGGED, SETTINGS)
+        )
+        types = {name: get_args(hint)[0] if name in logged | settings else hint for name, hint in hints.items()}
         blocks = {name: each for name, each in types.items() if isinstance(each, type) and issubclass(each, Block)}
         variadic = next(
             (name for name, each in signature.parameters.items() if each.kind is inspect.Parameter.VAR_POSITIONAL), ""
         )
 
-        declared = Stage(function.__name__, version, tuple(map(stage_of, uses)), reads, blocks, logged, lists)
+        used = tuple(map(stage_of, uses))
+        declared = Stage(function.__name__, version, used, reads, blocks, logged, settings, lists)
         if not (reads or blocks):
             return _declared(function, declared)
 
@@ -127,8 +137,8 @@ def stage(*, version: int, uses: tuple[Callable[..., Any], ...] = (), lists: str
                     given.arguments[name] = blocks[name].parse(value, key=name)
             return function(*given.args, **given.kwargs)
 
-        # Kedro would read them, and make blocks of the base class, which know nothing of the kind that is given.
-        run.__annotations__ = {}
+        # What Kedro hands over. Of a block's class it would make the base class, which knows nothing of the kind.
+        run.__annotations__ = {name: dict[str, Any] if name in blocks else hint for name, hint in every_hint.items()}
         return cast("F", _declared(run, declared))
 
     return declare

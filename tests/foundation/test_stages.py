@@ -2,14 +2,14 @@
 
 import pickle
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import pandas as pd
 import pytest
 
 from genre_pipeline.blocks import Block
 from genre_pipeline.errors import ConfigError
-from genre_pipeline.stages import LOGGED, Reads, stage, stage_of
+from genre_pipeline.stages import LOGGED, SETTINGS, Reads, stage, stage_of
 
 TRACKS = pd.DataFrame({"track_id": ["a", "b"], "genre": ["jazz", "rock"], "artist": ["A", "B"]})
 
@@ -75,6 +75,28 @@ def test_its_declaration_can_be_read():
     assert declared.reads["tracks"].parts == ("track_id", "genre")
     assert declared.blocks == {"fade": Fade}
     assert declared.logged == {"place"}
+
+
+def test_a_block_of_which_only_the_parameters_count_is_a_block_all_the_same():
+    @stage(version=1)
+    def cut(fade: Annotated[Fade, SETTINGS]) -> Any:
+        return fade
+
+    assert cut({"fade_s": 2}) == Fade(fade_s=2.0)
+    assert stage_of(cut).settings == {"fade"}
+
+
+def test_its_hints_say_what_kedro_hands_over():
+    """Kedro makes a parameter the class of its hint, and of a block's base class it would lose what the kind adds."""
+    assert get_type_hints(count) == {
+        "tracks": pd.DataFrame,
+        "audit": dict[str, Any],
+        "fade": dict[str, Any],
+        "place": str,
+        "more": dict[str, Any],
+        "name": str,
+        "return": Any,
+    }
 
 
 def test_it_can_be_sent_to_another_process():

@@ -8,13 +8,14 @@ from kedro.framework.project import pipelines
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 
+from genre_pipeline.blocks import Block
 from genre_pipeline.catalog import JSONDataset, OptionalJSONDataset
 from genre_pipeline.datasets import TRACK_COLUMNS
 from genre_pipeline.pipeline_registry import use_parameters
 from genre_pipeline.pipelines.binding import bind
 from genre_pipeline.pipelines.description import describe_pipeline
 from genre_pipeline.refreshing import Request, read_graph
-from genre_pipeline.stages import LOGGED, Reads, stage, stage_of
+from genre_pipeline.stages import LOGGED, SETTINGS, Reads, stage, stage_of
 from kedro_sessions import new_session
 
 
@@ -62,6 +63,26 @@ def add(numbers: Annotated[dict, Reads("one", "two")], given: dict, place: Annot
     return sum(numbers.values()) + given["offset"]
 
 
+def shift(numbers: dict, *, offset: int):
+    return sum(numbers.values()) + offset
+
+
+class Made(Block):
+    size: int
+
+    @property
+    def code(self):
+        return {"Made": 4}
+
+
+def whole(numbers: dict, made: Made):
+    return made
+
+
+def settings(numbers: dict, made: Annotated[Made, SETTINGS]):
+    return made
+
+
 class TestSmallNode:
     @pytest.fixture
     def pipeline(self):
@@ -78,6 +99,18 @@ class TestSmallNode:
         assert step.versions == {"add": 3}
         assert step.parameters == {"model.given": {"offset": 1}}
         assert step.inputs == {"numbers": ("one", "two")}
+
+    def test_what_the_wiring_binds_counts(self, entries):
+        node = Node(bind(stage(version=1)(shift), offset=2), inputs="numbers", outputs="total", name="shift")
+        (step,) = describe_pipeline(Pipeline([node]), DataCatalog(entries), {}).steps
+        assert step.parameters == {"offset": 2}
+
+    @pytest.mark.parametrize(("function", "versions"), [(whole, {"Made": 4}), (settings, {})])
+    def test_code_that_a_block_chooses_counts_where_it_is_run(self, entries, function, versions):
+        node = Node(stage(version=1)(function), inputs=["numbers", "params:made"], outputs="total", name="made")
+        (step,) = describe_pipeline(Pipeline([node]), DataCatalog(entries), {"made": {"size": 1}}).steps
+        assert step.versions == {function.__name__: 1, **versions}
+        assert step.parameters == {"made": {"size": 1}}
 
     def test_a_result_in_memory_is_left_out(self, pipeline, entries):
         catalog = DataCatalog({**entries, "total": MemoryDataset()})

@@ -14,7 +14,6 @@ import pandas as pd
 from genre_pipeline.audio import INSPECTION_VERSION
 from genre_pipeline.datasets.inspections import Inspections
 from genre_pipeline.fingerprints import fingerprint
-from genre_pipeline.stages import stage_of
 from genre_pipeline.storage import write_json
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ def near_copies(tracks: pd.DataFrame, inspections: Inspections) -> list[NearDupl
     heard = hashlib.sha256("\n".join(tracks["track_id"] + "\t" + tracks["audio_hash"]).encode()).hexdigest()
     wanted = fingerprint(
         "near_duplicates",
-        stage_of(near_duplicates.find_near_duplicates).version,
+        near_duplicates.COPIES_VERSION,
         inspection=INSPECTION_VERSION,
         min_similarity=near_duplicates.MIN_SIMILARITY,
         min_overlap_s=near_duplicates.MIN_OVERLAP_S,

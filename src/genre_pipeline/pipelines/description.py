@@ -84,12 +84,13 @@ def _step(node: Node, parameters: Parameters, optional: Mapping[str, Path]) -> S
     arguments = list(_arguments(node, stage, parameters))
     blocks = [each.value for each in arguments if isinstance(each.value, Block)]
     counted = [each for each in arguments if _is_parameter(each.entry) and each.name not in stage.logged]
+    run = [each for each in counted if each.name not in stage.settings]
     values = {each.entry.removeprefix(_PARAMETER): _deciding(each.value) for each in counted}
     read = {each.entry: stage.reads.get(each.name) for each in arguments if not _is_parameter(each.entry)}
     return Step(
         name=node.name,
-        versions=stage.versions | {name: n for each in counted for name, n in _code(each.value).items()},
-        parameters={name: value for name, value in values.items() if value != {}},
+        versions=stage.versions | {name: n for each in run for name, n in _code(each.value).items()},
+        parameters={name: value for name, value in (values | _bound(node)).items() if value != {}},
         inputs={entry: part and part.parts for entry, part in read.items() if entry not in optional},
         outputs=tuple(node.outputs),
         files=(
@@ -109,6 +110,12 @@ def _arguments(node: Node, stage: Stage, parameters: Parameters) -> Iterator[_Ar
             if name in stage.blocks:
                 value = stage.blocks[name].parse(value, key=entry.removeprefix(_PARAMETER))
             yield _Argument(name, entry, value)
+
+
+def _bound(node: Node) -> dict[str, Any]:
+    """Return what the wiring gives a node's function besides its inputs. A cell is left out: its entries name it."""
+    known = getattr(node.func, "keywords", {})
+    return {name: value for name, value in known.items() if isinstance(value, str | int | float)}
 
 
 def _value(parameters: Parameters, name: str) -> Any:

@@ -8,13 +8,13 @@ import pandas as pd
 
 from genre_pipeline.features import FeatureBlock
 from genre_pipeline.features.segments import segment_tracks
-from genre_pipeline.stages import Reads, stage
+from genre_pipeline.stages import SETTINGS, Reads, stage
 
 
 @stage(version=1)
 def segment_dataset(
     tracks: Annotated[pd.DataFrame, Reads("track_id", "genre", "sample_rate", "n_samples", "quarantined")],
-    feature: FeatureBlock,
+    feature: Annotated[FeatureBlock, SETTINGS],
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Index the segments of a dataset's usable tracks.
 

@@ -17,7 +17,7 @@ from genre_pipeline.experiment import ComputeBlock, StorageBlock
 from genre_pipeline.features import FeatureBlock
 from genre_pipeline.features.store import FeatureStore
 from genre_pipeline.splits import ProtocolBlock
-from genre_pipeline.stages import LOGGED, Reads, stage
+from genre_pipeline.stages import LOGGED, SETTINGS, Reads, stage
 from genre_pipeline.tracking import CellRun, current_tracker
 from genre_pipeline.training import Checkpoint, EpochRecord, FailedRepeat, ModelBlock, train_repeat
 from genre_pipeline.training.cell_data import CellData
@@ -47,7 +47,7 @@ def train_cell(
     features: FeatureStore,
     dataset: Annotated[DatasetBlock, LOGGED],
     protocol: Annotated[ProtocolBlock, LOGGED],
-    feature: FeatureBlock,
+    feature: Annotated[FeatureBlock, SETTINGS],
     model: ModelBlock,
     experiment_name: Annotated[str, LOGGED],
     seed: int,

@@ -14,7 +14,7 @@ from genre_pipeline.experiment import StorageBlock
 from genre_pipeline.features import FeatureBlock
 from genre_pipeline.features.store import FeatureStore
 from genre_pipeline.pipelines.train.nodes import cell_folder, log_epoch
-from genre_pipeline.stages import LOGGED, stage
+from genre_pipeline.stages import LOGGED, SETTINGS, stage
 from genre_pipeline.tracking import CellRun, current_tracker
 from genre_pipeline.training import EpochRecord
 from genre_pipeline.training.cell_data import CellData
@@ -48,7 +48,7 @@ def hold_out(
 @stage(version=1)
 def tune_model(
     development: Development,
-    feature: FeatureBlock,
+    feature: Annotated[FeatureBlock, SETTINGS],
     model: dict[str, Any],
     training: dict[str, Any],
     tuning: TuningBlock,
