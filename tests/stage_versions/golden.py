@@ -31,7 +31,7 @@ _PARAMETERS = (
 # Names of what differs from session to session.
 _VOLATILE = re.compile(
     r"(^|[._/ :])([a-z_]*(training|inference|fit|epoch)_s|inference_s_per_clip|seconds|seconds_left|mtime_ns|created"
-    r"|git_commit|command|[a-z_]*run_id|[a-z_]*fingerprint|checksums|before|after)$"
+    r"|git_commit|command|[a-z_]*run_id|[a-z_]*fingerprint|checksums|before|after)$|^owner\."
 )
 # An MLflow run by what it is of, not by its id.
 _RUNS = """
@@ -170,7 +170,8 @@ def _tracked(data: Path) -> Iterator[tuple[str, Any]]:
                 if (parent, table) == (None, "tags"):
                     continue
                 steady = {key: each for key, each in kept.items() if not _VOLATILE.search(key)}
-                yield f"{path}:{table} values", _hash(json.dumps(steady, sort_keys=True).encode())
+                text = json.dumps(steady, sort_keys=True).replace(str(data), "DATA")
+                yield f"{path}:{table} values", _hash(text.encode())
 
 
 def _presets() -> Table:
