@@ -315,7 +315,16 @@ class _Reach:
 
 
 class _Stripped(ast.NodeTransformer):
-    """Removes docstrings and annotations."""
+    """Removes docstrings and annotations, and the words of errors and of what is logged: no number depends on them."""
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        return _Wordless().visit(self.generic_visit(node))
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST:
+        self.generic_visit(node)
+        call = node.value.func if isinstance(node.value, ast.Call) else None
+        is_logged = isinstance(call, ast.Attribute) and isinstance(call.value, ast.Name) and call.value.id == "logger"
+        return _Wordless().visit(node) if is_logged else node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         return self._function(node)
@@ -337,6 +346,18 @@ class _Stripped(ast.NodeTransformer):
         node.decorator_list = [each for each in node.decorator_list if _called(each) != "stage"]
         node.returns = None
         node.body = _without_docstring(node.body)
+        return node
+
+
+class _Wordless(ast.NodeTransformer):
+    """Empties strings."""
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        return ast.Constant("") if isinstance(node.value, str) else node
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
+        self.generic_visit(node)
+        node.values = [each for each in node.values if isinstance(each, ast.FormattedValue)]
         return node
 
 

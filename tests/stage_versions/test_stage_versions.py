@@ -87,6 +87,9 @@ def helper():
 @stage(version=1)
 def measure(numbers: list) -> int:
     """Measure."""
+    if not numbers:
+        raise ValueError(f"no {LIMIT} numbers")
+    logger.info("measures %d", len(numbers))
     meter = Meter()
     for number in numbers:
         meter.add(min(number, LIMIT))
@@ -146,6 +149,9 @@ def test_code_that_is_reached(small):
         pytest.param("n: int", "n: float", set(), id="an annotation"),
         pytest.param("return helper()", "return 2", set(), id="a method that nothing mentions"),
         pytest.param("version=1", "version=5", set(), id="a version"),
+        pytest.param(' numbers")', ' values")', set(), id="the words of an error"),
+        pytest.param('"measures %d"', '"measured %d"', set(), id="the words of a log line"),
+        pytest.param("ValueError", "TypeError", {"measure"}, id="the kind of an error"),
         pytest.param("self.n += n", "self.n += 2 * n", {"measure"}, id="a method that is mentioned"),
         pytest.param("LIMIT = 3", "LIMIT = 4", {"measure"}, id="a constant"),
         pytest.param('name="round"', 'name="square"', {"report"}, id="what is registered"),
