@@ -62,6 +62,10 @@ airflow-dags: $(VENV)/.installed ## Write the experiment's DAGs for Airflow (ENV
 test: $(VENV)/.installed-test ## Run the whole test suite (sets up what is missing)
 	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile
 
+.PHONY: stages
+stages: $(VENV)/.installed-test ## Write down new versions of stages, and changed code that gives the same results
+	PYTHONPATH=tests $(BIN)/python -m stage_versions.lock
+
 .PHONY: explore
 explore: $(VENV)/.installed-test ## Run the property tests on examples that nobody has tried
 	$(BIN)/pytest -n $(TEST_WORKERS) -m hypothesis --hypothesis-profile=new

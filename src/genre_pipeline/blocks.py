@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing_extensions import Self
 
-from genre_pipeline.errors import ConfigError
-from genre_pipeline.registry import suggestion
+from genre_pipeline.errors import ConfigError, UnknownNameError
+from genre_pipeline.registry import Named, Registry, suggestion
 
 # Every number has bounds on both sides, so that a slip (a zero too many, 1e12) is named before any work. They are far
 # beyond what papers and presets use [?], and keep the memory and time of one step to what a large machine has. Those
@@ -39,12 +41,32 @@ class Block(BaseModel):
         frozen=True, extra="forbid", allow_inf_nan=False, ser_json_inf_nan="constants", protected_namespaces=()
     )
 
+    @classmethod
+    def parse(cls, values: object, *, key: str) -> Self:
+        """Check raw parameter values and freeze them: see :func:`parse_block`."""
+        return parse_block(cls, values, key=key)
+
     def dump(self) -> dict[str, Any]:
         """Return plain JSON types, for fingerprints, checkpoints and MLflow parameters."""
         return self.model_dump(mode="json")
 
+    def deciding(self) -> dict[str, Any]:
+        """Return the parameters that decide a result, in plain JSON types: not where and how fast it is computed."""
+        return self.dump()
+
+    @property
+    def code(self) -> dict[str, int | str]:
+        """Versions of the code that the block chooses, such as its extractor's, by name."""
+        return {}
+
+    @property
+    def user_files(self) -> tuple[Path, ...]:
+        """Files and folders of the user that the block names, and whose content decides a result."""
+        return ()
+
 
 B = TypeVar("B", bound=Block)
+T = TypeVar("T", bound=Named)
 
 
 def parse_block(block_type: type[B], values: object, *, key: str) -> B:
@@ -80,6 +102,25 @@ def parse_block(block_type: type[B], values: object, *, key: str) -> B:
         faults = [_fault(block_type, key, dict(fault)) for fault in error.errors()]
         head = "1 bad parameter" if len(faults) == 1 else f"{len(faults)} bad parameters"
         raise ConfigError("\n  ".join([f"{head}:", *faults])) from None
+
+
+def registered(registry: Registry[T], values: object, *, key: str) -> T:
+    """Return the member of a registry that a block's ``kind`` names.
+
+    Args:
+        registry: The registry.
+        values: The block's raw values.
+        key: The parameters' dotted path, for messages.
+
+    Raises:
+        ConfigError: If there is no kind, or none of that name.
+    """
+    if not isinstance(values, Mapping) or "kind" not in values:
+        raise ConfigError(f"{key}.kind: is missing. {suggestion('', registry.names())}")
+    try:
+        return registry[str(values["kind"])]
+    except UnknownNameError as error:
+        raise ConfigError(f"{key}.kind: {error}") from None
 
 
 def _shown(value: object, limit: int = 80) -> str:

@@ -65,16 +65,22 @@ class ConfigLoader(OmegaConfigLoader):
 
     def _get(self, key: str) -> dict[str, Any]:
         # What somebody put in is not read from files; files of an archive or a server have no times to go by.
-        if key not in _SLOW or key in self or self._protocol != "file":
+        if key in self or key not in _SLOW:
             return super().__getitem__(key)
+        if self._protocol != "file":
+            return self._read(key)
         state = self._state(key)
         if state in _kept:
             _kept.move_to_end(state)
         else:
-            _kept[state] = super().__getitem__(key)
+            _kept[state] = self._read(key)
             if len(_kept) > _N_KEPT:
                 _kept.popitem(last=False)
         return deepcopy(_kept[state])
+
+    def _read(self, key: str) -> dict[str, Any]:
+        read = super().__getitem__(key)
+        return complete_models(read) if key == "parameters" else read
 
     def _state(self, key: str) -> Hashable:
         """Return all that what is read depends on."""
@@ -95,6 +101,32 @@ class ConfigLoader(OmegaConfigLoader):
             tuple(sorted((name, value) for name, value in os.environ.items() if name not in _OURS)),
             str(Path.cwd()),
         )
+
+
+def complete_models(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Give each model its name and the training parameters that all models share.
+
+    Args:
+        parameters: Merged parameters, by section. What is no mapping stays as it is: the check of the parameters
+            refuses it.
+
+    Returns:
+        The parameters with complete models.
+
+    Example:
+        >>> complete_models({"models": {"svm": {"family": "svm"}}, "training": {"device": "cpu"}})["models"]
+        {'svm': {'name': 'svm', 'family': 'svm', 'training': {'device': 'cpu'}}}
+    """
+    models, shared = parameters.get("models"), parameters.get("training", {})
+    if not (isinstance(models, Mapping) and isinstance(shared, Mapping)):
+        return dict(parameters)
+    return {**parameters, "models": {name: _complete(str(name), values, shared) for name, values in models.items()}}
+
+
+def _complete(name: str, values: object, shared: Mapping[str, Any]) -> object:
+    if not (isinstance(values, Mapping) and isinstance(values.get("training", {}), Mapping)):
+        return values
+    return {"name": name, **values, "training": {**shared, **values.get("training", {})}}
 
 
 def load_configuration(env: str | None = None, given: Mapping[str, Any] | None = None) -> ConfigLoader:

@@ -10,20 +10,21 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
+from typing_extensions import override
 
-from genre_pipeline.blocks import Block, Repeat, Seed, parse_block
+from genre_pipeline.blocks import Block, Repeat, Seed, parse_block, registered
 from genre_pipeline.cells import Cell, check_name
-from genre_pipeline.datasets import DATASETS, DatasetBlock, DatasetSpec
-from genre_pipeline.errors import ConfigError, UnknownNameError
+from genre_pipeline.datasets import DatasetBlock
+from genre_pipeline.errors import ConfigError
 from genre_pipeline.evaluation.explaining import Method
 from genre_pipeline.evaluation.metrics import TrackAverage
-from genre_pipeline.features import FEATURES, FeatureBlock, FeatureSpec
+from genre_pipeline.features import FEATURES, FeatureBlock
 from genre_pipeline.features.analysis import Device
 from genre_pipeline.features.backends import Backend, Workers, usable_cores
-from genre_pipeline.interventions import INTERVENTIONS, Intervention
+from genre_pipeline.interventions import Intervention, InterventionBlock
 from genre_pipeline.project import check_output, is_in_data
-from genre_pipeline.registry import Registry, suggestion
-from genre_pipeline.splits.base import PROTOCOLS, ProtocolBlock, ProtocolSpec
+from genre_pipeline.registry import suggestion
+from genre_pipeline.splits.base import PROTOCOLS, ProtocolBlock
 from genre_pipeline.training.devices import choose_device, n_devices
 from genre_pipeline.training.recipes import ModelBlock, TrainingBlock, parse_model
 from genre_pipeline.training.workers import Trainers
@@ -120,6 +121,11 @@ class StorageBlock(Block):
         found = {name: str(place) for name in sorted(places) if not is_in_data(place := getattr(self, name))}
         return found if self.features_url is None else {**found, "features_url": self.features_url}
 
+    @override
+    def deciding(self) -> dict[str, Any]:
+        """Return nothing: no result depends on where it is."""
+        return {}
+
 
 class ComputeBlock(Block):
     """How much of the machine is used.
@@ -154,6 +160,11 @@ class ComputeBlock(Block):
                 f"'{self.training_backend}'"
             )
         return self
+
+    @override
+    def deciding(self) -> dict[str, Any]:
+        """Return nothing: no result depends on who computes it."""
+        return {}
 
     @property
     def extraction(self) -> Workers:
@@ -355,8 +366,7 @@ def parse_dataset(name: str, values: object) -> DatasetBlock:
     Raises:
         ConfigError: If its kind is not registered or a parameter is wrong.
     """
-    spec: DatasetSpec = _registered(DATASETS, values, key=f"datasets.{name}")
-    return parse_block(spec.block, values, key=f"datasets.{name}")
+    return DatasetBlock.parse(values, key=f"datasets.{name}")
 
 
 def parse_protocol(name: str, values: object) -> ProtocolBlock:
@@ -366,13 +376,13 @@ def parse_protocol(name: str, values: object) -> ProtocolBlock:
         ConfigError: If its kind is not registered or a parameter is wrong, or a kind that is used only by name has
             another.
     """
-    spec: ProtocolSpec = _registered(PROTOCOLS, values, key=f"protocols.{name}")
+    spec = registered(PROTOCOLS, values, key=f"protocols.{name}")
     if spec.only_by_name and not name.startswith(spec.name):
         raise ConfigError(
             f"protocols.{name}.kind: '{spec.name}' is leaky and used only where it is asked for by name. Give the "
             f"protocol a name that begins with '{spec.name}'."
         )
-    return parse_block(spec.block, values, key=f"protocols.{name}")
+    return ProtocolBlock.parse(values, key=f"protocols.{name}")
 
 
 def parse_feature(name: str, values: object) -> FeatureBlock:
@@ -381,8 +391,7 @@ def parse_feature(name: str, values: object) -> FeatureBlock:
     Raises:
         ConfigError: If its kind is not registered or a parameter is wrong.
     """
-    spec: FeatureSpec = _registered(FEATURES, values, key=f"features.{name}")
-    return parse_block(spec.block, values, key=f"features.{name}")
+    return FeatureBlock.parse(values, key=f"features.{name}")
 
 
 def parse_intervention(name: str, values: object) -> Intervention:
@@ -391,8 +400,7 @@ def parse_intervention(name: str, values: object) -> Intervention:
     Raises:
         ConfigError: If its kind is not registered or a parameter is wrong.
     """
-    spec = _registered(INTERVENTIONS, values, key=f"interventions.{name}")
-    return Intervention(spec, parse_block(spec.block, values, key=f"interventions.{name}"))
+    return Intervention.of(InterventionBlock.parse(values, key=f"interventions.{name}"))
 
 
 def _section(parameters: Mapping[str, Any], section: str) -> Any:
@@ -406,15 +414,6 @@ def _named(parameters: Mapping[str, Any], section: str) -> list[tuple[str, objec
     if not isinstance(blocks, Mapping):
         raise ConfigError(f"{section}: expected a mapping from names to parameters, got {blocks!r}.")
     return [(check_name(str(name), kind=section.removesuffix("s")), values) for name, values in blocks.items()]
-
-
-def _registered(registry: Registry[Any], values: object, *, key: str) -> Any:
-    if not isinstance(values, Mapping) or "kind" not in values:
-        raise ConfigError(f"{key}.kind: is missing. {suggestion('', registry.names())}")
-    try:
-        return registry[str(values["kind"])]
-    except UnknownNameError as error:
-        raise ConfigError(f"{key}.kind: {error}") from None
 
 
 def _grid(

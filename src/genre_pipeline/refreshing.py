@@ -70,7 +70,7 @@ def _make_graph(parameters: dict[str, Any], catalog: dict[str, Any], key: str) -
     from kedro.io import DataCatalog
 
     from genre_pipeline.pipeline_registry import use_parameters
-    from genre_pipeline.pipelines.dependencies import describe_pipeline
+    from genre_pipeline.pipelines.description import describe_pipeline
 
     use_parameters(parameters, only=())
     try:

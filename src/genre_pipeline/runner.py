@@ -38,7 +38,7 @@ class StaleRunner(SequentialRunner):
         Raises:
             RefreshError: If another process refreshes, or a node failed.
         """
-        from genre_pipeline.pipelines.dependencies import describe_pipeline
+        from genre_pipeline.pipelines.description import describe_pipeline
 
         graph = describe_pipeline(pipeline, catalog, catalog.load("parameters"))
         with one_refresh_at_a_time():

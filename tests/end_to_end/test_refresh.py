@@ -22,11 +22,12 @@ from genre_pipeline import storage
 from genre_pipeline.errors import RefreshError
 from genre_pipeline.features import FEATURES
 from genre_pipeline.models import MODELS
-from genre_pipeline.pipelines import dependencies
+from genre_pipeline.pipelines.compare.nodes import draw_comparison
 from genre_pipeline.refresh.journal import Journal
 from genre_pipeline.refresh.place import journal_path
 from genre_pipeline.refreshing import Request, plan_refresh
 from genre_pipeline.runner import StaleRunner
+from genre_pipeline.stages import stage_of
 from genre_pipeline.tracking.tracker import CellRun, MlflowTracker
 from kedro_sessions import copy_database, forget_sessions, new_session, settle, write_own_clip
 
@@ -160,11 +161,7 @@ def renew_model(root, patch):
 
 
 def renew_figures(root, patch):
-    patch.setitem(
-        dependencies._DEPENDENCES,
-        dependencies.compare.draw_comparison,
-        lambda parameters: dependencies.Dependence({"figures": 99}),
-    )
+    patch.setattr(draw_comparison, "stage", dataclasses.replace(stage_of(draw_comparison), version=99))
 
 
 def lose_leaderboard(root, patch):

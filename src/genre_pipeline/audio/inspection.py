@@ -13,6 +13,7 @@ from genre_pipeline.audio.acoustic import AcousticMeter
 from genre_pipeline.audio.decoder_messages import summarise_messages
 from genre_pipeline.audio.io import AudioFile, downmix, open_audio, require_file
 from genre_pipeline.errors import AudioError, SampleRateError
+from genre_pipeline.stages import stage
 
 INSPECTION_VERSION = 4
 """Raised whenever the same file would be described otherwise, so that remembered inspections are made anew."""
@@ -76,6 +77,7 @@ class AudioFacts:
     detail: str = ""
 
 
+@stage(version=INSPECTION_VERSION)
 def inspect_audio(path: Path | str) -> AudioFacts:
     """Read and decode a file from start to end, in constant memory, and say what is wrong with it.
 

@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 import pandas as pd
 from pydantic import Field
+from typing_extensions import override
 
-from genre_pipeline.blocks import Block, Seconds
+from genre_pipeline.blocks import Block, Seconds, parse_block, registered
 from genre_pipeline.datasets.files import MEANINGS, LeftOut
 from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.registry import Registry
@@ -196,6 +197,23 @@ class DatasetBlock(Block):
         "duplicate_file",
         "duplicate_audio",
     )
+
+    @classmethod
+    @override
+    def parse(cls, values: object, *, key: str) -> DatasetBlock:
+        """Check the values as the block of their kind."""
+        return parse_block(registered(DATASETS, values, key=key).block, values, key=key)
+
+    @override
+    def deciding(self) -> dict[str, Any]:
+        """Return the parameters but where the dataset is and its links lead: files are compared, and may be moved."""
+        return {key: value for key, value in self.dump().items() if key not in {"path", "links_within"}}
+
+    @property
+    @override
+    def user_files(self) -> tuple[Path, ...]:
+        """The archive, which may be replaced by another one; nothing where the dataset is a folder."""
+        return () if self.path == self.root else (self.path,)
 
     @property
     def root(self) -> Path:

@@ -19,9 +19,6 @@ from genre_pipeline.storage import write_json
 if TYPE_CHECKING:
     from genre_pipeline.datasets.near_duplicates import NearDuplicate
 
-# Raised whenever the same fingerprints would give other pairs, so that remembered pairs are found anew.
-COPIES_VERSION = 1
-
 
 def exact_copies(tracks: pd.DataFrame, listed: Callable[[], Container[str]]) -> dict[int, int]:
     """Find the tracks that have the same samples as another one, which stands for all of them.
@@ -66,7 +63,7 @@ def near_copies(tracks: pd.DataFrame, inspections: Inspections) -> list[NearDupl
     heard = hashlib.sha256("\n".join(tracks["track_id"] + "\t" + tracks["audio_hash"]).encode()).hexdigest()
     wanted = fingerprint(
         "near_duplicates",
-        COPIES_VERSION,
+        near_duplicates.COPIES_VERSION,
         inspection=INSPECTION_VERSION,
         min_similarity=near_duplicates.MIN_SIMILARITY,
         min_overlap_s=near_duplicates.MIN_OVERLAP_S,

@@ -15,7 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genre_pipeline.audio.acoustic import CODE_BITS, CODES_PER_S, count_codes, unpack_codes
+from genre_pipeline.stages import stage
 
+COPIES_VERSION = 1
+"""Raised whenever the same fingerprints would give other pairs, so that remembered pairs are found anew."""
 MIN_SIMILARITY = 0.8
 """[?] Copies of real music reach 0.90 and more, different music up to 0.62 (docs/adr/009-acoustic-fingerprints.md)."""
 
@@ -83,6 +86,7 @@ class _Codes:
         return cls(codes, tracks, starts, lengths)
 
 
+@stage(version=COPIES_VERSION)
 def find_near_duplicates(
     track_ids: Sequence[str], fingerprints: Sequence[bytes], *, threshold: float = MIN_SIMILARITY
 ) -> list[NearDuplicate]:

@@ -20,6 +20,7 @@ from genre_pipeline.blocks import parse_block
 from genre_pipeline.errors import AudioError, CheckpointError, ConfigError, FeatureError, GenrePipelineError
 from genre_pipeline.features import FEATURES, FeatureBlock, FeatureSpec
 from genre_pipeline.fingerprints import fingerprint
+from genre_pipeline.stages import stage
 from genre_pipeline.storage import atomic_file, write_json
 from genre_pipeline.training import Checkpoint, Predictor
 from genre_pipeline.training.cell_data import CellData
@@ -45,6 +46,7 @@ class Predictions(NamedTuple):
     reused: bool
 
 
+@stage(version=PREDICTIONS_VERSION, uses=(CellData,))
 def predict_repeat(checkpoint: Checkpoint, data: CellData, repeat: int, *, cache: Path) -> Predictions:
     """Predict the validation and test segments of a repeat, or read what was predicted before.
 

@@ -9,8 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
+from typing_extensions import override
 
-from genre_pipeline.blocks import Block
+from genre_pipeline.blocks import Block, parse_block, registered
 from genre_pipeline.errors import FeatureError
 from genre_pipeline.features.analysis import CHUNK_SAMPLES, Device, Frames, Samples, Signal, in_chunks
 from genre_pipeline.registry import Registry
@@ -103,6 +104,18 @@ class FeatureBlock(Block):
                 f"{self.segment.own_s:g} s gives: {self.frames_of(self.own_samples)}"
             )
         return self
+
+    @classmethod
+    @override
+    def parse(cls, values: object, *, key: str) -> FeatureBlock:
+        """Check the values as the block of their kind."""
+        return parse_block(registered(FEATURES, values, key=key).block, values, key=key)
+
+    @property
+    @override
+    def code(self) -> dict[str, int | str]:
+        """The version of the extractor."""
+        return {f"features.{self.kind}": FEATURES[self.kind].version}
 
     @property
     def own_samples(self) -> int | None:

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from genre_pipeline.errors import FeatureError
 from genre_pipeline.features.analysis import Signal
@@ -46,6 +47,12 @@ class EmbeddingsBlock(FeatureBlock):
     hop_length: int = Field(default=512, ge=1, le=2**20)
     segment: SegmentBlock = SegmentBlock(n_frames=1, hop_frames=1)
     dtype: Literal["float16", "float32"] = "float32"
+
+    @property
+    @override
+    def user_files(self) -> tuple[Path, ...]:
+        """The embeddings, which the user may replace."""
+        return (self.path,)
 
     @model_validator(mode="after")
     def _a_segment_is_a_clip(self) -> EmbeddingsBlock:

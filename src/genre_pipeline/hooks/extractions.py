@@ -30,7 +30,7 @@ class ExtractionsHook:
         """
         from genre_pipeline.experiment import parse_feature
         from genre_pipeline.features.inventory import mend_store
-        from genre_pipeline.pipelines.dependencies import entry_of
+        from genre_pipeline.pipelines.description import entry_of
         from genre_pipeline.pipelines.features.together import begin_extractions
         from genre_pipeline.refresh.records import damage, read_record
 

@@ -26,7 +26,7 @@ class RecordsHook:
             node: The node.
             catalog: The session's catalog.
         """
-        from genre_pipeline.pipelines.dependencies import describe_pipeline
+        from genre_pipeline.pipelines.description import describe_pipeline
 
         graph = describe_pipeline(Pipeline([node]), catalog, catalog.load("parameters"))
         for step in graph.steps:

@@ -8,8 +8,11 @@ from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
+from kedro.io import DataCatalog
 
 _URI_VARIABLE = "MLFLOW_TRACKING_URI"
+# Sections of the parameters by which people find a session.
+_DESCRIBING = ("experiment", "training")
 
 
 class TrackingHook:
@@ -54,11 +57,12 @@ class TrackingHook:
             os.environ[_URI_VARIABLE] = self._given_uri
 
     @hook_impl(trylast=True)
-    def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
+    def before_pipeline_run(self, run_params: dict[str, Any], catalog: DataCatalog) -> None:
         """Start tracking below the active run; with tracking disabled for the pipeline there is none.
 
         Args:
             run_params: What the session was asked to run.
+            catalog: The session's catalog, for the parameters that describe it.
         """
         import mlflow
         from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
@@ -67,7 +71,7 @@ class TrackingHook:
         from genre_pipeline.project import git_commit
         from genre_pipeline.tracking import close_runs_of_the_dead, start_tracking, tracking_client
         from genre_pipeline.tracking.system import watch_system
-        from genre_pipeline.tracking.tracker import MlflowTracker, owner_tags
+        from genre_pipeline.tracking.tracker import MlflowTracker, log_params, owner_tags
 
         run = mlflow.active_run()
         if run is None:
@@ -81,6 +85,9 @@ class TrackingHook:
         for key, value in {**tags, "level": "session", MLFLOW_RUN_NAME: name}.items():
             client.set_tag(run.info.run_id, key, value)
         close_runs_of_the_dead(client, run.info.experiment_id)
+        # kedro-mlflow logs what nodes take, and no node takes these as a whole.
+        described = {section: catalog.load(f"params:{section}") for section in _DESCRIBING}
+        log_params(client, run.info.run_id, described)
         monitor = watch_system(run.info.run_id)
         start_tracking(MlflowTracker(client, run.info.experiment_id, run.info.run_id, tags, monitor))
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
-from genre_pipeline.blocks import Block
+from genre_pipeline.blocks import Block, parse_block, registered
 from genre_pipeline.errors import AudioError
 from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.registry import Registry
@@ -33,6 +34,18 @@ class InterventionBlock(Block):
     """
 
     kind: str
+
+    @classmethod
+    @override
+    def parse(cls, values: object, *, key: str) -> InterventionBlock:
+        """Check the values as the block of their kind."""
+        return parse_block(registered(INTERVENTIONS, values, key=key).block, values, key=key)
+
+    @property
+    @override
+    def code(self) -> dict[str, int | str]:
+        """The version of the intervention."""
+        return {f"interventions.{self.kind}": INTERVENTIONS[self.kind].version}
 
     @property
     @abstractmethod
@@ -76,6 +89,11 @@ class Intervention:
 
     spec: InterventionSpec
     block: InterventionBlock
+
+    @classmethod
+    def of(cls, block: InterventionBlock) -> Intervention:
+        """Return the intervention that a block describes."""
+        return cls(INTERVENTIONS[block.kind], block)
 
     @property
     def fingerprint(self) -> str:

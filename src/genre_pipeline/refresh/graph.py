@@ -1,7 +1,7 @@
 """The steps of an experiment as the planner sees them: what each depends on, and where its results are.
 
 The graph is made from Kedro's pipeline, its catalog and the parameters
-(:mod:`genre_pipeline.pipelines.dependencies`), which takes seconds, because models must be imported for it. So it is
+(:mod:`genre_pipeline.pipelines.description`), which takes seconds, because models must be imported for it. So it is
 kept in a file, and used again as long as neither the parameters nor the source of the package have changed.
 """
 

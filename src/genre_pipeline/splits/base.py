@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
+from typing_extensions import override
 
-from genre_pipeline.blocks import Block, Repeats
+from genre_pipeline.blocks import Block, Repeats, parse_block, registered
 from genre_pipeline.registry import Registry
 from genre_pipeline.splits.records import SplitRecord
 
@@ -41,6 +42,12 @@ class ProtocolBlock(Block):
     repeats: Repeats | None = None
     promises: tuple[Promise, ...] = ()
     growth: Growth = "keep"
+
+    @classmethod
+    @override
+    def parse(cls, values: object, *, key: str) -> ProtocolBlock:
+        """Check the values as the block of their kind."""
+        return parse_block(registered(PROTOCOLS, values, key=key).block, values, key=key)
 
 
 @dataclass(frozen=True)

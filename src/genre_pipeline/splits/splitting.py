@@ -19,6 +19,7 @@ from genre_pipeline.splits.base import SPLITS, Assignment, ProtocolBlock, Protoc
 from genre_pipeline.splits.growth import describe_growth, named
 from genre_pipeline.splits.identities import artist_keys, linked_groups
 from genre_pipeline.splits.records import SplitRecord
+from genre_pipeline.stages import stage
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +72,7 @@ class SplitResult:
     record: SplitRecord
 
 
+@stage(version=SPLITS_VERSION)
 def split_tracks(
     tracks: pd.DataFrame,
     spec: ProtocolSpec,

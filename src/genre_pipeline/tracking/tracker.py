@@ -146,6 +146,21 @@ class Tracker:
         """End every run that is still open."""
 
 
+def log_params(client: MlflowClient, run_id: str, params: Mapping[str, object]) -> None:
+    """Log parameters of a run.
+
+    Args:
+        client: Client of the MLflow server.
+        run_id: The run.
+        params: The parameters; nested mappings are flattened with dots.
+    """
+    from mlflow.entities import Param
+
+    flat = [Param(key, str(value)[:_MAX_PARAM_LENGTH]) for key, value in sorted(flatten(params).items())]
+    for start in range(0, len(flat), _MAX_PARAMS):
+        client.log_batch(run_id, params=flat[start : start + _MAX_PARAMS])
+
+
 class MlflowCellRun(CellRun):
     """A cell's run in MLflow, child of the session's run, or that of its tuning.
 
@@ -209,12 +224,7 @@ class MlflowCellRun(CellRun):
 
     @override
     def log_params(self, params: Mapping[str, object], repeat: int | None = None) -> None:
-        from mlflow.entities import Param
-
-        run_id = self.run_id if repeat is None else self._repeat(repeat)
-        flat = [Param(key, str(value)[:_MAX_PARAM_LENGTH]) for key, value in sorted(flatten(params).items())]
-        for start in range(0, len(flat), _MAX_PARAMS):
-            self._client.log_batch(run_id, params=flat[start : start + _MAX_PARAMS])
+        log_params(self._client, self.run_id if repeat is None else self._repeat(repeat), params)
 
     @override
     def log_epoch(self, repeat: int, epoch: int, metrics: Mapping[str, float]) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from genre_pipeline.errors import TrainingError
 from genre_pipeline.features.store import FeatureStore
 from genre_pipeline.fingerprints import fingerprint
+from genre_pipeline.stages import stage
 from genre_pipeline.training.segments import SegmentSet
 
 # Raised whenever the same inputs would reach a model in another form.
@@ -22,6 +23,7 @@ CELL_DATA_VERSION = 2
 _SIDES = ("train", "validation", "test")
 
 
+@stage(version=CELL_DATA_VERSION)
 @dataclass(frozen=True)
 class CellData:
     """Everything that a cell's repeats are trained and tested on.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Any, Literal
 
 from pydantic import Field, SerializeAsAny, field_validator
+from typing_extensions import override
 
 from genre_pipeline.blocks import Block, Epochs, parse_block
 from genre_pipeline.cells import check_name
@@ -115,6 +117,28 @@ class ModelBlock(Block):
     architecture: SerializeAsAny[Block]
     training: TrainingBlock
     reference: str = ""
+
+    @classmethod
+    @override
+    def parse(cls, values: object, *, key: str) -> ModelBlock:
+        """Check a model as the configuration completes it: with its name and all training parameters."""
+        own = _mapping(values, key)
+        if "name" not in own:
+            raise ConfigError(f"{key}.name: is missing: the configuration adds it to each model.")
+        return parse_model(str(own["name"]), own)
+
+    @override
+    def deciding(self) -> dict[str, Any]:
+        """Return the architecture and, for a network, the recipe; an estimator has none."""
+        recipe = {"training": self.training.recipe()} if isinstance(self.spec, NetworkSpec) else {}
+        return {"family": self.family, "architecture": self.architecture.dump(), **recipe}
+
+    @property
+    @override
+    def code(self) -> dict[str, int | str]:
+        """The family's version; of an estimator also its library's, because another one could not read its file."""
+        libraries = {} if isinstance(self.spec, NetworkSpec) else {"scikit-learn": version("scikit-learn")}
+        return {f"models.{self.family}": self.spec.version, **libraries}
 
     @property
     def spec(self) -> ModelSpec:

@@ -17,6 +17,7 @@ from genre_pipeline.errors import CheckpointError, TrainingError
 from genre_pipeline.features import FeatureBlock
 from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.models import EstimatorSpec
+from genre_pipeline.stages import stage
 from genre_pipeline.training.checkpoints import Checkpoint, write_checkpoint
 from genre_pipeline.training.devices import choose_device
 from genre_pipeline.training.epochs import EpochCallback, narrated
@@ -37,6 +38,7 @@ _COMPUTATIONS = "computations.json"
 _STATE_VERSION = 1
 
 
+@stage(version=TRAINING_VERSION)
 def train_repeat(
     *,
     cell: Cell,

@@ -220,6 +220,17 @@ class TestRuns:
         assert run.data.params["protocol.n_folds"] == "3"
         assert run.data.params["dataset.n_genres"] == "3"
 
+    def test_the_session_has_the_parameters_that_describe_it(self, finished):
+        """No node takes all of them."""
+        params = finished.session.data.params
+        assert params["experiment.name"] == "test"
+        assert params["experiment.datasets"] == "['demo']"
+        assert params["experiment.protocols"] == "['artist_kfold', 'demo_official']"
+        assert params["experiment.seed"] == "0"
+        assert {"experiment.title", "experiment.models", "experiment.exclude"} <= params.keys()
+        assert params["training.selection"] == "best_validation"
+        assert {"training.precision", "training.device"} <= params.keys()
+
     def test_figures_and_models_are_kept(self, finished):
         for run in by_cell(finished).values():
             files = {each.path for each in finished.client.list_artifacts(run.info.run_id)}

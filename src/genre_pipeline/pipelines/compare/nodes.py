@@ -8,14 +8,14 @@ import shlex
 import sys
 from collections.abc import Sequence
 from datetime import datetime, timezone
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import pandas as pd
 from matplotlib.figure import Figure as MatplotlibFigure
 from plotly.graph_objects import Figure
 
-from genre_pipeline.blocks import parse_block
 from genre_pipeline.cells import Cell
+from genre_pipeline.datasets import DatasetBlock
 from genre_pipeline.evaluation.changes import CellChange
 from genre_pipeline.evaluation.comparison import CellResult, leaderboard, metric_table
 from genre_pipeline.evaluation.cost_figure import cost_comparison
@@ -34,17 +34,19 @@ from genre_pipeline.evaluation.report import build_markdown, build_report
 from genre_pipeline.evaluation.reproduction_figure import paper_comparison
 from genre_pipeline.evaluation.sections import ReportData
 from genre_pipeline.evaluation.stills import draw_still
-from genre_pipeline.experiment import EvaluationBlock, StorageBlock, parse_dataset
+from genre_pipeline.experiment import EvaluationBlock, StorageBlock
 from genre_pipeline.splits.identities import artist_keys
+from genre_pipeline.stages import Reads, stage
 from genre_pipeline.tracking import current_tracker
 
 _VERSIONED = ("genre-pipeline", "torch", "librosa", "scikit-learn", "numpy", "kedro", "mlflow")
 
 
+@stage(version=2)
 def pair_cells(
-    audit: dict[str, Any],
-    tracks: pd.DataFrame,
-    evaluation: dict[str, Any],
+    audit: Annotated[dict[str, Any], Reads("unit")],
+    tracks: Annotated[pd.DataFrame, Reads("track_id", "artist")],
+    evaluation: EvaluationBlock,
     *results_and_predictions: CellResult | pd.DataFrame,
 ) -> pd.DataFrame:
     """Compare every two cells of one protocol of a dataset, track by track.
@@ -59,17 +61,17 @@ def pair_cells(
         One row a pair.
     """
     n_cells = len(results_and_predictions) // 2
-    block = parse_block(EvaluationBlock, evaluation, key="evaluation")
     return compare_pairs(
         cast("Sequence[CellResult]", results_and_predictions[:n_cells]),
         cast("Sequence[pd.DataFrame]", results_and_predictions[n_cells:]),
         artists=artist_keys(tracks.set_index("track_id")),
         divided=audit["unit"],
-        confidence=block.confidence,
-        average=block.track_average,
+        confidence=evaluation.confidence,
+        average=evaluation.track_average,
     )
 
 
+@stage(version=3)
 def join_pairs(*tables: pd.DataFrame) -> pd.DataFrame:
     """Put the pairs of all protocols and datasets into one table.
 
@@ -82,13 +84,14 @@ def join_pairs(*tables: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
+@stage(version=1)
 def list_mistakes(
     predictions: pd.DataFrame,
     result: CellResult,
     segments: pd.DataFrame,
     tracks: pd.DataFrame,
-    dataset: dict[str, Any],
-    evaluation: dict[str, Any],
+    dataset: DatasetBlock,
+    evaluation: EvaluationBlock,
     *,
     cell: Cell,
 ) -> CellMistakes:
@@ -112,11 +115,12 @@ def list_mistakes(
         genres=result["genres"],
         segments=segments,
         tracks=tracks,
-        root=parse_dataset(cell.dataset, dataset).root,
-        average=parse_block(EvaluationBlock, evaluation, key="evaluation").track_average,
+        root=dataset.root,
+        average=evaluation.track_average,
     )
 
 
+@stage(version=3)
 def collect_protocol(audit: dict[str, Any], *found: dict[str, Any]) -> dict[str, Any]:
     """Gather what was found under one protocol of a dataset.
 
@@ -138,6 +142,7 @@ def collect_protocol(audit: dict[str, Any], *found: dict[str, Any]) -> dict[str,
     }
 
 
+@stage(version=3)
 def collect_dataset(quality: dict[str, Any], *reports: dict[str, Any]) -> dict[str, Any]:
     """Gather what was found on one dataset.
 
@@ -155,6 +160,7 @@ def collect_dataset(quality: dict[str, Any], *reports: dict[str, Any]) -> dict[s
     }
 
 
+@stage(version=3)
 def rank_cells(*summaries: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Set the cells side by side.
 
@@ -168,6 +174,7 @@ def rank_cells(*summaries: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
     return frame, frame
 
 
+@stage(version=2)
 def tabulate_metrics(*summaries: dict[str, Any]) -> pd.DataFrame:
     """Write down every metric of every cell, with all that says what it is.
 
@@ -180,8 +187,9 @@ def tabulate_metrics(*summaries: dict[str, Any]) -> pd.DataFrame:
     return metric_table(_results(summaries))
 
 
+@stage(version=2)
 def compare_settings(
-    evaluation: dict[str, Any], *summaries: dict[str, Any]
+    evaluation: EvaluationBlock, *summaries: dict[str, Any]
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Compare across datasets, across protocols, and with the papers.
 
@@ -196,7 +204,8 @@ def compare_settings(
     return rank_table(data.ranking), data.gaps, data.reproduction
 
 
-def draw_comparison(evaluation: dict[str, Any], *summaries: dict[str, Any]) -> tuple[Figure, ...]:
+@stage(version=3)
+def draw_comparison(evaluation: EvaluationBlock, *summaries: dict[str, Any]) -> tuple[Figure, ...]:
     """Draw the cells side by side.
 
     Args:
@@ -220,6 +229,7 @@ def draw_comparison(evaluation: dict[str, Any], *summaries: dict[str, Any]) -> t
     )
 
 
+@stage(version=2)
 def draw_stills(*figures: Figure) -> list[MatplotlibFigure]:
     """Draw the comparison's figures as still pictures.
 
@@ -232,19 +242,20 @@ def draw_stills(*figures: Figure) -> list[MatplotlibFigure]:
     return [still for figure in figures for still in [draw_still(figure)] * 2]
 
 
+@stage(version=4)
 def write_report(
-    experiment: dict[str, Any],
-    evaluation: dict[str, Any],
+    title: str,
+    evaluation: EvaluationBlock,
     pairs: pd.DataFrame,
     robustness: pd.DataFrame | None,
     explanations: list[dict[str, Any]] | None,
-    storage: dict[str, Any],
+    storage: StorageBlock,
     *found: dict[str, Any],
 ) -> tuple[str, str]:
     """Write the report of the experiment, and attach it to the session's MLflow run.
 
     Args:
-        experiment: The experiment's parameters, for its title.
+        title: The experiment's title.
         evaluation: How numbers are summarised.
         pairs: What the comparison of every two cells found.
         robustness: What changes of the test audio cost, if the ``robustness`` pipeline was run.
@@ -267,8 +278,8 @@ def write_report(
         robustness=robustness,
         explanations=explanations or (),
         mistakes=cast("list[CellMistakes]", [each for each in found if "mistakes" in each]),
-        folder=parse_block(StorageBlock, storage, key="storage").reports,
-        title=str(experiment["title"]),
+        folder=storage.reports,
+        title=title,
         command=_command(),
         created=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         versions={
@@ -281,12 +292,12 @@ def write_report(
     return html, markdown
 
 
-def _report_data(evaluation: dict[str, Any], summaries: Sequence[dict[str, Any]], **more: Any) -> ReportData:
+def _report_data(evaluation: EvaluationBlock, summaries: Sequence[dict[str, Any]], **more: Any) -> ReportData:
     return ReportData(
         results=_results(summaries),
         datasets=[each["quality"] for each in summaries],
         splits=[protocol["audit"] for each in summaries for protocol in each["protocols"]],
-        confidence=parse_block(EvaluationBlock, evaluation, key="evaluation").confidence,
+        confidence=evaluation.confidence,
         **more,
     )
 

@@ -127,7 +127,11 @@ def _compare(experiment: Experiment) -> Pipeline:
     pairs = plain(f"{dataset}.{protocol}.pairs" for dataset, protocol in _settings(experiment))
     summaries = list(names)
     mistakes = plain(f"{cell.name}.mistakes" for cell in experiment.cells)
-    parameters = ("params:experiment", "params:evaluation", "params:storage")
+    parameters = {
+        "params:title": "params:experiment.title",
+        "params:evaluation": "params:evaluation",
+        "params:storage": "params:storage",
+    }
     nodes = [
         Node(
             rank_cells,
@@ -155,7 +159,7 @@ def _compare(experiment: Experiment) -> Pipeline:
         Node(
             write_report,
             inputs=[
-                "params:experiment",
+                "params:title",
                 "params:evaluation",
                 "paired_comparisons",
                 "robustness",
@@ -169,7 +173,7 @@ def _compare(experiment: Experiment) -> Pipeline:
             tags="compare",
         ),
     ]
-    return Pipeline(nodes, inputs=names | pairs | mistakes, parameters=set(parameters))
+    return Pipeline(nodes, inputs=names | pairs | mistakes, parameters=parameters)
 
 
 def _draw_stills() -> Pipeline:

@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
 
-from genre_pipeline.blocks import parse_block
 from genre_pipeline.cells import Cell
 from genre_pipeline.datasets import tracks_fingerprint
 from genre_pipeline.evaluation.cell import evaluate_cell
 from genre_pipeline.evaluation.changes import CellChange, compare_records, regressions
 from genre_pipeline.evaluation.comparison import CellResult, unknown_tag
 from genre_pipeline.evaluation.paired import track_outcomes
-from genre_pipeline.evaluation.prediction import predict_cell
+from genre_pipeline.evaluation.prediction import predict_cell, predict_repeat
 from genre_pipeline.evaluation.promotion import Decision, decide
-from genre_pipeline.experiment import EvaluationBlock, RegistryBlock
+from genre_pipeline.experiment import EvaluationBlock, RegistryBlock, StorageBlock
 from genre_pipeline.features.store import FeatureStore
 from genre_pipeline.pipelines.evaluate.tracking import log_evaluation
 from genre_pipeline.pipelines.train.nodes import cell_folder
 from genre_pipeline.project import git_commit
 from genre_pipeline.splits.identities import artist_keys
+from genre_pipeline.stages import LOGGED, Reads, stage
 from genre_pipeline.tracking import current_tracker
-from genre_pipeline.training import Checkpoint, FailedRepeat, parse_model
+from genre_pipeline.training import Checkpoint, FailedRepeat
 from genre_pipeline.training.cell_data import CellData
 
 
+@stage(version=1, uses=(predict_repeat, CellData))
 def predict_segments(
     checkpoints: list[Checkpoint | FailedRepeat],
     split: pd.DataFrame,
     segments: pd.DataFrame,
     features: FeatureStore,
-    experiment: dict[str, Any],
-    storage: dict[str, Any],
+    experiment_name: Annotated[str, LOGGED],
+    storage: StorageBlock,
     *,
     cell: Cell,
 ) -> tuple[pd.DataFrame, dict[str, float]]:
@@ -43,7 +44,7 @@ def predict_segments(
         split: The split table.
         segments: The segment table.
         features: The feature store.
-        experiment: The experiment's parameters, for its name.
+        experiment_name: The experiment's name.
         storage: Where intermediate results live.
         cell: The cell.
 
@@ -51,24 +52,26 @@ def predict_segments(
         The predictions, and what they cost: ``inference_s``.
     """
     data = CellData.join(cell.name, split=split, segments=segments, store=features)
-    predictions, inference_s = predict_cell(_trained(checkpoints), data, folder=cell_folder(storage, experiment, cell))
+    predictions, inference_s = predict_cell(
+        _trained(checkpoints), data, folder=cell_folder(storage, experiment_name, cell)
+    )
     return predictions, {"inference_s": inference_s}
 
 
+@stage(version=3, uses=(CellData,))
 def score_cell(
     checkpoints: list[Checkpoint | FailedRepeat],
     predictions: pd.DataFrame,
     inference: dict[str, float],
-    tracks: pd.DataFrame,
+    tracks: Annotated[pd.DataFrame, Reads("track_id", "artist", "genre", "audio_hash", "quarantined")],
     split: pd.DataFrame,
     audit: dict[str, Any],
     segments: pd.DataFrame,
     features: FeatureStore,
-    model: dict[str, Any],
-    training: dict[str, Any],
-    evaluation: dict[str, Any],
+    evaluation: EvaluationBlock,
     *,
     cell: Cell,
+    reference: str,
 ) -> tuple[CellResult, CellChange]:
     """Score every repeat of a cell, log what came out, and flag a regression against the run before.
 
@@ -81,16 +84,14 @@ def score_cell(
         audit: The split's report.
         segments: The segment table.
         features: The feature store.
-        model: The model's parameters.
-        training: Training parameters that models share.
         evaluation: How numbers are summarised.
         cell: The cell.
+        reference: The paper of the model's family, in one line.
 
     Returns:
         The cell's result, and what became of the cell since the last finished session of this experiment that evaluated
         it (``new`` where nothing earlier is known, or runs are not tracked).
     """
-    block = parse_block(EvaluationBlock, evaluation, key="evaluation")
     artists = artist_keys(tracks.set_index("track_id"))
     result = evaluate_cell(
         cell,
@@ -100,15 +101,15 @@ def score_cell(
         inference_s=inference["inference_s"],
         audit=audit,
         artists=artists,
-        confidence=block.confidence,
-        reference=parse_model(cell.model, model, training).spec.reference,
+        confidence=evaluation.confidence,
+        reference=reference,
         git_commit=git_commit(),
-        average=block.track_average,
+        average=evaluation.track_average,
     )
     sizes = result["n_tracks" if audit["unit"] == "track" else "n_segments"]
     trained = _trained(checkpoints)
     run = current_tracker().cell_run(cell)
-    run.set_tags({"track_average": block.track_average})
+    run.set_tags({"track_average": evaluation.track_average})
     for key, share in unknown_tag(result).items():
         current_tracker().add_to_tag(key, f"{cell.dataset}.{cell.protocol}: {share}")
     log_evaluation(
@@ -118,11 +119,11 @@ def score_cell(
         predictions,
         dataset_fingerprint=tracks_fingerprint(tracks),
         test_ratio=sizes["test"] / sizes["train"],
-        outcomes=track_outcomes(predictions, genres=result["genres"], artists=artists, average=block.track_average)
+        outcomes=track_outcomes(predictions, genres=result["genres"], artists=artists, average=evaluation.track_average)
         if trained
         else None,
     )
-    return result, _compare_with_previous(cell, block.confidence)
+    return result, _compare_with_previous(cell, evaluation.confidence)
 
 
 def _compare_with_previous(cell: Cell, confidence: float) -> CellChange:
@@ -139,15 +140,16 @@ def _compare_with_previous(cell: Cell, confidence: float) -> CellChange:
     return change
 
 
+@stage(version=2)
 def register_model(
     checkpoints: list[Checkpoint | FailedRepeat],
     predictions: pd.DataFrame,
     results: CellResult,
-    tracks: pd.DataFrame,
-    audit: dict[str, Any],
-    experiment: dict[str, Any],
-    evaluation: dict[str, Any],
-    registry: dict[str, Any],
+    tracks: Annotated[pd.DataFrame, Reads("track_id", "artist")],
+    audit: Annotated[dict[str, Any], Reads("design", "unit")],
+    experiment_name: str,
+    evaluation: EvaluationBlock,
+    registry: RegistryBlock,
     *,
     cell: Cell,
 ) -> dict[str, Any]:
@@ -159,7 +161,7 @@ def register_model(
         results: The cell's result. Its evaluation has logged the model.
         tracks: The dataset's tracks, for their artists.
         audit: The split's report.
-        experiment: The experiment's parameters, for its name.
+        experiment_name: The experiment's name.
         evaluation: How numbers are summarised.
         registry: When a model becomes the champion.
         cell: The cell.
@@ -172,8 +174,7 @@ def register_model(
     if not trained:
         return {"cell": cell.name}
     artists = artist_keys(tracks.set_index("track_id"))
-    block = parse_block(EvaluationBlock, evaluation, key="evaluation")
-    outcomes = track_outcomes(predictions, genres=results["genres"], artists=artists, average=block.track_average)
+    outcomes = track_outcomes(predictions, genres=results["genres"], artists=artists, average=evaluation.track_average)
     sizes = results["n_tracks" if audit["unit"] == "track" else "n_segments"]
 
     def compare_with(champion: pd.DataFrame) -> Decision:
@@ -182,12 +183,12 @@ def register_model(
             artists=artists,
             design=audit["design"],
             test_ratio=sizes["test"] / sizes["train"],
-            confidence=block.confidence,
-            margin=parse_block(RegistryBlock, registry, key="registry").margin,
+            confidence=evaluation.confidence,
+            margin=registry.margin,
         )
 
     found = current_tracker().register_model(
-        f"{experiment['name']}.{cell.name}",
+        f"{experiment_name}.{cell.name}",
         fingerprint=trained[0].fingerprint,
         outcomes=outcomes,
         decide=compare_with,

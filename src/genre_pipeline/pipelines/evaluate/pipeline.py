@@ -13,11 +13,17 @@ from genre_pipeline.pipelines.evaluate.nodes import predict_segments, register_m
 def create_pipeline(experiment: Experiment) -> Pipeline:
     """Make one namespace a cell, with its prediction and its scoring node, and one that registers its model."""
     registered = experiment.cells if experiment.registry.enabled else ()
-    return Pipeline([_evaluate(cell) for cell in experiment.cells] + [_register(cell) for cell in registered])
+    return Pipeline(
+        [_evaluate(cell, experiment) for cell in experiment.cells] + [_register(cell) for cell in registered]
+    )
 
 
 def _register(cell: Cell) -> Pipeline:
-    parameters = {"params:experiment", "params:evaluation", "params:registry"}
+    parameters = {
+        "params:experiment_name": "params:experiment.name",
+        "params:evaluation": "params:evaluation",
+        "params:registry": "params:registry",
+    }
     node = Node(
         bind(register_model, "register", cell=cell),
         inputs=[
@@ -26,9 +32,7 @@ def _register(cell: Cell) -> Pipeline:
             "results",
             "tracks",
             "audit",
-            "params:experiment",
-            "params:evaluation",
-            "params:registry",
+            *parameters,
         ],
         outputs="registration",
         name="register",
@@ -48,21 +52,16 @@ def _register(cell: Cell) -> Pipeline:
     )
 
 
-def _evaluate(cell: Cell) -> Pipeline:
+def _evaluate(cell: Cell, experiment: Experiment) -> Pipeline:
     predict = Node(
         bind(predict_segments, "predict", cell=cell),
-        inputs=["checkpoints", "split", "segments", "features", "params:experiment", "params:storage"],
+        inputs=["checkpoints", "split", "segments", "features", "params:experiment_name", "params:storage"],
         outputs=["predictions", "inference"],
         name="predict",
         tags="evaluate",
     )
-    scoring = {
-        "params:model": f"params:models.{cell.model}",
-        "params:training": "params:training",
-        "params:evaluation": "params:evaluation",
-    }
     score = Node(
-        bind(score_cell, "score", cell=cell),
+        bind(score_cell, "score", cell=cell, reference=experiment.models[cell.model].spec.reference),
         inputs=[
             "checkpoints",
             "predictions",
@@ -72,7 +71,7 @@ def _evaluate(cell: Cell) -> Pipeline:
             "audit",
             "segments",
             "features",
-            *scoring,
+            "params:evaluation",
         ],
         outputs=["results", "change"],
         name="score",
@@ -89,5 +88,9 @@ def _evaluate(cell: Cell) -> Pipeline:
             "segments": f"{cell.dataset}.{cell.feature}.segments",
             "features": f"{cell.dataset}.{cell.feature}.features",
         },
-        parameters={**scoring, "params:experiment": "params:experiment", "params:storage": "params:storage"},
+        parameters={
+            "params:evaluation": "params:evaluation",
+            "params:experiment_name": "params:experiment.name",
+            "params:storage": "params:storage",
+        },
     )

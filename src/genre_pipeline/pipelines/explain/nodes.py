@@ -8,12 +8,12 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from genre_pipeline.blocks import parse_block
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import ConfigError
 from genre_pipeline.evaluation.explaining import explain_track, explanation_figure
 from genre_pipeline.experiment import ExplainBlock
 from genre_pipeline.features.store import FeatureStore
+from genre_pipeline.stages import stage
 from genre_pipeline.tracking import current_tracker
 from genre_pipeline.training import Checkpoint, FailedRepeat
 from genre_pipeline.training.cell_data import CellData
@@ -21,8 +21,9 @@ from genre_pipeline.training.cell_data import CellData
 logger = logging.getLogger(__name__)
 
 
+@stage(version=1, uses=(CellData,))
 def explain_tracks(
-    explain: dict[str, Any],
+    explain: ExplainBlock,
     split: pd.DataFrame,
     segments: pd.DataFrame,
     features: FeatureStore,
@@ -43,18 +44,19 @@ def explain_tracks(
     Raises:
         ConfigError: If no track is named, one is not tested, or the method does not fit the model.
     """
-    block = parse_block(ExplainBlock, explain, key="explain")
-    if not block.tracks:
+    if not explain.tracks:
         raise ConfigError(
             "explain.tracks: is empty. Name test tracks of the cell: --params 'explain.tracks=[<track id>]'. The "
             "report lists some under 'Mistakes to listen to'."
         )
-    cell = Cell.parse(block.cell)
+    cell = Cell.parse(explain.cell)
     trained = [each for each in checkpoints if isinstance(each, Checkpoint)]
     data = CellData.join(cell.name, split=split, segments=segments, store=features)
     explanations = [
-        explain_track(cell, trained, data, track_id, genre=block.genre, method=block.method, n_steps=block.n_steps)
-        for track_id in block.tracks
+        explain_track(
+            cell, trained, data, track_id, genre=explain.genre, method=explain.method, n_steps=explain.n_steps
+        )
+        for track_id in explain.tracks
     ]
     for each in explanations:
         logger.info(

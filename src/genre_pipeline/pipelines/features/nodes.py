@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
 from plotly.graph_objects import Figure
 
-from genre_pipeline.blocks import parse_block
-from genre_pipeline.experiment import ComputeBlock, StorageBlock, parse_dataset, parse_feature
+from genre_pipeline.datasets import DatasetBlock
+from genre_pipeline.experiment import ComputeBlock, StorageBlock
+from genre_pipeline.features import FeatureBlock
 from genre_pipeline.features.pictures import example_figure
 from genre_pipeline.features.remote import publish
 from genre_pipeline.features.store import FeatureStore
 from genre_pipeline.pipelines.features.together import current_extractions
+from genre_pipeline.stages import Reads, stage
 
 
+@stage(version=1)
 def extract_features(
-    tracks: pd.DataFrame,
-    segments: pd.DataFrame,
+    tracks: Annotated[
+        pd.DataFrame, Reads("track_id", "path", "audio_hash", "start_sample", "n_samples", "sample_rate", "quarantined")
+    ],
+    segments: Annotated[pd.DataFrame, Reads("track_id")],
     segmentation: dict[str, Any],
-    dataset: dict[str, Any],
-    feature: dict[str, Any],
-    storage: dict[str, Any],
-    compute: dict[str, Any],
+    dataset: DatasetBlock,
+    feature: FeatureBlock,
+    storage: StorageBlock,
+    compute: ComputeBlock,
     *,
     name: str,
     feature_name: str,
@@ -43,25 +48,26 @@ def extract_features(
     Returns:
         The feature store, and a report of what was extracted, kept and left out.
     """
-    block = parse_feature(feature_name, feature)
-    places = parse_block(StorageBlock, storage, key="storage")
     result = current_extractions().extract(
         tracks,
         segments,
         name,
         feature_name,
-        block,
-        root=parse_dataset(name, dataset).root,
-        library=places.features,
-        url=places.features_url,
-        workers=parse_block(ComputeBlock, compute, key="compute").extraction,
+        feature,
+        root=dataset.root,
+        library=storage.features,
+        url=storage.features_url,
+        workers=compute.extraction,
     )
-    if places.features_url:
-        publish(result.store, f"{places.features_url}/{name}/{feature_name}")
+    if storage.features_url:
+        publish(result.store, f"{storage.features_url}/{name}/{feature_name}")
     return result.store, {"feature": feature_name, **segmentation, **result.report}
 
 
-def draw_features(tracks: pd.DataFrame, features: FeatureStore, *, title: str) -> Figure:
+@stage(version=1)
+def draw_features(
+    tracks: Annotated[pd.DataFrame, Reads("track_id", "genre")], features: FeatureStore, *, title: str
+) -> Figure:
     """Draw the feature of one track of each genre.
 
     Args:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from genre_pipeline.blocks import parse_block
-from genre_pipeline.datasets import DATASETS
+from genre_pipeline.audio import inspect_audio
+from genre_pipeline.datasets import DATASETS, DatasetBlock
 from genre_pipeline.datasets.ingest import ingest
-from genre_pipeline.experiment import ComputeBlock, parse_dataset
+from genre_pipeline.datasets.near_duplicates import find_near_duplicates
+from genre_pipeline.experiment import ComputeBlock, StorageBlock
+from genre_pipeline.stages import stage
 
 
+@stage(version=3, uses=(inspect_audio, find_near_duplicates), lists="dataset")
 def ingest_dataset(
-    dataset: dict[str, Any], storage: dict[str, Any], compute: dict[str, Any], *, name: str
+    dataset: DatasetBlock, storage: StorageBlock, compute: ComputeBlock, *, name: str
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """List and inspect a dataset's clips.
 
@@ -27,8 +29,6 @@ def ingest_dataset(
     Returns:
         The track table, and the quality report.
     """
-    block = parse_dataset(name, dataset)
-    workers = parse_block(ComputeBlock, compute, key="compute").workers()
-    cache = Path(storage["ingest"]) / f"{name}.parquet"
-    result = ingest(name, DATASETS[block.kind], block, cache=cache, n_workers=workers)
+    cache = storage.ingest / f"{name}.parquet"
+    result = ingest(name, DATASETS[dataset.kind], dataset, cache=cache, n_workers=compute.workers())
     return result.tracks, result.report

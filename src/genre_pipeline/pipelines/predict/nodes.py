@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 import pandas as pd
 
-from genre_pipeline.blocks import parse_block
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import AudioError, ConfigError
 from genre_pipeline.evaluation.prediction import GenrePredictor
-from genre_pipeline.experiment import PredictBlock
+from genre_pipeline.experiment import PredictBlock, StorageBlock
 from genre_pipeline.pipelines.train.nodes import cell_folder
+from genre_pipeline.stages import stage
 
 logger = logging.getLogger(__name__)
 
 
-def predict_genres(predict: dict[str, Any], experiment: dict[str, Any], storage: dict[str, Any]) -> pd.DataFrame:
+@stage(version=1)
+def predict_genres(predict: PredictBlock, experiment_name: str, storage: StorageBlock) -> pd.DataFrame:
     """Classify audio files with a trained cell.
 
     Args:
         predict: Which cell and repeat, and which files.
-        experiment: The experiment's parameters, for its name.
+        experiment_name: The experiment's name.
         storage: Where intermediate results live.
 
     Returns:
@@ -33,13 +33,14 @@ def predict_genres(predict: dict[str, Any], experiment: dict[str, Any], storage:
         CheckpointError: If that cell is not trained.
         AudioError: If not one of the files can be classified.
     """
-    block = parse_block(PredictBlock, predict, key="predict")
-    if not block.audio:
+    if not predict.audio:
         raise ConfigError("predict.audio: is empty. Name audio files: --params 'predict.audio=[a.wav,b.mp3]'.")
-    folder = cell_folder(storage, experiment, Cell.parse(block.cell)) / f"repeat_{block.repeat:02d}"
-    predicted = GenrePredictor.open(folder).classify(block.audio)
+    folder = cell_folder(storage, experiment_name, Cell.parse(predict.cell)) / f"repeat_{predict.repeat:02d}"
+    predicted = GenrePredictor.open(folder).classify(predict.audio)
     if predicted["leaky"].any():
-        logger.warning("%s is a LEAKY cell: its measured accuracy is inflated; expect less on your music.", block.cell)
+        logger.warning(
+            "%s is a LEAKY cell: its measured accuracy is inflated; expect less on your music.", predict.cell
+        )
     for row in predicted.to_dict(orient="records"):
         if row["error"]:
             logger.warning("Not classified: %s", row["error"])

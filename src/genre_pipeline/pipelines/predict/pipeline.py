@@ -11,7 +11,7 @@ def create_pipeline() -> Pipeline:
     """Make the node that classifies audio files with a trained cell."""
     node = Node(
         predict_genres,
-        inputs=["params:predict", "params:experiment", "params:storage"],
+        inputs=["params:predict", "params:experiment.name", "params:storage"],
         outputs="predicted_genres",
         name="predict_genres",
         tags="predict",

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
 from matplotlib.figure import Figure as MatplotlibFigure
 from plotly.graph_objects import Figure
 
-from genre_pipeline.blocks import parse_block
 from genre_pipeline.cells import Cell
+from genre_pipeline.datasets import DatasetBlock
 from genre_pipeline.errors import ConfigError
 from genre_pipeline.evaluation.comparison import CellResult
+from genre_pipeline.evaluation.robustness import scoring
 from genre_pipeline.evaluation.robustness.asking import TrainedCell, ask_cells
 from genre_pipeline.evaluation.robustness.figure import robustness_figure, robustness_picture
-from genre_pipeline.evaluation.robustness.scoring import score_robustness
 from genre_pipeline.experiment import (
     ComputeBlock,
     EvaluationBlock,
     RobustnessBlock,
     StorageBlock,
-    parse_dataset,
     parse_feature,
     parse_intervention,
 )
+from genre_pipeline.interventions import Intervention, InterventionBlock
 from genre_pipeline.pipelines.train.nodes import cell_folder, split_tags
 from genre_pipeline.splits.identities import artist_keys
+from genre_pipeline.stages import LOGGED, Reads, stage
 from genre_pipeline.tracking import current_tracker
 from genre_pipeline.training import Checkpoint
 from genre_pipeline.training.cell_data import CellData
@@ -35,67 +36,66 @@ from genre_pipeline.training.cell_data import CellData
 _COORDINATES = ["protocol", "feature", "model"]
 
 
+@stage(version=1, uses=(CellData,))
 def change_and_ask(
     tracks: pd.DataFrame,
-    dataset: dict[str, Any],
-    features: dict[str, Any],
-    interventions: dict[str, Any],
-    experiment: dict[str, Any],
-    storage: dict[str, Any],
-    compute: dict[str, Any],
+    dataset: DatasetBlock,
+    intervention: InterventionBlock,
+    experiment_name: Annotated[str, LOGGED],
+    storage: StorageBlock,
+    compute: ComputeBlock,
     *entries: Any,
     cells: Sequence[Cell],
-    intervention: str,
+    intervention_name: str,
 ) -> pd.DataFrame:
     """Change the audio of a dataset's test tracks in one way, and ask the trained models of its cells.
 
     Args:
         tracks: The track table.
         dataset: The dataset's parameters.
-        features: The parameters of all features.
-        interventions: The parameters of all interventions.
-        experiment: The experiment's parameters, for its name.
+        intervention: The intervention's parameters.
+        experiment_name: The experiment's name.
         storage: Where intermediate results live.
         compute: How much of the machine is used.
-        *entries: For each cell its split, segments, feature store and checkpoints.
+        *entries: For each cell its split, segments, feature store, checkpoints, and the feature's parameters.
         cells: The cells, all of that dataset.
-        intervention: The intervention's name.
+        intervention_name: The intervention's name.
 
     Returns:
         The predictions of changed tracks, one row a segment, the cell's protocol, feature and model before them.
     """
     name = cells[0].dataset
-    places = parse_block(StorageBlock, storage, key="storage")
     trained = [
         TrainedCell(
             cell=cell,
-            block=parse_feature(cell.feature, features[cell.feature]),
+            block=parse_feature(cell.feature, feature),
             checkpoints=[each for each in checkpoints if isinstance(each, Checkpoint)],
             data=CellData.join(cell.name, split=split, segments=segments, store=store),
-            folder=cell_folder(storage, experiment, cell) / "robustness" / intervention,
+            folder=cell_folder(storage, experiment_name, cell) / "robustness" / intervention_name,
         )
-        for cell, split, segments, store, checkpoints in zip(cells, *_columns(entries, 4), strict=True)
+        for cell, split, segments, store, checkpoints, feature in zip(cells, *_columns(entries, 5), strict=True)
     ]
     answers = ask_cells(
         trained,
-        parse_intervention(intervention, interventions[intervention]),
+        Intervention.of(intervention),
         tracks=tracks,
-        root=parse_dataset(name, dataset).root,
+        root=dataset.root,
         # Below two folders, where other stores do not look for recordings to copy.
-        scratch=places.features / ".robustness" / name / intervention,
-        workers=parse_block(ComputeBlock, compute, key="compute").extraction,
+        scratch=storage.features / ".robustness" / name / intervention_name,
+        workers=compute.extraction,
     )
     return pd.concat([_with_coordinates(table, cell) for cell, table in answers.items()], ignore_index=True)
 
 
-def score_cell(
+@stage(version=1)
+def score_robustness(
     result: CellResult,
     predictions: pd.DataFrame,
-    tracks: pd.DataFrame,
-    audit: dict[str, Any],
-    robustness: dict[str, Any],
+    tracks: Annotated[pd.DataFrame, Reads("track_id", "artist")],
+    audit: Annotated[dict[str, Any], Reads("split_hash", "leaky", "artists_unknown", "subset")],
+    robustness: RobustnessBlock,
     interventions: dict[str, Any],
-    evaluation: dict[str, Any],
+    evaluation: EvaluationBlock,
     *answers: pd.DataFrame,
     cell: Cell,
 ) -> pd.DataFrame:
@@ -115,10 +115,9 @@ def score_cell(
     Returns:
         One row an intervention.
     """
-    names = parse_block(RobustnessBlock, robustness, key="robustness").interventions
-    block = parse_block(EvaluationBlock, evaluation, key="evaluation")
+    names = robustness.interventions
     coordinates = pd.Series({key: getattr(cell, key) for key in _COORDINATES})
-    table = score_robustness(
+    table = scoring.score_robustness(
         result,
         predictions,
         {
@@ -127,8 +126,8 @@ def score_cell(
         },
         {name: parse_intervention(name, interventions[name]) for name in names},
         artists=artist_keys(tracks.set_index("track_id")),
-        confidence=block.confidence,
-        average=block.track_average,
+        confidence=evaluation.confidence,
+        average=evaluation.track_average,
     )
     run = current_tracker().cell_run(cell, level="robustness")
     run.set_tags({**split_tags(audit), "leaky": result["leaky"], "unit": "track", "statistic": "accuracy"})
@@ -139,6 +138,7 @@ def score_cell(
     return table
 
 
+@stage(version=1)
 def join_scores(*tables: pd.DataFrame) -> tuple[pd.DataFrame, Figure, MatplotlibFigure]:
     """Put the scores of all cells into one table, and draw them.
 

@@ -7,7 +7,7 @@ from kedro.pipeline import Node, Pipeline
 from genre_pipeline.cells import Cell
 from genre_pipeline.experiment import Experiment
 from genre_pipeline.pipelines.binding import bind, plain
-from genre_pipeline.pipelines.robustness.nodes import change_and_ask, join_scores, score_cell
+from genre_pipeline.pipelines.robustness.nodes import change_and_ask, join_scores, score_robustness
 
 
 def create_pipeline(experiment: Experiment) -> Pipeline:
@@ -33,29 +33,40 @@ def create_pipeline(experiment: Experiment) -> Pipeline:
 
 
 def _ask(dataset: str, cells: list[Cell], intervention: str) -> Pipeline:
-    entries = [
-        entry
-        for cell in cells
-        for entry in (
+    needed = {
+        cell: (
             f"{dataset}.{cell.protocol}.split",
             f"{dataset}.{cell.feature}.segments",
             f"{dataset}.{cell.feature}.features",
             f"{cell.name}.checkpoints",
         )
-    ]
-    names = plain([f"{dataset}.tracks", *entries])
+        for cell in cells
+    }
+    names = plain([f"{dataset}.tracks", *(entry for entries in needed.values() for entry in entries)])
     called = {entry: name for name, entry in names.items()}
-    own = {"params:dataset": f"params:datasets.{dataset}"}
-    shared = ["features", "interventions", "experiment", "storage", "compute"]
-    parameters = own | {f"params:{each}": f"params:{each}" for each in shared}
+    shared = {
+        "params:dataset": f"params:datasets.{dataset}",
+        "params:intervention": f"params:interventions.{intervention}",
+        "params:experiment_name": "params:experiment.name",
+        "params:storage": "params:storage",
+        "params:compute": "params:compute",
+    }
+    features = {f"params:{cell.feature}": f"params:features.{cell.feature}" for cell in cells}
+    asked = [
+        name
+        for cell, entries in needed.items()
+        for name in (*(called[entry] for entry in entries), f"params:{cell.feature}")
+    ]
     node = Node(
-        bind(change_and_ask, f"ask_{intervention}", cells=cells, intervention=intervention),
-        inputs=[called[f"{dataset}.tracks"], *parameters, *(called[entry] for entry in entries)],
+        bind(change_and_ask, f"ask_{intervention}", cells=cells, intervention_name=intervention),
+        inputs=[called[f"{dataset}.tracks"], *shared, *asked],
         outputs="answers",
         name=f"ask_{intervention}",
         tags="robustness",
     )
-    return Pipeline([node], namespace=f"{dataset}.robustness.{intervention}", inputs=names, parameters=parameters)
+    return Pipeline(
+        [node], namespace=f"{dataset}.robustness.{intervention}", inputs=names, parameters=shared | features
+    )
 
 
 def _score(cell: Cell, interventions: tuple[str, ...]) -> Pipeline:
@@ -68,7 +79,7 @@ def _score(cell: Cell, interventions: tuple[str, ...]) -> Pipeline:
     answers = plain(f"{cell.dataset}.robustness.{name}.answers" for name in interventions)
     parameters = {"params:robustness", "params:interventions", "params:evaluation"}
     node = Node(
-        bind(score_cell, "score_robustness", cell=cell),
+        bind(score_robustness, cell=cell),
         inputs=[
             *inputs,
             "params:robustness",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from kedro.pipeline import Node, Pipeline
 
 from genre_pipeline.experiment import Experiment
-from genre_pipeline.pipelines.binding import bind
 from genre_pipeline.pipelines.segment.nodes import segment_dataset
 
 
@@ -17,7 +16,7 @@ def create_pipeline(experiment: Experiment) -> Pipeline:
 
 def _segment(dataset: str, feature: str) -> Pipeline:
     node = Node(
-        bind(segment_dataset, feature_name=feature),
+        segment_dataset,
         inputs=["tracks", "params:feature"],
         outputs=["segments", "segmentation"],
         name="segment",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from genre_pipeline.data_cards import render_html, render_markdown, split_card
+from genre_pipeline.stages import Reads, stage
 from genre_pipeline.tracking import current_tracker
 
 
-def write_split_card(audit: dict[str, Any], quality: dict[str, Any]) -> tuple[str, str]:
+@stage(version=3)
+def write_split_card(audit: dict[str, Any], quality: Annotated[dict[str, Any], Reads("title")]) -> tuple[str, str]:
     """Write a split's card, and attach it to the session's MLflow run.
 
     Args:

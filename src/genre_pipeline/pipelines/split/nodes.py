@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
 
-from genre_pipeline.datasets import DATASETS
-from genre_pipeline.experiment import parse_dataset, parse_protocol
-from genre_pipeline.splits import PROTOCOLS, read_record, record_key, split_tracks, write_record
+from genre_pipeline.datasets import DATASETS, DatasetBlock
+from genre_pipeline.experiment import StorageBlock
+from genre_pipeline.splits import PROTOCOLS, ProtocolBlock, read_record, record_key, split_tracks, write_record
+from genre_pipeline.stages import Reads, stage
 
 
+@stage(version=3, uses=(split_tracks,))
 def split_dataset(
-    tracks: pd.DataFrame,
-    quality: dict[str, Any],
-    dataset: dict[str, Any],
-    protocol: dict[str, Any],
-    storage: dict[str, Any],
+    tracks: Annotated[
+        pd.DataFrame,
+        Reads(
+            "track_id",
+            "genre",
+            "artist",
+            "album",
+            "duration_s",
+            "content_hash",
+            "audio_hash",
+            "recording",
+            "quarantined",
+        ),
+    ],
+    quality: Annotated[dict[str, Any], Reads("subset")],
+    dataset: DatasetBlock,
+    protocol: ProtocolBlock,
+    storage: StorageBlock,
     *,
     name: str,
     protocol_name: str,
@@ -38,17 +52,15 @@ def split_dataset(
     Returns:
         The split table, and its audit.
     """
-    dataset_block = parse_dataset(name, dataset)
-    block = parse_protocol(protocol_name, protocol)
-    remembered = Path(storage["splits"], name, protocol_name, f"{record_key(dataset_block, block)}.parquet")
+    remembered = storage.splits / name / protocol_name / f"{record_key(dataset, protocol)}.parquet"
     result = split_tracks(
         tracks,
-        PROTOCOLS[block.kind],
-        block,
+        PROTOCOLS[protocol.kind],
+        protocol,
         dataset=name,
         protocol=protocol_name,
         subset=quality["subset"]["name"],
-        official=DATASETS[dataset_block.kind].official_splits(dataset_block),
+        official=DATASETS[dataset.kind].official_splits(dataset),
         record=read_record(remembered),
     )
     write_record(remembered, result.record)

@@ -5,18 +5,21 @@ from __future__ import annotations
 import logging
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
 
-from genre_pipeline.blocks import parse_block
 from genre_pipeline.cells import Cell
+from genre_pipeline.datasets import DatasetBlock
 from genre_pipeline.errors import RepeatFailedError
 from genre_pipeline.evaluation.comparison import unknown_tag
-from genre_pipeline.experiment import ComputeBlock, parse_dataset, parse_feature, parse_protocol
+from genre_pipeline.experiment import ComputeBlock, StorageBlock
+from genre_pipeline.features import FeatureBlock
 from genre_pipeline.features.store import FeatureStore
+from genre_pipeline.splits import ProtocolBlock
+from genre_pipeline.stages import LOGGED, SETTINGS, Reads, stage
 from genre_pipeline.tracking import CellRun, current_tracker
-from genre_pipeline.training import Checkpoint, EpochRecord, FailedRepeat, parse_model, train_repeat
+from genre_pipeline.training import Checkpoint, EpochRecord, FailedRepeat, ModelBlock, train_repeat
 from genre_pipeline.training.cell_data import CellData
 from genre_pipeline.training.epochs import history_records
 from genre_pipeline.training.repeats import find_checkpoint, label_of, training_fingerprint
@@ -36,19 +39,20 @@ _CURVES = (
 )
 
 
+@stage(version=1, uses=(train_repeat, CellData))
 def train_cell(
     split: pd.DataFrame,
-    audit: dict[str, Any],
+    audit: Annotated[dict[str, Any], Reads("split_hash", "leaky", "artists_unknown", "subset")],
     segments: pd.DataFrame,
     features: FeatureStore,
-    dataset: dict[str, Any],
-    protocol: dict[str, Any],
-    feature: dict[str, Any],
-    model: dict[str, Any],
-    training: dict[str, Any],
-    experiment: dict[str, Any],
-    storage: dict[str, Any],
-    compute: dict[str, Any],
+    dataset: Annotated[DatasetBlock, LOGGED],
+    protocol: Annotated[ProtocolBlock, LOGGED],
+    feature: Annotated[FeatureBlock, SETTINGS],
+    model: ModelBlock,
+    experiment_name: Annotated[str, LOGGED],
+    seed: int,
+    storage: StorageBlock,
+    compute: ComputeBlock,
     *,
     cell: Cell,
 ) -> list[Checkpoint | FailedRepeat]:
@@ -63,8 +67,8 @@ def train_cell(
         protocol: The protocol's parameters.
         feature: The feature's parameters.
         model: The model's parameters.
-        training: Training parameters that models share.
-        experiment: The experiment's parameters, for its name and seed.
+        experiment_name: The experiment's name.
+        seed: Seed of the first repeat.
         storage: Where intermediate results live.
         compute: How much of the machine, or of which cluster, is used.
         cell: The cell.
@@ -75,23 +79,20 @@ def train_cell(
     # Repeats that are trained already read no segment: a damaged store is found all the same.
     features.verify()
     data = CellData.join(cell.name, split=split, segments=segments, store=features)
-    feature_block = parse_feature(cell.feature, feature)
-    model_block = parse_model(cell.model, model, training)
-    seed = int(experiment["seed"])
     run = current_tracker().cell_run(cell)
     # Now, so that the run of an interrupted training says it too.
-    tags = {**split_tags(audit), "leaky": data.leaky or model_block.selects_by_test}
+    tags = {**split_tags(audit), "leaky": data.leaky or model.selects_by_test}
     run.set_tags(tags)
     run.log_params(
         {
-            "dataset": parse_dataset(cell.dataset, dataset).dump(),
-            "protocol": parse_protocol(cell.protocol, protocol).dump(),
-            "feature": feature_block.dump(),
-            "model": model_block.dump(),
+            "dataset": dataset.dump(),
+            "protocol": protocol.dump(),
+            "feature": feature.dump(),
+            "model": model.dump(),
             "seed": seed,
         }
     )
-    sides = ("train", "validation", "test") if model_block.selects_by_test else ("train", "validation")
+    sides = ("train", "validation", "test") if model.selects_by_test else ("train", "validation")
     outcomes: dict[int, Checkpoint | FailedRepeat] = {}
 
     def end(repeat: int, outcome: Outcome) -> None:
@@ -108,12 +109,12 @@ def train_cell(
     for repeat in data.repeats:
         known: dict[str, Any] = {
             "genres": data.genres,
-            "feature": feature_block,
-            "model": model_block,
+            "feature": feature,
+            "model": model,
             "seed": seed + repeat,
             "inputs": data.fingerprint(repeat, *sides),
         }
-        folder = cell_folder(storage, experiment, cell) / f"repeat_{repeat:02d}"
+        folder = cell_folder(storage, experiment_name, cell) / f"repeat_{repeat:02d}"
         label = label_of(cell, repeat)
         existing = find_checkpoint(folder, training_fingerprint(**known), label)
         if existing is not None:
@@ -122,8 +123,7 @@ def train_cell(
         sources: dict[str, Any] = {side: data.segment_source(repeat, side) for side in sides}
         train = partial(train_repeat, cell=cell, repeat=repeat, folder=folder, leaky=data.leaky, **known, **sources)
         jobs.append(Job(repeat, label, train))
-    trainers = parse_block(ComputeBlock, compute, key="compute").trainers(model_block.training)
-    trainers.train(jobs, on_epoch=partial(log_epoch, run), on_end=end)
+    compute.trainers(model.training).train(jobs, on_epoch=partial(log_epoch, run), on_end=end)
     return [outcomes[repeat] for repeat in data.repeats]
 
 
@@ -136,9 +136,9 @@ def split_tags(audit: dict[str, Any]) -> dict[str, object]:
     return {**{key: audit[key] for key in ("split_hash", "leaky", "subset")}, **unknown_tag(audit)}
 
 
-def cell_folder(storage: dict[str, Any], experiment: dict[str, Any], cell: Cell) -> Path:
+def cell_folder(storage: StorageBlock, experiment_name: str, cell: Cell) -> Path:
     """Return the folder of a cell's checkpoints and predictions."""
-    return Path(storage["models"], experiment["name"], cell.dataset, cell.protocol, cell.feature, cell.model)
+    return storage.models.joinpath(experiment_name, cell.dataset, cell.protocol, cell.feature, cell.model)
 
 
 def log_epoch(run: CellRun, repeat: int, record: EpochRecord) -> None:

@@ -21,8 +21,8 @@ def _train(cell: Cell) -> Pipeline:
         "params:protocol": f"params:protocols.{cell.protocol}",
         "params:feature": f"params:features.{cell.feature}",
         "params:model": f"params:models.{cell.model}",
-        "params:training": "params:training",
-        "params:experiment": "params:experiment",
+        "params:experiment_name": "params:experiment.name",
+        "params:seed": "params:experiment.seed",
         "params:storage": "params:storage",
         "params:compute": "params:compute",
     }

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
 from plotly.graph_objects import Figure
 from typing_extensions import override
 
-from genre_pipeline.blocks import parse_block
 from genre_pipeline.cells import Cell
-from genre_pipeline.experiment import parse_feature
+from genre_pipeline.experiment import StorageBlock
+from genre_pipeline.features import FeatureBlock
 from genre_pipeline.features.store import FeatureStore
 from genre_pipeline.pipelines.train.nodes import cell_folder, log_epoch
+from genre_pipeline.stages import LOGGED, SETTINGS, stage
 from genre_pipeline.tracking import CellRun, current_tracker
 from genre_pipeline.training import EpochRecord
 from genre_pipeline.training.cell_data import CellData
@@ -23,8 +24,9 @@ from genre_pipeline.tuning.findings import best_parameters, draw_history, draw_i
 logger = logging.getLogger(__name__)
 
 
+@stage(version=1, uses=(CellData,))
 def hold_out(
-    split: pd.DataFrame, segments: pd.DataFrame, features: FeatureStore, tuning: dict[str, Any], *, cell: Cell
+    split: pd.DataFrame, segments: pd.DataFrame, features: FeatureStore, tuning: TuningBlock, *, cell: Cell
 ) -> Development:
     """Gather what a model is developed on; the test split, its segments and the feature store end here.
 
@@ -40,17 +42,19 @@ def hold_out(
     """
     features.verify()
     data = CellData.join(cell.name, split=split, segments=segments, store=features)
-    return hold_out_test(data, parse_block(TuningBlock, tuning, key="tuning").repeat)
+    return hold_out_test(data, tuning.repeat)
 
 
+@stage(version=1)
 def tune_model(
     development: Development,
-    feature: dict[str, Any],
+    feature: Annotated[FeatureBlock, SETTINGS],
     model: dict[str, Any],
     training: dict[str, Any],
-    tuning: dict[str, Any],
-    experiment: dict[str, Any],
-    storage: dict[str, Any],
+    tuning: TuningBlock,
+    experiment_name: Annotated[str, LOGGED],
+    seed: int,
+    storage: StorageBlock,
     *,
     cell: Cell,
 ) -> tuple[pd.DataFrame, str, Figure, Figure]:
@@ -62,32 +66,32 @@ def tune_model(
         model: The model's parameters.
         training: Training parameters that models share.
         tuning: How parameters are searched.
-        experiment: The experiment's parameters, for its name and seed.
+        experiment_name: The experiment's name.
+        seed: Seed of the first repeat.
         storage: Where intermediate results live.
         cell: The cell.
 
     Returns:
         The trials, the best parameters as YAML, the figures of the search and of the parameters' importance.
     """
-    block = parse_block(TuningBlock, tuning, key="tuning")
     search = Search(
         development=development,
-        space=parse_space(cell.model, block.spaces[cell.model], model, training),
-        block=block,
+        space=parse_space(cell.model, tuning.spaces[cell.model], model, training),
+        block=tuning,
         model=model,
         defaults=training,
-        feature=parse_feature(cell.feature, feature),
-        seed=int(experiment["seed"]) + development.repeat,
+        feature=feature,
+        seed=seed + development.repeat,
     )
     run = current_tracker().cell_run(cell, level="study")
-    tags = {"metric": block.metric, "tested_elsewhere": development.n_tested_elsewhere}
+    tags = {"metric": tuning.metric, "tested_elsewhere": development.n_tested_elsewhere}
     run.set_tags(tags)
-    run.log_params({"tuning": {**block.settings(), "repeat": development.repeat}, "space": search.space.dump()})
-    folder = cell_folder(storage, experiment, cell) / "tuning"
+    run.log_params({"tuning": {**tuning.settings(), "repeat": development.repeat}, "space": search.space.dump()})
+    folder = cell_folder(storage, experiment_name, cell) / "tuning"
     tuned = tune(search, folder, _TrackedTrials(run))
     table, text = trials_table(tuned), best_parameters(search, tuned)
     history, importance = draw_history(search, tuned), draw_importance(search, tuned)
-    run.log_metrics({f"best_{block.metric}": tuned.best.value})
+    run.log_metrics({f"best_{tuning.metric}": tuned.best.value})
     run.log_params({"best": dict(tuned.best.values)})
     for name, content in {"best_parameters.yml": text, "trials.csv": table.to_csv(index=False)}.items():
         run.log_text(content, name)

@@ -16,7 +16,8 @@ def create_pipeline(cell: Cell) -> Pipeline:
         "params:model": f"params:models.{cell.model}",
         "params:training": "params:training",
         "params:tuning": "params:tuning",
-        "params:experiment": "params:experiment",
+        "params:experiment_name": "params:experiment.name",
+        "params:seed": "params:experiment.seed",
         "params:storage": "params:storage",
     }
     nodes = [

@@ -1,0 +1,147 @@
+"""What each node's results depend on, read off its signature, for the planner of a refresh."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+
+from genre_pipeline.blocks import Block
+from genre_pipeline.catalog.whole_file_datasets import OptionalMixin
+from genre_pipeline.project import PROJECT_ROOT
+from genre_pipeline.refresh import Entry, Graph, Source, Step
+from genre_pipeline.stages import Stage, stage_of
+
+Parameters = Mapping[str, Any]
+
+_PARAMETER = "params:"
+
+
+def describe_pipeline(pipeline: Pipeline, catalog: DataCatalog, parameters: Parameters, *, key: str = "") -> Graph:
+    """Describe what every node of a pipeline depends on.
+
+    Args:
+        pipeline: The pipeline. A node that has a result in no file cannot be recorded, and is left out.
+        catalog: The catalog, which says where results are.
+        parameters: Merged parameters.
+        key: What the graph was made from: see :func:`genre_pipeline.refresh.graph.graph_key`.
+
+    Raises:
+        TypeError: If a node's function is no stage.
+    """
+    entries = {name: entry_of(name, catalog) for name in pipeline.datasets() if not _is_parameter(name)}
+    optional = {
+        name: entry.path
+        for name, entry in entries.items()
+        if entry is not None and isinstance(catalog.get(name), OptionalMixin)
+    }
+    steps = [_step(node, parameters, optional) for node in pipeline.nodes]
+    known = {name: entry for name, entry in entries.items() if entry is not None}
+    return Graph(
+        key=key,
+        steps=tuple(step for step in steps if known.keys() >= {*step.inputs, *step.outputs}),
+        entries=known,
+    )
+
+
+def _is_parameter(name: str) -> bool:
+    return name == "parameters" or name.startswith(_PARAMETER)
+
+
+def entry_of(name: str, catalog: DataCatalog) -> Entry | None:
+    """Return where a catalog entry is; None for one that is in no file.
+
+    Args:
+        name: The entry.
+        catalog: The catalog.
+    """
+    dataset: Any = catalog.get(name)
+    if not hasattr(dataset, "_filepath"):
+        return None
+    return Entry(
+        path=PROJECT_ROOT / str(dataset._filepath),
+        versioned=dataset._version is not None,
+        volatile=tuple((dataset.metadata or {}).get("volatile", ())),
+    )
+
+
+class _Argument(NamedTuple):
+    """An argument of a node: its name, the entry or parameter that it takes, and the parameter's value."""
+
+    name: str
+    entry: str
+    value: Any = None
+
+
+def _step(node: Node, parameters: Parameters, optional: Mapping[str, Path]) -> Step:
+    """Describe a node. What may be missing is a file that is read, not an input, which would have to be made first."""
+    stage = stage_of(node.func)
+    arguments = list(_arguments(node, stage, parameters))
+    blocks = [each.value for each in arguments if isinstance(each.value, Block)]
+    counted = [each for each in arguments if _is_parameter(each.entry) and each.name not in stage.logged]
+    run = [each for each in counted if each.name not in stage.settings]
+    values = {each.entry.removeprefix(_PARAMETER): _deciding(each.value) for each in counted}
+    read = {each.entry: stage.reads.get(each.name) for each in arguments if not _is_parameter(each.entry)}
+    return Step(
+        name=node.name,
+        versions=stage.versions | {name: n for each in run for name, n in _code(each.value).items()},
+        parameters={name: value for name, value in (values | _bound(node)).items() if value != {}},
+        inputs={entry: part and part.parts for entry, part in read.items() if entry not in optional},
+        outputs=tuple(node.outputs),
+        files=(
+            *(file for block in blocks for file in block.user_files),
+            *(optional[entry] for entry in read if entry in optional),
+        ),
+        source=_source(node, stage, arguments, parameters) if stage.lists else None,
+    )
+
+
+def _arguments(node: Node, stage: Stage, parameters: Parameters) -> Iterator[_Argument]:
+    """Say which argument of a node's function takes which of its inputs, as Kedro hands them over: in their order."""
+    given = inspect.signature(node.func).bind_partial(*node.inputs).arguments
+    for name, entries in given.items():
+        for entry in entries if isinstance(entries, tuple) else (entries,):
+            value = _value(parameters, entry.removeprefix(_PARAMETER)) if _is_parameter(entry) else None
+            if name in stage.blocks:
+                value = stage.blocks[name].parse(value, key=entry.removeprefix(_PARAMETER))
+            yield _Argument(name, entry, value)
+
+
+def _bound(node: Node) -> dict[str, Any]:
+    """Return what the wiring gives a node's function besides its inputs. A cell is left out: its entries name it."""
+    known = getattr(node.func, "keywords", {})
+    return {name: value for name, value in known.items() if isinstance(value, str | int | float)}
+
+
+def _value(parameters: Parameters, name: str) -> Any:
+    value: Any = parameters
+    for part in name.split("."):
+        value = value[part]
+    return value
+
+
+def _deciding(value: Any) -> Any:
+    return value.deciding() if isinstance(value, Block) else value
+
+
+def _code(value: Any) -> dict[str, int | str]:
+    return value.code if isinstance(value, Block) else {}
+
+
+def _source(node: Node, stage: Stage, arguments: list[_Argument], parameters: Parameters) -> Source:
+    argument = next(each for each in arguments if each.name == stage.lists)
+    dataset = argument.entry.rpartition(".")[2]
+    tracks, quality = node.outputs
+    return Source(
+        dataset=dataset,
+        kind=argument.value.kind,
+        parameters=argument.value.dump(),
+        cache=Path(parameters["storage"]["ingest"]) / f"{dataset}.parquet",
+        tracks=tracks,
+        quality=quality,
+    )

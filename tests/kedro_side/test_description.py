@@ -1,0 +1,141 @@
+"""What a node depends on, read off its signature."""
+
+from typing import Annotated
+
+import pandas as pd
+import pytest
+from kedro.framework.project import pipelines
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.pipeline import Node, Pipeline
+
+from genre_pipeline.blocks import Block
+from genre_pipeline.catalog import JSONDataset, OptionalJSONDataset
+from genre_pipeline.datasets import TRACK_COLUMNS
+from genre_pipeline.pipeline_registry import use_parameters
+from genre_pipeline.pipelines.binding import bind
+from genre_pipeline.pipelines.description import describe_pipeline
+from genre_pipeline.refreshing import Request, read_graph
+from genre_pipeline.stages import LOGGED, SETTINGS, Reads, stage, stage_of
+from kedro_sessions import new_session
+
+
+@pytest.fixture(scope="module")
+def graph():
+    return read_graph(Request("test", "", {}))
+
+
+def test_steps_follow_those_whose_results_they_read(graph):
+    made = set()
+    for step in graph.steps:
+        assert made >= set(step.inputs)
+        made.update(step.outputs)
+
+
+def test_parts_that_are_read_are_columns_of_the_track_table(graph):
+    named = {part for step in graph.steps for part in step.inputs.get("demo.tracks") or ()}
+    assert named
+    assert named <= set(TRACK_COLUMNS)
+
+
+@pytest.fixture(scope="module")
+def every_node():
+    """The nodes of all pipelines, those of a search and of registered models included."""
+    parameters = {"registry": {"enabled": True}, "tuning": {"cell": "demo.artist_kfold.log_mel_256.net1"}}
+    with new_session("test", **parameters) as session:
+        session.load_context()
+        found = [node for pipeline in pipelines.values() for node in pipeline.nodes]
+    use_parameters(None)
+    return {node.name: node for node in found}
+
+
+def test_every_node_is_a_stage(every_node):
+    """What has no version could not be made anew when its code changes."""
+    assert {name: stage_of(node.func).version for name, node in every_node.items()}
+
+
+def test_no_node_takes_a_whole_section_that_others_fill(every_node):
+    """A dataset, model or feature that is not its own would make it stale."""
+    whole = {"parameters", *(f"params:{section}" for section in ("experiment", "datasets", "models", "protocols"))}
+    assert {name for name, node in every_node.items() if whole & set(node.inputs)} == set()
+
+
+def add(numbers: Annotated[dict, Reads("one", "two")], given: dict, place: Annotated[str, LOGGED]):
+    return sum(numbers.values()) + given["offset"]
+
+
+def shift(numbers: dict, *, offset: int):
+    return sum(numbers.values()) + offset
+
+
+class Made(Block):
+    size: int
+
+    @property
+    def code(self):
+        return {"Made": 4}
+
+
+def whole(numbers: dict, made: Made):
+    return made
+
+
+def settings(numbers: dict, made: Annotated[Made, SETTINGS]):
+    return made
+
+
+class TestSmallNode:
+    @pytest.fixture
+    def pipeline(self):
+        inputs = ["numbers", "params:model.given", "params:place"]
+        return Pipeline([Node(bind(stage(version=3)(add)), inputs=inputs, outputs="total", name="add")])
+
+    @pytest.fixture
+    def entries(self, tmp_path):
+        return {name: JSONDataset(filepath=str(tmp_path / f"{name}.json")) for name in ("numbers", "total")}
+
+    def test_what_its_signature_says_counts(self, pipeline, entries):
+        parameters = {"model": {"given": {"offset": 1}, "other": 2}, "place": "here"}
+        (step,) = describe_pipeline(pipeline, DataCatalog(entries), parameters).steps
+        assert step.versions == {"add": 3}
+        assert step.parameters == {"model.given": {"offset": 1}}
+        assert step.inputs == {"numbers": ("one", "two")}
+
+    def test_what_the_wiring_binds_counts(self, entries):
+        node = Node(bind(stage(version=1)(shift), offset=2), inputs="numbers", outputs="total", name="shift")
+        (step,) = describe_pipeline(Pipeline([node]), DataCatalog(entries), {}).steps
+        assert step.parameters == {"offset": 2}
+
+    @pytest.mark.parametrize(("function", "versions"), [(whole, {"Made": 4}), (settings, {})])
+    def test_code_that_a_block_chooses_counts_where_it_is_run(self, entries, function, versions):
+        node = Node(stage(version=1)(function), inputs=["numbers", "params:made"], outputs="total", name="made")
+        (step,) = describe_pipeline(Pipeline([node]), DataCatalog(entries), {"made": {"size": 1}}).steps
+        assert step.versions == {function.__name__: 1, **versions}
+        assert step.parameters == {"made": {"size": 1}}
+
+    def test_a_result_in_memory_is_left_out(self, pipeline, entries):
+        catalog = DataCatalog({**entries, "total": MemoryDataset()})
+        graph = describe_pipeline(pipeline, catalog, {"model": {"given": {}}, "place": ""})
+        assert graph.steps == ()
+        assert set(graph.entries) == {"numbers"}
+
+    def test_what_may_be_missing_is_a_file_that_is_read(self, pipeline, entries, tmp_path):
+        catalog = DataCatalog({**entries, "numbers": OptionalJSONDataset(filepath=str(tmp_path / "numbers.json"))})
+        (step,) = describe_pipeline(pipeline, catalog, {"model": {"given": {}}, "place": ""}).steps
+        assert step.inputs == {}
+        assert step.files == (tmp_path / "numbers.json",)
+
+    def test_a_function_without_a_version_is_refused(self, entries):
+        pipeline = Pipeline([Node(lambda numbers: numbers, inputs="numbers", outputs="total", name="plain")])
+        with pytest.raises(TypeError, match=r"lambda.* has no version: declare it with @stage\(version=1\)"):
+            describe_pipeline(pipeline, DataCatalog(entries), {})
+
+
+def test_tables_of_the_same_rows_have_the_same_parts(tmp_path):
+    """What is recorded in memory is what would be read from disk."""
+    from genre_pipeline.refresh import content_parts
+
+    table = pd.DataFrame(
+        {"text": pd.array(["a", "b"], "string"), "number": [1, 2], "share": [0.5, None], "flag": [True, False]}
+    )
+    table.to_parquet(tmp_path / "table.parquet")
+    assert content_parts(pd.read_parquet(tmp_path / "table.parquet")) == content_parts(table)
