@@ -45,7 +45,8 @@ SEGMENTS_PER_TRACK, N_TEST_TRACKS = 7, 18
 N_DIMS = 8
 FRAMES = {"n_fft": 1024, "win_length": 1024, "n_mels": 32}
 
-# What makes each family small. A part that a preset does without stays away.
+# What makes a family small; one that is not listed is trained as large as its preset. A part that a preset does without
+# stays away.
 SIZES: dict[str, dict[str, Any]] = {
     "broadcast": {"growth": 8, "residual_width": 16, "n_recurrent": 4, "norm_momentum": 0.1},
     "convnext": {"depths": [1, 1, 1, 1], "widths": [8, 16, 16, 16]},
@@ -75,7 +76,8 @@ def small_model(model: ModelBlock) -> dict[str, Any]:
     """Return what a preset's block is changed by."""
     if isinstance(model.spec, EstimatorSpec):
         return {}
-    given = {key: size for key, size in SIZES[model.family].items() if getattr(model.architecture, key) is not None}
+    sizes = SIZES.get(model.family, {})
+    given = {key: size for key, size in sizes.items() if getattr(model.architecture, key) is not None}
     return {"architecture": given, "training": {**_QUICK, **RECIPES.get(model.family, {})}}
 
 

@@ -36,14 +36,17 @@ def test_every_preset_has_a_card_and_a_row(contents):
         assert readme.count(f"[`{name}`](docs/models/") == 1
 
 
-def test_every_page_of_a_paper_is_there_and_no_other():
+def test_every_page_is_there_and_no_other(contents):
     written = {path.stem for path in (PROJECT_ROOT / "docs/models").glob("*.md")}
-    assert written == {paper.name for paper in PAPERS} | {"ambiguities"}
+    made = {path.stem for path in contents if path.name != "README.md"}
+    assert made >= {paper.name for paper in PAPERS}
+    assert written == made | {"ambiguities"}
 
 
-def test_every_file_of_presets_and_every_paper_of_figures_belongs_to_one_page():
+def test_every_file_that_a_paper_names_is_there_and_every_paper_of_figures_belongs_to_one_page():
     files = [file for paper in PAPERS for file in paper.files]
-    assert sorted(files) == sorted({preset.file for preset in PRESETS.values()})
+    assert len(files) == len(set(files))
+    assert set(files) <= {preset.file for preset in PRESETS.values()}
     figures = [name for paper in PAPERS for name in paper.figures]
     assert sorted(figures) == sorted({figure.paper for figure in published_figures()})
 
@@ -58,8 +61,9 @@ def test_the_text_of_a_preset_is_its_part_of_the_file_with_the_comment_above():
 
 def test_every_value_of_a_papers_network_has_a_tag_or_refers_to_one_that_has():
     """Of the presets of the five papers; those of our own choice say so once."""
+    files = {file for paper in PAPERS if paper.figures for file in paper.files}
     for preset in PRESETS.values():
-        if preset.file not in {"crnn_gru_small", "short_chunk", "linear_probe", "naive_bayes"}:
+        if preset.file in files - {"crnn_gru_small", "naive_bayes"}:
             assert any(tag in preset.text for tag in ("[P]", "[C]", "[D]", "[I]", "[?]", "*")), preset.name
 
 

@@ -64,15 +64,22 @@ class Code:
     Args:
         root: Folder of the package.
         ignored: Modules, with those below them, whose code changes no result.
+        members_of: Other code: what it does not register is left out of the registries. None to leave out nothing.
     """
 
-    def __init__(self, root: Path, *, ignored: Iterable[str] = ()) -> None:
+    def __init__(self, root: Path, *, ignored: Iterable[str] = (), members_of: Code | None = None) -> None:
         self.root = root
         self._ignored = tuple(ignored)
         self._modules = {module.name: module for module in _read_modules(root)}
         self._files = {path.name: path for path in root.rglob("*") if path.is_file() and path.suffix not in _CODE}
         self._facts: dict[tuple[str, int], _Facts] = {}
         self._registered = _registered(self._modules.values())
+        if members_of is not None:
+            self._registered = {
+                registry: {name: call for name, call in members.items() if name in known}
+                for registry, members in self._registered.items()
+                if (known := members_of._registered.get(registry))
+            }
         self.stages = dict(self._find_stages())
 
     def _find_stages(self) -> Iterator[tuple[str, StageCode]]:

@@ -3,7 +3,7 @@
 ``make stages`` brings it up to date. A stage whose version was raised is written down as it is. Where the code of one
 changed and its version did not, the results of the small experiments (:mod:`golden`) are made by the code that the lock
 was written for and by the present one: only if they are equal, and the experiments run what was changed, is the new
-code written down.
+code written down. A new member of a registry, such as another dataset, changes no result that is stored.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ class Locked:
     code: str
 
 
-def read_code(project: Path) -> Code:
-    """Read the package of a project's folder."""
-    return Code(project / "src" / "genre_pipeline", ignored=[f"genre_pipeline.{each}" for each in _IGNORED])
+def read_code(project: Path, *, members_of: Code | None = None) -> Code:
+    """Read the package of a project's folder; see :class:`~stage_versions.code_reached.Code`."""
+    ignored = [f"genre_pipeline.{each}" for each in _IGNORED]
+    return Code(project / "src" / "genre_pipeline", ignored=ignored, members_of=members_of)
 
 
 def lock(code: Code) -> dict[str, Locked]:
@@ -69,8 +70,13 @@ def complaints(code: Code, before: Mapping[str, Locked]) -> list[str]:
         used = code.used(each.entry)
         if used != each.uses and not each.entry.name.startswith("<"):
             lines.append(f"`{name}` runs the stages {sorted(used)}, and declares uses={sorted(each.uses)}.")
-    if not lines and now != before:
-        lines = ["Versions were raised, or stages came or went: write that down with `make stages`."]
+    raised = {name for name in now.keys() & before.keys() if now[name].version != before[name].version}
+    for what, names in (
+        ("is new", now.keys() - before.keys()),
+        ("is gone", before.keys() - now.keys()),
+        ("has another version", raised),
+    ):
+        lines += [f"`{name}` {what}: write that down with `make stages`." for name in sorted(names)]
     return lines
 
 
@@ -107,25 +113,36 @@ def update() -> int:
     now = lock(code)
     changed = unraised(before, now)
     if changed:
-        sys.stdout.write(f"Comparing results: the code of {', '.join(changed)} changed, the version did not.\n")
         commit = _git("log", "-1", "--format=%H", "--", str(LOCK)).strip()
         with tempfile.TemporaryDirectory() as folder:
             old = Path(folder, "old")
             _git("worktree", "add", "--detach", str(old), commit)
             try:
-                missed = changed_names(read_code(old), code, changed)
-                found = differences(measure(old).results, (present := measure(PROJECT, trace=True)).results)
-                missed = not_run(code, missed, present.lines)
+                lines = _not_shown_to_be_equal(old, before)
             finally:
                 _git("worktree", "remove", "--force", str(old))
-        if found or missed:
-            lines = [*found, *(f"not run by the small experiments: {name}" for name in missed)]
+        if lines:
             sys.stderr.write("\n".join([*lines, "Raise the versions: the results are not shown to be the same.\n"]))
             return 1
     content = {name: vars(each) for name, each in now.items()}
     LOCK.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     sys.stdout.write(f"{LOCK.relative_to(PROJECT)}: {len(now)} stages.\n")
     return 0
+
+
+def _not_shown_to_be_equal(old: Path, before: Mapping[str, Locked]) -> list[str]:
+    """Compare the results of the old and the present code; return what differs or was not run, a line each."""
+    then = read_code(old)
+    # No stored result is of a new dataset: what is registered now for the first time changes none.
+    code = read_code(PROJECT, members_of=then)
+    changed = unraised(before, lock(code))
+    if not changed:
+        return []
+    sys.stdout.write(f"Comparing results: the code of {', '.join(changed)} changed, the version did not.\n")
+    present = measure(PROJECT, trace=True)
+    missed = not_run(code, changed_names(then, code, changed), present.lines)
+    found = differences(measure(old).results, present.results)
+    return [*found, *(f"not run by the small experiments: {name}" for name in missed)]
 
 
 def _git(*arguments: str) -> str:

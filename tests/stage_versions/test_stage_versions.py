@@ -167,11 +167,30 @@ def test_a_data_file_is_code_of_those_that_name_it(small):
     assert unraised(lock(small()), lock(small(shapes="x"))) == ["report"]
 
 
+def test_a_new_member_of_a_registry_changes_nothing_for_the_others(small):
+    old = small()
+    locked = lock(old)
+    old.reached(Name("small", "report"))
+    added = SMALL + '\n\nTHINGS.register(Thing(name="square", make=helper))\n'
+    assert unraised(locked, lock(small(added))) == ["report"]
+    assert unraised(locked, lock(Code(small(added).root, members_of=old))) == []
+    changed = small(added.replace('name="round", make=lambda', 'name="round", make=lambda *_'))
+    assert unraised(locked, lock(Code(changed.root, members_of=old))) == ["report"]
+
+
 def test_a_raised_version_is_written_down_and_not_complained_of_as_forgotten(small):
     locked = lock(small())
     raised = small(SMALL.replace("LIMIT = 3", "LIMIT = 4").replace("version=1", "version=3"))
-    assert complaints(raised, locked) == [
-        "Versions were raised, or stages came or went: write that down with `make stages`."
+    assert complaints(raised, locked) == ["`measure` has another version: write that down with `make stages`."]
+
+
+def test_a_stage_that_comes_or_goes_is_named(small):
+    code = small()
+    locked = lock(code)
+    gone = {"old": locked["measure"], "report": locked["report"]}
+    assert complaints(code, gone) == [
+        "`measure` is new: write that down with `make stages`.",
+        "`old` is gone: write that down with `make stages`.",
     ]
 
 

@@ -54,7 +54,7 @@ def evaluate_cell(
         audit: The split's report.
         artists: Artist by track id, empty where unknown.
         confidence: Coverage of the confidence intervals.
-        reference: The model's paper, in one line.
+        reference: The model's paper, in one line; empty if there is none.
         git_commit: Commit of the code that scores.
         average: What of a track's segments is averaged.
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from genre_pipeline.evaluation.published import PublishedFigure, published_figures
 from genre_pipeline.model_cards.costs import N_CLASSES
-from genre_pipeline.model_cards.papers import PAPERS, Paper
+from genre_pipeline.model_cards.papers import OTHERS, PAPERS, Paper
 from genre_pipeline.model_cards.presets import Preset
 from genre_pipeline.models import EstimatorSpec
 from genre_pipeline.models.costs import Cost
@@ -41,9 +42,6 @@ def pages(presets: Sequence[Preset], costs: Costs) -> dict[str, str]:
 
     Returns:
         Content of each page, by its file's name.
-
-    Raises:
-        KeyError: If a file of presets belongs to no paper.
     """
     by_paper = _by_paper(presets)
     return {f"{paper.name}.md": _page(paper, of_paper, costs) for paper, of_paper in by_paper}
@@ -74,11 +72,12 @@ def model_table(presets: Sequence[Preset], costs: Costs, *, folder: str) -> str:
 
 
 def _by_paper(presets: Sequence[Preset]) -> list[tuple[Paper, list[Preset]]]:
-    paper_of = {file: paper for paper in PAPERS for file in paper.files}
-    found: dict[Paper, list[Preset]] = {paper: [] for paper in PAPERS}
-    for preset in sorted(presets, key=lambda each: paper_of[each.file].files.index(each.file)):
-        found[paper_of[preset.file]].append(preset)
-    return list(found.items())
+    by_file: dict[str, list[Preset]] = {}
+    for preset in presets:
+        by_file.setdefault(preset.file, []).append(preset)
+    others = sorted(by_file.keys() - {file for paper in PAPERS for file in paper.files})
+    papers = (*PAPERS, replace(OTHERS, files=tuple(others))) if others else PAPERS
+    return [(paper, [preset for file in paper.files for preset in by_file.get(file, ())]) for paper in papers]
 
 
 def _table_row(preset: Preset, cost: Cost | None, page: str) -> str:
@@ -107,14 +106,20 @@ def _input(preset: Preset) -> str:
 
 def _page(paper: Paper, presets: Sequence[Preset], costs: Costs) -> str:
     families = list({preset.model.family: preset.model for preset in presets}.values())
-    lines = [_HEAD, f"# {paper.title}", "", f"{paper.citation}.", "", f"Code of the authors: {paper.code}", ""]
+    lines = [_HEAD, f"# {paper.title}", "", f"{paper.citation}.", ""]
+    if paper.code:
+        lines += [f"Code of the authors: {paper.code}", ""]
     if paper.environment:
         lines += [f"The experiment: `kedro run --pipelines train_all --env {paper.environment}`.", ""]
     lines += [_TAGS, "", _COST, ""]
     if paper.figures:
         lines += ["## Reported", "", *_reported(paper), ""]
     for preset in presets:
-        lines += [f"## {preset.name}", "", *_card(preset, costs[preset.name]), ""]
+        lines += [f"## {preset.name}", ""]
+        if paper.name == OTHERS.name:
+            reference = preset.model.spec.reference
+            lines += [f"Paper of the family: {reference}." if reference else "No paper.", ""]
+        lines += [*_card(preset, costs[preset.name]), ""]
     lines += ["## The parameters", ""]
     for model in families:
         lines += [f"### {model.family}", "", *_described(type(model.architecture)), ""]

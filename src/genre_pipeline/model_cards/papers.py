@@ -1,4 +1,4 @@
-"""The papers, and which files of presets are theirs."""
+"""The papers, and which files of presets are theirs; all other files share one page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Paper:
         files: Files of presets in ``conf/base/parameters/models``, without their ending.
         figures: Short names in ``published.csv``.
         citation: The paper.
-        code: What code its authors published, and the licence of that.
+        code: What code its authors published, and the licence of that; empty where there is no paper.
         environment: The experiment that repeats it; empty if there is none.
     """
 
@@ -91,3 +91,13 @@ PAPERS = (
         code="Ours alone.",
     ),
 )
+
+OTHERS = Paper(
+    name="others",
+    title="Other models",
+    files=(),
+    figures=(),
+    citation="Models whose file is not listed with a paper",
+    code="",
+)
+"""The page of every file of presets that no paper names; it is there where there is such a file."""

@@ -16,7 +16,7 @@ from genre_pipeline.evaluation.comparison import (
 )
 from genre_pipeline.evaluation.sections.base import ReportData, Section, split_badge
 from genre_pipeline.evaluation.sections.splits import UNCHECKED
-from genre_pipeline.evaluation.views import Column, Entry, Table, count_entry
+from genre_pipeline.evaluation.views import NONE, Column, Entry, Table, count_entry
 
 _SPLITS: tuple[Literal["train", "validation", "test"], ...] = ("train", "validation", "test")
 
@@ -57,7 +57,7 @@ def _cell_row(result: CellResult) -> list[Entry]:
         Entry(result["split_hash"]),
         Entry(result["feature_hash"]),
         Entry(result["git_commit"]),
-        Entry(result["reference"]),
+        Entry(result["reference"] or NONE),
     ]
 
 
