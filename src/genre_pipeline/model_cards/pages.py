@@ -26,11 +26,11 @@ _COST = (
     "and matrix products alone."
 )
 _INDEX = (
-    "Each model has a card. It gives the paper and its row, the reported figure with its unit, split and statistic, and "
-    "marks every value as stated, derived, inferred or chosen. What the papers leave open is in "
+    "Each model has a card. It gives the paper and its row, the reported figure with its unit, split and statistic, "
+    "and marks every value as stated, derived, inferred or chosen. What the papers leave open is in "
     "[ambiguities.md](ambiguities.md)."
 )
-# What says where and how something is computed, and what every preset has alike.
+# Where and how something is computed, and what every preset has alike.
 _NOT_SHOWN = frozenset({"device", "n_threads", "micro_batch_size"})
 _ALWAYS_SHOWN = frozenset({"optimiser", "learning_rate", "batch_size", "max_epochs", "selection"})
 
@@ -204,7 +204,7 @@ def _value(value: object) -> str:
 
 
 def _described(block: type) -> list[str]:
-    """Return what a block's docstring says of its attributes, as a list."""
+    """Return the attributes of a block's docstring, as a list."""
     text = inspect.cleandoc(block.__doc__ or "")
     _, _, attributes = text.partition("Attributes:\n")
     lines: list[str] = []
