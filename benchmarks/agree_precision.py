@@ -135,7 +135,7 @@ def accuracies(checkpoint: Checkpoint, data: CellData) -> dict[str, float]:
 
 
 def summary(results: pd.DataFrame) -> str:
-    """Return a Markdown table: a row a model and unit, of the seeds that were trained in every way."""
+    """Return a Markdown table: a row per model and unit, of the seeds that were trained in every way."""
     lines = [
         "| model | unit | seeds | usual | fast | fast - usual, paired | 95 % interval |",
         "|---|---|--:|--:|--:|--:|---|",

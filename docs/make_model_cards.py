@@ -1,4 +1,4 @@
-"""Write the model cards and the README's table of models: ``python docs/make_model_cards.py``."""
+"""Write the model cards and their index: ``python docs/make_model_cards.py``."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from pathlib import Path
 from genre_pipeline.model_cards import measure_cost, model_table, pages, read_presets
 
 ROOT = Path(__file__).parents[1]
-BEGIN, END = "<!-- models -->\n", "<!-- /models -->\n"
 
 
 def main() -> None:
-    """Write ``docs/models/<paper>.md`` and the part of the README between its markers."""
+    """Write ``docs/models/<paper>.md`` and ``docs/models/README.md``."""
     for path, content in contents().items():
         path.write_text(content, encoding="utf-8")
 
@@ -20,12 +19,8 @@ def contents() -> dict[Path, str]:
     """Return what each file should contain."""
     presets = read_presets(ROOT / "conf/base")
     costs = {preset.name: measure_cost(preset) for preset in presets}
-    readme = ROOT / "README.md"
-    before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    table = model_table(presets, costs, folder="docs/models")
-    cards = {ROOT / "docs/models" / name: page for name, page in pages(presets, costs).items()}
-    return {**cards, readme: f"{before}{BEGIN}{table}{END}{after}"}
+    written = {**pages(presets, costs), "README.md": model_table(presets, costs)}
+    return {ROOT / "docs/models" / name: page for name, page in written.items()}
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from genre_pipeline.runtime_parameters import read_parameters
 if TYPE_CHECKING:
     from genre_pipeline.scheduling import Every, Project
 
-# What a command that is started elsewhere must be told as well.
+# Environment variables that a command started elsewhere needs as well.
 _RUNNERS = (
     "ParallelRunner",
     "SequentialRunner",
@@ -208,7 +208,7 @@ run = click.Command(
     "run",
     params=_run_options(),
     callback=_run,
-    help="Run a pipeline. Finished work is kept: the same command goes on after an interruption.",
+    help="Run a pipeline. Finished work is kept: rerun an interrupted command to resume it.",
 )
 cli.add_command(run)
 
@@ -253,14 +253,14 @@ def _shown(path: Path) -> str:
 @cli.command()
 @env_option
 @_params_option
-@click.option("--dry-run", is_flag=True, help="Only say what is stale, and why.")
-@click.option("--explain", metavar="CELL", help="Only say what made a cell or a step stale, back to the beginning.")
+@click.option("--dry-run", is_flag=True, help="Only show what is stale, and why.")
+@click.option("--explain", metavar="CELL", help="Only show what made a cell or a step stale, back to the first cause.")
 @click.option(
     "--check-content", is_flag=True, help="Read music and results: find changes that left size and time as they were."
 )
-@click.option("--watch", is_flag=True, help="Look again and again, until Ctrl-C or SIGTERM.")
-@click.option("--interval", "interval_s", default=60.0, show_default=True, help="Seconds between two looks.")
-@click.option("--settle", "settle_s", default=10.0, show_default=True, help="Seconds for which files must be at rest.")
+@click.option("--watch", is_flag=True, help="Check repeatedly, until Ctrl-C or SIGTERM.")
+@click.option("--interval", "interval_s", default=60.0, show_default=True, help="Seconds between two checks.")
+@click.option("--settle", "settle_s", default=10.0, show_default=True, help="Seconds without changes before a refresh.")
 def refresh(
     env: str | None,
     params: str,
@@ -299,7 +299,7 @@ def refresh(
     help="JSON has all metrics, and values in full.",
 )
 def compare(runs: tuple[str, ...], env: str | None, pattern: str, all_metrics: bool, form: str) -> None:
-    """Say what changed from run to run: data, parameters, code, and the numbers with their uncertainty.
+    """Show what changed from run to run: data, parameters, code, and the numbers with their uncertainty.
 
     RUN is latest, previous, latest~2 (the second before the latest), the first digits of a run's id in MLflow, or a
     run's name; by default, previous and latest. The run of a single cell is compared alone.
@@ -369,7 +369,7 @@ def verify_stores(env: str | None) -> None:
 
 @stores.command(name="prune")
 @env_option
-@click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
+@click.option("--dry-run", is_flag=True, help="Only list what would be deleted.")
 @click.option("--yes", is_flag=True, help="Do not ask before deleting.")
 def prune_stores(env: str | None, dry_run: bool, yes: bool) -> None:
     """Delete feature stores that no environment defines and no trained model read, and damaged ones."""
@@ -396,7 +396,7 @@ def prune_stores(env: str | None, dry_run: bool, yes: bool) -> None:
 
 @cli.command()
 @click.option("--keep", type=click.IntRange(min=1), required=True, help="Versions of each catalog entry to keep.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
+@click.option("--dry-run", is_flag=True, help="Only list what would be deleted.")
 @click.option("--yes", is_flag=True, help="Do not ask before deleting.")
 def prune(keep: int, dry_run: bool, yes: bool) -> None:
     """Delete old versions of results, and feature stores that nothing uses.
@@ -439,7 +439,7 @@ def prune(keep: int, dry_run: bool, yes: bool) -> None:
 
 
 def _project(env: str | None, params: str) -> Project:
-    """Return what a schedule needs to know of this project."""
+    """Return what a schedule needs: the project's paths and settings."""
     import sys
 
     from genre_pipeline.project import PROJECT_ROOT, data_root
@@ -473,7 +473,7 @@ def _write_or_print(contents: Mapping[str, str], output: Path | None) -> None:
 
 @cli.command()
 @env_option
-@click.option("--format", "kind", type=click.Choice(["cron", "systemd"]), required=True, help="What starts it.")
+@click.option("--format", "kind", type=click.Choice(["cron", "systemd"]), required=True, help="The scheduler.")
 @click.option("--every", type=click.Choice(["hourly", "daily", "weekly"]), default="daily", show_default=True)
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder to write to, not the screen.")
 @_params_option
@@ -485,7 +485,7 @@ def schedule(
     from genre_pipeline.scheduling import crontab, systemd_units
     from genre_pipeline.storage import storage_errors
 
-    # What is wrong would otherwise be found by nobody, at night.
+    # Otherwise an error would first appear when the timer runs, unseen.
     _experiment(env, params)
     make = {"cron": crontab, "systemd": systemd_units}[kind]
     project = _project(env, params)
@@ -501,7 +501,7 @@ def schedule(
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Airflow's folder of DAGs.")
 @_params_option
 def airflow_dags(env: str | None, every: Every | None, output: Path | None, params: str) -> None:
-    """Write the experiment's DAGs for Airflow 3 (an asset a dataset, a task a stage and a cell)."""
+    """Write the experiment's DAGs for Airflow 3 (one asset per dataset, one task per stage and per cell)."""
     from genre_pipeline.scheduling import airflow_dag
 
     experiment = _experiment(env, params)

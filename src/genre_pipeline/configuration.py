@@ -1,6 +1,6 @@
 """Kedro's loader of the configuration, which reads nothing again that is as it was.
 
-A session asks for the parameters twice, ``kedro refresh --watch`` at every look, and ``kedro prune`` for those of every
+A session reads the parameters twice, ``kedro refresh --watch`` at every check, and ``kedro prune`` those of every
 environment; reading the 60 files of one takes most of a second.
 """
 

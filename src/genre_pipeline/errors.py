@@ -48,7 +48,7 @@ class StoreError(GenrePipelineError):
 
 
 class CheckpointError(GenrePipelineError):
-    """A trained model on disk is corrupted, incomplete, or is not the one asked for."""
+    """A trained model on disk is corrupted, incomplete, or is not the requested one."""
 
 
 class TrainingError(GenrePipelineError):

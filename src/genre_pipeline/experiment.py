@@ -88,14 +88,14 @@ OutputPath = Annotated[Path, AfterValidator(check_output)]
 
 
 class StorageBlock(Block):
-    """Where intermediate results live: in the data folder, or where an absolute path says.
+    """Folders of intermediate results: in the data folder, or at an absolute path.
 
     Attributes:
         ingest: Folder of the ingest caches.
         splits: Folder of the records that keep tracks on their sides.
         features: Folder of the feature stores.
         features_url: Any fsspec URL (``s3://bucket/features``) where finished feature stores are published, and fetched
-            from where the folder has none; none for nowhere.
+            from where the folder has none; ``None`` means nowhere.
         models: Folder of the checkpoints.
         reports: Folder of the report, from which its links to audio go.
     """
@@ -133,9 +133,9 @@ class ComputeBlock(Block):
     Attributes:
         backend: Where features are extracted: ``serial`` (one thread), ``threads``, ``processes``, ``dask``, or
             ``auto``: in processes where there are clips enough for them to pay, else in threads.
-        n_workers: Workers that decode audio and compute features; none for one a core.
+        n_workers: Workers that decode audio and compute features; ``None`` means one per core.
         training_backend: Where repeats are trained: ``processes`` of this machine, or ``dask``.
-        training_workers: Repeats of a cell that are trained at once; none for one on each CUDA device, or one where
+        training_workers: Repeats of a cell that are trained at once; ``None`` means one per CUDA device, or one where
             there is none.
         address: Address of a Dask scheduler, such as ``tcp://10.0.0.1:8786``, for a backend that is ``dask``; none for
             a cluster on this machine.
@@ -168,7 +168,7 @@ class ComputeBlock(Block):
 
     @property
     def extraction(self) -> Workers:
-        """Who extracts features."""
+        """How features are extracted."""
         return Workers(self.backend, self.workers(), self.address, self.device)
 
     def trainers(self, training: TrainingBlock) -> Trainers:
@@ -230,7 +230,7 @@ class PredictBlock(Block):
 
 
 class RobustnessBlock(Block):
-    """What the ``robustness`` pipeline does to the test audio, and whose answers to that it asks for.
+    """How the ``robustness`` pipeline changes the test audio, and which cells predict it.
 
     Attributes:
         cells: Shell-style patterns of the experiment's cells (``dataset.protocol.feature.model``).
@@ -247,7 +247,7 @@ class ExplainBlock(Block):
     Attributes:
         cell: Name of the trained cell, ``dataset.protocol.feature.model``.
         tracks: Ids of tracks that the cell is tested on.
-        genre: The genre whose log odds are explained; none for the model's answer.
+        genre: The genre whose log odds are explained; ``None`` means the predicted one.
         method: ``integrated_gradients`` (networks only), ``occlusion``, or ``auto``: the first where it can be.
         n_steps: Steps of integrated gradients.
     """
@@ -278,7 +278,7 @@ class Experiment:
         robustness: What the ``robustness`` pipeline does.
         explain: What the ``explain`` pipeline explains.
         cells: The grid, in the order dataset, protocol, model, feature.
-        robustness_cells: Those of them that the ``robustness`` pipeline asks.
+        robustness_cells: Those of them that the ``robustness`` pipeline uses.
     """
 
     settings: ExperimentBlock
@@ -379,7 +379,7 @@ def parse_protocol(name: str, values: object) -> ProtocolBlock:
     spec = registered(PROTOCOLS, values, key=f"protocols.{name}")
     if spec.only_by_name and not name.startswith(spec.name):
         raise ConfigError(
-            f"protocols.{name}.kind: '{spec.name}' is leaky and used only where it is asked for by name. Give the "
+            f"protocols.{name}.kind: '{spec.name}' is leaky and used only by its own name. Give the "
             f"protocol a name that begins with '{spec.name}'."
         )
     return ProtocolBlock.parse(values, key=f"protocols.{name}")

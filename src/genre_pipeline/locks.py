@@ -45,7 +45,7 @@ class Holder(Owner):
 
 @contextmanager
 def only_one(path: Path, refusal: Callable[[str], Exception]) -> Iterator[Holder | None]:
-    """Hold a lock on a file or folder, or refuse at once.
+    """Lock a file or folder, or fail at once.
 
     The lock is the operating system's, on a file beside the path: it goes when its process does, however that ends, so
     that none is ever left behind. Beside it stands who holds it, for messages only.

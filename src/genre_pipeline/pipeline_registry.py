@@ -21,7 +21,7 @@ def use_parameters(parameters: Mapping[str, Any] | None, *, only: Collection[str
     Args:
         parameters: Merged parameters of a run (its environment and ``--params`` included), or none to read the
             configuration again.
-        only: Names of the pipelines that will be asked for; none for any. Most of the time goes into ``train_<model>``
+        only: Names of the pipelines that will be used; ``None`` means any. Most of the time goes into ``train_<model>``
             of models outside the experiment, which are then left out unless they are named.
     """
     from kedro.framework.project import pipelines

@@ -196,14 +196,14 @@ def _process_start(pid: int) -> int | None:
         return None
     # The second field is the program's name in brackets, which may hold anything; the state follows.
     fields = stat.rpartition(")")[2].split()
-    # One that has ended, and whose parent has not asked how.
+    # A process that has ended, but whose parent has not read its exit code.
     return None if fields[0] in {"Z", "X"} else int(fields[19])
 
 
 class WorkerProcess(_STARTING.Process):  # type: ignore[name-defined,misc]  # the class depends on the system
     """A process with this one's environment, that leaves signals to it and ends with it.
 
-    What it is asked to do must be defined in a module that can be imported, which the program that runs is not.
+    Its function must be defined in a module that can be imported, which the running program is not.
     """
 
     def start(self) -> None:

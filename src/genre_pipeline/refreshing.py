@@ -1,4 +1,4 @@
-"""``kedro refresh``: find out what is stale, say so, have Kedro run it, and tell what came of it."""
+"""``kedro refresh``: find what is stale, have Kedro run it, and report the changes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Request:
     """What is to be refreshed.
 
     Attributes:
-        env: Name of the configuration environment; none for the default.
+        env: Name of the configuration environment; ``None`` means the default.
         params: The text of ``--params``.
         runtime_params: What it says.
         check_content: Whether to read the datasets' files.
@@ -145,7 +145,7 @@ def watch_and_refresh(
 
 
 def run_stale(request: Request, plan: Plan, *, run: Callable[[list[str]], tuple[int, int]] | None = None) -> None:
-    """Have Kedro run what is stale, in a process of its own, and tell what came of it.
+    """Have Kedro run what is stale, in a separate process, and report the changes.
 
     What changed is written to ``changes.json`` beside the report, and posted to the webhook if there is one.
 
@@ -174,11 +174,11 @@ def run_stale(request: Request, plan: Plan, *, run: Callable[[list[str]], tuple[
     if (url := webhook()) is not None:
         notify(url, changes)
     if code:
-        raise RefreshError(f"The refresh ended with code {code}: see above. The same command goes on from there.")
+        raise RefreshError(f"The refresh ended with code {code}: see above. Rerun the command to resume.")
 
 
 def _journal_of(pid: int, code: int) -> Journal:
-    """Return what a process did; where it did not come to keep a journal, that it failed."""
+    """Return the journal of a process; without one, that the process failed."""
     journal = Journal.read(journal_path())
     if journal.pid != pid:
         journal = Journal(journal.path, pid)
@@ -210,7 +210,7 @@ def run_command(command: list[str]) -> tuple[int, int]:
 
 
 def webhook() -> str | None:
-    """Return the webhook's URL from the credentials of this machine; none if there is none.
+    """Return the webhook's URL from the credentials of this machine; ``None`` if there is none.
 
     Raises:
         ConfigError: If the credentials have another form.

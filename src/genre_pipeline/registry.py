@@ -30,7 +30,7 @@ _N_NEAREST = 8
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """Say which known name was probably meant, and which names exist: of many, the nearest.
+    """Suggest the known name that was probably meant, and list the names: of many, the nearest.
 
     Args:
         name: The name that was given.

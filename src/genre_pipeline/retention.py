@@ -1,4 +1,4 @@
-"""What nobody needs any more: old versions of catalog entries. What was trained is never among it."""
+"""Find what can be deleted: old versions of catalog entries, never a trained model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Leftover:
 
     Attributes:
         path: A file or folder.
-        reason: Why nobody needs it.
+        reason: Why it can be deleted.
         n_bytes: Its size.
     """
 

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 class StaleRunner(SequentialRunner):
     """Runs a pipeline's nodes in order, and passes over those whose results are up to date.
 
-    Whether they are is asked of each node when its turn has come: what an earlier one made anew may turn out to be what
+    This is checked for each node when its turn comes: what an earlier one made anew may turn out to be what
     it was. Where a node fails, those that need nothing of it go on. What was done is written to the journal.
     """
 
@@ -66,7 +66,7 @@ class StaleRunner(SequentialRunner):
 
 
 def _causes(name: str, graph: Graph) -> list[Cause]:
-    """Say why a node has to run, as things are now; one whose results lie in no file always has to."""
+    """Return why a node has to run now. A node whose results are in no file always has to."""
     if name not in graph.by_name:
         return [Cause("has a result that is not kept")]
     step = graph.by_name[name]

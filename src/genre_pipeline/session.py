@@ -43,7 +43,7 @@ _SESSION_ID = "%Y-%m-%dT%H.%M.%S.%fZ"
 class InterruptibleSession(KedroSession):
     """A session that closes its MLflow runs on Ctrl-C, too, and tidies up after those that were killed.
 
-    Kedro tells hooks about exceptions only, and an interruption is none: the MLflow runs would stay open for ever.
+    Kedro calls hooks for exceptions only, not for an interruption: the MLflow runs would stay open for ever.
     """
 
     # Which pipelines are asked for; unknown before the run.
@@ -84,7 +84,7 @@ class InterruptibleSession(KedroSession):
 
             close_interrupted_runs()
             how = str(error) or "Interrupted."
-            logger.warning("%s What was finished is kept: the same command goes on from there.", how)
+            logger.warning("%s Finished work is kept. Rerun the command to resume.", how)
             raise
         except Exception as error:
             fault = _fault(error)
@@ -176,7 +176,7 @@ def _after_the_last(session_id: str) -> str:
 
 
 def _last_session(path: Path) -> datetime | None:
-    """Read when the last session began; none where nobody knows."""
+    """Read when the last session began; ``None`` if unknown."""
     try:
         moment = datetime.strptime(path.read_text(encoding="utf-8"), _SESSION_ID).replace(tzinfo=timezone.utc)
     except FileNotFoundError:

@@ -173,7 +173,7 @@ def temporary_prefix(name: str) -> str:
 
 
 def abandoned(folder: Path, *, depth: int | None = None, unmarked: bool = False) -> Iterator[Path]:
-    """Find temporary files and folders that nobody will finish.
+    """Find temporary files and folders of processes that have ended.
 
     Those of a process of this machine that is gone are; those of another machine if they are a week old. Those of
     a living process never are.

@@ -425,7 +425,7 @@ def test_metadata_in_another_encoding(root):
 
 
 def test_missing_folder(tmp_path):
-    with pytest.raises(DatasetError, match=r"/music does not exist.*one sub-folder a genre.*datasets\.<name>\.path"):
+    with pytest.raises(DatasetError, match=r"/music does not exist.*one sub-folder per genre.*datasets\.<name>\.path"):
         prepare(tmp_path / "music")
 
 
@@ -438,7 +438,7 @@ def test_file_in_place_of_the_folder(tmp_path):
 @pytest.mark.parametrize("names", [(), ("jazz/notes.txt",), ("stray.wav",)])
 def test_empty_folder(root, names):
     touch(root, *names)
-    with pytest.raises(DatasetError, match=r"holds no audio.*one sub-folder a genre.*datasets\.<name>\.path"):
+    with pytest.raises(DatasetError, match=r"holds no audio.*one sub-folder per genre.*datasets\.<name>\.path"):
         prepare(root)
 
 

@@ -36,6 +36,7 @@ EXAMPLES = {
     "<folder that holds gtzan6/>": "real",
     "<folder>": "real",
     "<names>": "svm",
+    "<your folder>": "data/01_raw/my_music",
     "<id of a test track>": "A_TEST_TRACK",
 }
 # The same sign stands for names of several kinds.
@@ -162,7 +163,8 @@ def project(tmp_path_factory, database, _quiet_threads):
         # Most of the time of a session so small; other tests look at both.
         patch.setattr("genre_pipeline.pipelines.compare.nodes.draw_still", lambda _: Figure())
         patch.setattr("genre_pipeline.tracking.model.log_genre_model", lambda *_: None)
-        assert invoke(("run",)).exit_code == 0
+        # README also classifies with a model that was trained on my_music.
+        assert invoke(("run", "--params", "experiment.datasets=[demo,my_music]")).exit_code == 0
         tracks = pd.read_parquet(max((data / "02_intermediate/demo/tracks.parquet").rglob("*.parquet")))
         (data / "01_raw" / "embeddings").mkdir()
         for number, track in enumerate(tracks["track_id"]):

@@ -189,7 +189,7 @@ class TestAsking:
 
     def test_two_at_once_are_refused(self, cells, ask, tmp_path):
         scratch = tmp_path / "scratch" / "tiny" / "x"
-        with only_one(scratch, lambda _: AssertionError()), pytest.raises(StoreError, match="asks the same"):
+        with only_one(scratch, lambda _: AssertionError()), pytest.raises(StoreError, match="computes this now"):
             ask(cells, change("identity"))
 
     def test_a_cell_without_a_trained_model_has_no_answer(self, cells, ask):

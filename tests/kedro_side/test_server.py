@@ -195,7 +195,7 @@ def test_a_full_disk_is_one_message():
 
 def test_what_else_mlflow_refuses_is_one_message(empty_data):
     refusal = mlflow.MlflowException("API request failed.\nResponse: 500")
-    one_line = pytest.raises(TrackingError, match=r"refused what was asked of it: API request failed\. Look.*\Z")
+    one_line = pytest.raises(TrackingError, match=r"refused a request: API request failed\. Check.*\Z")
     with one_line, tracking_errors("http://mlflow.example:5000"):
         raise refusal
 

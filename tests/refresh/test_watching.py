@@ -105,5 +105,5 @@ def test_what_cannot_be_looked_at_is_told_and_looked_at_again(finished, caplog, 
 
     with caplog.at_level(logging.WARNING), pytest.raises(OverError):
         watch(plan, run, wait=wait, interval_s=60.0, settle_s=5.0)
-    assert "Cannot tell what is stale: The folder is not mounted." in caplog.text
+    assert "Cannot find out what is stale: The folder is not mounted." in caplog.text
     assert len(ran) == 1

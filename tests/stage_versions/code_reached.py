@@ -378,24 +378,25 @@ def _dump(node: object) -> str:
 
 
 def _parts(statement: ast.ClassDef) -> Iterator[ast.stmt]:
-    """Yield the statements of a class: its head, then its body."""
+    """Yield the statements of a class: its head, then its body without docstrings."""
     if not hasattr(statement, "head"):
         head = {key: getattr(statement, key) for key in statement._fields if key != "body"}
         # Kept, so that what is known of it is known of the same object.
         statement.head = ast.ClassDef(**head, body=[ast.Pass()])  # type: ignore[attr-defined]
     yield statement.head  # type: ignore[attr-defined]
-    yield from statement.body
+    yield from (each for each in statement.body if not _is_docstring(each))
 
 
 def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
-    kept = [
-        each
-        for each in body
-        if not (
-            isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant) and isinstance(each.value.value, str)
-        )
-    ]
-    return kept or [ast.Pass()]
+    return [each for each in body if not _is_docstring(each)] or [ast.Pass()]
+
+
+def _is_docstring(statement: ast.stmt) -> bool:
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
 
 
 def _read_modules(root: Path) -> Iterator[Module]:

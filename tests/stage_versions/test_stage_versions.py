@@ -146,6 +146,7 @@ def test_code_that_is_reached(small):
     [
         pytest.param("# counts", "# adds", set(), id="a comment"),
         pytest.param('"""Measure."""', '"""Measure all."""', set(), id="a docstring"),
+        pytest.param('"""Measures."""', '"""Measures all."""', set(), id="the docstring of a class"),
         pytest.param("n: int", "n: float", set(), id="an annotation"),
         pytest.param("return helper()", "return 2", set(), id="a method that nothing mentions"),
         pytest.param("version=1", "version=5", set(), id="a version"),

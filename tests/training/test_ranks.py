@@ -72,7 +72,7 @@ def test_a_killed_training_ends_as_if_nothing_had_happened(together, tmp_path, c
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     assert not folder.exists()
     resumed = train(folder, n_ranks=2)
-    assert "going on after epoch" in caplog.text
+    assert "resuming after epoch" in caplog.text
     assert bytes_of(resumed) == bytes_of(together)
     pd.testing.assert_frame_equal(resumed.history[CURVES], together.history[CURVES], check_exact=True)
 
@@ -100,7 +100,7 @@ def test_a_divergence_in_the_validation_is_found_by_the_first_for_all(tmp_path):
             RepeatFailedError,
             "^net: of the 2 processes that train it together, .*rank 1 was killed by SIGKILL",
         ),
-        (fail_in_rank, RepeatFailedError, "rank 1 failed with ZeroDivisionError: not expected.* goes on from there"),
+        (fail_in_rank, RepeatFailedError, "rank 1 failed with ZeroDivisionError: not expected.* Rerun the command"),
         (fill_disk_in_rank, StorageError, "^the disk is full$"),
     ],
 )

@@ -55,7 +55,7 @@ def test_a_killed_training_ends_as_if_nothing_had_happened(tmp_path, uninterrupt
     heard = []
     assert any(tmp_path.glob(".repeat_00-*.state")) == (when == "while_writing")
     resumed = train(folder, on_epoch=heard.append)
-    assert (f"going on after epoch {n_kept}," in caplog.text) == (n_kept > 0)
+    assert (f"resuming after epoch {n_kept}," in caplog.text) == (n_kept > 0)
     assert [record.epoch for record in heard] == uninterrupted.history["epoch"].tolist()
     pd.testing.assert_frame_equal(resumed.history[CURVES], uninterrupted.history[CURVES], check_exact=True)
     assert resumed.card.selected_epoch == uninterrupted.card.selected_epoch

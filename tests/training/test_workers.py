@@ -109,7 +109,7 @@ class TestProcesses:
         assert_same(heard, serial, 2)
         again = train(Trainers(n_workers=2), [*jobs[:1], job(tmp_path, 4)])
         assert_same(again, serial, 0)
-        assert "going on after epoch" in caplog.text
+        assert "resuming after epoch" in caplog.text
 
     @pytest.mark.parametrize(
         ("strange", "kind", "message"),
@@ -214,7 +214,7 @@ class TestDask:
             assert workers_of(client) == 1
         for repeat in range(2):
             assert_same(heard, serial, repeat)
-        assert "going on after epoch" in caplog.text
+        assert "resuming after epoch" in caplog.text
 
     def test_a_training_that_kills_its_workers_is_a_failed_repeat(self, distributed, tmp_path, monkeypatch):
         import dask

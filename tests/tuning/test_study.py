@@ -122,7 +122,7 @@ def test_an_interrupted_search_goes_on_in_the_middle_of_a_training(make_search, 
     assert essence(tuned) == essence(whole)
     finished = (at_step - 1) // 12
     assert [each.number for each in listener.trials] == list(range(finished, 4))
-    assert ("going on after epoch" in caplog.text) == ((at_step - 1) % 12 >= 3)
+    assert ("resuming after epoch" in caplog.text) == ((at_step - 1) % 12 >= 3)
     assert (f"{finished} trials are there already" in caplog.text) == (finished > 0)
     assert not (folder("pieces") / "trial.state").exists()
 
@@ -137,7 +137,7 @@ def test_a_killed_training_loses_no_epoch_that_was_kept(make_search, folder, los
     lose_at(lambda loop, count: False)
     caplog.set_level(logging.INFO, logger="genre_pipeline")
     assert essence(tune(search, folder("pieces"))) == essence(whole)
-    assert "going on after epoch 2, where it was interrupted" in caplog.text
+    assert "resuming after epoch 2, where it was interrupted" in caplog.text
 
 
 def test_other_parameters_begin_a_new_search(make_search, folder):

@@ -105,7 +105,7 @@ class AcousticMeter:
         self._codes = bytearray()
 
     def add(self, block: NDArray[np.float32]) -> None:
-        """Take in the next samples.
+        """Add the next samples.
 
         Args:
             block: Shape ``(n_samples,)``, finite.

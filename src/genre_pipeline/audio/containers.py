@@ -53,7 +53,7 @@ _Reader = Callable[[BinaryIO, int, int], _Parts]
 
 
 def audio_parts(path: Path) -> Generator[Part]:
-    """Find the parts of an audio file, each as late as it is asked for.
+    """Find the parts of an audio file, each when it is needed.
 
     Args:
         path: The file, of any format.
@@ -68,7 +68,7 @@ def audio_parts(path: Path) -> Generator[Part]:
         n_bytes = os.fstat(file.fileno()).st_size
         start = tags_end(file, 0)
         if start >= n_bytes:
-            # [D] Whatever the tag says of its length, its own header has 10 bytes.
+            # [D] Whatever length the tag states, its own header has 10 bytes.
             start = min(10, n_bytes)
         try:
             reader = _reader_at(file, start)
@@ -170,7 +170,7 @@ class _Samples(NamedTuple):
 
 
 def _find_samples(file: BinaryIO, chunks: _Chunks, position: int) -> _Samples | None:
-    """Go from chunk to chunk, from some place of a file on, to that of the samples; none if there is none."""
+    """Find the chunk of the samples, from some position of a file on; ``None`` if there is none."""
     is_mpeg = False
     long_size_at = long_size = 0
     while True:
@@ -209,7 +209,7 @@ def _chunk_parts(file: BinaryIO, start: int, n_bytes: int) -> _Parts:
     next_chunk = chunks.next_at(samples.body, samples.size)
     is_stated = stated <= n_there or samples.size < samples.unknown
     if not stated:
-        # Nothing but chunks behind an empty one: it is empty. Otherwise nobody wrote the size.
+        # Nothing but chunks behind an empty one: it is empty. Otherwise the size was never written.
         is_stated = _chain_end(file, chunks, next_chunk, n_bytes) == n_bytes
     n_stated = stated if is_stated else n_there
     n_sound = min(n_there, n_stated)

@@ -2,7 +2,7 @@
 
 libmpg123, which libsndfile holds, prints a line for each damaged frame, without a name, and libsndfile does not silence
 it. File descriptor 2 belongs to the whole process, where other threads decode other files and draw a progress bar. So
-only C's ``stderr`` is replaced, while something is decoded, by a stream that asks which thread writes. What any other
+only C's ``stderr`` is replaced, while something is decoded, by a stream that checks which thread writes. What any other
 thread writes to it goes where it would have gone.
 
 This needs the GNU C library. Elsewhere, nothing is caught.
@@ -38,7 +38,7 @@ class _Functions(ctypes.Structure):
 
 
 class _Switch:
-    """Puts the stream that asks in the place of C's ``stderr``, while anybody listens."""
+    """Replaces C's ``stderr`` by the stream that checks the thread, while a decoder runs."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._variable = ctypes.c_void_p.in_dll(library, "stderr")
@@ -111,7 +111,7 @@ def caught_messages(lines: list[bytes]) -> Iterator[None]:
 
 
 def summarise_messages(lines: Iterable[bytes]) -> str:
-    r"""Say in one line what decoders wrote, each kind of message once, with how often it came.
+    r"""Return in one line what decoders wrote, each kind of message once, with its count.
 
     Args:
         lines: What they wrote.

@@ -125,7 +125,7 @@ def _hash_bytes(path: Path) -> tuple[int, str]:
 
 
 def _measured(facts: AudioFacts, path: Path, file: AudioFile) -> AudioFacts:
-    """Decode an open file from start to end and add what that tells."""
+    """Decode an open file from start to end and add the findings."""
     meter = _Meter(file.sample_rate)
     broken = ""
     try:
@@ -159,7 +159,7 @@ def _measured(facts: AudioFacts, path: Path, file: AudioFile) -> AudioFacts:
 
 
 def _structural_faults(duration_s: float, file: AudioFile, broken: str) -> list[tuple[str, str]]:
-    """Say what a file lacks of what it states or holds, and what is in it besides.
+    """Describe what a file lacks of what it states or holds, and what else is in it.
 
     Args:
         duration_s: How much could be decoded.
@@ -201,7 +201,7 @@ class _Meter:
         self._digest = hashlib.blake2b(f"{sample_rate}:".encode(), digest_size=16)
 
     def add(self, block: NDArray[np.float32]) -> None:
-        """Take in a block of shape ``(n_samples, n_channels)``."""
+        """Add a block of shape ``(n_samples, n_channels)``."""
         self.n_samples += len(block)
         is_finite = np.abs(block) <= MAX_SAMPLE
         if not is_finite.all():

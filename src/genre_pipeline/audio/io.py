@@ -148,8 +148,8 @@ class AudioFile:
         """Decode the file from its start, in constant memory.
 
         Args:
-            block_samples: Length of a block, the last one of a part excepted; none for one so short that little is lost
-                before the place where a decoder gives up.
+            block_samples: Length of a block, except the last one of a part; ``None`` means so short that little is
+                lost before the place where a decoder gives up.
             end_sample: Where to stop; nothing from there on is decoded.
 
         Yields:
@@ -248,7 +248,7 @@ def read_waveform(
         path: The file, of any format that libsndfile knows.
         sample_rate: Rate of the waveform, in Hz.
         start_sample: First sample of the clip, at the file's own rate, at least 0.
-        n_samples: Length of the clip at the file's own rate, at least 1; none for all that follows its start.
+        n_samples: Length of the clip at the file's own rate, at least 1; ``None`` means all that follows its start.
 
     Returns:
         Shape ``(n,)``, full scale 1, where ``n`` is the clip's length times the ratio of the rates, rounded up.
@@ -277,8 +277,8 @@ def waveform_blocks(
         path: As for :func:`read_waveform`, and so are the next three.
         sample_rate: Rate of the waveform, in Hz.
         start_sample: First sample of the clip, at the file's own rate.
-        n_samples: Length of the clip at the file's own rate; none for all that follows its start.
-        block_samples: How much of the file is decoded at a time, in samples of its own rate; none for what is fastest.
+        n_samples: Length of the clip at the file's own rate; ``None`` means all that follows its start.
+        block_samples: How much is decoded at a time, in samples of the file's rate; ``None`` chooses the fastest.
         alter: What is done to the clip at its own rate, before it is resampled; then it is in memory as a whole.
 
     Yields:
@@ -348,7 +348,7 @@ def downmix(block: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def all_finite(samples: NDArray[np.float32]) -> bool:
-    """Tell whether no sample is NaN or infinite, from the greatest and the least: a third of ``isfinite``'s time.
+    """Return whether no sample is NaN or infinite, from the greatest and the least: a third of ``isfinite``'s time.
 
     Args:
         samples: Shape ``(n_samples,)``, at least one.

@@ -65,7 +65,7 @@ class _Frame(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def _parse(header: bytes) -> _Frame | None:
-    """Read the four bytes of a frame's header; none if they are none, or of unstated ("free") bitrate."""
+    """Read the four bytes of a frame's header; ``None`` if they are not a header, or of unstated ("free") bitrate."""
     if len(header) < 4 or not _SYNC.match(header):
         return None
     version = {3: 1, 2: 2, 0: 25}.get(header[1] >> 3 & 3)
@@ -107,13 +107,13 @@ def tags_end(file: BinaryIO, start: int) -> int:
 
 
 def find_frame(file: BinaryIO, start: int, end: int, *, last_start: int | None = None) -> int | None:
-    """Return where the first frame begins that others follow without a gap, or only the end; none if there is none.
+    """Return where the first frame begins that others follow without a gap, or only the end; ``None`` if there is none.
 
     Args:
         file: The file.
         start: Where to look first.
         end: Where the frames end at the latest.
-        last_start: Where to stop looking; none for the end.
+        last_start: Where to stop looking; ``None`` means the end.
     """
     stop = end if last_start is None else min(end, last_start)
     while start < stop:
@@ -143,7 +143,7 @@ def _begins_chain(file: BinaryIO, position: int, end: int) -> bool:
 
 
 def free_format_at(file: BinaryIO, start: int) -> bool:
-    """Say whether a frame of unstated ("free") bitrate begins there, whose end only a decoder finds."""
+    """Return whether a frame of unstated ("free") bitrate begins there, whose end only a decoder finds."""
     file.seek(start)
     header = bytearray(file.read(4))
     if len(header) < 4 or header[2] >> 4:
@@ -153,7 +153,7 @@ def free_format_at(file: BinaryIO, start: int) -> bool:
 
 
 class _Stated(NamedTuple):
-    """What the first frame's header says of the whole: numbers of frames and bytes, 0 where it does not."""
+    """The numbers of frames and bytes of the whole in the first frame's header, 0 where not stated."""
 
     n_frames: int
     n_bytes: int
@@ -161,7 +161,7 @@ class _Stated(NamedTuple):
 
 
 def _stated(head: bytes, frame: _Frame) -> _Stated | None:
-    """Read the Xing, Info or VBRI header in a frame; none if it has sound instead."""
+    """Read the Xing, Info or VBRI header in a frame; ``None`` if it has sound instead."""
     if len(head) < _HEAD_BYTES:
         return None
     tag = head[frame.xing_at :]

@@ -23,7 +23,7 @@ class PointerDataset(AbstractVersionedDataset[T, T]):
 
     Args:
         filepath: The JSON file, absolute.
-        version: Version to load and save, where the catalog asks for versions.
+        version: Version to load and save, where the catalog entry is versioned.
         metadata: Any metadata, for Kedro-Viz and other plugins.
     """
 

@@ -99,7 +99,7 @@ class TextDataset(WholeFileMixin, KedroTextDataset):
 
 
 class OptionalMixin(_Base):
-    """Makes nothing of a file that is not there: what a pipeline writes which nobody has to run.
+    """Loads ``None`` if the file is not there: the output of an optional pipeline.
 
     The report shows it if it is there.
     """

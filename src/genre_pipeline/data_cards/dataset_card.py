@@ -110,7 +110,7 @@ def _notices(report: Mapping[str, Any], usable: pd.DataFrame) -> list[Notice]:
         )
     # Reports of earlier versions have none.
     notices += [Notice("CHECK", _sentence(remark)) for remark in report.get("remarks", ())]
-    # Where some are known, the section on artists says of how many tracks they are not.
+    # Where some are known, the section on artists counts the tracks without one.
     if len(usable) and (artist_keys(usable) == "").all():
         notices.append(
             Notice(

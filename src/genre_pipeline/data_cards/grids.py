@@ -1,4 +1,4 @@
-"""Tables of cards: plain values become entries, and lists that nobody would read to the end are cut."""
+"""Tables of cards: plain values become entries, and long lists are cut."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def grid(key: str, caption: str, columns: Sequence[Column], rows: Sequence[Seque
     """Make a table of plain values; the first of each row is its header.
 
     Args:
-        key: What tells it from the page's other tables.
+        key: Unique name of the table on its page.
         caption: What it shows.
         columns: Its columns.
         rows: A value a column.

@@ -52,7 +52,7 @@ class Names:
 
 @dataclass(frozen=True)
 class Grid:
-    """A table; the key tells it from the page's other ones."""
+    """A table; the key is unique on its page."""
 
     key: str
     table: Table
@@ -64,7 +64,7 @@ class Bars:
     """How many of something there are in each class: a figure that is a table as well.
 
     Attributes:
-        key: What tells it from the page's other tables.
+        key: Unique name of the table on its page.
         caption: What it shows.
         heading: What the classes are.
         counts: Class to number.

@@ -215,7 +215,7 @@ def _examples(leaks: Mapping[str, Any]) -> Block:
 
 
 def _repeats(report: Mapping[str, Any]) -> list[str]:
-    """Return what the repeats are called: those of one division that only differ in the training are told once."""
+    """Return what the repeats are called: those of one division that only differ in the training are listed once."""
     return ["every"] if report["design"] == "seeds" else [str(repeat) for repeat in range(report["n_repeats"])]
 
 

@@ -1,10 +1,10 @@
-"""Artists whom nobody knows: what people and programs write where an artist's name should be."""
+"""Unknown artists: what people and programs write where an artist's name should be."""
 
 from __future__ import annotations
 
 import unicodedata
 
-# [?] Names of nobody, and of many at once, whose tracks have as little in common; case, spaces and punctuation aside.
+# [?] Names that mean "unknown" or "several artists"; case, spaces and punctuation are ignored.
 _NOBODY = frozenset(
     {
         *("unknown", "unknownartist", "unknownartists", "artistunknown", "unknownperformer", "unknownsinger"),
@@ -26,7 +26,7 @@ _DASHES = frozenset("-\N{EN DASH}\N{EM DASH}_?.,*/\\|~#()[]{}<>'\"")
 
 
 def is_unknown(artist: str) -> bool:
-    """Say whether a name stands for an artist whom nobody knows, or for many at once.
+    """Return whether a name means an unknown artist, or several at once.
 
     Example:
         >>> [is_unknown(name) for name in ("", " ", "<Unknown Artist>", "V.A.", "n/a", "-", "???")]

@@ -170,10 +170,10 @@ class DatasetBlock(Block):
         links_within: Links to folders and files are followed as far as they lead to somewhere below this folder (that
             of a git-annex or DVC repository, of a file server). None for links to files within ``path`` only.
         genres: The genres to use, or none for all that the dataset has. A subset is named in the split's hash and tags.
-        max_per_genre: Use at most this many clips of each genre, chosen by a hash of their track ids; none for all. A
-            subset as well.
+        max_per_genre: Use at most this many clips of each genre, chosen by a hash of their track ids; ``None`` means
+            all. A subset as well.
         strict: Whether anything that would only be reported (a missing clip, a fault) stops the run.
-        excerpt: The part of each file that is the clip; none for all of it.
+        excerpt: The part of each file that is the clip; ``None`` means all of it.
         min_duration_s: Shorter clips carry the fault ``too_short``.
         quarantine: Faults that keep a track out of every split. The others are only reported.
     """
@@ -245,8 +245,8 @@ class DatasetSpec:
             ``test``.
         citation: How to cite it.
         licence: Under what terms it may be used, and where it comes from.
-        catalogue: The clips that the whole dataset has: track id to genre; empty where nobody published a list.
-        checksums: MD5 of the files as they were published, by track id; empty where nobody published them.
+        catalogue: The clips that the whole dataset has: track id to genre; empty if no list was published.
+        checksums: MD5 of the files as they were published, by track id; empty if none were published.
         file_format: Container of those files, in libsndfile's names (``"WAV"``, ``"MP3"``): what another has was
             encoded anew and cannot have their checksum. Empty where there are no checksums.
         repetitions: Groups of track ids that hold one recording, as somebody published them.

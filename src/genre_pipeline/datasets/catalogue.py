@@ -90,7 +90,7 @@ def prepare_listed(block: DatasetBlock, match: Callable[[Any], MatchedFiles], *,
 
 
 def list_clips(found: MatchedFiles, clip: Callable[[str, str], Clip]) -> Listing:
-    """Lay the songs of a published list beside the files that were found.
+    """Match the songs of a published list with the files that were found.
 
     Args:
         found: The files of listed tracks.

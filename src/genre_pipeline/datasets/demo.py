@@ -1,7 +1,7 @@
 """The demo dataset: synthetic music that the project makes itself, so that everything runs on a fresh machine.
 
 The music is invented (see :mod:`~genre_pipeline.datasets.composition`): accuracies on it say that the machinery works
-and how protocols differ, and nothing about how well a model tells real genres apart.
+and how protocols differ, and nothing about how well a model recognises real genres.
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ def _sound_clips(block: DemoBlock, genre: int) -> list[PlannedClip]:
         for track in range(n_tracks):
             number = TrackNumber(block.seed, genre, artist, track * _N_ALBUMS // n_tracks, track)
             # Latin squares: every artist has each format, every genre each delivery with each format about equally
-            # often, so that none of them tells anything of the genre, the artist or the split.
+            # often, so that none of them reveals the genre, the artist or the split.
             file_format = (track + artist + 2 * genre) % len(_SUFFIXES)
             n_channels, rate_factor = _DELIVERIES[(file_format + artist + genre) % len(_DELIVERIES)]
             clip = _clip(number, len(sound), _SUFFIXES[file_format])

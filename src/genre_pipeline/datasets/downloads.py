@@ -125,12 +125,12 @@ class _Downloader:
             else:
                 raise DatasetError(
                     f"The connection to {url} broke off {1 + self._n_retries} times; {self._size() / 1e6:.1f} of "
-                    f"{self._source.n_bytes / 1e6:.1f} MB have arrived and are kept. Run again to go on from there."
+                    f"{self._source.n_bytes / 1e6:.1f} MB have arrived and are kept. Rerun the command to resume."
                 )
         self._partial.replace(output_file)
 
     def _recover(self, output: Path) -> None:
-        """Go on from what pooch had taken over when it was killed."""
+        """Resume from what pooch had received when it was killed."""
         for remains in self._partial.parent.iterdir():
             if remains not in {self._partial, output}:
                 remains.replace(self._partial) if remains.stat().st_size else remains.unlink()

@@ -74,7 +74,7 @@ MEANINGS: Mapping[Kind, tuple[str, str]] = {
 }
 """What is left out: in words, and what to do about it; nothing where that is as it should be."""
 
-# [?] As many names of a sort as tell where to begin.
+# [?] Enough names of a kind to show where to begin.
 _MAX_SORTS = 5
 _MAX_EXAMPLES = 20
 
@@ -227,7 +227,7 @@ def walk_files(folder: Path, *, links_within: Path | None = None) -> Iterator[Fo
 
 
 def _found(entry: os.DirEntry[str], path: str, bounds: Sequence[str]) -> Found | None:
-    """Say what an entry is; none for a folder, or a link to one, that may be listed."""
+    """Return the kind of an entry; ``None`` for a folder, or a link to one, that may be listed."""
     reason = _badly_named(entry.name)
     if reason is None:
         try:
@@ -271,7 +271,7 @@ def _out_of_bounds(entry: os.DirEntry[str], mode: int, bounds: Sequence[str]) ->
 
 
 def _not_read(path: str, place: Path) -> LeftOut | None:
-    """Say why a regular file is no audio that can be read; none if it is."""
+    """Return why a regular file is not readable audio; ``None`` if it is."""
     suffix = extension(path)
     form = suffix or _form(place)
     if form in AUDIO_EXTENSIONS:
@@ -363,7 +363,7 @@ def _sorts(details: Iterable[str]) -> dict[str, int]:
 
 
 def describe_left_out(counts: Mapping[str, Any]) -> str:
-    """Say in a line what is left out, and what to do about it.
+    """Describe in one line what is left out, and what to do about it.
 
     Args:
         counts: See :func:`count_left_out`.

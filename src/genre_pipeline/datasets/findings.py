@@ -48,13 +48,13 @@ class Findings:
         self.by_row.setdefault(row, []).append(Finding(fault, detail))
 
     def have(self, faults: Sequence[str]) -> NDArray[np.bool_]:
-        """Say of each track whether it has any of some faults."""
+        """Return for each track whether it has any of some faults."""
         mask = np.zeros(self.n_tracks, dtype=bool)
         mask[[row for row, found in self.by_row.items() if any(each.fault in faults for each in found)]] = True
         return mask
 
     def quarantined(self) -> NDArray[np.bool_]:
-        """Say of each track whether it is kept out."""
+        """Return for each track whether it is left out."""
         return self.have(self.quarantine)
 
     def names(self) -> list[str]:
@@ -116,7 +116,7 @@ def excerpt_hashes(tracks: pd.DataFrame, n_samples: pd.Series) -> list[str]:
 
 
 def find_too_short(tracks: pd.DataFrame, block: DatasetBlock, findings: Findings) -> None:
-    """Add ``too_short``, of clips that have some audio, but less than the block asks for."""
+    """Add ``too_short``, of clips that have some audio, but less than the block requires."""
     is_short = (tracks["n_samples"] > 0) & (tracks["duration_s"] < block.min_duration_s) & ~findings.have(["too_short"])
     short = tracks[is_short]
     for row, duration_s in zip(short.index.tolist(), short["duration_s"], strict=True):

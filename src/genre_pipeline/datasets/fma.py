@@ -173,7 +173,7 @@ def _spaced(text: str) -> str:
 
 
 def _audio_folder(block: AnyFmaBlock) -> str | None:
-    """Return the folder, relative to the root, that holds the folders 000 to 155; none if there is none."""
+    """Return the folder, relative to the root, that holds the folders 000 to 155; ``None`` if there is none."""
     for name in (*_FOLDERS[block.subset], ""):
         # Some programs unpack an archive into one folder more.
         for place in (name, f"{name}/{name}") if name else ("",):

@@ -1,4 +1,4 @@
-"""The user's own music: one sub-folder a genre, and optionally a table of artists."""
+"""The user's own music: one sub-folder per genre, and optionally a table of artists."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from genre_pipeline.spelling import composed, shown
 
 METADATA_NAME = "metadata.csv"
 _COLUMNS = ("path", "genre", "artist", "title", "album")
-_LAYOUT = f"one sub-folder a genre, holding audio files at any depth, and optionally {METADATA_NAME}"
+_LAYOUT = f"one sub-folder per genre, holding audio files at any depth, and optionally {METADATA_NAME}"
 
 # Folders that are parts of a split, not genres.
 _PARTS = re.compile(
@@ -140,7 +140,7 @@ def _check_level(root: Path, paths: Sequence[str]) -> None:
 
 
 def _table_remarks(rows: MatchedRows | None, unused: Iterable[LeftOut]) -> list[str]:
-    """Say which rows match no file, and which files only look like the table."""
+    """List the rows that match no file, and the files that only look like the table."""
     stem = splitext(METADATA_NAME)[0]
     names = [each.path for each in unused if each.path.rpartition("/")[2].casefold().startswith(f"{stem}.")]
     not_read = f"not read: {_quoted(names)}. The table of artists is {METADATA_NAME}, beside the genres' folders."
@@ -148,7 +148,7 @@ def _table_remarks(rows: MatchedRows | None, unused: Iterable[LeftOut]) -> list[
 
 
 def _remarks(clips: Collection[Clip], by_folder: Iterable[str], unused: Iterable[LeftOut]) -> list[str]:
-    """Say what a person should look at in the folders: what vanishes, what is merged, what cannot be a genre."""
+    """List what a person should check in the folders: what vanishes, what is merged, what cannot be a genre."""
     remarks = []
     folders: dict[str, set[str]] = {}
     for path in by_folder:

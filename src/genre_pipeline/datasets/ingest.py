@@ -47,7 +47,7 @@ class IngestResult:
     """What ingest found.
 
     Attributes:
-        tracks: One row a clip, sorted by track id, with the columns :data:`~genre_pipeline.datasets.TRACK_COLUMNS`.
+        tracks: One row per clip, sorted by track id, with the columns :data:`~genre_pipeline.datasets.TRACK_COLUMNS`.
             ``faults`` holds the names joined by ``;``; tracks with ``quarantined`` set take part in no split.
         report: Plain JSON types: ``dataset``, ``kind``, ``title``, ``citation``, ``licence``, ``caveats``; ``subset``
             (see :class:`~genre_pipeline.datasets.selection.Subset`); ``n_clips``, ``n_usable``, ``n_quarantined``,

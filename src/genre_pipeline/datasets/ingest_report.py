@@ -1,4 +1,4 @@
-"""What ingest tells of a dataset: the parts of its report, the log lines, and the errors that stop a run."""
+"""Ingest's report of a dataset: its parts, the log lines, and the errors that stop a run."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ Report = dict[str, Any]
 # [?] As many lines as are still read; the report has them all.
 _MAX_WARNINGS = 20
 
-# [?] As many names of a sort as tell where to begin.
+# [?] Enough names of a kind to show where to begin.
 _MAX_NAMES = 3
 
 
 def spec_facts(spec: DatasetSpec) -> Report:
-    """Return what a kind of dataset says of itself."""
+    """Return the description of a kind of dataset."""
     return {
         "kind": spec.name,
         "title": spec.title,
@@ -88,7 +88,7 @@ def listing_facts(listing: Listing, catalogue: Mapping[str, str]) -> Report:
 
 
 def remarks(listing: Listing, tracks: pd.DataFrame) -> list[str]:
-    """Say what a person should look at: what the listing found, and genres and artists that look alike."""
+    """List what a person should check: findings of the listing, and genres and artists that look alike."""
     said = list(listing.remarks)
     if genres := look_alikes(tracks["genre"].unique()):
         said.append(f"genres that look alike are different ones: {_alike(genres)}. If they are one, give it one name.")
@@ -194,7 +194,7 @@ def _log_listing(report: Report) -> None:
 
 
 def check_usable(report: Report, block: DatasetBlock) -> None:
-    """Check that every genre that is asked for has a clip to use.
+    """Check that every selected genre has a usable clip.
 
     Raises:
         DatasetError: If one has none.
@@ -218,7 +218,7 @@ def check_usable(report: Report, block: DatasetBlock) -> None:
 
 
 def check_strictly(report: Report, block: DatasetBlock) -> None:
-    """Check that nothing at all is wrong with the genres that are asked for.
+    """Check that the selected genres have no fault at all.
 
     Raises:
         DatasetError: If anything is: missing clips, files that are no clip, any fault.
@@ -232,7 +232,7 @@ def check_strictly(report: Report, block: DatasetBlock) -> None:
         name = report["dataset"]
         raise DatasetError(
             f"Dataset '{name}' is strict (datasets.{name}.strict), and not all is well with it: {'; '.join(wrong)}. "
-            "Repair it, or set strict to false: then ingest goes on with what is usable, and the ingest report names "
+            "Repair it, or set strict to false: then ingest continues with what is usable, and the ingest report names "
             "all of this."
         )
 

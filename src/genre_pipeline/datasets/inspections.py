@@ -164,7 +164,7 @@ def _read_paths(cache: Path) -> list[str]:
 
 @contextmanager
 def _alone(cache: Path) -> Iterator[None]:
-    """Hold the cache, and remove what a killed process left half-written."""
+    """Lock the cache, and remove what a killed process left half-written."""
 
     def refusal(owner: str) -> StorageError:
         return StorageError(f"{cache}: {owner} is inspecting this dataset. Wait until that ends, and run again.")
@@ -229,7 +229,7 @@ class _Holds:
         self.known: set[str] = set()
 
     def rows(self, source: Path) -> list[bool] | None:
-        """Say for each row of a file whether it holds, and is the first that does; none if the file is of no use."""
+        """Return for each row of a file whether it is valid and the first; ``None`` if the file is unusable."""
         import pyarrow as pa
         from pyarrow import parquet
 

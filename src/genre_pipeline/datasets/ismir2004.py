@@ -108,7 +108,7 @@ def _match(block: Ismir2004Block) -> MatchedFiles:
 
 
 def _keys(path: PurePosixPath) -> Iterator[tuple[str, ...]]:
-    """Yield what may tell a track within its part, the surest first.
+    """Yield keys that may identify a track within its part, the most reliable first.
 
     Artist, album and number do; titles are written differently in lists and file names (``l'oracle``, ``l_oracle``, and
     one damaged letter). Where people have taken folders away, album, number and title are left, or number and title.
@@ -125,7 +125,7 @@ def _keys(path: PurePosixPath) -> Iterator[tuple[str, ...]]:
 
 @cache
 def _by_key() -> Mapping[str, Mapping[tuple[str, ...], str]]:
-    """Return for each part the track ids by their keys, those that tell no single track left out."""
+    """Return for each part the track ids by their keys, without those that identify no single track."""
     owners: dict[str, dict[tuple[str, ...], set[str]]] = {part: {} for part in PARTS}
     for track in _tracks().values():
         for key in _keys(track.path):

@@ -35,12 +35,12 @@ class Subset:
 def select_clips(
     name: str, listing: Listing, catalogue: Mapping[str, str], block: DatasetBlock
 ) -> tuple[list[Clip], Subset]:
-    """Choose the clips that a block asks for.
+    """Choose the clips that a block selects.
 
     Args:
         name: The dataset's name, for messages.
         listing: What is on disk.
-        catalogue: The dataset's published list, track id to genre; empty where nobody published one.
+        catalogue: The dataset's published list, track id to genre; empty if none was published.
         block: The dataset's parameters.
 
     Returns:

@@ -56,7 +56,7 @@ class MatchedRows:
 
 
 def find_table(root: Path, name: str) -> Path | None:
-    """Return a folder's table: the file of that name, or the only one that differs in case; none if there is none.
+    """Return a folder's table: the file of that name, or the only one that differs in case; ``None`` if there is none.
 
     Raises:
         DatasetError: If there are several.
@@ -254,7 +254,7 @@ def _add(table: Path, found: dict[str, Row], path: str, row: Row) -> None:
 
 
 def _said(row: Row) -> dict[str, str]:
-    """Return what a row says of its file."""
+    """Return the metadata of a row's file."""
     return {name: value for name, value in row.values.items() if name != "path"}
 
 

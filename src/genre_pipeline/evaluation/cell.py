@@ -70,7 +70,7 @@ def evaluate_cell(
     if known != data.repeats:
         raise EvaluationError(f"{cell.name}: expected the outcome of the repeats {data.repeats}, got {known}.")
     n_tracks, n_segments = data.counts()
-    # The correction of the interval asks how much of what was divided trains and tests.
+    # The correction of the interval needs the shares that train and test.
     n_units = n_tracks if audit["unit"] == "track" else n_segments
     metrics: Any = {key: [] for key in ("summary", "repeats", "genre_repeats", "history")}
     metrics |= {"confusion": {}, "reliability": {}}
@@ -175,7 +175,7 @@ def metric_values(rows: Sequence[Mapping[str, Any]], *, value: str, suffix: str 
 
 
 def _flop_per_clip(checkpoints: Sequence[Checkpoint], data: CellData) -> float | None:
-    """Return the operations that a clip takes on average; none for an estimator, or where every repeat failed."""
+    """Return the operations that a clip takes on average; ``None`` for an estimator, or where every repeat failed."""
     per_segment = checkpoints[0].flop_per_segment if checkpoints else None
     segments = data.segments
     return None if per_segment is None else per_segment * len(segments) / segments["track_id"].nunique()

@@ -52,12 +52,12 @@ class CellRecord:
         data: What it was made from: ``split_hash``, ``dataset_fingerprint``, ``feature_hash``, ``subset``, ``leaky``,
             ``artists_unknown`` (where some are), numbers of tracks.
         commit: The code's commit.
-        metrics: Its metrics by name, with ``_ci_low`` and ``_ci_high`` beside where there is an interval; none where no
-            repeat could be trained.
+        metrics: Its metrics by name, with ``_ci_low`` and ``_ci_high`` where there is an interval; empty if no repeat
+            could be trained.
         design: How its repeats relate: ``kfold``, ``resampled`` or ``seeds``; empty where that is not known.
         test_ratio: Test tracks over training tracks; NaN where that is not known.
-        outcomes: Its answers for the test tracks, see :func:`~genre_pipeline.evaluation.paired.track_outcomes`; none
-            where they are not to be had.
+        outcomes: Its predictions for the test tracks, see
+            :func:`~genre_pipeline.evaluation.paired.track_outcomes`; ``None`` if they are not available.
     """
 
     cell: Cell
@@ -164,7 +164,7 @@ class CellChange(TypedDict):
 def compare_sessions(
     before: SessionRecord, after: SessionRecord, *, confidence: float = 0.95, n_resamples: int = N_RESAMPLES
 ) -> SessionChange:
-    """Say of every cell of two sessions what became of it.
+    """Describe how every cell changed between two sessions.
 
     Args:
         before: The earlier session.
@@ -189,7 +189,7 @@ def compare_records(
     confidence: float = 0.95,
     n_resamples: int = N_RESAMPLES,
 ) -> CellChange:
-    """Say what became of a cell from one run to another, and judge it.
+    """Describe how a cell changed from one run to another, and judge the change.
 
     A run is a regression if its track accuracy is lower beyond the interval of the difference. Where both runs'
     answers are known, they are compared track by track, see :func:`compare_outcomes`; else the interval of the
@@ -251,7 +251,7 @@ def compare_outcomes(
     confidence: float = 0.95,
     n_resamples: int = N_RESAMPLES,
 ) -> dict[str, Any] | None:
-    """Compare two runs of a model by the test tracks that both have answered for.
+    """Compare two runs of a model on the test tracks that both predicted.
 
     On the same split, each track is compared with itself repeat by repeat, with the tests of
     :func:`~genre_pipeline.evaluation.paired.compare`: a difference counts that every test sees which fits the design.
@@ -261,7 +261,7 @@ def compare_outcomes(
     would change.
 
     Args:
-        before: The earlier answers, as :func:`~genre_pipeline.evaluation.paired.track_outcomes` gives them.
+        before: The earlier predictions, as :func:`~genre_pipeline.evaluation.paired.track_outcomes` gives them.
         after: The later ones.
         same_split: Whether both are of one split.
         design: How the later run's repeats relate.
@@ -394,7 +394,7 @@ def _changes(before: CellRecord, after: CellRecord) -> list[Change]:
 
 
 def _obstacle(before: CellRecord, after: CellRecord) -> str:
-    """Say why two runs of a cell cannot be compared, or nothing."""
+    """Return why two runs of a cell cannot be compared, or ``None``."""
     leaky = [record.data.get("leaky") == "True" for record in (before, after)]
     if leaky[0] != leaky[1]:
         return f"the {'earlier' if leaky[0] else 'later'} one is LEAKY"

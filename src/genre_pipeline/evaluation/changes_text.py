@@ -25,7 +25,7 @@ from genre_pipeline.evaluation.views import (
 
 _ALARMS = {"regression": "REGRESSION", "failed": "FAILED"}
 _HASHES = ("split_hash", "dataset_fingerprint", "feature_hash", "git_commit")
-# [?] What is longer is cut in the middle, or told by its number; JSON has all of it.
+# [?] Longer values are cut in the middle, longer lists are counted; JSON has all of it.
 _VALUE_LENGTH = 36
 _CELLS_NAMED = 3
 _CHANGES_NAMED = 6
@@ -96,7 +96,7 @@ def format_terminal(blocks: Iterable[Block], *, is_terminal: bool) -> str:
 
 
 def describe(steps: Sequence[SessionChange], *, confidence: float, all_metrics: bool = False) -> list[Block]:
-    """Say what changed from each run to the next.
+    """Describe what changed from each run to the next.
 
     Args:
         steps: Each run with the one after it.
@@ -154,7 +154,7 @@ def metric_entries(metric: MetricChange | None) -> list[Entry]:
     """Show a metric before and after, the difference, its interval, and what they rest on.
 
     Args:
-        metric: The metric; none where there is nothing to compare.
+        metric: The metric; ``None`` if there is nothing to compare.
     """
     if metric is None:
         return [Entry(NONE, sort=math.nan) for _ in range(5)]

@@ -63,7 +63,7 @@ class RepeatRow(TypedDict):
 
 
 class GenreRow(TypedDict):
-    """How well one genre was told in one repeat, over its ``n`` tracks or segments; null where undefined."""
+    """How well one genre was recognised in one repeat, over its ``n`` tracks or segments; null where undefined."""
 
     repeat: int
     split: str
@@ -260,7 +260,7 @@ _PROVENANCE = ("selection", "split_hash", "feature_hash", "git_commit")
 _TERMINAL_WIDTH = 200
 _MISSING = "-"
 LEAKY = "LEAKY"
-# Digits of a hash that tell the few splits of an experiment apart [?]; the CSV file has all of them.
+# Digits of a hash that distinguish the few splits of an experiment [?]; the CSV file has all of them.
 SHORT_HASH = 8
 FAILED_NOTE = "repeats that could not be trained, and are in no number. The report says why."
 REGRESSION_NOTE = "less accurate than in the run before, beyond the interval of the difference; see kedro compare."
@@ -274,7 +274,7 @@ def cell_of(result: CellResult) -> Cell:
 
 
 def dataset_name(result: CellResult) -> str:
-    """Return the dataset's name with what part of it was used, so that nobody takes a part for the whole.
+    """Return the dataset's name with the part of it that was used, if not the whole.
 
     Example:
         >>> dataset_name({"cell": {"dataset": "gtzan"}, "subset": "6 of 10 genres"})
@@ -328,7 +328,7 @@ def summary_row(result: CellResult, *, unit: str, metric: str, split: str = "tes
 
 
 def statistic(result: CellResult) -> str:
-    """Say over what a result's numbers are averaged.
+    """Name what a result's numbers are averaged over.
 
     Raises:
         EvaluationError: If the design is unknown.
@@ -417,11 +417,11 @@ def leaderboard(results: Sequence[CellResult], changes: Sequence[CellChange] = (
     """Set cells side by side.
 
     Args:
-        results: One result a cell.
+        results: One result per cell.
         changes: What became of cells since the last finished run, as far as that is known.
 
     Returns:
-        One row a cell with the columns :data:`LEADERBOARD_COLUMNS`, sorted by dataset, protocol, then falling track
+        One row per cell with the columns :data:`LEADERBOARD_COLUMNS`, sorted by dataset, protocol, then falling track
         accuracy. All metrics are of the test split.
 
     Raises:
@@ -432,7 +432,7 @@ def leaderboard(results: Sequence[CellResult], changes: Sequence[CellChange] = (
     names = [cell_of(result).name for result in results]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise EvaluationError(f"Expected one result a cell, got several of {', '.join(twice)}.")
+        raise EvaluationError(f"Expected one result per cell, got several of {', '.join(twice)}.")
     known = {change["cell"]: change for change in changes}
     rows = pd.DataFrame(
         [_row(result, known.get(cell_of(result).name)) for result in results], columns=list(LEADERBOARD_COLUMNS)
@@ -446,11 +446,11 @@ def metric_table(results: Sequence[CellResult]) -> pd.DataFrame:
     """Write down every metric of every cell, each with everything that says what it is.
 
     Args:
-        results: One result a cell.
+        results: One result per cell.
 
     Returns:
-        One row a cell, split, unit and metric with the columns :data:`METRIC_COLUMNS`; ``key`` is the metric's name in
-        MLflow. Cells of which every repeat failed have no row.
+        One row per cell, split, unit and metric with the columns :data:`METRIC_COLUMNS`; ``key`` is the metric's name
+        in MLflow. Cells of which every repeat failed have no row.
     """
     rows = [
         {
@@ -497,7 +497,7 @@ def by_setting(results: Sequence[CellResult]) -> dict[tuple[str, str], list[Cell
 
 
 def honest_results(results: Sequence[CellResult]) -> dict[str, list[CellResult]]:
-    """Choose for each dataset the protocol that tells how good models are, and leave out what is leaky.
+    """Choose for each dataset the protocol that measures models honestly, and leave out what is leaky.
 
     Of several, it is the one with most models, then the one that tests every track (folds), then the first by name.
 
@@ -584,7 +584,7 @@ def common(values: pd.Series[Any]) -> str:
 
 
 def format_leaderboard(frame: pd.DataFrame) -> str:
-    """Show a leaderboard in a terminal, one block a dataset and protocol, about 100 columns wide.
+    """Show a leaderboard in a terminal, one block per dataset and protocol, about 100 columns wide.
 
     Names are never cut or folded: long ones make it wider.
 
@@ -656,7 +656,7 @@ def blocks(frame: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """Take a leaderboard apart.
 
     Args:
-        frame: What :func:`leaderboard` returned, or its CSV file, which does not tell empty from missing.
+        frame: What :func:`leaderboard` returned, or its CSV file, which does not distinguish empty from missing.
 
     Yields:
         The dataset's name with what part of it was used, the protocol, and the rows that belong to both.
@@ -724,11 +724,11 @@ def _scores(result: CellResult) -> dict[str, Any]:
 
 
 def clip_costs(result: CellResult) -> dict[str, float]:
-    """Return what a cell takes: training of all repeats, and the answer for a clip.
+    """Return a cell's costs: training all repeats, and predicting a clip.
 
     Returns:
         ``n_parameters``, ``training_s``, ``inference_s`` (both of all repeats), ``inference_s_per_clip`` (every repeat
-        answered for its validation and test tracks) and ``gflop_per_clip``; NaN for what nobody counts.
+        predicted its validation and test tracks) and ``gflop_per_clip``; NaN for what is not counted.
     """
     cost, n_tracks = result["cost"], result["n_tracks"]
     n_answers = result["n_repeats"] * (n_tracks["validation"] + n_tracks["test"])
@@ -812,7 +812,7 @@ def mark_suffix(group: Iterable[Mapping[Any, Any]]) -> str:
 
 
 def failed_mark(row: Mapping[Any, Any]) -> str:
-    """Say how many repeats of a row of the leaderboard could not be trained.
+    """Return how many repeats of a row of the leaderboard could not be trained.
 
     Example:
         >>> failed_mark({"n_repeats": 4, "n_failed": 1}), failed_mark({"n_repeats": 5, "n_failed": 0})
@@ -822,7 +822,7 @@ def failed_mark(row: Mapping[Any, Any]) -> str:
 
 
 def regression_mark(row: Mapping[Any, Any]) -> str:
-    """Say whether a row of the leaderboard became worse since the last finished run.
+    """Return whether a row of the leaderboard became worse since the last finished run.
 
     Example:
         >>> regression_mark({"since_previous": "regression"}), regression_mark({"since_previous": "unchanged"})

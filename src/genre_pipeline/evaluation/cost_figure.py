@@ -64,7 +64,7 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def costs_and_quality(group: Sequence[CellResult], kind: CostKind) -> list[tuple[float, float]]:
-    """Return the cost and the mean track accuracy of each result; NaN where nobody counts that cost."""
+    """Return the cost and the mean track accuracy of each result; NaN where that cost is not counted."""
     return [(clip_costs(result)[kind.key], mean_accuracy(result, unit="track").value) for result in group]
 
 
@@ -72,7 +72,7 @@ def cost_comparison(results: Sequence[CellResult], *, looks: Mapping[tuple[str, 
     """Draw the track accuracy of each cell against what it costs, chosen from a menu.
 
     Args:
-        results: One result a cell.
+        results: One result per cell.
         looks: Styles shared with other figures; the results' own by default.
 
     Returns:
@@ -101,7 +101,7 @@ def cost_comparison(results: Sequence[CellResult], *, looks: Mapping[tuple[str, 
 
 
 def _traces(group: Sequence[CellResult], looks: Mapping[tuple[str, str], Style], named: set[str]) -> list[Any]:
-    """Return the front's trace, then one a cell; where they are is the button's business."""
+    """Return the front's trace, then one per cell; the button sets their positions."""
     from plotly.graph_objects import Scatter
 
     line = {"color": GREY, "dash": "dot", "width": 1.5, "shape": "hv"}

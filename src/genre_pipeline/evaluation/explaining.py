@@ -1,4 +1,4 @@
-"""Why a trained model says what it says of a track: which time-frequency regions spoke for a genre, and against it."""
+"""Explain a trained model's prediction: which time-frequency regions speak for a genre, and which against it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Method = Literal["auto", "integrated_gradients", "occlusion"]
 
-# [?] Patches of occlusion, fine enough for a beat and an octave, coarse enough to ask for some hundred answers a track.
+# [?] Patches of occlusion, fine enough for a beat and an octave, coarse enough for some hundred predictions per track.
 _N_ROWS, _N_COLUMNS = 8, 8
 
 
@@ -38,7 +38,7 @@ class Explanation:
         repeat: Which repeat's model; the track is on its test side.
         track_id: The track.
         genre: The track's true genre.
-        answer: What the model says.
+        answer: The predicted genre.
         target: The genre whose log odds are explained.
         method: How.
         genres: The genres.
@@ -103,14 +103,14 @@ def explain_track(
     method: Method = "auto",
     n_steps: int = 64,
 ) -> Explanation:
-    """Explain what a cell says of one of its test tracks, by the first repeat's model that was tested on it.
+    """Explain a cell's prediction of one of its test tracks, by the first repeat's model that was tested on it.
 
     Args:
         cell: The cell.
         checkpoints: The trained model of each repeat.
         data: The cell's segments.
         track_id: The track.
-        genre: The genre whose log odds are explained; the model's answer by default.
+        genre: The genre whose log odds are explained; the predicted one by default.
         method: ``integrated_gradients`` (networks only), ``occlusion``, or ``auto``: the first where it can be.
         n_steps: Steps of integrated gradients.
 
@@ -170,7 +170,7 @@ def _tested(cell: Cell, checkpoints: Sequence[Checkpoint], data: CellData, track
 
 
 def _laid_out(segments: NDArray[Any], starts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Lay segments side by side as they lie in the track; where they overlap, their mean, and zero where none is."""
+    """Place segments along the track; where they overlap, take their mean; where none is, zero."""
     n_frames = segments.shape[2]
     total = np.zeros((segments.shape[1], int(starts[-1]) + n_frames))
     counts = np.zeros(total.shape[1])

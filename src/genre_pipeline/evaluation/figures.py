@@ -108,7 +108,7 @@ def accuracy_comparison(
     """Draw the track accuracy of each cell with its interval, its repeats and the chance level.
 
     Args:
-        results: One result a cell.
+        results: One result per cell.
         looks: Styles shared with other figures; the results' own by default.
 
     Returns:
@@ -151,7 +151,7 @@ def learning_curves(results: Sequence[CellResult], *, looks: Mapping[tuple[str, 
     not typical.
 
     Args:
-        results: One result a cell; those without history are left out.
+        results: One result per cell; those without history are left out.
         looks: Styles shared with other figures; the results' own by default.
 
     Returns:
@@ -190,11 +190,11 @@ def reliability_diagrams(
     """Draw how often tracks are right against how sure the model was of them.
 
     Args:
-        results: One result a cell.
+        results: One result per cell.
         looks: Styles shared with other figures; the results' own by default.
 
     Returns:
-        One panel for each dataset and protocol, one line a cell: the bins of
+        One panel for each dataset and protocol, one line per cell: the bins of
         :func:`~genre_pipeline.evaluation.calibration.reliability` over the test tracks of all repeats, larger marks for
         more tracks. A calibrated model is on the dotted diagonal, an overconfident one below it.
 
@@ -225,11 +225,11 @@ def confusion_matrices(results: Sequence[CellResult], *, unit: str = "track") ->
     """Draw the confusion matrix of each cell, chosen from a menu.
 
     Args:
-        results: One result a cell.
+        results: One result per cell.
         unit: ``segment`` or ``track``.
 
     Returns:
-        One heat map a cell, in the leaderboard's order, of which the first is visible: percentages of the true
+        One heat map per cell, in the leaderboard's order, of which the first is visible: percentages of the true
         genre, with counts (summed over repeats) on hover. The row of a genre that was not tested is blank.
 
     Raises:
@@ -271,7 +271,7 @@ def confusion_figure(result: CellResult, unit: str, *, repeat: int | None = None
     Args:
         result: The cell's result.
         unit: ``segment`` or ``track``.
-        repeat: The repeat that the result's matrix is of; none for all of them.
+        repeat: The repeat that the result's matrix is of; ``None`` means all of them.
 
     Returns:
         A Matplotlib figure with percentages of the true genre in its cells, drawn without pyplot: it belongs to no

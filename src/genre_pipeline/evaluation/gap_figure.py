@@ -44,7 +44,7 @@ def gap_comparison(gaps: pd.DataFrame, *, looks: Mapping[tuple[str, str], Style]
         looks: Style of each model and feature.
 
     Returns:
-        One panel a dataset, one row a protocol, one mark with its interval a model. A menu chooses the unit, and
+        One panel per dataset, one row per protocol, one mark with its interval per model. A menu chooses the unit, and
         whether the mean or the best repeat is set against the honest mean.
     """
     from plotly.subplots import make_subplots

@@ -63,8 +63,8 @@ def summarise(
         design: How the repeats relate.
         n_train_tracks: Training tracks of a repeat; the mean where repeats differ.
         n_test_tracks: Test tracks of a repeat; the mean where repeats differ.
-        outcomes: What was told right, one row per ``repeat``, ``split``, ``unit`` and track or segment: ``cluster``
-            (its artist) and ``value`` (0 or 1).
+        outcomes: What was predicted correctly, one row per ``repeat``, ``split``, ``unit`` and track or segment:
+            ``cluster`` (its artist) and ``value`` (0 or 1).
         confidence: Coverage of the interval, between 0 and 1.
 
     Returns:
@@ -172,7 +172,7 @@ def _tested_tracks(scores: pd.DataFrame, design: Design) -> dict[str, int]:
 
 
 def _widen_by_artists(summary: pd.DataFrame, outcomes: pd.DataFrame, design: Design, confidence: float) -> None:
-    """Put the clustered bootstrap in the place of an accuracy's t interval where that is narrower or not there."""
+    """Replace an accuracy's t interval by the clustered bootstrap where that is wider or the only one."""
     for (split, unit), rows in outcomes.groupby(["split", "unit"], observed=True):
         low, high = resample(rows, draw_repeats=design == "seeds").interval(confidence)
         chosen = (summary["split"] == split) & (summary["unit"] == unit) & (summary["metric"] == "accuracy")
@@ -188,7 +188,7 @@ def _widen(summary: pd.DataFrame, rows: pd.Index[int], low: float, high: float, 
 
 
 def _widen_accuracies(summary: pd.DataFrame, n_tracks: dict[str, int], confidence: float) -> None:
-    """Put the Wilson interval in the place of an accuracy's interval where that is narrower or not there."""
+    """Replace an accuracy's interval by the Wilson interval where that is wider or the only one."""
     for row in summary.index[summary["metric"] == "accuracy"]:
         split, accuracy = str(summary["split"][row]), float(summary["mean"][row])
         if split not in n_tracks:

@@ -83,7 +83,7 @@ def score(predictions: pd.DataFrame, *, genres: Sequence[str], average: TrackAve
 
     Args:
         predictions: See :func:`aggregate_to_tracks`.
-        genres: The genres that the model tells apart, at least two.
+        genres: The genres that the model distinguishes, at least two.
         average: What of a track's segments is averaged.
 
     Returns:
@@ -118,7 +118,7 @@ def score_genres(
 
     Args:
         predictions: See :func:`aggregate_to_tracks`.
-        genres: The genres that the model tells apart, at least two.
+        genres: The genres that the model distinguishes, at least two.
         average: What of a track's segments is averaged.
 
     Returns:
@@ -159,7 +159,7 @@ def reliability_of(
 
     Args:
         predictions: See :func:`aggregate_to_tracks`.
-        genres: The genres that the model tells apart.
+        genres: The genres that the model distinguishes.
         unit: What is counted.
         average: What of a track's segments is averaged.
 
@@ -178,15 +178,15 @@ def reliability_of(
 def told_right(
     predictions: pd.DataFrame, *, genres: Sequence[str], average: TrackAverage = "probability"
 ) -> pd.DataFrame:
-    """Say of each segment and track of every repeat and split whether it was told right.
+    """Return for each segment and track of every repeat and split whether its prediction was right.
 
     Args:
         predictions: See :func:`aggregate_to_tracks`.
-        genres: The genres that the model tells apart.
+        genres: The genres that the model distinguishes.
         average: What of a track's segments is averaged.
 
     Returns:
-        ``repeat``, ``split``, ``unit``, ``track_id`` and ``value`` (0 or 1), one row a segment, then one row a track.
+        ``repeat``, ``split``, ``unit``, ``track_id`` and ``value`` (0 or 1), one row per segment, then per track.
 
     Raises:
         EvaluationError: See :func:`score`.

@@ -21,7 +21,7 @@ N_PAIRS = 3
 
 
 class Mistake(TypedDict):
-    """A test track that was told wrong, by the model of one repeat.
+    """A test track that the model of one repeat predicted wrong.
 
     ``probability`` is that of the wrong ``answer``, ``p_genre`` that of the true ``genre``; both are also given for
     each segment: ``answer_over_time`` and ``genre_over_time``, with the segments' centres ``times_s`` within the clip.
@@ -101,7 +101,7 @@ def find_mistakes(
 
 
 def _answers(test: pd.DataFrame, genres: Sequence[str], average: TrackAverage) -> pd.DataFrame:
-    """Return each test track of each repeat with the answer and its probability, the surest first."""
+    """Return each test track of each repeat with the predicted genre and its probability, the highest first."""
     columns = [f"p_{genre}" for genre in genres]
     if test.empty:
         return pd.DataFrame(columns=["repeat", "track_id", "genre", "answer", "probability", "p_genre"])

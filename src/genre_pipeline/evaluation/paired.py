@@ -1,6 +1,6 @@
 """Is one model really better than another?
 
-Both have answered for the same tracks, so that they are compared track by track: what is easy or hard for both cancels
+Both predicted the same tracks, so that they are compared track by track: what is easy or hard for both cancels
 out.
 """
 
@@ -122,7 +122,7 @@ def compare_pairs(
 
 
 def on_common_tracks(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
-    """Lay the answers of two models beside each other, where both have answered.
+    """Join the predictions of two models for the tracks that both predicted.
 
     Args:
         a: The first model's, as :func:`track_outcomes` gives them.
@@ -143,7 +143,7 @@ def compare(
     confidence: float = 0.95,
     n_resamples: int = N_RESAMPLES,
 ) -> dict[str, Any]:
-    """Compare two models that answered for the same tracks. See :func:`compare_pairs` for what is computed.
+    """Compare two models on the same tracks. See :func:`compare_pairs` for what is computed.
 
     Args:
         outcomes: One row per ``repeat`` and ``track_id``, with its ``cluster``, and ``right_a`` and ``right_b``:
@@ -334,12 +334,12 @@ def track_outcomes(
     artists: pd.Series[str],
     average: TrackAverage = "probability",
 ) -> pd.DataFrame:
-    """Say which test tracks a model told right: what paired comparisons are made of.
+    """Return which test tracks a model predicted correctly: the input of paired comparisons.
 
     Args:
         predictions: The predictions of all repeats of a cell, see
             :func:`~genre_pipeline.evaluation.metrics.aggregate_to_tracks`.
-        genres: The genres that the model tells apart.
+        genres: The genres that the model distinguishes.
         artists: Artist by track id, empty where unknown.
         average: What of a track's segments is averaged.
 

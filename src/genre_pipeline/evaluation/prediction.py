@@ -34,10 +34,10 @@ class Predictions(NamedTuple):
     """The predictions of one repeat.
 
     Attributes:
-        table: ``repeat, split, leaky, track_id, segment_id, genre, p_<genre>...``, one row a segment; ``leaky``, the
-            same in every row, tells that the split lets something stand on two sides, or that the test side chose the
+        table: ``repeat, split, leaky, track_id, segment_id, genre, p_<genre>...``, one row per segment; ``leaky``, the
+            same in every row, is true if the split puts something on two sides, or if the test side chose the
             model's epoch.
-        inference_s: Time that the model took, in seconds, when it was asked.
+        inference_s: Time that the prediction took, in seconds.
         reused: Whether they were there already.
     """
 
@@ -254,7 +254,7 @@ class GenrePredictor:
             paths: The audio files.
 
         Returns:
-            One row a file, one column of probabilities a genre, the mean over the file's segments.
+            One row per file, one column of probabilities per genre, the mean over the file's segments.
 
         Raises:
             AudioError: If a file cannot be read, or is shorter than one segment.
@@ -270,7 +270,7 @@ class GenrePredictor:
             paths: The audio files.
 
         Returns:
-            One row a file: ``path``, ``genre`` (empty where it failed), ``probability`` of that genre, ``error``
+            One row per file: ``path``, ``genre`` (empty where it failed), ``probability`` of that genre, ``error``
             (empty where it went well), ``leaky`` (the model's, the same in every row), and one probability a genre as
             ``p_<genre>``.
         """

@@ -55,7 +55,7 @@ def decide(
         design: How repeats relate: ``kfold``, ``resampled`` or ``seeds``.
         test_ratio: Test tracks over training tracks.
         confidence: Coverage of the interval; one minus it is the level of the tests.
-        margin: The loss of accuracy, as a share, that must be excluded; none asks for no more than the tests.
+        margin: The loss of accuracy, as a share, that must be excluded; ``None`` requires only the tests.
         n_resamples: Number of resamples.
 
     Returns:

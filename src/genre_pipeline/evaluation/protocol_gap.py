@@ -60,12 +60,12 @@ def protocol_gaps(results: Sequence[CellResult], *, confidence: float = 0.95) ->
     Wilson interval of its test tracks; against the mean of the same repeats it has none.
 
     Args:
-        results: One result a cell.
+        results: One result per cell.
         confidence: Coverage of the intervals.
 
     Returns:
-        One row a cell, unit and statistic with the columns :data:`GAP_COLUMNS`, for models that have a number under the
-        reference and under another protocol. Empty if there is none.
+        One row per cell, unit and statistic with the columns :data:`GAP_COLUMNS`, for models that have a number under
+        the reference and under another protocol. Empty if there is none.
 
     Raises:
         EvaluationError: If a metric is missing.

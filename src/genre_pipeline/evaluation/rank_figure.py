@@ -21,7 +21,7 @@ def critical_difference_diagram(ranking: Ranking | str) -> Figure:
         ranking: The ranking, or why there is none, which the figure then says.
 
     Returns:
-        One line a model, best on top: its ranks on the datasets as small marks, their mean as a large one. A vertical
+        One line per model, best on top: its ranks on the datasets as small marks, their mean as a large one. A vertical
         bar at the right joins models that cannot be told apart; the ruler above is the critical difference.
     """
     from plotly.graph_objects import Figure, Scatter

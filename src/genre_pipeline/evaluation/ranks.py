@@ -55,7 +55,7 @@ class Ranking:
         p_value: Of "all models are equally good": Friedman's test, chi-squared.
         critical_difference: Two mean ranks that are closer cannot be told apart.
         level: Level of the tests.
-        table: One row a dataset and model, with the columns :data:`RANK_COLUMNS`.
+        table: One row per dataset and model, with the columns :data:`RANK_COLUMNS`.
     """
 
     ranks: pd.DataFrame
@@ -86,7 +86,7 @@ def rank_models(results: Sequence[CellResult], *, confidence: float = 0.95) -> R
     with several features counts once with each of them.
 
     Args:
-        results: One result a cell.
+        results: One result per cell.
         confidence: One minus the level of the tests.
 
     Returns:

@@ -70,7 +70,7 @@ def compare_with_papers(
     why not.
 
     Args:
-        results: One result a cell.
+        results: One result per cell.
         kinds: Kind of each dataset, by its name.
         confidence: Coverage of the intervals.
         figures: What papers report; all that is known by default.

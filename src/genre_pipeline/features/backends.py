@@ -43,7 +43,7 @@ class Workers:
         backend: ``serial`` (this thread), ``threads``, ``processes`` (new ones, on this machine), ``dask``, or
             ``auto``: see :meth:`for_clips`.
         n_workers: How many. A cluster at an address has its own number; there it only says how much is sent ahead.
-        address: A Dask scheduler's (``tcp://host:8786``); none for a cluster of ``n_workers`` processes that is
+        address: A Dask scheduler's (``tcp://host:8786``); ``None`` means a cluster of ``n_workers`` processes that is
             started on this machine, for as long as the work lasts.
         device: Where each of them computes spectra; audio is decoded on the processor, meanwhile.
     """
@@ -170,7 +170,7 @@ def dask_client(address: str | None, n_workers: int) -> Iterator[Client]:
     """Connect to a Dask cluster.
 
     Args:
-        address: The scheduler's; none for a cluster that is started on this machine, for as long as the context lasts.
+        address: The scheduler's; ``None`` starts a cluster on this machine, for as long as the context lasts.
         n_workers: Processes of that cluster.
 
     Yields:

@@ -32,8 +32,8 @@ class SegmentBlock(Block):
     Attributes:
         n_frames: Frames in a segment.
         hop_frames: Distance between the starts of neighbouring segments; less than ``n_frames`` makes them overlap.
-        own_s: Length of the pieces that are transformed on their own, in seconds; none for slices. ``n_frames`` is
-            then what a piece gives, and ``hop_frames`` the same. What is left at the clip's end is dropped.
+        own_s: Length of the pieces that are transformed on their own, in seconds; ``None`` means slices. ``n_frames``
+            is then what a piece gives, and ``hop_frames`` the same. What is left at the clip's end is dropped.
         pad_frames: A clip that lacks at most so many frames of one segment is continued by silence until it has one:
             a whole clip is then one segment, though clips differ by a few frames.
     """
@@ -119,12 +119,12 @@ class FeatureBlock(Block):
 
     @property
     def own_samples(self) -> int | None:
-        """Length in samples of the pieces that are transformed on their own; none where the clip is not cut."""
+        """Length in samples of the pieces that are transformed on their own; ``None`` if the clip is not cut."""
         return None if self.segment.own_s is None else round(self.segment.own_s * self.sample_rate)
 
     @property
     def padding(self) -> Padding | None:
-        """The rule by which short clips are continued; none where they are not."""
+        """The rule by which short clips are continued; ``None`` if they are not."""
         if not self.segment.pad_frames:
             return None
         full = (self.segment.n_frames - 1) * self.hop_length
@@ -144,7 +144,7 @@ class FeatureBlock(Block):
 
     @property
     def frame_s(self) -> float | None:
-        """Distance between the starts of successive frames, in seconds; none where a frame is the whole clip."""
+        """Distance between the starts of successive frames, in seconds; ``None`` if a frame is the whole clip."""
         if self.segment.own_s is not None:
             return self.segment.own_s / self.segment.n_frames
         return self.hop_length / self.sample_rate

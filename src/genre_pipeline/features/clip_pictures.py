@@ -79,7 +79,7 @@ def _levels(waveform: NDArray[np.float32], *, hop_length: int) -> NDArray[np.flo
 
 
 def _in_words(levels_db: NDArray[np.float32]) -> str:
-    """Say where the energy lies, roughly: two digits at most."""
+    """Describe roughly where the energy lies: two digits at most."""
     from genre_pipeline.features.log_mel import hz_from_mel, mel_from_hz
 
     energy = (10.0 ** (levels_db.astype(np.float64) / 10.0)).mean(axis=1)

@@ -123,8 +123,8 @@ def extract_together(
         root: The dataset's root folder, which the tracks' paths are relative to. Where the workers are on other
             machines, it and the stores' folders lie on a file system that all of them mount at the same place.
         workers: Who decodes and computes.
-        library: Folder of all feature stores (``<dataset>/<feature>``), where recordings are looked for; none for no
-            look.
+        library: Folder of all feature stores (``<dataset>/<feature>``), which is searched for recordings; ``None``
+            disables the search.
         shard_size: Tracks that a worker does at a time, which is what each of them can lose if all are killed.
         alter: What is done to each clip before its features are computed. An altered clip is another recording, of
             another ``audio_hash``.
@@ -187,7 +187,7 @@ class _Update:
 
     Attributes:
         shards: What has to be computed, in the order of the frames, by the number of its task.
-        written: What the workers answered, by the number of the task.
+        written: What the workers returned, by the number of the task.
         staged: The shards whose frames wait in the store for its next index.
     """
 
@@ -219,7 +219,7 @@ class _Update:
         """Note that recordings are computed as a shard, after those noted before.
 
         Returns:
-            What to ask of a worker; none where a run that was killed has staged it.
+            The task for a worker; ``None`` if a killed run has staged the shard.
         """
         shard = Shard(self.target.spec, self.target.block, tuple(recordings), shards_folder(self.target.folder))
         # In the order of the frames: what comes after a gap is computed anew.
@@ -451,7 +451,7 @@ def _copy_from_others(store: FeatureStore, missing: pd.DataFrame, library: Path)
 
 
 class _Job(NamedTuple):
-    """What a worker is asked, and whose shards come back."""
+    """A worker's task, and the shards it returns."""
 
     task: ShardTask
     updates: tuple[_Update, ...]

@@ -1,4 +1,4 @@
-"""What feature stores there are, how large they are, and which of them nobody needs any more."""
+"""List feature stores, their sizes, and which are unused."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def unused_stores(
     defined: Collection[tuple[str, str, str]],
     trained: Collection[tuple[str, str]] = (),
 ) -> list[StoreSummary]:
-    """Choose the stores that nobody uses; a damaged one is always among them.
+    """Choose the unused stores; a damaged one is always among them.
 
     Args:
         stores: All stores.

@@ -13,7 +13,7 @@ from genre_pipeline.locks import only_one
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Hold a store for writing (:func:`~genre_pipeline.locks.only_one`). Readers need no lock.
+    """Lock a store for writing (:func:`~genre_pipeline.locks.only_one`). Readers need no lock.
 
     Temporary files that a killed writer left are removed.
 

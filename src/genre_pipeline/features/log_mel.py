@@ -30,7 +30,7 @@ class MelBlock(SpectralBlock):
         n_mels: Number of mel bands. Where bands are narrower than the spectrum's bins, some hold no bin and stay at
             the floor: an empty band is part of such a feature (512 bands with frames of 1024), not a fault.
         f_min_hz: Lower edge of the lowest band.
-        f_max_hz: Upper edge of the highest band; none for half the sample rate.
+        f_max_hz: Upper edge of the highest band; ``None`` means half the sample rate.
         mel_scale: ``slaney`` (linear below 1 kHz, logarithmic above) or ``htk`` (logarithmic).
         power: Exponent of the magnitude: 2 for energy, 1 for magnitude.
     """

@@ -17,7 +17,7 @@ class SegmentResult:
     """The segments of a dataset.
 
     Attributes:
-        table: One row a segment: ``segment_id`` (``track#000``), ``track_id``, ``segment_index``, ``start_frame``,
+        table: One row per segment: ``segment_id`` (``track#000``), ``track_id``, ``segment_index``, ``start_frame``,
             ``n_frames``, ``start_s``, ``duration_s``; in the order of the tracks, then of time.
         report: Plain JSON: ``n_tracks`` and ``n_segments`` in the table, ``too_short`` (tracks left out because not
             one segment fits), ``segment_duration_s`` (the median).
@@ -99,7 +99,7 @@ def cut_frames(n_frames_of: pd.Series[int], block: FeatureBlock) -> pd.DataFrame
         block: The feature's parameters.
 
     Returns:
-        One row a segment, in the order of the tracks, then of time: ``segment_id``, ``track_id``, ``segment_index``,
+        One row per segment, in the order of the tracks, then of time: ``segment_id``, ``track_id``, ``segment_index``,
         ``start_frame``, ``n_frames``. A track shorter than one segment has none.
     """
     n_frames, hop_frames = block.segment.n_frames, block.segment.hop_frames

@@ -1,8 +1,8 @@
 """Shards: a few tracks' features in files of their own, which a worker writes and the store takes in.
 
 A shard is a file of packed frames and a list of what is in it, written last. Whoever finds the list finds a whole
-shard: a worker that is asked for it a second time, after a crash or because another worker was lost, checks it and is
-done. Nothing but the list goes back to the process that asked.
+shard: a worker that gets it a second time, after a crash or because another worker was lost, checks it and is
+done. Only the list is returned to the main process.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class ClipAlteration(Protocol):
 
 @dataclass(frozen=True)
 class Shard:
-    """What is asked of a worker for one store.
+    """A worker's task for one store.
 
     Attributes:
         spec: The kind of feature.
@@ -113,7 +113,7 @@ class Shard:
 
 
 class WrittenShard(NamedTuple):
-    """What a worker answers.
+    """A worker's result.
 
     Attributes:
         tracks: The tracks in the file of frames, in order.

@@ -33,7 +33,7 @@ class SpectralBlock(FeatureBlock):
 
     Attributes:
         n_fft: Length of a frame, in samples; even, so that frames lie centred on multiples of ``hop_length``.
-        win_length: Length of the window, in samples, centred in the frame; none for the whole frame.
+        win_length: Length of the window, in samples, centred in the frame; ``None`` means the whole frame.
         window: Shape of the window, periodic.
         precision: In which frames are transformed. ``double`` takes twice as long; it matters to bins far below the
             loudest of their frame, which single precision moves by up to 0.005 dB where they lie 80 dB lower.
@@ -128,9 +128,9 @@ class LevelBlock(FeatureBlock):
     """Parameters of a feature in decibels. The defaults are librosa's [C].
 
     Attributes:
-        amin: Least energy that is told from silence: the floor under the logarithm.
+        amin: Least energy that differs from silence: the floor under the logarithm.
         ref: The energy of 0 dB: ``one``, or the clip's greatest (``max``).
-        top_db: Range kept below the clip's greatest value; none for all of it.
+        top_db: Range kept below the clip's greatest value; ``None`` means all of it.
     """
 
     # The lower bound [D] is a number that single precision still tells from zero; full scale has an energy of about 1.
@@ -177,7 +177,7 @@ class Levels:
         """Read the levels, relative to the reference, none lower than the range allows.
 
         Args:
-            greatest: The clip's greatest energy; none for that of the frames added here.
+            greatest: The clip's greatest energy; ``None`` means that of the frames added here.
 
         Yields:
             Shape ``(n, n_bins)``, float32; the caller's own.

@@ -65,7 +65,7 @@ class StatisticsBlock(FeatureBlock):
 
     @property
     def frame_s(self) -> float | None:
-        """Length of a piece, in seconds; none where the clip is not cut."""
+        """Length of a piece, in seconds; ``None`` if the clip is not cut."""
         return self.segment.own_s
 
     @property

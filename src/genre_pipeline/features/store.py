@@ -4,7 +4,7 @@ A store is a folder of three files:
 
 - ``frames.bin``: numbers only, C order, shape ``(total_frames, n_bins)``, little-endian; tracks one after another,
   each frame's bins side by side, so that a segment is one piece of it.
-- ``index.parquet``: one row a track: ``track_id``, ``audio_hash``, ``offset`` and ``n_frames`` (in frames), ``crc32``
+- ``index.parquet``: one row per track: ``track_id``, ``audio_hash``, ``offset`` and ``n_frames`` (in frames), ``crc32``
   of the track's bytes. Tracks of one ``audio_hash`` share their bytes. Its metadata names the file of frames.
 - ``store.json``: what was computed, and with which version of the extractor.
 
@@ -281,7 +281,7 @@ class FeatureStore:
         return fault
 
     def _intact_rows(self) -> list[bool]:
-        """Say of each track whether its bytes are those that were written. Read, not mapped: the file may be short."""
+        """Return for each track whether its bytes are those written. Read, not mapped: the file may be short."""
         intact = []
         with self._path.open("rb") as file:
             for offset, n_frames, crc32 in self._index[["offset", "n_frames", "crc32"]].itertuples(index=False):

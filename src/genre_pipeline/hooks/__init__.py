@@ -1,4 +1,4 @@
-"""Kedro hooks: parameters are checked first, decodes shared, runs tracked, failures told of, results recorded."""
+"""Kedro hooks: parameters are checked first, decodes shared, runs tracked, failures reported, results recorded."""
 
 from genre_pipeline.hooks.extractions import ExtractionsHook
 from genre_pipeline.hooks.failures import FailuresHook

@@ -1,4 +1,4 @@
-"""Tells at the end of a session which trainings failed."""
+"""Lists the trainings that failed at the end of a session."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class FailuresHook:
 
     @hook_impl(trylast=True)
     def after_pipeline_run(self) -> None:
-        """Say which trainings failed.
+        """Log which trainings failed.
 
         Raises:
             TrainingError: If all did.

@@ -50,7 +50,7 @@ class TrackingHook:
 
     @hook_impl
     def after_catalog_created(self) -> None:
-        """Take back what MLflow wrote into the environment, which the next session would take for the user's word."""
+        """Undo what MLflow wrote into the environment, which the next session would take for the user's setting."""
         if self._given_uri is None:
             os.environ.pop(_URI_VARIABLE, None)
         else:
@@ -61,7 +61,7 @@ class TrackingHook:
         """Start tracking below the active run; with tracking disabled for the pipeline there is none.
 
         Args:
-            run_params: What the session was asked to run.
+            run_params: What the session runs.
             catalog: The session's catalog, for the parameters that describe it.
         """
         import mlflow

@@ -1,4 +1,4 @@
-"""Interventions: what is done to test audio to see whether a trained model still tells the genre.
+"""Interventions: what is done to test audio to see whether a trained model still recognises the genre.
 
 One module a kind; each registers itself in :data:`INTERVENTIONS`.
 """

@@ -1,8 +1,8 @@
 """What an intervention is: a change of a clip's waveform that leaves its genre what it was, to anyone who listens.
 
-A model that tells genres by what people hear keeps its answers under such a change; one that does not has learned
-something else, which may be in this dataset only: B. L. Sturm, "A Simple Method to Determine if a Music Information
-Retrieval System is a 'Horse'", IEEE Transactions on Multimedia 16(6), 2014.
+A model that recognises genres by what people hear keeps its predictions under such a change; one that does not has
+learned something else, which may be in this dataset only: B. L. Sturm, "A Simple Method to Determine if a Music
+Information Retrieval System is a 'Horse'", IEEE Transactions on Multimedia 16(6), 2014.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Low frequencies taken away.
 
-Below 20 Hz there is nothing that people hear, but in GTZAN there is something that tells its genres:
+Below 20 Hz there is nothing that people hear, but in GTZAN that range identifies genres:
 F. Rodríguez-Algarra, B. L. Sturm and H. Maruri-Aguilar, "Analysing Scattering-Based Music Content Analysis Systems:
 Where's the Music?", ISMIR 2016.
 """

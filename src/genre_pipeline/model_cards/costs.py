@@ -11,7 +11,7 @@ N_CLASSES = 10
 
 
 def measure_cost(preset: Preset) -> Cost | None:
-    """Count what a network costs with ten genres; none for estimators, whose size depends on the data.
+    """Count what a network costs with ten genres; ``None`` for estimators, whose size depends on the data.
 
     Args:
         preset: The preset.

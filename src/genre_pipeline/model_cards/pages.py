@@ -1,4 +1,4 @@
-"""The cards as Markdown: a page for each paper, a section for each preset, and the table of all of them."""
+"""The cards as Markdown: a page for each paper, a section for each preset, and an index of all of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,12 @@ _COST = (
     "forward pass of one segment, two for each multiplication with its addition (half as many GMAC), in convolutions "
     "and matrix products alone."
 )
-# What says where and how something is computed, and what every preset has alike.
+_INDEX = (
+    "Each model has a card. It gives the paper and its row, the reported figure with its unit, split and statistic, "
+    "and marks every value as stated, derived, inferred or chosen. What the papers leave open is in "
+    "[ambiguities.md](ambiguities.md)."
+)
+# Where and how something is computed, and what every preset has alike.
 _NOT_SHOWN = frozenset({"device", "n_threads", "micro_batch_size"})
 _ALWAYS_SHOWN = frozenset({"optimiser", "learning_rate", "batch_size", "max_epochs", "selection"})
 
@@ -47,28 +52,25 @@ def pages(presets: Sequence[Preset], costs: Costs) -> dict[str, str]:
     return {f"{paper.name}.md": _page(paper, of_paper, costs) for paper, of_paper in by_paper}
 
 
-def model_table(presets: Sequence[Preset], costs: Costs, *, folder: str) -> str:
-    """Write the table of all models, folded up by paper.
+def model_table(presets: Sequence[Preset], costs: Costs) -> str:
+    """Write the index of the cards: a table of the models of each paper.
 
     Args:
         presets: All presets.
         costs: What each of them costs, by name.
-        folder: Where the cards are, seen from the page that the table is in.
     """
-    lines = [_COST, ""]
+    lines = [_HEAD, "# Models", "", _INDEX, "", _COST, ""]
     for paper, of_paper in _by_paper(presets):
         noun = "model" if len(of_paper) == 1 else "models"
         lines += [
-            "<details>",
-            f"<summary>{paper.title}: {len(of_paper)} {noun}</summary>",
+            f"## {paper.title}: {len(of_paper)} {noun}",
             "",
             "| model | row in the paper (table) | parameters | GFLOP | input |",
             "|---|---|--:|--:|---|",
-            *(_table_row(preset, costs[preset.name], f"{folder}/{paper.name}.md") for preset in of_paper),
+            *(_table_row(preset, costs[preset.name], f"{paper.name}.md") for preset in of_paper),
             "",
-            "</details>",
         ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def _by_paper(presets: Sequence[Preset]) -> list[tuple[Paper, list[Preset]]]:
@@ -207,7 +209,7 @@ def _value(value: object) -> str:
 
 
 def _described(block: type) -> list[str]:
-    """Return what a block's docstring says of its attributes, as a list."""
+    """Return the attributes of a block's docstring, as a list."""
     text = inspect.cleandoc(block.__doc__ or "")
     _, _, attributes = text.partition("Attributes:\n")
     lines: list[str] = []

@@ -46,7 +46,7 @@ class Preset:
 
     @property
     def segment_s(self) -> float | None:
-        """Length of a segment in seconds; none where it is the whole clip, whatever its length."""
+        """Length of a segment in seconds; ``None`` if it is the whole clip, whatever its length."""
         frame_s = self.feature.frame_s
         return None if frame_s is None else frame_s * self.feature.segment.n_frames
 

@@ -64,8 +64,8 @@ class BroadcastBlock(Block):
         transition_activation: Whether ``average`` has its activation; the drawing of the 4-block net shows none.
         pooling: How the decision layer pools over time and frequency: ``average`` or ``max``.
         dropout: Share dropped before the last layer.
-        squeeze_reduction: Factor by which squeeze-and-excitation narrows each block's output; none for none.
-        n_recurrent: Units of an LSTM branch in each block, over time on the mean over frequency; none for no such
+        squeeze_reduction: Factor by which squeeze-and-excitation narrows each block's output; ``None`` disables it.
+        n_recurrent: Units of an LSTM branch in each block, over time on the mean over frequency; ``None`` means no such
             branch. The paper's drawing of it is lost [?].
         residual_width: Channels of the trunk of ``inception_resnet`` [?].
         initialisation: ``glorot_uniform``, or ``lecun_normal`` for the convolutions.

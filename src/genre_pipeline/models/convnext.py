@@ -42,7 +42,7 @@ class ConvNeXtBlock(Block):
         activation_after: Where a block has its activation: after the ``expansion`` by the first pointwise convolution
             (ConvNeXt; MusicNeXt in reading B), or after the ``depthwise`` convolution (MusicNeXt in reading A, the
             literal one) [I].
-        layer_scale: Initial weight of each block's output; none for no such weights. MusicNeXt mentions none [?].
+        layer_scale: Initial weight of each block's output; ``None`` means no such weights. MusicNeXt mentions none [?].
         head: The last layer.
     """
 

@@ -41,7 +41,7 @@ class DuplicatedConvolutionsBlock(Block):
         variant: ``net1`` (parallel convolutions, outputs concatenated) or ``net2`` (outputs added).
         n_filters: Filters of the first two convolutions, and of net2's third [P].
         n_parallel_filters: Filters of each of net1's two parallel convolutions [P]; net2 has none.
-        hidden: Units of the two hidden dense layers; none for the paper's: 256 and 64 in net1, 128 and 32 in
+        hidden: Units of the two hidden dense layers; ``None`` means the paper's: 256 and 64 in net1, 128 and 32 in
             net2 [D].
         first_pooling: How net1 pools its first convolution's output over time; the second's is pooled the other
             way [?].

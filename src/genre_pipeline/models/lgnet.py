@@ -31,9 +31,9 @@ class LgNetBlock(Block):
         routing: ``top1`` (the chosen expert's scores times its gate value [I]), ``soft`` (all experts, weighed by their
             gate values) or ``straight_through`` (the chosen expert's scores as they are, with the gradient of
             ``top1``) [?].
-        n_hidden: Units of an expert's hidden layer; none for experts without one. Not stated [?].
-        freeze_gate_after: Epochs after which the gate no longer learns; none for never. "Several" [P], how many is not
-            said [?].
+        n_hidden: Units of an expert's hidden layer; ``None`` means experts without one. Not stated [?].
+        freeze_gate_after: Epochs after which the gate no longer learns; ``None`` means never. "Several" [P], the number
+            is not stated [?].
         width: Channels of the trunk's first stage [P].
     """
 

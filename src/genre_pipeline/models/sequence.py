@@ -25,10 +25,10 @@ class SequenceBlock(Block):
     """Architecture of a network over frames. At least one of its two parts must be there; their outputs are joined.
 
     Attributes:
-        n_recurrent: Units of the LSTM, in each direction; none for no LSTM [?].
+        n_recurrent: Units of the LSTM, in each direction; ``None`` means no LSTM [?].
         n_layers: Layers of the LSTM [?].
         bidirectional: Whether the LSTM reads both ways.
-        n_filters: Filters of the three convolutions (128, 256, 128 in the source [P]); none for no convolutions.
+        n_filters: Filters of the three convolutions (128, 256, 128 in the source [P]); ``None`` means no convolutions.
         dropout: Share of the joined outputs dropped before the last layer [?].
     """
 

@@ -30,7 +30,7 @@ class ShortChunkBlock(Block):
 
     Attributes:
         n_filters: Channels of each residual block; each halves both sides of its input [?].
-        n_attention: Units of the attention over frames; none for the plain mean and deviation [?].
+        n_attention: Units of the attention over frames; ``None`` means the plain mean and deviation [?].
         dropout: Share of the pooled statistics dropped before the last layer [?].
     """
 
@@ -64,7 +64,7 @@ class AttentivePooling(nn.Module):
 
     Args:
         n_channels: Channels of a frame.
-        n_attention: Units of the attention; none for equal weights.
+        n_attention: Units of the attention; ``None`` means equal weights.
     """
 
     def __init__(self, n_channels: int, n_attention: int | None) -> None:

@@ -102,7 +102,7 @@ def _step(node: Node, parameters: Parameters, optional: Mapping[str, Path]) -> S
 
 
 def _arguments(node: Node, stage: Stage, parameters: Parameters) -> Iterator[_Argument]:
-    """Say which argument of a node's function takes which of its inputs, as Kedro hands them over: in their order."""
+    """Map each argument of a node's function to its input; Kedro passes inputs in order."""
     given = inspect.signature(node.func).bind_partial(*node.inputs).arguments
     for name, entries in given.items():
         for entry in entries if isinstance(entries, tuple) else (entries,):

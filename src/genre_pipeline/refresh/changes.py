@@ -19,14 +19,14 @@ from genre_pipeline.refresh.planning import Plan
 
 logger = logging.getLogger(__name__)
 
-# [?] A hook that does not answer must not keep a refresh waiting for long.
+# [?] A hook that does not respond must not delay a refresh for long.
 _TIMEOUT_S = 10.0
 _SCORE = "track_accuracy_mean"
 
 
 @dataclass(frozen=True)
 class Score:
-    """Test accuracy of a cell's tracks, the mean over repeats, before and after a refresh; none where there is none."""
+    """Mean test accuracy of a cell's tracks before and after a refresh; ``None`` if there is none."""
 
     cell: str
     before: float | None
@@ -39,7 +39,7 @@ class Score:
 
 
 def read_scores(leaderboard: Path | None) -> dict[str, float]:
-    """Read the accuracy of each cell from a leaderboard; none if there is no leaderboard that can be read.
+    """Read the accuracy of each cell from a leaderboard; ``None`` if there is no leaderboard that can be read.
 
     Args:
         leaderboard: The CSV file.
@@ -115,7 +115,7 @@ def describe_changes(plan: Plan, journal: Journal, scores: list[Score], *, exper
 
 
 def notify(url: str, content: Mapping[str, Any]) -> None:
-    """Post what a refresh changed to a webhook. A hook that fails is told of, and no more.
+    """Post what a refresh changed to a webhook. A hook that fails is logged, and nothing else.
 
     Args:
         url: The webhook; it may hold a secret, and is not shown.

@@ -38,7 +38,7 @@ def content_parts(content: Any) -> dict[str, str]:
     if isinstance(content, Mapping):
         return {str(key): fingerprint("part", _VERSION, value=value) for key, value in content.items()}
     if isinstance(content, list):
-        # What failed has no fingerprint, and is told apart by what it says.
+        # A failure has no fingerprint, so its message identifies it.
         marks = [str(getattr(each, "fingerprint", each)) for each in content]
         return {WHOLE: fingerprint("list", _VERSION, value=marks)}
     if hasattr(content, "fingerprint"):

@@ -34,7 +34,7 @@ class Entry(Block):
     Attributes:
         path: The file; of a versioned entry, the folder of its versions.
         versioned: Whether each session keeps its own version.
-        volatile: Parts of it that tell how the session went: they are no reason to do anything again.
+        volatile: Parts of it that describe the session: they never make a step stale.
     """
 
     path: Path
@@ -80,7 +80,7 @@ class Step(Block):
         name: The node's name.
         versions: Version of the code, by part of it.
         parameters: The parameters that the results depend on: not where things are, nor what is only written down.
-        inputs: For each entry that is read, the parts that matter; none for all of them.
+        inputs: For each entry that is read, the parts that matter; ``None`` means all of them.
         outputs: The entries that are written.
         files: Files and folders that are read and that no entry stands for.
         source: The dataset's files, where it reads those.

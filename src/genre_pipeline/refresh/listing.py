@@ -38,11 +38,11 @@ class ListingCheck:
     Attributes:
         n_tracks: How many tracks there are now.
         new: Paths of files that are new.
-        changed: Paths of files whose size, time of change or, if asked for, content is another.
+        changed: Paths of files whose size, time of change or, if asked for, content changed.
         removed: Paths of files that are gone.
         renamed: Old and new paths of files that moved: their size and time of change are the same.
         metadata: For each column of the metadata that changed, what changed, in words.
-        columns: Hashes of the columns of the metadata that changed, as they are now; none where the files themselves
+        columns: Hashes of the columns of the metadata that changed, as they are now; ``None`` if the files themselves
             have changed, and with them any column.
         altered: Those of ``changed`` that only their content gives away.
         fault: Why the files cannot be listed.
@@ -61,7 +61,7 @@ class ListingCheck:
     digest: int = 0
 
     def differences(self) -> list[str]:
-        """Say what has changed, a line for each kind of change."""
+        """Describe what has changed, one line per kind of change."""
         counted: list[tuple[str, Sequence[str]]] = [
             ("new", self.new),
             ("changed", self.changed),
@@ -77,12 +77,12 @@ def check_listing(source: Source, tracks: Path | None, *, check_content: bool = 
 
     Args:
         source: The dataset.
-        tracks: Its track table; none if there is none.
+        tracks: Its track table; ``None`` if there is none.
         check_content: Read all files whose size and time of change are the same, and compare their hashes.
 
     Returns:
         What has changed. Where there is no track table, every file is new; where it cannot be read, nothing is known
-        but that, which the table's record tells.
+        but that, which the table's record holds.
     """
     spec = DATASETS[source.kind]
     block: DatasetBlock = parse_block(spec.block, source.parameters, key=f"datasets.{source.dataset}")
@@ -124,7 +124,7 @@ def check_listing(source: Source, tracks: Path | None, *, check_content: bool = 
 
 
 def _read_tracks(path: Path | None) -> pd.DataFrame | None:
-    """Read the columns that are compared; none where the table cannot be read."""
+    """Read the columns that are compared; ``None`` if the table cannot be read."""
     import pyarrow as pa
 
     if path is None:
@@ -156,13 +156,13 @@ def _by_stamp(paths: Iterable[str], stamps: Mapping[str, Stamp | None]) -> dict[
 
 
 def _changed_metadata(clips: Sequence[Clip], known: pd.DataFrame, *, same_tracks: bool) -> dict[str, str]:
-    """Say which columns of the metadata changed, of tracks that were there before and are now."""
+    """Return which columns of the metadata changed, for tracks that were there before and are now."""
     rows = {track_id: row for row, track_id in enumerate(known["track_id"])}
     both = [(clip, rows[clip.track_id]) for clip in clips if clip.track_id in rows]
     said = {}
     for column in _METADATA:
         old = known[column].tolist()
-        # Mostly so, and told much faster than by looking at each.
+        # Mostly so, and much faster than comparing each.
         if same_tracks and old == [getattr(clip, column) for clip in clips]:
             continue
         changes = [

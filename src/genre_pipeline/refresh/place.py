@@ -16,12 +16,12 @@ def refresh_folder() -> Path:
 
 
 def journal_path() -> Path:
-    """Return the file that tells what the last refresh did."""
+    """Return the journal of the last refresh."""
     return refresh_folder() / "journal.json"
 
 
 def one_refresh_at_a_time() -> AbstractContextManager[Holder | None]:
-    """Hold the data folder for a refresh, as long as this process lives at most.
+    """Lock the data folder for a refresh; the lock ends with this process at the latest.
 
     Raises:
         RefreshError: On entering, if another process refreshes; the message names it, and since when.

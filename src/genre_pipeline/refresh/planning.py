@@ -58,7 +58,7 @@ class Plan:
 
     @property
     def signature(self) -> tuple[object, ...]:
-        """What tells, within this process, one state of files, parameters and results from another."""
+        """A key of the state of files, parameters and results, valid within this process."""
         digests = tuple(check.digest for check in self.listings.values())
         return (self.graph.key, digests, tuple(self.causes.items()))
 
@@ -68,7 +68,7 @@ class Plan:
         return sum(check.n_tracks for check in self.listings.values())
 
     def summary(self) -> str:
-        """Say what is stale and why, a line for each step."""
+        """Describe what is stale and why, one line per step."""
         checked = f"{len(self.graph.steps):,} steps, {self.n_tracks:,} tracks"
         if not self.causes:
             return f"Nothing is stale ({checked})."
@@ -77,7 +77,7 @@ class Plan:
         return "\n".join([f"Stale: {len(lines)} of {checked}.", *lines])
 
     def explain(self, name: str) -> list[str]:
-        """Say of a cell or a step what is stale in it, back to the file, parameter or code that began it.
+        """Explain why a cell or a step is stale, back to the file, parameter or code that changed.
 
         Args:
             name: A cell, a step, or any namespace, such as a dataset.
@@ -200,7 +200,7 @@ def recorded_parts(graph: Graph, entries: Sequence[str]) -> dict[str, Expected]:
 
 
 def _outcome(step: Step, graph: Graph, found: Sequence[Cause], listing: ListingCheck | None) -> dict[str, Expected]:
-    """Say what a step's results will hold once it has run, if it has to."""
+    """Return what a step's results will hold once it has run, if it has to."""
     if not found:
         return recorded_parts(graph, step.outputs)
     outcome: dict[str, Expected] = dict.fromkeys(step.outputs)

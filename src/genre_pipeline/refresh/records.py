@@ -31,7 +31,7 @@ _HASHED_BYTES = 2**28
 
 
 class FileStamp(Block):
-    """What tells whether a file is still the one that was written.
+    """Size, time of change and hash of a file, to detect changes.
 
     Attributes:
         n_bytes: Its size.
@@ -69,7 +69,7 @@ class Record(Block):
 
 
 def read_record(path: Path) -> Record | None:
-    """Read a record; none if there is none that can be read."""
+    """Read a record; ``None`` if there is none that can be read."""
     try:
         return parse_block(Record, json.loads(path.read_bytes()), key=path.name)
     except (OSError, ValueError, ConfigError):
@@ -98,7 +98,7 @@ def file_stamps(paths: Iterable[Path]) -> dict[str, str]:
 
 
 def damage(name: str, entry: Entry, record: Record, *, check_content: bool = False) -> str:
-    """Say what has happened to a result's files since they were written.
+    """Return what has happened to a result's files since they were written.
 
     A file whose time of change is another, but not its size, is compared by its hash. If that is the same, as in a copy
     of the data folder, the record takes the new time, so that the next look costs no reading.
@@ -170,7 +170,7 @@ def _stamp_file(path: Path, *, hashed: bool) -> FileStamp:
 
 
 def _compare(path: Path, before: FileStamp, *, check_content: bool) -> tuple[str, FileStamp]:
-    """Say what has happened to a file, and return its present stamp."""
+    """Return what has happened to a file, and its present stamp."""
     try:
         status = path.stat()
         now = before.model_copy(update={"mtime_ns": status.st_mtime_ns})
@@ -232,7 +232,7 @@ class Recorder:
         for entry in step.inputs:
             known = read_record(entries[entry].record)
             if known is None:
-                # What a result with no record was made from cannot be told apart later.
+                # Without a record, nothing says later what a result was made from.
                 self._begun.pop(step.name, None)
                 return
             inputs[entry] = {part: str(value) for part, value in read_parts(known.parts, step, entry).items()}

@@ -22,7 +22,7 @@ def watch(
     """Look for what is stale until the waiting is interrupted, and run it once files have stopped changing.
 
     Files are looked at, not subscribed to, so that file systems of other machines can be watched. Something that cannot
-    be looked at (a folder that is not mounted, a parameter that is being edited) is told of, and looked at again. A
+    be looked at (a folder that is not mounted, a parameter that is being edited) is logged, and checked again. A
     refresh that failed is not tried again before something has changed.
 
     Args:
@@ -52,7 +52,7 @@ def _looked(plan: Callable[[], Plan]) -> Plan | None:
     try:
         return plan()
     except GenrePipelineError as error:
-        logger.warning("Cannot tell what is stale: %s", error)
+        logger.warning("Cannot find out what is stale: %s", error)
         return None
 
 

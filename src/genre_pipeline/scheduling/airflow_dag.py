@@ -29,7 +29,7 @@ def airflow_dag(
         project: What is run, where.
         experiment: The experiment's name, part of the DAGs' and the assets' names.
         cells: The experiment's cells.
-        every: How often to look at the files; none for never.
+        every: How often to look at the files; ``None`` means never.
         n_tasks: Tasks that may run at once. A single one at a time runs nothing but what is stale, as ``kedro refresh``
             does, and keeps other refreshes out. Several run all nodes of their namespaces, in which finished
             extraction, training and prediction is recognised.

@@ -18,7 +18,7 @@ class Project:
         root: The project's folder, absolute.
         python: The Python that has it installed, absolute.
         log: The file that a schedule without a log of its own writes to, absolute.
-        env: The configuration environment; none for the default.
+        env: The configuration environment; ``None`` means the default.
         params: What ``--params`` is to say; empty for nothing.
         variables: Environment variables to set.
     """

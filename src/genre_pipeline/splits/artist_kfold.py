@@ -1,4 +1,4 @@
-"""Stratified k-fold by artist: nobody is heard in training and in the test."""
+"""Stratified k-fold by artist: no artist is in both training and test."""
 
 from __future__ import annotations
 

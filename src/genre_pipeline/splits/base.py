@@ -29,7 +29,7 @@ class ProtocolBlock(Block):
     Attributes:
         kind: Registered name of the protocol.
         seed: Seed of everything random in the split.
-        repeats: How often models are trained and tested; none for the protocol's own number.
+        repeats: How often models are trained and tested; ``None`` means the protocol's own number.
         promises: What must not stand on two sides, besides what the kind of protocol promises by itself; a split that
             breaks it is an error.
         growth: What becomes of tracks that were split before. With ``keep`` they stay where they are and only new ones
@@ -131,8 +131,8 @@ class ProtocolSpec:
         design: How repeats relate, which decides the confidence interval: ``kfold`` (disjoint test folds),
             ``resampled`` (independent, overlapping test sets) or ``seeds`` (one split, another training seed).
         n_repeats: Number of repeats, from the block.
-        only_by_name: Whether a protocol of this kind must bear the kind's name, so that nobody uses it unknowingly and
-            every file, row and tag says it.
+        only_by_name: Whether a protocol of this kind must bear the kind's name, so that it is never used unknowingly
+            and every file, row and tag says it.
     """
 
     name: str

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from genre_pipeline.splits.records import SplitRecord
 
-# [?] A list of hundreds of tracks is told by the number.
+# [?] A list of hundreds of tracks is replaced by its length.
 MAX_NAMED = 20
 
 
@@ -26,7 +26,7 @@ def describe_growth(
     place_name: Callable[[int], str],
     groups_of: Callable[[pd.DataFrame], NDArray[np.intp]],
 ) -> dict[str, Any] | None:
-    """Say what changed since the split that a record remembers.
+    """Describe what changed since the split in a record.
 
     Args:
         record: What is remembered, under the tracks' present names.
@@ -72,7 +72,7 @@ def _moves(
     place_name: Callable[[int], str],
     groups_of: Callable[[pd.DataFrame], NDArray[np.intp]],
 ) -> list[dict[str, Any]]:
-    """Say of some tracks where they went, and which track of their group was there before."""
+    """Describe where some tracks went, and which track of their group was there before."""
     groups, track_ids = groups_of(units), units["track_id"].to_numpy()
     moves = []
     for unit in np.flatnonzero(moved.any(axis=0))[:MAX_NAMED]:

@@ -40,7 +40,7 @@ class OfficialBlock(ProtocolBlock):
 
 
 def n_repeats(block: OfficialBlock) -> int:
-    """Return the number of training seeds: five unless asked otherwise."""
+    """Return the number of training seeds: five by default."""
     # [?] Five seeds give the t interval four degrees of freedom.
     return 5 if block.repeats is None else block.repeats
 

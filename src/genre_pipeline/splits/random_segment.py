@@ -28,7 +28,7 @@ class RandomSegmentBlock(ResampledBlock):
 
 
 def n_repeats(block: RandomSegmentBlock) -> int:
-    """Return the number of random splits: five unless asked otherwise."""
+    """Return the number of random splits: five by default."""
     # [?] The paper does not say how often it drew.
     return 5 if block.repeats is None else block.repeats
 

@@ -16,7 +16,7 @@ class RandomTrackBlock(ResampledBlock):
 
 
 def n_repeats(block: RandomTrackBlock) -> int:
-    """Return the number of random splits: ten unless asked otherwise, as in BBNN [P]."""
+    """Return the number of random splits: ten by default, as in BBNN [P]."""
     return 10 if block.repeats is None else block.repeats
 
 

@@ -92,7 +92,7 @@ class SplitRecord:
         new = facts.assign(**{str(deal): row for deal, row in enumerate(places)})
         old = self.units.assign(present=False)
         units = pd.concat([new, old.loc[old.index.difference(new.index)]])
-        # What the newest split knows nothing of: the further deals of a protocol that was asked for more repeats.
+        # Further repeats of an earlier, longer split, which the newest one does not have.
         further = old.columns.difference(new.columns)
         units[further] = old[further].reindex(units.index)
         deals = units.columns.difference(list(_FACTS))

@@ -99,7 +99,7 @@ def split_tracks(
         protocol: The protocol's name in the YAML, for messages and the report; by default its kind.
         subset: What part of the dataset the tracks are, in words, empty for all of it; part of the split's hash.
         record: What is remembered of earlier splits of the dataset under these parameters. Its tracks stay where they
-            are (unless ``block.growth`` is ``resplit``, or a promise asks for more); none where there was no split.
+            are (unless ``block.growth`` is ``resplit``, or a promise asks for more); ``None`` if there was no split.
 
     Returns:
         The split table, its report, and the new record.

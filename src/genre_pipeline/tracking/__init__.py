@@ -1,4 +1,4 @@
-"""MLflow tracking: a parent run a ``kedro run``, a child run a cell, a grandchild run a repeat."""
+"""MLflow tracking: a parent run per ``kedro run``, a child run per cell, a grandchild run per repeat."""
 
 from genre_pipeline.tracking.history import OUTCOMES, RunHistory
 from genre_pipeline.tracking.server import check_server, open_database, tracking_client, tracking_errors, tracking_fault

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# The answers for the test tracks, among the artifacts of a cell's run.
+# The predictions for the test tracks, among the artifacts of a cell's run.
 OUTCOMES = "test_tracks.parquet"
 
 _LATEST = re.compile(r"(?:latest|previous)(?:~(\d+))?")
@@ -201,7 +201,7 @@ class RunHistory:
             with TemporaryDirectory() as folder, _without_progress_bars():
                 return pd.read_parquet(Path(self._client.download_artifacts(run_id, OUTCOMES, folder)))
         except (MlflowException, OSError, ValueError) as error:
-            logger.warning("The answers for the test tracks of run %s cannot be read: %s", run_id, error)
+            logger.warning("The predictions for the test tracks of run %s cannot be read: %s", run_id, error)
             return None
 
 

@@ -128,6 +128,6 @@ def _read_outcomes(client: MlflowClient, run_id: str) -> pd.DataFrame:
             return pd.read_parquet(path)
         except (OSError, ValueError) as error:
             raise TrackingError(
-                f"The champion's answers ({_OUTCOMES} of the MLflow run {run_id}) cannot be read ({error}), so that no "
+                f"The champion's predictions ({_OUTCOMES} of the MLflow run {run_id}) cannot be read ({error}), so no "
                 "model can be compared with it. Put a copy back, or delete the registered version."
             ) from error

@@ -13,7 +13,7 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 class GenreModel(PythonModel):
     """Classifies audio files.
 
-    Input: a table with the column ``path``. Output: one row a file, one column of probabilities a genre.
+    Input: a table with the column ``path``. Output: one row per file, one column of probabilities per genre.
     """
 
     def load_context(self, context: PythonModelContext) -> None:
@@ -33,7 +33,7 @@ class GenreModel(PythonModel):
             params: Not used.
 
         Returns:
-            One row a file, one column a genre.
+            One row per file, one column per genre.
 
         Raises:
             AudioError: If a file cannot be classified.

@@ -1,4 +1,4 @@
-"""Whether runs can be tracked: a server answers, or the database of this machine is there; and why not."""
+"""Check that runs can be tracked: the server responds, or the local database exists."""
 
 from __future__ import annotations
 
@@ -176,6 +176,6 @@ def tracking_fault(error: BaseException, uri: str) -> GenrePipelineError | None:
             return TrackingError(f"MLflow's database {name} cannot be used ({sign}): {advice}.")
     reason = (str(ours[-1]).strip() or type(ours[-1]).__name__).splitlines()[0]
     return TrackingError(
-        f"MLflow at {name} refused what was asked of it: {reason.rstrip('.')}. Look whether it still answers, and run "
+        f"MLflow at {name} refused a request: {reason.rstrip('.')}. Check that it still responds, and run "
         "again: what was finished is kept."
     )

@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Monitor(Protocol):
-    """Something that watches until it is told to stop."""
+    """Something that runs until it is stopped."""
 
     def start(self) -> None:
         """Begin."""
@@ -27,7 +27,7 @@ def watch_system(run_id: str) -> Monitor:
     """
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-    # It tells of itself at each start and end, and wherever there is no GPU.
+    # It logs each start and end, and a missing GPU.
     logging.getLogger("mlflow.system_metrics").setLevel(logging.WARNING)
     monitor: Monitor = SystemMetricsMonitor(run_id)  # type: ignore[no-untyped-call]
     monitor.start()

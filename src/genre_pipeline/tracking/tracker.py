@@ -62,7 +62,7 @@ class CellRun:
         """Set tags."""
 
     def log_params(self, params: Mapping[str, object], repeat: int | None = None) -> None:
-        """Log parameters, one a field, of the cell or of one repeat: nested mappings are flattened with dots."""
+        """Log parameters, one per field, of the cell or of one repeat: nested mappings are flattened with dots."""
 
     def log_epoch(self, repeat: int, epoch: int, metrics: Mapping[str, float]) -> None:
         """Log an epoch's metrics of a repeat, with the epoch as step."""
@@ -71,7 +71,7 @@ class CellRun:
         """Log a repeat's final metrics and finish its run."""
 
     def fail_repeat(self, repeat: int, reason: str, tags: Mapping[str, object]) -> None:
-        """Finish a repeat's run as failed, and say why in its tag ``failure``."""
+        """Finish a repeat's run as failed, with the reason in its tag ``failure``."""
 
     def log_metrics(self, metrics: Mapping[str, float]) -> None:
         """Log metrics of the whole cell; values that are not finite are left out."""
@@ -95,7 +95,7 @@ class CellRun:
         """Log a table as an artifact, in Parquet."""
 
     def log_model(self, checkpoint: Path, genres: Sequence[str], *, fingerprint: str) -> None:
-        """Log a trained model as a pyfunc that takes audio paths and answers genre probabilities.
+        """Log a trained model as a pyfunc that maps audio paths to genre probabilities.
 
         A model that an earlier run holds already is not stored again; ``model_run_id`` says which run holds it.
         """

@@ -69,7 +69,7 @@ class CheckpointCard(Block):
         kind: Whether it is a network or an estimator.
         n_bins: Height of one segment.
         n_frames: Length of one segment.
-        n_parameters: Trainable parameters; none for estimators.
+        n_parameters: Trainable parameters; ``None`` for estimators.
         n_train_segments: Segments it was trained on.
         n_validation_segments: Segments its epoch was selected by.
         selected_epoch: Epoch whose weights were kept.
@@ -78,7 +78,7 @@ class CheckpointCard(Block):
         compiled: Whether the network was compiled for training, which can do so too.
         measured_rates: Segments per second in each way of computing that was tried before this one was chosen.
         device: Type of the device it was trained on.
-        micro_batch_size: Segments whose activations were in memory at once in training; none for estimators.
+        micro_batch_size: Segments whose activations were in memory at once in training; ``None`` for estimators.
         training_s: Time of all epochs, in seconds, those of interrupted attempts too.
         inputs: Fingerprint of the data.
         leaky: Whether the split lets something stand on two sides, or the test side chose the epoch, so that scores are
@@ -186,7 +186,7 @@ class Checkpoint:
     def flop_per_segment(self) -> int | None:
         """Floating-point operations that one segment takes: see :class:`~genre_pipeline.models.costs.Cost`.
 
-        None for an estimator, of which nobody counts them.
+        ``None`` for an estimator, whose operations are not counted.
         """
         spec = MODELS[self.card.model["family"]]
         if isinstance(spec, EstimatorSpec):

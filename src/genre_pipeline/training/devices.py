@@ -24,7 +24,7 @@ def choose_device(name: str, slot: int = 0) -> torch.device:
         slot: Number of what computes, of those that compute side by side: several CUDA devices are dealt out in turn.
 
     Raises:
-        ConfigError: If the device asked for is not there.
+        ConfigError: If the requested device is not there.
     """
     available = [device for device, is_there in (("cuda", _has_cuda()), ("mps", _has_mps()), ("cpu", True)) if is_there]
     kind = available[0] if name == "auto" else name

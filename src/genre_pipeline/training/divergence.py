@@ -52,7 +52,7 @@ def first_not_finite(network: nn.Module, loss: Tensor) -> str | None:
         loss: The step's loss.
 
     Returns:
-        The loss, or the gradient nearest to the output, or a weight; none if all are finite.
+        The loss, or the gradient nearest to the output, or a weight; ``None`` if all are finite.
     """
     if not loss.isfinite():
         return "the loss itself, of finite outputs"

@@ -71,7 +71,7 @@ class Selection:
 
     Args:
         side: The split whose result counts.
-        patience: Epochs without a better result after which it is time to stop; none for never.
+        patience: Epochs without a better result after which it is time to stop; ``None`` means never.
 
     Example:
         >>> def record(epoch, accuracy, loss):
@@ -116,7 +116,7 @@ class Selection:
 
 @contextmanager
 def narrated(label: str, n_epochs: int, on_epoch: EpochCallback | None) -> Iterator[EpochCallback]:
-    """Tell people and the caller about each epoch: a progress bar, a few log lines, the callback.
+    """Report each epoch: a progress bar, a few log lines, the callback.
 
     Lines are logged for the first and the last epoch and for new best results, at most one each tenth of the epochs.
 

@@ -1,4 +1,4 @@
-"""Fitting: a network over epochs, an estimator in one go. Nothing here touches the disk."""
+"""Fit a network over epochs, or an estimator in one step."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ _BYTES_PER_PARAMETER = 16
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What is to be fitted.
+    """A model and the data to fit it to.
 
     Attributes:
         label: Names it in error messages.
@@ -87,7 +87,7 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """What came out.
+    """A fitted model with its history.
 
     Attributes:
         model: The network with the selected weights, or the estimator.
@@ -211,7 +211,7 @@ def _fit_network(
 
 
 class _Learned(NamedTuple):
-    """What a pass over the training split brought."""
+    """The loss, accuracy and gradient of a pass over the training split."""
 
     loss: float
     accuracy: float
@@ -328,12 +328,12 @@ class _Loop:
         return tuple(history), selection.best.epoch if kept else history[-1].epoch
 
     def unfinished(self, history: Sequence[EpochRecord], kept: dict[str, Tensor]) -> State:
-        """Return what :meth:`resumed` goes on from."""
+        """Return the state that :meth:`resumed` restores."""
         records = [asdict(record) for record in history]
         return {"loop": self.state(), "kept": kept, "history": records, "routing": self.routing}
 
     def resumed(self, resumption: Resumption | None) -> tuple[list[EpochRecord], dict[str, Tensor]]:
-        """Go on from an earlier attempt; return its epochs and the weights it had selected."""
+        """Resume an earlier attempt; return its epochs and the weights it had selected."""
         found = None if resumption is None else resumption.recall()
         if found is None:
             return [], {}
@@ -342,7 +342,7 @@ class _Loop:
         earlier = [EpochRecord(**each) for each in found["history"]]
         self.routing = found["routing"]
         self.spent_s = sum(each.seconds for each in earlier)
-        logger.info("%s: going on after epoch %d, where it was interrupted", self.task.label, len(earlier))
+        logger.info("%s: resuming after epoch %d, where it was interrupted", self.task.label, len(earlier))
         return earlier, found["kept"]
 
     def run_epoch(self, epoch: int) -> EpochRecord:

@@ -1,4 +1,4 @@
-"""The processes that train one network together: started, listened to, and ended with one another."""
+"""Start the processes that train one network together, relay their messages, and end them together."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Work(Protocol):
     """A training that several processes do together: each calls it, with its number among them."""
 
     def __call__(self, *, tell: EpochCallback, slot: int, ranks: Ranks) -> object:
-        """Train; only the first process tells of epochs and writes."""
+        """Train; only the first process reports epochs and writes."""
 
 
 def train_in_ranks(work: Work, *, label: str, device: str, n_ranks: int, slot: int, tell: EpochCallback) -> None:
@@ -69,7 +69,7 @@ def train_in_ranks(work: Work, *, label: str, device: str, n_ranks: int, slot: i
     lines = [context.Pipe(duplex=False) for _ in range(n_ranks)]
     listener = _Listener([receiving for receiving, _ in lines], [sending for _, sending in lines], tell)
     n_threads = max(1, torch.get_num_threads() // n_ranks)
-    # It tells of each start, and of each failure, at length.
+    # Its log of each start and failure is long.
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
     with TemporaryDirectory() as folder, _own_signals():
         config = LaunchConfig(
@@ -95,7 +95,7 @@ def train_in_ranks(work: Work, *, label: str, device: str, n_ranks: int, slot: i
             listener.raise_errors()
             raise RepeatFailedError(
                 f"{label}: of the {n_ranks} processes that train it together, {_ends(error, listener.faults)}. What "
-                "they had reached is kept: the same command goes on from there."
+                "they had reached is kept. Rerun the command to resume."
             ) from error
     listener.raise_errors()
     if reasons[0] is not None:
@@ -114,7 +114,7 @@ def _check_devices(device: str, n_ranks: int) -> None:
 
 
 class _Listener:
-    """Hears what the processes say, in a thread: the launcher keeps the main one, where signals arrive."""
+    """Receives the processes' messages in a thread: the launcher keeps the main one, where signals arrive."""
 
     def __init__(self, receiving: list[Connection], sending: list[Connection], tell: EpochCallback) -> None:
         self.sending = sending
@@ -134,7 +134,7 @@ class _Listener:
         self._thread.join()
 
     def raise_errors(self) -> None:
-        """Raise what came of telling, or what a process reported that no other training would be spared."""
+        """Raise an error of a callback, or one of a process that would hit every other training too."""
         if self._error is not None:
             raise self._error
         for rank, fault in self.faults.items():
@@ -156,7 +156,7 @@ class _Listener:
         except BaseException as error:
             self._error = error
         finally:
-            # Whoever goes on speaking finds nobody there, and ends.
+            # A process that still sends finds the connection closed, and ends.
             for line in self._receiving:
                 line.close()
 
@@ -179,7 +179,7 @@ def _ends(error: ChildFailedError, faults: Mapping[int, Fault]) -> str:
 
 
 def _train_rank(work: Work, device: str, slot: int, n_threads: int, level: int, lines: list[Connection]) -> str | None:
-    """Do one process's part; return why the training cannot go on, if it cannot."""
+    """Do one process's part; return why the training cannot continue, or ``None``."""
     begin_worker()
     show_no_bars()
     torch.set_num_threads(n_threads)
@@ -198,8 +198,8 @@ def _train_rank(work: Work, device: str, slot: int, n_threads: int, level: int, 
     except Exception as error:
         line.send(Fault.of(error))
         if isinstance(error, RuntimeError):
-            # So torch calls a lost connection. The launcher tells of one end only, which shall be that of the other
-            # process: it hears of it first, and then ends this one.
+            # So torch calls a lost connection. The launcher reports one end only, which shall be that of the other
+            # process: the launcher sees it first, and then ends this one.
             threading.Event().wait(_GRACE_S)
         raise
     distributed.destroy_process_group()

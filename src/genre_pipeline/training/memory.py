@@ -1,6 +1,6 @@
 """Memory of a network's maps on a processor: kept from batch to batch instead of given back to the operating system.
 
-glibc asks the system anew for every large block, which then hands it out page by page, each zeroed: of a step of BBNN,
+glibc requests every large block anew from the system, which hands it out page by page, each zeroed: of a step of BBNN,
 whose maps take gigabytes, that is half the time (``python benchmarks/bench_training.py``, docs/performance.md).
 """
 

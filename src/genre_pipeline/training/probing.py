@@ -64,7 +64,7 @@ def known_computation(precision: str, channels_last: bool | None, device: torch.
 
     Args:
         precision: ``float32``, ``bfloat16``, or ``auto``.
-        channels_last: The memory layout; none for channels last.
+        channels_last: The memory layout; ``None`` means channels last.
         device: Where to compute.
     """
     if precision == "auto":
@@ -77,7 +77,7 @@ def possible_computations(precision: str, channels_last: bool | None, device: to
 
     Args:
         precision: ``float32``, ``bfloat16``, or ``auto`` for both, where the device has the second.
-        channels_last: The memory layout; none for both if the number type is open too, or else channels last.
+        channels_last: The memory layout; ``None`` means both if the number type is open too, or else channels last.
         device: Where to compute.
     """
     if precision != "auto":

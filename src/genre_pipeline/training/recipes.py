@@ -39,22 +39,22 @@ class TrainingBlock(Block):
             lowest loss), ``last``, or ``best_test`` (the same by the test split: leaky, and labelled so everywhere).
         patience: Epochs without a better result, on the split that selects, after which training stops; none to never
             stop early.
-        schedule: How the step size changes: ``kind: plateau`` or ``kind: cosine``; none for a constant one.
-        stopping: Another rule that ends the training early, on a loss; none for no such rule.
+        schedule: How the step size changes: ``kind: plateau`` or ``kind: cosine``; ``None`` means a constant one.
+        stopping: Another rule that ends the training early, on a loss; ``None`` means no such rule.
         augmentation: What is done to training segments.
         class_weights: ``none``, or ``balanced``: a segment counts in inverse proportion to the size of its genre.
-        epsilon: The constant that the optimiser adds to the root; none for its framework's.
+        epsilon: The constant that the optimiser adds to the root; ``None`` means its framework's.
         ema_decay: Decay of a moving average of the weights, which then stands in for them in validation and afterwards;
             none for no average.
         label_smoothing: Share of each target that is spread evenly over all genres, in training only.
         precision: ``float32``, ``bfloat16`` (mixed), or ``auto``: what a measurement of a few steps finds faster, or in
             short trainings bfloat16 where the processor has it. What was chosen is in the checkpoint's card; name it
             for the same numbers on other machines.
-        channels_last: Memory layout of 2-D convolutions; none for what that measurement finds, or else channels last.
-        compile: Whether ``torch.compile`` translates the network first, which takes tens of seconds a repeat; ``auto``
-            to try it where the training is long, and use it where it gains more than it costs.
+        channels_last: Memory layout of 2-D convolutions; ``None`` means the measured choice, or channels last.
+        compile: Whether ``torch.compile`` translates the network first, which takes tens of seconds per repeat;
+            ``auto`` to try it where the training is long, and use it where it gains more than it costs.
         device: ``cpu``, ``cuda``, ``mps``, or ``auto`` for the fastest there is.
-        n_threads: Threads on the CPU; none for torch's own choice.
+        n_threads: Threads on the CPU; ``None`` means torch's own choice.
         n_ranks: Processes that train one network together, each on a device of its own (CUDA), or all on the CPU: each
             takes its share of every batch, and normalisation's statistics come from the share.
         resume_interval_s: A killed training loses about this many seconds and the epoch it was in, more where writing

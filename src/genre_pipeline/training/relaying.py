@@ -1,4 +1,4 @@
-"""What a training says to the process that asked for it: epochs, log lines, and errors that cross over whole."""
+"""Messages from a training to the process that started it: epochs, log lines, and errors with their type."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ Say = Callable[[EpochRecord | Line], None]
 
 
 class _Overhearing(logging.Handler):
-    """Says elsewhere what this process logs."""
+    """Sends this process's log records to another process."""
 
     def __init__(self, say: Say) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class _Overhearing(logging.Handler):
 
 @contextmanager
 def overheard(say: Say, level: int) -> Iterator[None]:
-    """Have all that the project logs from a level on said elsewhere, and nowhere else.
+    """Send all that the project logs from a level on to another process, and nowhere else.
 
     Args:
         say: Says it.

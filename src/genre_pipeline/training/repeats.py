@@ -80,7 +80,7 @@ def train_repeat(
         slot: Number of this training, of those that run side by side: several devices are dealt out in turn.
 
     Returns:
-        The checkpoint; ``reused`` tells whether it was there already.
+        The checkpoint; ``reused`` is true if it was there already.
 
     Raises:
         ConfigError: If the architecture does not fit the feature, or the device is not there.

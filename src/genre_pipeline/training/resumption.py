@@ -1,4 +1,4 @@
-"""The state of an unfinished training on disk, so that a killed one goes on where it was."""
+"""The state of an unfinished training on disk, from which a killed training resumes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Resumption:
         self._due_s = time.monotonic() + interval_s
 
     def recall(self) -> State | None:
-        """Return the state that an interrupted attempt left, on the CPU; none if there is none to go on from."""
+        """Return the state that an interrupted attempt left, on the CPU; ``None`` if there is none to go on from."""
         try:
             content = self.path.read_bytes()
         except FileNotFoundError:

@@ -172,7 +172,7 @@ def make_schedule(rate: float, block: PlateauBlock | CosineBlock | None) -> Sche
 
     Args:
         rate: The recipe's step size.
-        block: The schedule's parameters; none for a constant step size.
+        block: The schedule's parameters; ``None`` means a constant step size.
     """
     if block is None:
         return ConstantSchedule(rate)

@@ -39,8 +39,8 @@ class Job:
     Attributes:
         repeat: Its number.
         label: Names it for people.
-        train: Trains it: called with ``on_epoch``, which hears of each epoch, and ``slot``, which tells trainings that
-            run side by side apart. Picklable, unless it is done in this process, and of a module that can be imported,
+        train: Trains it: takes ``on_epoch``, which it calls after each epoch, and ``slot``, which numbers trainings
+            that run side by side. Picklable, unless it is done in this process, and of a module that can be imported,
             which the program that runs is not.
     """
 
@@ -68,7 +68,7 @@ class Waiting:
                 each.put(self)
 
     def check(self, label: str) -> None:
-        """End a training of this machine, where threads do not hear of Ctrl-C.
+        """End a training of this machine, because threads get no Ctrl-C.
 
         Args:
             label: Names it.
@@ -77,7 +77,7 @@ class Waiting:
             ComputeError: If it is over.
         """
         if self._is_over:
-            raise ComputeError(f"{label}: ended with its session. Running the same command again resumes.")
+            raise ComputeError(f"{label}: ended with its session. Rerun the command to resume.")
 
     @contextmanager
     def listening(self, messages: queue.SimpleQueue[Any]) -> Iterator[None]:
@@ -99,14 +99,14 @@ WAITING = ContextVar("WAITING", default=Waiting())  # noqa: B039 - the default n
 
 @dataclass(frozen=True)
 class Trainers:
-    """Who trains the repeats of a cell.
+    """Trains the repeats of a cell.
 
     The same seed gives the same weights whoever it is, with the same number of threads on the same kind of processor.
 
     Attributes:
         backend: ``processes`` of this machine, or ``dask``.
         n_workers: Repeats at once. One process trains in this one. A cluster at an address has its own number.
-        address: A Dask scheduler's (``tcp://host:8786``); none for a cluster of ``n_workers`` processes that is
+        address: A Dask scheduler's (``tcp://host:8786``); ``None`` means a cluster of ``n_workers`` processes that is
             started on this machine, for as long as the work lasts.
     """
 
@@ -121,7 +121,7 @@ class Trainers:
         on_epoch: Callable[[int, EpochRecord], None],
         on_end: Callable[[int, Outcome], None],
     ) -> None:
-        """Do trainings. One that fails, or whose process dies, is told of, and the others go on.
+        """Run trainings. One that fails, or whose process dies, is reported, and the others continue.
 
         Args:
             jobs: The trainings.
@@ -163,7 +163,7 @@ def _outcome(job: Job, on_epoch: Callable[[EpochRecord], None], slot: int) -> Ou
 
 
 class _Audience:
-    """Those who are told what trainings elsewhere say."""
+    """Passes messages of trainings in other processes to this process's callbacks and log."""
 
     def __init__(
         self, add_bar: AddBar, on_epoch: Callable[[int, EpochRecord], None], on_end: Callable[[int, Outcome], None]
@@ -175,7 +175,7 @@ class _Audience:
         self._heard: dict[int, int] = {}
 
     def hear(self, job: Job, message: Message) -> None:
-        """Take in a message. Epochs that were told of before a training was begun again are not told again."""
+        """Handle a message. Epochs that were reported before a training restarted are not reported again."""
         if isinstance(message, Line):
             message.log()
         elif isinstance(message, EpochRecord):
@@ -203,7 +203,7 @@ class _Worker:
 
 
 def _in_processes(jobs: Sequence[Job], n_workers: int, audience: _Audience) -> None:
-    """Train each repeat in a process of its own, so that it leaves nothing behind and takes nothing along."""
+    """Train each repeat in a separate process, so that repeats share no state."""
     context = worker_context()
     n_threads = max(1, usable_cores() // n_workers)
     waiting = deque(jobs)
@@ -243,7 +243,7 @@ def _received(line: Connection, worker: _Worker) -> Message:
         end = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
         return RepeatFailedError(
             f"{worker.job.label}: its process {end}, perhaps for want of memory (then lower compute.training_workers). "
-            "What it had reached is kept: the same command goes on from there."
+            "What it had reached is kept. Rerun the command to resume."
         )
     if isinstance(message, Fault):
         raise message.error from ComputeError(f"{worker.job.label}, in its process:\n{message.trace}")
@@ -262,7 +262,7 @@ def _work(line: Connection, job: Job, slot: int, n_threads: int, level: int) -> 
 
 
 def _on_dask(client: Client, jobs: Sequence[Job], heard: queue.SimpleQueue[Any], audience: _Audience) -> None:
-    """Train each repeat on a worker of a cluster. One whose worker is lost goes on, on another, where it was."""
+    """Train each repeat on a worker of a cluster. If a worker is lost, another one resumes its training."""
     from distributed import Event, Future
 
     topic = f"genre_pipeline-{uuid.uuid4().hex}"
@@ -306,7 +306,7 @@ def _result(future: Future[Any], job: Job) -> Outcome:
     except KilledWorker as error:
         return RepeatFailedError(
             f"{job.label}: several Dask workers were lost at it ({error}); see their logs, they may lack memory. What "
-            "it had reached is kept: the same command goes on from there."
+            "it had reached is kept. Rerun the command to resume."
         )
     # One that another worker had finished before it was lost was trained now, too.
     return replace(outcome, reused=False) if isinstance(outcome, Checkpoint) else outcome

@@ -1,4 +1,4 @@
-"""The search itself: trials drawn by Optuna, a training each, kept in a SQLite file so that a killed one goes on."""
+"""The search: trials drawn by Optuna, one training each, stored in a SQLite file from which a killed search resumes."""
 
 from __future__ import annotations
 
@@ -72,18 +72,18 @@ class Trial:
 
 
 class Observer:
-    """Hears of what happens. This base does nothing with it."""
+    """Callbacks of a search. This base class does nothing."""
 
     def epoch(self, trial: int, record: EpochRecord) -> None:
-        """Hear of an epoch of a trial."""
+        """Called after each epoch of a trial."""
 
     def ended(self, trial: Trial) -> None:
-        """Hear of the end of a trial."""
+        """Called at the end of a trial."""
 
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """What is searched, on what.
+    """The search space and the data.
 
     Attributes:
         development: The segments.
@@ -125,7 +125,7 @@ class Search:
 
 @dataclass(frozen=True, eq=False)
 class Tuned:
-    """What a search found.
+    """The result of a search.
 
     Attributes:
         trials: All trials that ended, in their order.

@@ -1,1 +1,1 @@
-"""Robustness: how trained models answer when the audio of their test tracks is changed."""
+"""Robustness: how the predictions of trained models change when the audio of their test tracks is changed."""

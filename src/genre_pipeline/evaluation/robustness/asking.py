@@ -1,4 +1,4 @@
-"""Trained models asked once more, of test tracks whose audio was changed."""
+"""Predict test tracks whose audio was changed, with trained models."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class TrainedCell:
 
 @dataclass(frozen=True, eq=False)
 class _Question:
-    """What one repeat's model says of its test tracks, which is kept under an identity."""
+    """One repeat's predictions of its changed test tracks, stored under an identity."""
 
     trained: TrainedCell
     checkpoint: Checkpoint
@@ -72,12 +72,12 @@ class _Question:
         return self.trained.folder / f"repeat_{self.repeat:02d}.parquet"
 
     def known(self) -> pd.DataFrame | None:
-        """Return what was answered before."""
+        """Return the stored predictions, or ``None``."""
         answer = known_predictions(self.cache, self.identity)
         return None if answer is None else answer.table
 
     def ask(self, store: FeatureStore) -> pd.DataFrame:
-        """Ask the model, and keep what it answers."""
+        """Predict with the model, and store the predictions."""
         clean = self.trained.data
         segments = cut_frames(store.index.set_index("track_id")["n_frames"], self.trained.block)
         segments["genre"] = segments["track_id"].map(clean.segments.groupby("track_id")["genre"].first())
@@ -130,13 +130,13 @@ def ask_cells(
     answers = {question: question.known() for question in questions}
     asked = [question for question, answer in answers.items() if answer is None]
     if asked:
-        with only_one(scratch, lambda holder: StoreError(f"{scratch}: {holder} asks the same. Wait until it ends.")):
+        with only_one(scratch, lambda holder: StoreError(f"{scratch}: {holder} computes this now. Wait for it.")):
             stores = _extract(asked, intervention, tracks=tracks, root=root, scratch=scratch, workers=workers)
             for question in asked:
                 answers[question] = question.ask(stores[question.trained.cell.feature])
             shutil.rmtree(scratch)
     logger.info(
-        "%s: %d trained models asked, the answers of %d were known",
+        "%s: predicted with %d trained models; predictions of %d more were stored",
         intervention.block.label,
         len(asked),
         len(questions) - len(asked),
@@ -168,7 +168,7 @@ def _extract(
     scratch: Path,
     workers: Workers,
 ) -> Mapping[str, FeatureStore]:
-    """Compute what the questions need of the changed test tracks, by feature."""
+    """Compute the features of the changed test tracks that the models need."""
     blocks = {each.trained.cell.feature: each.trained.block for each in asked}
     tested = pd.concat([each.trained.data.rows(each.repeat, "test")["track_id"] for each in asked])
     results = extract_together(

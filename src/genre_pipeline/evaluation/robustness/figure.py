@@ -37,7 +37,7 @@ def robustness_figure(table: pd.DataFrame, *, looks: Mapping[tuple[str, str], St
         looks: Styles shared with other figures; the table's own by default.
 
     Returns:
-        One panel for each dataset and protocol: a row an intervention, in it a mark a cell, in points of track
+        One panel for each dataset and protocol: one row per intervention, with one mark per cell, in points of track
         accuracy. A mark is filled where the tests see a change.
     """
     from plotly.graph_objects import Scatter
@@ -109,7 +109,7 @@ def robustness_figure(table: pd.DataFrame, *, looks: Mapping[tuple[str, str], St
 
 
 def robustness_picture(table: pd.DataFrame) -> MatplotlibFigure:
-    """Draw the same as numbers in a still picture: a row a cell, a column an intervention.
+    """Draw the same as numbers in a still picture: one row per cell, one column per intervention.
 
     Args:
         table: As for :func:`robustness_figure`.

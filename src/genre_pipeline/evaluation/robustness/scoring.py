@@ -59,7 +59,7 @@ def score_robustness(
     average: TrackAverage = "probability",
     n_resamples: int = N_RESAMPLES,
 ) -> pd.DataFrame:
-    """Compare what a cell's models said of changed test tracks with what they said of the same tracks as they are.
+    """Compare a cell's predictions of changed test tracks with those of the same tracks unchanged.
 
     Models, repeats and tracks are the same before and after, so that :func:`~genre_pipeline.evaluation.paired.compare`
     applies, with its interval and tests; ``p_holm`` is corrected for the number of interventions, and ``is_changed``

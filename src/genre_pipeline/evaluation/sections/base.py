@@ -44,7 +44,7 @@ class ReportData:
     """Everything that a report is made from. A section that needs more adds a field with a default here.
 
     Attributes:
-        results: One result a cell.
+        results: One result per cell.
         datasets: The quality report of each dataset: ``dataset`` (its name), ``kind``, ``subset`` (with ``name``),
             ``title``, ``citation``, ``licence``, ``n_clips``, ``n_usable``, ``n_quarantined``, ``total_duration_s``,
             ``genres`` (genre to ``clips``, ``usable`` and ``artists``) and ``faults`` (with ``track_id``, ``path``,
@@ -57,11 +57,11 @@ class ReportData:
         registrations: How each cell's model was registered: ``cell`` (its name) and, where it was, what
             :func:`~genre_pipeline.tracking.model_registry.register_model` returned.
         robustness: What :func:`~genre_pipeline.evaluation.robustness.scoring.score_robustness` found, of all cells that
-            were asked; none where no cell was. Rows of other trainings than the results' are not shown.
+            were asked; ``None`` if no cell was. Rows of other trainings than the results' are not shown.
         mistakes: The mistakes of each cell that are worth listening to.
         explanations: What :meth:`~genre_pipeline.evaluation.explaining.Explanation.summary` says of each track that was
             explained.
-        folder: Where the report will lie, for links to audio; none for links that hold wherever it lies.
+        folder: Where the report will lie, for links to audio; ``None`` means links that hold wherever it lies.
         confidence: Coverage of the results' intervals.
         title: The report's title.
         command: What to type to get the same numbers.
@@ -145,7 +145,7 @@ class Section:
         key: Its id on the page, and the name of its template: ``templates/sections/<key>.html``.
         title: Its heading.
         build: Makes what the template shows as ``view``; nothing for a report that has no such section.
-        write_markdown: Its lines in the Markdown report, beginning with an empty one; none if it is not in there.
+        write_markdown: Its lines in the Markdown report, beginning with an empty one; ``None`` if it is not in there.
         nav: Its name in the page's navigation; the heading by default.
     """
 

@@ -12,7 +12,7 @@ from genre_pipeline.evaluation.comparison import count, duration, part_name
 from genre_pipeline.evaluation.sections.base import ReportData, Section
 from genre_pipeline.evaluation.views import Column, Entry, Table, count_entry
 
-# A page with thousands of faults helps nobody; all of them are in the ingest report [?].
+# A page with thousands of faults is of no use; all of them are in the ingest report [?].
 _MAX_FAULTS = 300
 
 
@@ -78,7 +78,7 @@ def _dataset_view(report: Mapping[str, Any]) -> DatasetView:
 
 
 def _not_clips(report: Mapping[str, Any]) -> dict[str, str]:
-    """Say what else the dataset's folder holds, and what to look at; reports of earlier versions have neither."""
+    """List what else the dataset's folder holds, and what to check; reports of earlier versions have neither."""
     said = {
         "Besides the clips": describe_left_out(report.get("left_out", {})),
         "To check": " ".join(report.get("remarks", ())),

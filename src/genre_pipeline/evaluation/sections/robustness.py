@@ -46,7 +46,7 @@ def _settings(data: ReportData) -> list[Setting]:
 
 
 def _rows_of(table: pd.DataFrame, result: CellResult) -> pd.DataFrame:
-    """Return a cell's scores; none if they are of another split or training."""
+    """Return a cell's scores; ``None`` if they are of another split or training."""
     same = table["split_hash"].eq(result["split_hash"]) & (
         (table["accuracy_of_all"] - track_accuracy(result)[0]).abs() < _SAME
     )

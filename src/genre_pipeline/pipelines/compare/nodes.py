@@ -95,7 +95,7 @@ def list_mistakes(
     *,
     cell: Cell,
 ) -> CellMistakes:
-    """Find what a cell's models were most sure of and wrong about.
+    """Find the mistakes that a cell's models made with the highest probability.
 
     Args:
         predictions: The cell's predictions.
@@ -122,7 +122,7 @@ def list_mistakes(
 
 @stage(version=3)
 def collect_protocol(audit: dict[str, Any], *found: dict[str, Any]) -> dict[str, Any]:
-    """Gather what was found under one protocol of a dataset.
+    """Gather the results under one protocol of a dataset.
 
     Args:
         audit: The split's report.
@@ -144,7 +144,7 @@ def collect_protocol(audit: dict[str, Any], *found: dict[str, Any]) -> dict[str,
 
 @stage(version=3)
 def collect_dataset(quality: dict[str, Any], *reports: dict[str, Any]) -> dict[str, Any]:
-    """Gather what was found on one dataset.
+    """Gather the results on one dataset.
 
     Args:
         quality: The ingest stage's report.
@@ -176,13 +176,13 @@ def rank_cells(*summaries: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 @stage(version=2)
 def tabulate_metrics(*summaries: dict[str, Any]) -> pd.DataFrame:
-    """Write down every metric of every cell, with all that says what it is.
+    """List every metric of every cell, labelled with its unit, split and statistic.
 
     Args:
         *summaries: What was found on each dataset.
 
     Returns:
-        One row a cell, split, unit and metric.
+        One row per cell, split, unit and metric.
     """
     return metric_table(_results(summaries))
 

@@ -105,7 +105,7 @@ def _collect_protocols(experiment: Experiment) -> list[Pipeline]:
 
 
 def _found(experiment: Experiment) -> tuple[str, ...]:
-    """Return what entries hold what was found on a cell."""
+    """Return the entries that hold a cell's results."""
     return ("results", "change", *(["registration"] if experiment.registry.enabled else []))
 
 

@@ -73,7 +73,7 @@ def score_cell(
     cell: Cell,
     reference: str,
 ) -> tuple[CellResult, CellChange]:
-    """Score every repeat of a cell, log what came out, and flag a regression against the run before.
+    """Score every repeat of a cell, log the scores, and flag a regression against the previous run.
 
     Args:
         checkpoints: The trained model of each repeat, or why there is none.

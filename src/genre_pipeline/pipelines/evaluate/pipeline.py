@@ -11,7 +11,7 @@ from genre_pipeline.pipelines.evaluate.nodes import predict_segments, register_m
 
 
 def create_pipeline(experiment: Experiment) -> Pipeline:
-    """Make one namespace a cell, with its prediction and its scoring node, and one that registers its model."""
+    """Make one namespace per cell, with its prediction and its scoring node, and one that registers its model."""
     registered = experiment.cells if experiment.registry.enabled else ()
     return Pipeline(
         [_evaluate(cell, experiment) for cell in experiment.cells] + [_register(cell) for cell in registered]

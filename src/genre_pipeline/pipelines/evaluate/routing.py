@@ -1,4 +1,4 @@
-"""What MLflow is told of a network with experts."""
+"""Log to MLflow where a network with experts sends segments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What MLflow is told of an evaluated cell."""
+"""Log an evaluated cell to MLflow."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def log_evaluation(
         predictions: Their predictions.
         dataset_fingerprint: Fingerprint of the dataset's tracks.
         test_ratio: Test over training tracks, or pieces where the split divides tracks.
-        outcomes: The answers for the test tracks, which later runs are compared with; none without a trained model.
+        outcomes: The predictions for the test tracks, for comparison with later runs; empty without a trained model.
     """
     import matplotlib.pyplot as plt
 

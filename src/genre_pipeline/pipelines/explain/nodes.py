@@ -29,7 +29,7 @@ def explain_tracks(
     features: FeatureStore,
     checkpoints: list[Checkpoint | FailedRepeat],
 ) -> tuple[list[dict[str, Any]], Figure]:
-    """Explain what a cell's models say of chosen test tracks.
+    """Explain a cell's predictions of chosen test tracks.
 
     Args:
         explain: Which cell and tracks, and how.
@@ -60,7 +60,7 @@ def explain_tracks(
     ]
     for each in explanations:
         logger.info(
-            "%s: %s told as %s; %.2f log odds for %s explained by %s, up to %.3f",
+            "%s: %s predicted as %s; %.2f log odds for %s explained by %s, up to %.3f",
             each.track_id,
             each.genre,
             each.answer,

@@ -10,7 +10,7 @@ from genre_pipeline.pipelines.features.nodes import draw_features, extract_featu
 
 
 def create_pipeline(experiment: Experiment) -> Pipeline:
-    """Make one namespace a dataset and feature, with its extraction node, and one that draws what came out."""
+    """Make one namespace per dataset and feature, with its extraction node, and one that draws what came out."""
     pairs = dict.fromkeys((cell.dataset, cell.feature) for cell in experiment.cells)
     return Pipeline([_extract(dataset, feature) for dataset, feature in pairs])
 

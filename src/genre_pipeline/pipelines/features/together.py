@@ -1,4 +1,4 @@
-"""Features of one dataset that a session wants are computed together: the first that is asked for brings the others.
+"""Compute the features of one dataset that a session needs together: the first requested one brings the others.
 
 In the graph each feature is a node of its own, so that ``train_<model>`` needs no more than its own. Decoding is most
 of the work, though, and several features can come out of it. So the session says beforehand which nodes it will run.
@@ -23,7 +23,7 @@ class Extractions:
     """The extractions of one session.
 
     Args:
-        wanted: The features that the session will ask for, by dataset and name.
+        wanted: The features that the session will need, by dataset and name.
     """
 
     def __init__(self, wanted: Mapping[str, Mapping[str, FeatureBlock]]) -> None:
@@ -54,7 +54,7 @@ class Extractions:
             block: The feature's parameters.
             root: The dataset's root folder.
             library: Folder of all feature stores.
-            url: Where finished stores are fetched from that are not there; none for nowhere.
+            url: Where finished stores are fetched from that are not there; ``None`` means nowhere.
             workers: Who decodes and computes.
 
         Returns:
@@ -73,7 +73,7 @@ class Extractions:
                         fetch(f"{url}/{dataset}/{target.folder.name}", target.folder)
                 results = extract_together(usable, targets, root=root, workers=workers, library=library)
                 self._results.update(zip([(dataset, name) for name in blocks], results, strict=True))
-            # Once: who asks again wants to know of what has changed since.
+            # Once: a second request must see what has changed since.
             return self._results.pop((dataset, feature))
 
     def _peers(
@@ -95,7 +95,7 @@ _extractions = Extractions({})
 
 
 def current_extractions() -> Extractions:
-    """Return the extractions of the session that runs, or some that know of no other wish."""
+    """Return the extractions of the running session, or new ones that compute each feature alone."""
     return _extractions
 
 
@@ -103,7 +103,7 @@ def begin_extractions(wanted: Mapping[str, Mapping[str, FeatureBlock]]) -> None:
     """Begin a session's extractions.
 
     Args:
-        wanted: The features that it will ask for, by dataset and name; nothing ends the session before.
+        wanted: The features that it will need, by dataset and name; empty ends the session before.
     """
     global _extractions  # noqa: PLW0603  # nodes have no other way to a session
     _extractions = Extractions(wanted)

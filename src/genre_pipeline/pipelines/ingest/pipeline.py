@@ -11,7 +11,7 @@ from genre_pipeline.pipelines.ingest.nodes import ingest_dataset
 
 
 def create_pipeline(experiment: Experiment) -> Pipeline:
-    """Make one namespace a dataset, with its ingest node and its card."""
+    """Make one namespace per dataset, with its ingest node and its card."""
     return Pipeline([_ingest(dataset) for dataset in experiment.datasets])
 
 

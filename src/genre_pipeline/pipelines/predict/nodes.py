@@ -26,7 +26,7 @@ def predict_genres(predict: PredictBlock, experiment_name: str, storage: Storage
         storage: Where intermediate results live.
 
     Returns:
-        One row a file: path, genre, probability, error, whether the cell is leaky, and one probability a genre.
+        One row per file: path, genre, probability, error, whether the cell is leaky, and one probability per genre.
 
     Raises:
         ConfigError: If no cell or no file is named.

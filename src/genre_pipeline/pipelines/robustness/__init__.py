@@ -1,4 +1,4 @@
-"""Robustness: trained models asked of test tracks whose audio was changed."""
+"""Robustness: how trained models predict test tracks whose audio was changed."""
 
 from genre_pipeline.pipelines.robustness.pipeline import create_pipeline
 

@@ -32,7 +32,7 @@ from genre_pipeline.tracking import current_tracker
 from genre_pipeline.training import Checkpoint
 from genre_pipeline.training.cell_data import CellData
 
-# A cell's coordinates within its dataset, the first columns of the tables of answers.
+# A cell's coordinates within its dataset, the first columns of the tables of predictions.
 _COORDINATES = ["protocol", "feature", "model"]
 
 
@@ -48,7 +48,7 @@ def change_and_ask(
     cells: Sequence[Cell],
     intervention_name: str,
 ) -> pd.DataFrame:
-    """Change the audio of a dataset's test tracks in one way, and ask the trained models of its cells.
+    """Change the audio of a dataset's test tracks in one way, and predict it with the trained models of its cells.
 
     Args:
         tracks: The track table.
@@ -62,7 +62,7 @@ def change_and_ask(
         intervention_name: The intervention's name.
 
     Returns:
-        The predictions of changed tracks, one row a segment, the cell's protocol, feature and model before them.
+        The predictions of changed tracks, one row per segment, the cell's protocol, feature and model before them.
     """
     name = cells[0].dataset
     trained = [
@@ -99,7 +99,7 @@ def score_robustness(
     *answers: pd.DataFrame,
     cell: Cell,
 ) -> pd.DataFrame:
-    """Score what a cell's models say of changed tracks, and log what came out.
+    """Score a cell's predictions of changed tracks, and log the scores.
 
     Args:
         result: The cell's result.
@@ -109,7 +109,7 @@ def score_robustness(
         robustness: Which interventions there are.
         interventions: Their parameters.
         evaluation: How numbers are summarised.
-        *answers: The answers to each of the interventions, of all cells of the dataset.
+        *answers: The predictions under each intervention, of all cells of the dataset.
         cell: The cell.
 
     Returns:
@@ -149,7 +149,7 @@ def join_scores(*tables: pd.DataFrame) -> tuple[pd.DataFrame, Figure, Matplotlib
         The table, a Plotly figure of it, and a still picture.
 
     Raises:
-        ConfigError: If no cell is asked.
+        ConfigError: If no cell is chosen.
     """
     if not tables:
         raise ConfigError(

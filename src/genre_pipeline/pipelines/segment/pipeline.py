@@ -9,7 +9,7 @@ from genre_pipeline.pipelines.segment.nodes import segment_dataset
 
 
 def create_pipeline(experiment: Experiment) -> Pipeline:
-    """Make one namespace a dataset and feature, with its segment node."""
+    """Make one namespace per dataset and feature, with its segment node."""
     pairs = dict.fromkeys((cell.dataset, cell.feature) for cell in experiment.cells)
     return Pipeline([_segment(dataset, feature) for dataset, feature in pairs])
 

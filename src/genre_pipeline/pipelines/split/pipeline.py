@@ -11,7 +11,7 @@ from genre_pipeline.pipelines.split.nodes import split_dataset
 
 
 def create_pipeline(experiment: Experiment) -> Pipeline:
-    """Make one namespace a dataset and protocol, with its split node and its card."""
+    """Make one namespace per dataset and protocol, with its split node and its card."""
     pairs = dict.fromkeys((cell.dataset, cell.protocol) for cell in experiment.cells)
     return Pipeline([_split(dataset, protocol) for dataset, protocol in pairs])
 

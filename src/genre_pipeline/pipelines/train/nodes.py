@@ -56,7 +56,7 @@ def train_cell(
     *,
     cell: Cell,
 ) -> list[Checkpoint | FailedRepeat]:
-    """Train every repeat of a cell that is not trained yet. One that fails is told of, and the others go on.
+    """Train every repeat of a cell that is not trained yet. A failure is reported, and the others continue.
 
     Args:
         split: The split table.
@@ -80,7 +80,7 @@ def train_cell(
     features.verify()
     data = CellData.join(cell.name, split=split, segments=segments, store=features)
     run = current_tracker().cell_run(cell)
-    # Now, so that the run of an interrupted training says it too.
+    # Now, so that the run of an interrupted training has them too.
     tags = {**split_tags(audit), "leaky": data.leaky or model.selects_by_test}
     run.set_tags(tags)
     run.log_params(
@@ -128,7 +128,7 @@ def train_cell(
 
 
 def split_tags(audit: dict[str, Any]) -> dict[str, object]:
-    """Return what every run that logs a metric says of its split.
+    """Return the tags about the split that every run with metrics carries.
 
     Args:
         audit: The split's report.

@@ -11,7 +11,7 @@ from genre_pipeline.pipelines.train.nodes import train_cell
 
 
 def create_pipeline(experiment: Experiment, *, model: str) -> Pipeline:
-    """Make one namespace a cell of that model, with its training node."""
+    """Make one namespace per cell of that model, with its training node."""
     return Pipeline([_train(cell) for cell in experiment.cells if cell.model == model])
 
 

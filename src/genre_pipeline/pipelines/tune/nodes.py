@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 def hold_out(
     split: pd.DataFrame, segments: pd.DataFrame, features: FeatureStore, tuning: TuningBlock, *, cell: Cell
 ) -> Development:
-    """Gather what a model is developed on; the test split, its segments and the feature store end here.
+    """Gather the training and validation data; the test split is not passed on.
 
     Args:
         split: The split table.

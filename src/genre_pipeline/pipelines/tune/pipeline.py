@@ -10,7 +10,7 @@ from genre_pipeline.pipelines.tune.nodes import hold_out, tune_model
 
 
 def create_pipeline(cell: Cell) -> Pipeline:
-    """Make a namespace of one cell with two nodes: what knows the test split does not tune, and what tunes does not."""
+    """Make the namespace of one cell with two nodes: the node that tunes never gets the test split."""
     parameters = {
         "params:feature": f"params:features.{cell.feature}",
         "params:model": f"params:models.{cell.model}",
