@@ -144,7 +144,7 @@ class CellResult(TypedDict):
         leaks: Tracks, files, audio, recordings, artists and albums found on both sides of a split.
         cost: Training and inference time.
         precision: Number format of training, for example ``float32``.
-        reference: The model's paper, in one line; empty if there is none.
+        reference: The model's paper, in one line.
         selection: Which epoch was scored: ``best validation``, ``last`` or ``best test`` (which is leaky).
         git_commit: Commit of the code that scored.
         seed: Seed of the first repeat.

@@ -92,7 +92,7 @@ class NetworkSpec:
         name: Registered name, used as ``family`` in YAML.
         block: Class of its architecture parameters.
         build: Makes the network, initialised from torch's global random state.
-        reference: The paper, in one line; empty if there is none.
+        reference: The paper, in one line.
         version: Raised whenever the network's numbers change, so that checkpoints are made anew.
     """
 
@@ -115,7 +115,7 @@ class EstimatorSpec:
             ``predict_proba``.
         summarise: From segments, shape ``(n_segments, n_bins, n_frames)``, to one vector a segment, shape
             ``(n_segments, n_columns)``.
-        reference: The paper, in one line; empty if there is none.
+        reference: The paper, in one line.
         version: Raised whenever the estimator's numbers change, so that checkpoints are made anew.
     """
 
