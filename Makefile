@@ -67,7 +67,7 @@ stages: $(VENV)/.installed-test ## Write down new versions of stages, and change
 	PYTHONPATH=tests $(BIN)/python -m stage_versions.lock
 
 .PHONY: explore
-explore: $(VENV)/.installed-test ## Run the property tests on examples that nobody has tried
+explore: $(VENV)/.installed-test ## Run the property tests on new examples
 	$(BIN)/pytest -n $(TEST_WORKERS) -m hypothesis --hypothesis-profile=new
 
 .PHONY: coverage
