@@ -146,7 +146,7 @@ def forget_flac_length(path: Path) -> None:
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(AudioError, match=r"gone\.wav: there is no such file.*ingest"):
+    with pytest.raises(AudioError, match=r"gone\.wav: there is no such file\. Restore it"):
         read_waveform(tmp_path / "gone.wav", sample_rate=22_050)
 
 

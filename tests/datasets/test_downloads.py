@@ -156,7 +156,7 @@ def test_connections_that_break_off_without_ranges(server, tmp_path):
 
 def test_it_gives_up_and_keeps_what_arrived(server, tmp_path):
     server.break_after = [100_000, 100_000, 100_000]
-    with pytest.raises(DatasetError, match=r"broke off 3 times; 0\.2 of 0\.4 MB have arrived.*Run again to go on"):
+    with pytest.raises(DatasetError, match=r"broke off 3 times; 0\.2 of 0\.4 MB have arrived.*Rerun the command"):
         download([source(server)], tmp_path, n_retries=2)
     assert names(tmp_path) == {".music.zip.download"}
     kept = partial(tmp_path).read_bytes()

@@ -54,7 +54,7 @@ def second_repeat_raises(monkeypatch):
 def test_an_interruption_closes_the_runs_and_the_next_session_goes_on(data, second_repeat_raises, caplog):
     with second_repeat_raises(KeyboardInterrupt()), pytest.raises(KeyboardInterrupt):
         run("train_naive_bayes", **OWN_MUSIC)
-    assert "Interrupted. What was finished is kept" in caplog.text
+    assert "Interrupted. Finished work is kept. Rerun the command to resume." in caplog.text
     assert mlflow.active_run() is None
     assert type(current_tracker()) is Tracker
     client = mlflow.MlflowClient()

@@ -80,7 +80,7 @@ def test_a_state_of_other_parameters_is_left_alone(tmp_path, caplog):
     folder = tmp_path / "repeat_00"
     kill(folder, "after_epoch", 3)
     other = train(folder, learning_rate=0.02)
-    assert "going on" not in caplog.text
+    assert "resuming after" not in caplog.text
     assert other.history["learning_rate"].iloc[0] == pytest.approx(0.02)
     assert not state_of(folder).exists()
 
