@@ -186,6 +186,7 @@ def _run(
         made = load_obj(name, "kedro.runner")(**_resolve_runner_kwargs(is_async, runner_params))
     except (TypeError, ValueError) as error:
         raise click.BadParameter(f"{name} does not take them: {error}", param_hint="'--runner-params'") from None
+    session: Any
     with InterruptibleSession.create(env=env, conf_source=conf_source, runtime_params=params) as session:
         return session.run(
             pipeline_names=[pipeline] if pipeline else list(dict.fromkeys(pipelines)),
