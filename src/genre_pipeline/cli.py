@@ -242,8 +242,8 @@ run = click.Command(
     params=_run_options(),
     callback=_run,
     help=(
-        "Run a pipeline. Finished work is kept: the same command goes on after an interruption. Nodes whose results are "
-        "up to date are skipped, also those named by --nodes, --tags and the like; --fresh runs them, too."
+        "Run a pipeline. Finished work is kept: the same command goes on after an interruption. Nodes whose results "
+        "are up to date are skipped, also those named by --nodes, --tags and the like; --fresh runs them, too."
     ),
 )
 cli.add_command(run)

@@ -96,8 +96,8 @@ class InterruptibleSession(KedroSession):
             self._store["session_id"] = _after_the_last(self.store["session_id"])
             kwargs["runner"] = _prepare(kwargs.get("runner") or SequentialRunner(), skips=skips)
             results = super().run(pipeline_name, pipeline_names, *args, **kwargs)
-            if _REPORT in results:
-                self._show_report(str(results[_REPORT]._filepath))
+            if (path := getattr(results.get(_REPORT), "_filepath", None)) is not None:
+                self._show_report(str(path))
             return results
         except GenrePipelineError:
             raise
