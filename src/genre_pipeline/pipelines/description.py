@@ -46,7 +46,7 @@ def describe_pipeline(pipeline: Pipeline, catalog: DataCatalog, parameters: Para
     recorded = [
         step
         for step in steps
-        if known.keys() >= {*step.inputs, *step.outputs} and (step.inputs or step.source is not None)
+        if known.keys() >= {*step.inputs, *step.outputs} and (step.inputs or step.files or step.source is not None)
     ]
     names = {step.name for step in recorded}
     return Graph(
