@@ -63,8 +63,9 @@ def test_a_model_without_a_paper_has_a_card_and_a_row_and_all_keep_the_contracts
     card = (copy / "docs/models/others.md").read_text(encoding="utf-8")
     assert "\n## my_cnn\n\nNo paper.\n\n`log_mel_100`, 100 x 130 (3.0 s); 31,098 parameters" in card
     assert "\n- `n_filters`: Channels of each convolution; each halves bins and frames [?].\n" in card
-    [row] = re.findall(r"^\| \[`my_cnn`\].*$", (copy / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
-    assert row.startswith("| [`my_cnn`](docs/models/others.md#my_cnn) | - | 31,098 | ")
+    index = (copy / "docs/models/README.md").read_text(encoding="utf-8")
+    [row] = re.findall(r"^\| \[`my_cnn`\].*$", index, re.MULTILINE)
+    assert row.startswith("| [`my_cnn`](others.md#my_cnn) | - | 31,098 | ")
     files = ("models/test_networks.py", "datasets/test_contract.py", "features/test_contract.py")
     paths = [f"tests/{file}" for file in (*files, "features/test_presets.py", "models/test_model_cards.py")]
     chosen = "my_cnn or my_set or my_energy or every_kind_has or every_registered or belongs"
