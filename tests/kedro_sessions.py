@@ -29,10 +29,10 @@ def new_session(env: str = "test", **parameters: Any) -> KedroSession:
     return InterruptibleSession.create(project_path=PROJECT_ROOT, env=env, runtime_params=parameters)
 
 
-def run(*pipelines: str, env: str = "test", **parameters: Any) -> dict[str, Any]:
+def run(*pipelines: str, env: str = "test", fresh: bool = False, **parameters: Any) -> dict[str, Any]:
     """Run pipelines in a session of their own."""
     with new_session(env, **parameters) as session:
-        return session.run(pipeline_names=list(pipelines))
+        return session.run(pipeline_names=list(pipelines), fresh=fresh)
 
 
 def forget_sessions() -> None:

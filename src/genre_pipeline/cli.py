@@ -7,6 +7,7 @@ import functools
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -16,9 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from kedro import KedroDeprecationWarning
 from kedro.config import MissingConfigException
 from kedro.framework.cli.cli import project_commands
 from kedro.framework.cli.hooks import cli_hook_impl, get_cli_hook_manager
+from kedro.framework.cli.project import _resolve_runner_kwargs
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import KedroCliError, _config_file_callback, env_option, load_entry_points
 from kedro.framework.context import KedroContextError
@@ -148,19 +151,49 @@ def _run_options() -> list[click.Parameter]:
     options = [copy.copy(option) for option in kedro_run.params]
     for option in options:
         option.callback = _CALLBACKS.get(option.name, option.callback)
-    return options
+    fresh = click.Option(
+        ["--fresh"], is_flag=True, help="Run every node that is asked for, also those whose results are up to date."
+    )
+    return [*options, fresh]
 
 
-def _run(**options: Any) -> Any:
+def _run(
+    *,
+    fresh: bool,
+    env: str | None,
+    conf_source: str | None,
+    params: dict[str, Any],
+    runner: str | None,
+    runner_params: dict[str, Any],
+    is_async: bool,
+    pipeline: str | None,
+    pipelines: list[str],
+    **choice: Any,
+) -> Any:
+    """Run as Kedro's own command does, which has no ``--fresh`` to hand on."""
     from kedro.utils import load_obj
 
-    name = options["runner"] or "SequentialRunner"
-    if options["runner_params"]:
-        try:
-            load_obj(name, "kedro.runner")(**options["runner_params"])
-        except (TypeError, ValueError) as error:
-            raise click.BadParameter(f"{name} does not take them: {error}", param_hint="'--runner-params'") from None
-    return (kedro_run.callback or kedro_run)(**options)
+    from genre_pipeline.session import InterruptibleSession
+
+    # Its options are among the others by now.
+    del choice["config"]
+    if pipeline and pipelines:
+        raise click.UsageError("Options '--pipeline' and '--pipelines' cannot be used together.")
+    if pipeline:
+        warnings.warn("Option '--pipeline' is deprecated: use '--pipelines'.", KedroDeprecationWarning, stacklevel=2)
+    name = runner or "SequentialRunner"
+    try:
+        made = load_obj(name, "kedro.runner")(**_resolve_runner_kwargs(is_async, runner_params))
+    except (TypeError, ValueError) as error:
+        raise click.BadParameter(f"{name} does not take them: {error}", param_hint="'--runner-params'") from None
+    session: Any
+    with InterruptibleSession.create(env=env, conf_source=conf_source, runtime_params=params) as session:
+        return session.run(
+            pipeline_names=[pipeline] if pipeline else list(dict.fromkeys(pipelines)),
+            runner=made,
+            fresh=fresh,
+            **choice,
+        )
 
 
 class _OtherPrograms:
@@ -208,7 +241,10 @@ run = click.Command(
     "run",
     params=_run_options(),
     callback=_run,
-    help="Run a pipeline. Finished work is kept: rerun an interrupted command to resume it.",
+    help=(
+        "Run a pipeline. Rerun an interrupted command to resume it. Nodes whose results are up to date are skipped, also "
+        "those chosen by --nodes, --tags and the like; --fresh runs them too."
+    ),
 )
 cli.add_command(run)
 

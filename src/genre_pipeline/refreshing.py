@@ -12,13 +12,14 @@ from typing import Any
 from genre_pipeline.configuration import load_configuration
 from genre_pipeline.datasets.inspections import forget_inspections
 from genre_pipeline.errors import ConfigError, RefreshError
+from genre_pipeline.freshness import experiment_graph
 from genre_pipeline.processes import Ended, started
 from genre_pipeline.project import PROJECT_ROOT
 from genre_pipeline.refresh import Graph, Plan, make_plan
 from genre_pipeline.refresh.changes import compare_scores, describe_changes, notify, read_scores
-from genre_pipeline.refresh.graph import graph_key, load_graph, source_hash
+from genre_pipeline.refresh.graph import source_hash
 from genre_pipeline.refresh.journal import Journal
-from genre_pipeline.refresh.place import journal_path, one_refresh_at_a_time, refresh_folder
+from genre_pipeline.refresh.place import journal_path, one_refresh_at_a_time
 from genre_pipeline.refresh.watching import watch
 from genre_pipeline.storage import write_json
 
@@ -53,30 +54,7 @@ def read_graph(request: Request) -> Graph:
         ConfigError: If a parameter is wrong.
         StorageError: If it cannot be kept.
     """
-    loader = load_configuration(request.env, request.runtime_params)
-    parameters, catalog = loader["parameters"], loader["catalog"]
-    key = graph_key({"parameters": parameters, "catalog": catalog}, request.env or "")
-    path = refresh_folder() / f"graph_{parameters['experiment']['name']}.json"
-    graph = load_graph(path, key)
-    if graph is None:
-        graph = _make_graph(parameters, catalog, key)
-        graph.save(path)
-    return graph
-
-
-def _make_graph(parameters: dict[str, Any], catalog: dict[str, Any], key: str) -> Graph:
-    """Build the pipelines, for which every model's code is imported."""
-    from kedro.framework.project import pipelines
-    from kedro.io import DataCatalog
-
-    from genre_pipeline.pipeline_registry import use_parameters
-    from genre_pipeline.pipelines.description import describe_pipeline
-
-    use_parameters(parameters, only=())
-    try:
-        return describe_pipeline(pipelines["__default__"], DataCatalog.from_config(catalog), parameters, key=key)
-    finally:
-        use_parameters(None)
+    return experiment_graph(load_configuration(request.env, request.runtime_params))
 
 
 def plan_refresh(request: Request) -> Plan:

@@ -1,28 +1,78 @@
-"""Runners: that of ``kedro refresh``, which runs stale nodes only, and one that has a cluster train cells at once."""
+"""Runners: nodes whose results are up to date are skipped; and one runner has a cluster train cells at once."""
 
 from __future__ import annotations
 
 import logging
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any
 
 from kedro.io import DatasetError
 from kedro.pipeline import Pipeline
-from kedro.runner import SequentialRunner, Task, ThreadRunner
+from kedro.pipeline.node import Node
+from kedro.runner import AbstractRunner, SequentialRunner, Task, ThreadRunner
 from typing_extensions import override
 
 from genre_pipeline.blocks import parse_block
 from genre_pipeline.errors import ConfigError, GenrePipelineError, RefreshError, own_error
-from genre_pipeline.experiment import ComputeBlock
-from genre_pipeline.refresh import Graph
+from genre_pipeline.freshness import causes_of
 from genre_pipeline.refresh.journal import Journal
-from genre_pipeline.refresh.listing import check_listing
 from genre_pipeline.refresh.place import journal_path, one_refresh_at_a_time
-from genre_pipeline.refresh.planning import Cause, assess, recorded_parts
-from genre_pipeline.training.workers import WAITING, Waiting
 
 logger = logging.getLogger(__name__)
+
+
+def skips_fresh_nodes(runner: AbstractRunner) -> AbstractRunner:
+    """Return a runner that skips nodes whose results are up to date.
+
+    Each node is checked when its turn comes: what an earlier node made again may be the same as before.
+
+    Args:
+        runner: One of Kedro's runners, or of this project's. One of threads or processes is changed in place.
+    """
+    if type(runner) is SequentialRunner:
+        return SkippingRunner(runner._is_async)
+    make_executor = runner._get_executor
+
+    def get_executor(max_workers: int) -> Executor | None:
+        executor = make_executor(max_workers)
+        if executor is not None:
+            submit = executor.submit
+
+            def submit_stale(task: Task) -> Future[Node]:
+                if _is_stale(task.node, task.catalog):
+                    return submit(task)
+                skipped: Future[Node] = Future()
+                skipped.set_result(task.node)
+                return skipped
+
+            executor.submit = submit_stale  # type: ignore[method-assign, assignment]
+        return executor
+
+    runner._get_executor = get_executor  # type: ignore[method-assign]
+    return runner
+
+
+def _is_stale(node: Node, catalog: Any) -> bool:
+    """Check whether a node has to run, and log why."""
+    from genre_pipeline.pipelines.description import describe_pipeline
+
+    causes = causes_of(node.name, describe_pipeline(Pipeline([node]), catalog, catalog.load("parameters")))
+    if causes:
+        logger.info("%s: %s", node.name, "; ".join(cause.text for cause in causes))
+    else:
+        logger.info("%s: up to date", node.name)
+    return bool(causes)
+
+
+class SkippingRunner(SequentialRunner):
+    """Runs a pipeline's nodes in order, and skips those whose results are up to date when their turn comes."""
+
+    @override
+    def _run(self, pipeline: Pipeline, catalog: Any, hook_manager: Any = None, run_id: str | None = None) -> None:
+        for node in pipeline.nodes:
+            if _is_stale(node, catalog):
+                Task(node, catalog, is_async=self._is_async, hook_manager=hook_manager, run_id=run_id).execute()
 
 
 class StaleRunner(SequentialRunner):
@@ -47,7 +97,7 @@ class StaleRunner(SequentialRunner):
                 if lost := [entry for entry in node.inputs if entry in journal.unmade]:
                     logger.warning("%s: not run, because %s could not be made", node.name, ", ".join(lost))
                     journal.blocked(node.name, node.outputs, lost)
-                elif causes := _causes(node.name, graph):
+                elif causes := causes_of(node.name, graph):
                     logger.info("%s: %s", node.name, "; ".join(cause.text for cause in causes))
                     try:
                         Task(node, catalog, is_async=False, hook_manager=hook_manager, run_id=run_id).execute()
@@ -63,18 +113,6 @@ class StaleRunner(SequentialRunner):
             raise RefreshError(
                 "\n".join([f"{n_steps} failed; what does not need their results is up to date.", *failures])
             )
-
-
-def _causes(name: str, graph: Graph) -> list[Cause]:
-    """Return why a node has to run now. A node whose results are in no file always has to."""
-    if name not in graph.by_name:
-        return [Cause("has a result that is not kept")]
-    step = graph.by_name[name]
-    listing = None
-    if step.source is not None:
-        listing = check_listing(step.source, graph.entries[step.source.tracks].newest())
-    found, missing = assess(step, graph, recorded_parts(graph, list(step.inputs)), listing)
-    return [*found, *missing]
 
 
 class ClusterRunner(ThreadRunner):
@@ -106,6 +144,9 @@ class ClusterRunner(ThreadRunner):
         Raises:
             ConfigError: If trainings are not on a cluster that is there already.
         """
+        # It needs torch, which takes seconds to import.
+        from genre_pipeline.experiment import ComputeBlock
+
         compute = parse_block(ComputeBlock, catalog.load("params:compute"), key="compute")
         if compute.training_backend != "dask" or compute.address is None:
             raise ConfigError(
@@ -124,6 +165,9 @@ class NodeThreads(ThreadPoolExecutor):
     """Threads for nodes: after an error or Ctrl-C no others are begun; Ctrl-C ends trainings with their epoch."""
 
     def __init__(self, max_workers: int) -> None:
+        # It needs torch, which takes seconds to import.
+        from genre_pipeline.training.workers import WAITING, Waiting
+
         self._waiting = Waiting()
         super().__init__(max_workers, initializer=WAITING.set, initargs=(self._waiting,))
 

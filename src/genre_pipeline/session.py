@@ -14,7 +14,7 @@ from kedro.framework.context import KedroContext
 from kedro.framework.session import KedroSession
 from kedro.io import DatasetError
 from kedro.pipeline import Pipeline
-from kedro.runner import ThreadRunner
+from kedro.runner import AbstractRunner, SequentialRunner, ThreadRunner
 
 from genre_pipeline.errors import ConfigError, GenrePipelineError, own_error
 from genre_pipeline.project import data_root, tracking_uri
@@ -36,6 +36,9 @@ _CHOICES = {
     "to_outputs": ("--to-outputs", "dataset"),
     "load_versions": ("--load-versions", "dataset"),
 }
+# Pipelines that are the whole experiment, and its last result.
+_WHOLE = frozenset({"__default__", "train_all"})
+_REPORT = "report"
 # What kedro.io.core.generate_timestamp writes.
 _SESSION_ID = "%Y-%m-%dT%H.%M.%S.%fZ"
 
@@ -52,9 +55,28 @@ class InterruptibleSession(KedroSession):
     _choice: Mapping[str, Any] = MappingProxyType({})
 
     def run(
-        self, pipeline_name: str | None = None, pipeline_names: list[str] | None = None, *args: Any, **kwargs: Any
+        self,
+        pipeline_name: str | None = None,
+        pipeline_names: list[str] | None = None,
+        *args: Any,
+        fresh: bool = False,
+        **kwargs: Any,
     ) -> Any:
-        """Run pipelines as :meth:`kedro.framework.session.KedroSession.run` does.
+        """Run the nodes of pipelines whose results are not up to date.
+
+        If all are up to date, nothing is begun or written, and no MLflow run is made. Nodes that have no record, such
+        as ``predict``, always run.
+
+        Args:
+            pipeline_name: A pipeline.
+            pipeline_names: Pipelines.
+            *args: As for :meth:`kedro.framework.session.KedroSession.run`.
+            fresh: Whether to run all nodes that are asked for, up to date or not. So does asking for versions of what
+                is read (``load_versions``): records are about the newest.
+            **kwargs: As for :meth:`kedro.framework.session.KedroSession.run`.
+
+        Returns:
+            The datasets that are no node's input, by name, as Kedro returns them; none if nothing had to run.
 
         Raises:
             KeyboardInterrupt: On Ctrl-C (:class:`~genre_pipeline.processes.Ended` on other signals as well, where a
@@ -64,19 +86,19 @@ class InterruptibleSession(KedroSession):
             StorageError: If the disk is full or the like, whichever library found out.
             TrackingError: If MLflow, or its database, refuses what is logged.
         """
-        runner = kwargs.get("runner")
-        if isinstance(runner, ThreadRunner):
-            # It needs torch, which takes seconds to import.
-            from genre_pipeline.runner import NodeThreads
-
-            # Kedro's own would do all that is planned before it ends.
-            runner._get_executor = NodeThreads  # type: ignore[method-assign]
         self._pipeline_names = [pipeline_name] if pipeline_name else pipeline_names or []
         self._choice = kwargs
-        # It becomes the version of every result.
-        self._store["session_id"] = _after_the_last(self.store["session_id"])
+        skips = not (fresh or kwargs.get("load_versions"))
         try:
-            return super().run(pipeline_name, pipeline_names, *args, **kwargs)
+            if skips and self._is_up_to_date():
+                return {}
+            # It becomes the version of every result.
+            self._store["session_id"] = _after_the_last(self.store["session_id"])
+            kwargs["runner"] = _prepare(kwargs.get("runner") or SequentialRunner(), skips=skips)
+            results = super().run(pipeline_name, pipeline_names, *args, **kwargs)
+            if (path := getattr(results.get(_REPORT), "_filepath", None)) is not None:
+                self._show_report(str(path))
+            return results
         except GenrePipelineError:
             raise
         except KeyboardInterrupt as error:
@@ -90,6 +112,46 @@ class InterruptibleSession(KedroSession):
             fault = _fault(error)
             raise fault from (None if isinstance(error, DatasetError) else error)
 
+    def _is_up_to_date(self) -> bool:
+        """Check whether everything that is asked for is up to date, before anything is begun."""
+        from genre_pipeline.freshness import experiment_graph, pipeline_graph
+        from genre_pipeline.refresh import make_plan
+
+        loader = self._get_config_loader()
+        names = self._pipeline_names or []
+        if {*names} <= _WHOLE and not any(self._choice.get(key) for key in _CHOICES):
+            # Its graph is kept: building the pipelines takes seconds.
+            graph = experiment_graph(loader)
+        else:
+            graph = pipeline_graph(self._chosen(loader["parameters"]), loader)
+        if graph.unrecorded or make_plan(graph).stale:
+            return False
+        logger.info("Nothing new: every result is up to date.")
+        if _REPORT in graph.entries:
+            self._show_report(str(graph.entries[_REPORT].path))
+        return True
+
+    def _show_report(self, path: str) -> None:
+        env = self.store.get("env")
+        logger.info("Report: %s", path)
+        logger.info("Its table: kedro leaderboard%s", f" --env {env}" if env else "")
+
+    def _chosen(self, parameters: Mapping[str, Any]) -> Pipeline:
+        """Return what is asked for.
+
+        Raises:
+            ConfigError: If a parameter is wrong, there is no pipeline, node, tag or dataset of a name, or nothing is
+                left.
+        """
+        from kedro.framework.project import pipelines
+
+        from genre_pipeline.pipeline_registry import check_pipelines
+
+        names = self._pipeline_names or []
+        check_pipelines(names, parameters)
+        chosen = sum((pipelines[name] for name in names or ["__default__"]), Pipeline([]))
+        return _choose(chosen, self._choice) if any(self._choice.get(key) for key in _CHOICES) else chosen
+
     def load_context(self) -> KedroContext:
         """Make the context, and check the names of the pipelines to run.
 
@@ -97,9 +159,6 @@ class InterruptibleSession(KedroSession):
             ConfigError: If a parameter is wrong, or there is no pipeline of a name.
             ComputeError: If what a pipeline needs is not installed.
         """
-        from kedro.framework.project import pipelines
-
-        from genre_pipeline.pipeline_registry import check_pipelines
         from genre_pipeline.tuning import check_optuna
 
         context = super().load_context()
@@ -107,14 +166,20 @@ class InterruptibleSession(KedroSession):
             return context
         parameters = context.config_loader["parameters"]
         _remove_abandoned([Path(folder) for folder in parameters["storage"].values() if isinstance(folder, str)])
-        check_pipelines(self._pipeline_names, parameters)
+        self._chosen(parameters)
         if "tune" in self._pipeline_names:
             check_optuna()
-        if any(self._choice.get(key) for key in _CHOICES):
-            _check_choice(
-                sum((pipelines[name] for name in self._pipeline_names or ["__default__"]), Pipeline([])), self._choice
-            )
         return context
+
+
+def _prepare(runner: AbstractRunner, *, skips: bool) -> AbstractRunner:
+    """Have a runner end its threads as this project does and, if asked for, skip nodes that are up to date."""
+    from genre_pipeline.runner import NodeThreads, StaleRunner, skips_fresh_nodes
+
+    if isinstance(runner, ThreadRunner):
+        # Kedro's own would do all that is planned before it ends.
+        runner._get_executor = NodeThreads  # type: ignore[method-assign]
+    return skips_fresh_nodes(runner) if skips and not isinstance(runner, StaleRunner) else runner
 
 
 def _fault(error: Exception) -> BaseException:
@@ -137,11 +202,11 @@ def _remove_abandoned(folders: Sequence[Path]) -> None:
         logger.info("Removed temporary files that killed processes left: %d.", len(found))
 
 
-def _check_choice(pipeline: Pipeline, choice: Mapping[str, Any]) -> None:
-    """Check that what is chosen of a pipeline is there.
+def _choose(pipeline: Pipeline, choice: Mapping[str, Any]) -> Pipeline:
+    """Return what is chosen of a pipeline.
 
     Raises:
-        ConfigError: If it is not, or if nothing is left.
+        ConfigError: If it is not there, or if nothing is left.
     """
     nodes = [node.name for node in pipeline.nodes]
     parts = [(node.namespace or "").split(".") for node in pipeline.nodes]
@@ -154,7 +219,7 @@ def _check_choice(pipeline: Pipeline, choice: Mapping[str, Any]) -> None:
                 raise ConfigError(f"{option}: the pipeline has no {kind} '{name}'. {suggestion(name, known[kind])}")
     filters = {key: choice.get(key) for key in _CHOICES if key not in {"namespaces", "load_versions"}}
     try:
-        pipeline.filter(**filters, node_namespaces=choice.get("namespaces"))
+        return pipeline.filter(**filters, node_namespaces=choice.get("namespaces"))
     except ValueError as error:
         given = ", ".join(option for key, (option, _) in _CHOICES.items() if choice.get(key))
         raise ConfigError(f"{given}: they leave nothing to run. {str(error).splitlines()[0]}") from None

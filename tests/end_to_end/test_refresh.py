@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import json
+import logging
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from kedro.runner import SequentialRunner, ThreadRunner
 from matplotlib.figure import Figure
 
 from genre_pipeline import storage
@@ -241,6 +243,8 @@ def for_session(parameters, data):
 
 def refresh(parameters=None):
     """Run what is stale, and return the names of the steps that ran."""
+    # A session with nothing to do writes none.
+    journal_path().unlink(missing_ok=True)
     with new_session("test", **merged(parameters or {})) as session:
         session.run(runner=StaleRunner())
     forget_sessions()
@@ -314,6 +318,18 @@ def test_what_depends_on_it_is_run_again(music, monkeypatch, name):
     assert sum(trainings(data)[path] != before[path] for path in before) == row.trained + len(MODELS_HERE) * len(
         repeats
     )
+    assert plan(parameters).stale == []
+
+
+@pytest.mark.parametrize("runner", [SequentialRunner, ThreadRunner])
+def test_a_run_without_refresh_runs_the_same_nodes(music, monkeypatch, caplog, runner):
+    row = ROWS["a parameter of a model"]
+    parameters = for_session(row.parameters, music.parents[1])
+    with caplog.at_level(logging.INFO), new_session("test", **merged(parameters)) as session:
+        session.run(runner=runner())
+    forget_sessions()
+    skipped = {name for name in EVERYTHING if f"{name}: up to date" in caplog.messages}
+    assert EVERYTHING - skipped - {"join_pairs"} == row.ran - {"join_pairs"}
     assert plan(parameters).stale == []
 
 

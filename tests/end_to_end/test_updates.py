@@ -14,8 +14,8 @@ def newest(data, entry):
 
 
 def update(data):
-    """Bring the features of one's own music up to date; say what was inspected, extracted, kept and removed."""
-    run("ingest", "segment", "features", **OWN_MUSIC)
+    """Run all nodes up to the features of one's own music; say what was inspected, extracted, kept and removed."""
+    run("ingest", "segment", "features", fresh=True, **OWN_MUSIC)
     quality = newest(data, "02_intermediate/my_music/quality.json")
     extraction = newest(data, "04_feature/my_music/mfcc_20_extraction.json")
     return {

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from kedro.framework.startup import bootstrap_project
 
-from genre_pipeline import refreshing
+from genre_pipeline import freshness, refreshing
 from genre_pipeline.cli import cli
 from genre_pipeline.errors import ConfigError, RefreshError
 from genre_pipeline.processes import Ended, ends_on_signals
@@ -98,7 +98,7 @@ def test_the_graph_is_kept_until_parameters_change(tmp_path, monkeypatch):
     path = refresh_folder() / "graph_test.json"
     assert load_graph(path, graph.key) == graph
     with monkeypatch.context() as patch:
-        patch.setattr(refreshing, "_make_graph", lambda *_: pytest.fail("made again"))
+        patch.setattr(freshness, "_make_graph", lambda *_: pytest.fail("made again"))
         assert read_graph(request) == graph
     other = read_graph(Request("test", "", {"experiment": {"models": ["naive_bayes"], "exclude": []}}))
     assert other.key != graph.key

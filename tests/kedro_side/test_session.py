@@ -85,7 +85,7 @@ def test_a_session_tidies_up_after_killed_ones(data, caplog):
         (folder / f".kept-{this.mark}-abcdefgh.json").touch()
 
     with caplog.at_level(logging.INFO):
-        run("ingest", **OWN_MUSIC)
+        run("ingest", fresh=True, **OWN_MUSIC)
     assert client.get_run(killed.info.run_id).info.status == "KILLED"
     assert client.get_run(living.info.run_id).info.status == "RUNNING"
     assert f"MLflow: 1 runs were left open by killed processes ({dead.pid})" in caplog.text

@@ -26,7 +26,8 @@ def describe_pipeline(pipeline: Pipeline, catalog: DataCatalog, parameters: Para
     """Describe what every node of a pipeline depends on.
 
     Args:
-        pipeline: The pipeline. A node that has a result in no file cannot be recorded, and is left out.
+        pipeline: The pipeline. A node is no step if a result of it, or an input, is in no file, or if it reads nothing
+            but parameters, as ``predict`` does: no record could say whether it is up to date.
         catalog: The catalog, which says where results are.
         parameters: Merged parameters.
         key: What the graph was made from: see :func:`genre_pipeline.refresh.graph.graph_key`.
@@ -42,10 +43,17 @@ def describe_pipeline(pipeline: Pipeline, catalog: DataCatalog, parameters: Para
     }
     steps = [_step(node, parameters, optional) for node in pipeline.nodes]
     known = {name: entry for name, entry in entries.items() if entry is not None}
+    recorded = [
+        step
+        for step in steps
+        if known.keys() >= {*step.inputs, *step.outputs} and (step.inputs or step.files or step.source is not None)
+    ]
+    names = {step.name for step in recorded}
     return Graph(
         key=key,
-        steps=tuple(step for step in steps if known.keys() >= {*step.inputs, *step.outputs}),
+        steps=tuple(recorded),
         entries=known,
+        unrecorded=tuple(step.name for step in steps if step.name not in names),
     )
 
 

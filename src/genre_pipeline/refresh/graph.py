@@ -22,7 +22,7 @@ from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.storage import write_json
 
 # Raised whenever the graph has another form, or the same parameters and source give another one.
-_VERSION = 1
+_VERSION = 2
 # Libraries whose other version makes other pipelines, or other results of a step.
 _LIBRARIES = ("kedro", "scikit-learn")
 _PACKAGE = Path(__file__).parents[1]
@@ -102,11 +102,13 @@ class Graph(Block):
         key: Hash of the parameters and the code that it was made from.
         steps: The steps, each after those whose results it reads.
         entries: Where each result is.
+        unrecorded: Nodes that are no steps, because no record can say whether they are up to date.
     """
 
     key: str
     steps: tuple[Step, ...]
     entries: dict[str, Entry]
+    unrecorded: tuple[str, ...] = ()
 
     @cached_property
     def producers(self) -> dict[str, str]:

@@ -126,7 +126,9 @@ def make_plan(graph: Graph, *, check_content: bool = False) -> Plan:
         The stale steps, and why they are. A step that reads what another one makes anew is stale if that may change
         what it reads; once the other has run, :func:`assess` knows.
     """
-    expected: dict[str, Expected] = {}
+    made = {entry for step in graph.steps for entry in step.outputs}
+    # What is read and not made here is what it is.
+    expected = recorded_parts(graph, sorted({entry for step in graph.steps for entry in step.inputs} - made))
     causes: dict[str, tuple[Cause, ...]] = {}
     listings: dict[str, ListingCheck] = {}
     for step in graph.steps:

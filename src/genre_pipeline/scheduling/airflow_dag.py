@@ -11,7 +11,7 @@ from genre_pipeline.cells import Cell
 from genre_pipeline.scheduling.command import Every, Project
 
 _STAGES = ("ingest", "split", "segment", "features")
-# Passes over what is up to date, and holds the lock of refreshes.
+# Holds the lock of refreshes; any runner skips what is up to date.
 _ONLY_STALE = ("--runner", "genre_pipeline.runner.StaleRunner")
 
 
@@ -30,9 +30,8 @@ def airflow_dag(
         experiment: The experiment's name, part of the DAGs' and the assets' names.
         cells: The experiment's cells.
         every: How often to look at the files; ``None`` means never.
-        n_tasks: Tasks that may run at once. A single one at a time runs nothing but what is stale, as ``kedro refresh``
-            does, and keeps other refreshes out. Several run all nodes of their namespaces, in which finished
-            extraction, training and prediction is recognised.
+        n_tasks: Tasks that may run at once. Each runs only what is stale. A single one at a time also keeps other
+            refreshes out.
 
     Returns:
         A Python file for Airflow's folder of DAGs.

@@ -146,7 +146,7 @@ def test_a_session_does_not_read_what_was_edited(finished_copy):
     pd.read_parquet(path).assign(track_id="demo").to_parquet(path)
     refused = pytest.raises(StorageError, match=rf"predictions of {SVM_CELL}: changed on disk .*Run 'kedro refresh'")
     with new_session("test", **SVM) as session, refused:
-        session.run(pipeline_names=["train_all"], node_names=[f"{SVM_CELL}.score"])
+        session.run(pipeline_names=["train_all"], node_names=[f"{SVM_CELL}.score"], fresh=True)
 
 
 def test_a_session_makes_again_what_was_damaged(finished_copy, caplog):

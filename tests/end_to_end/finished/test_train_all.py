@@ -1,19 +1,26 @@
 """``kedro run --pipelines train_all``, from synthesising the demo's audio to the report."""
 
 import json
+import logging
 import math
+import os
 import re
+import subprocess
+import sys
 
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from kedro.runner import ParallelRunner, SequentialRunner, ThreadRunner
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.cli import cli
+from genre_pipeline.project import PROJECT_ROOT
+from genre_pipeline.runner import StaleRunner
 from genre_pipeline.training import Checkpoint
-from kedro_sessions import children
+from kedro_sessions import children, forget_sessions, new_session, sessions_of, settle
 
 CELLS = [
     Cell.parse(name)
@@ -249,8 +256,65 @@ class TestRuns:
         assert mlflow.active_run() is None
 
 
+class TestNothingNew:
+    """The same command again, when every result is up to date."""
+
+    @pytest.mark.parametrize(
+        "choice",
+        [
+            {"pipeline_names": ["train_all"]},
+            {},
+            {"pipeline_names": ["train_net1"]},
+            {"tags": ["split"]},
+            {"node_names": ["write_report"]},
+            {"runner": ThreadRunner()},
+            {"runner": ParallelRunner()},
+            {"runner": StaleRunner()},
+        ],
+        ids=str,
+    )
+    def test_no_file_is_written_and_no_run_is_made(self, finished, monkeypatch, tmp_path, caplog, choice):
+        settle(monkeypatch, finished.data, tmp_path)
+        files, n_sessions = finished.files(), len(sessions_of(finished.client))
+        with caplog.at_level(logging.INFO), new_session() as session:
+            assert session.run(**choice) == {}
+        forget_sessions()
+        assert "Nothing new: every result is up to date." in caplog.text
+        has_report = choice.keys() <= {"node_names", "runner"} or choice == {"pipeline_names": ["train_all"]}
+        assert (f"Report: {finished.data}/08_reporting/test/report.html" in caplog.text) == has_report
+        assert finished.files() == files
+        assert len(sessions_of(finished.client)) == n_sessions
+
+    def test_the_command_says_so_without_importing_torch(self, finished):
+        code = (
+            "import sys; from genre_pipeline.__main__ import main;"
+            "main(['run', '--pipelines', 'train_all', '--env', 'test'], standalone_mode=False);"
+            "sys.exit('torch' in sys.modules)"
+        )
+        environment = {**os.environ, "GENRE_PIPELINE_DATA": str(finished.data), "COLUMNS": "500"}
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert "Nothing new: every result is up to date." in done.stdout
+        assert f"Report: {finished.data}/08_reporting/test/report.html" in done.stdout
+
+    def test_only_what_is_lost_is_made_again(self, finished_copy, caplog):
+        """Whichever nodes are asked for, and whichever runner runs them."""
+        card = finished_copy / "08_reporting/test/data_cards/demo.html"
+        for runner in (SequentialRunner, ThreadRunner):
+            card.unlink()
+            caplog.clear()
+            with caplog.at_level(logging.INFO), new_session() as session:
+                session.run(pipeline_names=["ingest", "split"], runner=runner())
+            forget_sessions()
+            assert card.is_file()
+            assert "demo.write_card: demo.html is not there" in caplog.text
+            assert {"demo.ingest: up to date", "demo.artist_kfold.split: up to date"} <= set(caplog.messages)
+
+
 class TestAgain:
-    """A second run does no work twice, and yet its session is complete."""
+    """With ``--fresh`` every node runs. No work is done twice, and yet the session is complete."""
 
     def test_nothing_is_inspected_or_extracted(self, repeated):
         report = json.loads(repeated.newest("02_intermediate/demo/quality.json").read_text())
