@@ -22,7 +22,7 @@ import soundfile
 import soxr
 
 from genre_pipeline.audio.acoustic import ACOUSTIC_VERSION, CODE_BITS, CODES_PER_S, AcousticMeter, unpack_codes
-from genre_pipeline.datasets.near_duplicates import MIN_OVERLAP_S, find_near_duplicates
+from genre_pipeline.ingest.near_duplicates import MIN_OVERLAP_S, find_near_duplicates
 
 
 def fingerprint(waveform: np.ndarray, sample_rate: float) -> bytes:

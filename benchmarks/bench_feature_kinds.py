@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 from genre_pipeline.audio.io import read_waveform
-from genre_pipeline.datasets.composition import GENRES
-from genre_pipeline.datasets.rendering import TrackNumber, render
+from genre_pipeline.demo.composition import GENRES
+from genre_pipeline.demo.rendering import TrackNumber, render
 from genre_pipeline.features import FEATURES, extract_features
 from genre_pipeline.features.base import Request
 

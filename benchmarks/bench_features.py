@@ -25,10 +25,10 @@ import soundfile
 
 from genre_pipeline.experiment import parse_feature
 from genre_pipeline.features import FEATURES
-from genre_pipeline.features.backends import Workers
-from genre_pipeline.features.extraction import SHARD_SIZE, Target, extract_together
 from genre_pipeline.features.segments import segment_tracks
-from genre_pipeline.features.store import FeatureStore, StoredTrack
+from genre_pipeline.stores.extraction import SHARD_SIZE, Target, extract_together
+from genre_pipeline.stores.store import FeatureStore, StoredTrack
+from genre_pipeline.work.backends import Workers
 
 SAMPLE_RATE = 22050
 CPUS = sorted(os.sched_getaffinity(0))

@@ -43,7 +43,7 @@ def write_tracks(root: Path, n_tracks: int, duration_s: float, n_files: int) -> 
 def ingest_once(root: Path, cache: Path, n_workers: int) -> None:
     """Ingest in this process, and print what it took."""
     from genre_pipeline.datasets import DATASETS, DatasetBlock
-    from genre_pipeline.datasets.ingest import ingest
+    from genre_pipeline.ingest.ingest import ingest
 
     block = DatasetBlock(kind="folder", path=root, min_duration_s=0.0, quarantine=("unreadable",))
     at_rest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

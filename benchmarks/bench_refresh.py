@@ -22,7 +22,8 @@ from pathlib import Path
 import pandas as pd
 
 from genre_pipeline.audio import AudioFacts
-from genre_pipeline.datasets import DATASETS, TRACK_COLUMNS, DatasetBlock, inspections
+from genre_pipeline.datasets import DATASETS, TRACK_COLUMNS, DatasetBlock
+from genre_pipeline.ingest import inspections
 from genre_pipeline.project import PROJECT_ROOT
 
 GENRES = ("blues", "jazz", "metal", "pop", "rock")
@@ -63,8 +64,8 @@ def ingest(block: DatasetBlock, cache: Path) -> pd.DataFrame:
 
 def record_everything(parameters: dict) -> None:
     """Write tables and records as a session would."""
-    from genre_pipeline.refresh import Recorder
-    from genre_pipeline.refreshing import Request, read_graph
+    from genre_pipeline.ops.refresh import Recorder
+    from genre_pipeline.ops.refreshing import Request, read_graph
 
     graph = read_graph(Request(None, "", parameters))
     recorder = Recorder()

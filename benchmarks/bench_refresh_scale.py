@@ -43,7 +43,7 @@ def write_files(root: Path, n_tracks: int) -> None:
 
 def write_metadata(root: Path) -> int:
     """Give each ten files in the order of their names an artist."""
-    from genre_pipeline.datasets.files import list_files
+    from genre_pipeline.datasets.reading.files import list_files
 
     paths = list(list_files(root)[0])
     rows = [f"{path},Artist {row // TRACKS_PER_ARTIST},Title {row}" for row, path in enumerate(paths)]
@@ -78,7 +78,7 @@ def track_table(clips: Any) -> pd.DataFrame:
 def plan_steps(work: Path, root: Path) -> Any:
     """Return a graph like that of an experiment with one cell."""
     from genre_pipeline.datasets import DatasetBlock
-    from genre_pipeline.refresh import Entry, Graph, Source, Step
+    from genre_pipeline.ops.refresh import Entry, Graph, Source, Step
 
     names = ("d.tracks", "d.quality", "d.p.split", "d.f.segments", "d.p.f.m.checkpoints", "leaderboard")
     entries = {name: Entry(path=work / "results" / name) for name in names}
@@ -105,7 +105,7 @@ def plan_steps(work: Path, root: Path) -> Any:
 
 def record(graph: Any, contents: dict[str, Any]) -> None:
     """Write every result and its record, as a refresh would."""
-    from genre_pipeline.refresh import Recorder
+    from genre_pipeline.ops.refresh import Recorder
 
     recorder = Recorder()
     for step in graph.steps:
@@ -120,7 +120,7 @@ def record(graph: Any, contents: dict[str, Any]) -> None:
 
 def measure_planner(work: Path, n_tracks: int) -> pd.DataFrame:
     from genre_pipeline.datasets import DATASETS, DatasetBlock
-    from genre_pipeline.refresh import make_plan
+    from genre_pipeline.ops.refresh import make_plan
 
     root = work / "music"
     measured("making the files", lambda: write_files(root, n_tracks))
@@ -142,7 +142,7 @@ def measure_planner(work: Path, n_tracks: int) -> pd.DataFrame:
 def measure_index(work: Path, tracks: pd.DataFrame) -> None:
     from genre_pipeline.features import FEATURES
     from genre_pipeline.features.mfcc import MfccBlock
-    from genre_pipeline.features.store import FeatureStore, StoredTrack
+    from genre_pipeline.stores.store import FeatureStore, StoredTrack
 
     spec, n_tracks = FEATURES["mfcc"], len(tracks)
     segment = {"n_frames": 129, "hop_frames": 129}
@@ -173,7 +173,7 @@ def measure_index(work: Path, tracks: pd.DataFrame) -> None:
 
 
 def measure_fingerprints(tracks: pd.DataFrame) -> None:
-    from genre_pipeline.refresh.content import content_parts
+    from genre_pipeline.ops.refresh.content import content_parts
 
     measured("fingerprints of the track table's 19 columns", lambda: content_parts(tracks))
 

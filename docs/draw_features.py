@@ -9,7 +9,7 @@ import numpy as np
 import yaml
 
 from genre_pipeline.blocks import parse_block
-from genre_pipeline.datasets.rendering import TrackNumber, render
+from genre_pipeline.demo.rendering import TrackNumber, render
 from genre_pipeline.features import FEATURES, extract_features
 
 mpl.use("Agg")

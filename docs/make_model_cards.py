@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from genre_pipeline.model_cards import measure_cost, model_table, pages, read_presets
+from genre_pipeline.reporting.model_cards import measure_cost, model_table, pages, read_presets
 
 ROOT = Path(__file__).parents[1]
 

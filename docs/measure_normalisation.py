@@ -12,11 +12,11 @@ import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 
-from genre_pipeline.datasets.composition import GENRES
-from genre_pipeline.datasets.rendering import TrackNumber, render
+from genre_pipeline.demo.composition import GENRES
+from genre_pipeline.demo.rendering import TrackNumber, render
 from genre_pipeline.errors import RepeatFailedError
 from genre_pipeline.features import FEATURES
-from genre_pipeline.model_cards import read_presets
+from genre_pipeline.reporting.model_cards import read_presets
 from genre_pipeline.training import EpochRecord, SegmentSet, parse_model
 from genre_pipeline.training.fitting import Task, fit
 

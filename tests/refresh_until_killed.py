@@ -16,19 +16,19 @@ from typing import Any
 
 from kedro.framework.startup import bootstrap_project
 
-from genre_pipeline.datasets import inspections
 from genre_pipeline.errors import RefreshError
-from genre_pipeline.features.store import FeatureStore
+from genre_pipeline.ingest import inspections
+from genre_pipeline.ops.refresh import make_plan
+from genre_pipeline.ops.refresh.journal import Journal
+from genre_pipeline.ops.refresh.place import journal_path
+from genre_pipeline.ops.refresh.records import read_record
+from genre_pipeline.ops.refreshing import Request, read_graph
 from genre_pipeline.pipelines.compare import nodes as compare_nodes
 from genre_pipeline.pipelines.evaluate import nodes as evaluate_nodes
 from genre_pipeline.pipelines.train import nodes as train_nodes
 from genre_pipeline.project import PROJECT_ROOT
-from genre_pipeline.refresh import make_plan
-from genre_pipeline.refresh.journal import Journal
-from genre_pipeline.refresh.place import journal_path
-from genre_pipeline.refresh.records import read_record
-from genre_pipeline.refreshing import Request, read_graph
 from genre_pipeline.runner import StaleRunner
+from genre_pipeline.stores.store import FeatureStore
 from genre_pipeline.tracking.tracker import CellRun, MlflowTracker
 from kedro_sessions import new_session
 

@@ -12,15 +12,15 @@ import soundfile
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.datasets import DATASETS, DatasetBlock
-from genre_pipeline.datasets.ingest import ingest
 from genre_pipeline.features import FEATURES
-from genre_pipeline.features.backends import Workers
-from genre_pipeline.features.extraction import extract
 from genre_pipeline.features.log_mel import LogMelBlock
 from genre_pipeline.features.segments import segment_tracks
-from genre_pipeline.features.store import FeatureStore
+from genre_pipeline.ingest.ingest import ingest
+from genre_pipeline.stores.extraction import extract
+from genre_pipeline.stores.store import FeatureStore
 from genre_pipeline.training import Checkpoint, ModelBlock, parse_model, train_repeat
 from genre_pipeline.training.cell_data import CellData
+from genre_pipeline.work.backends import Workers
 
 SAMPLE_RATE = 8000
 # Frequency of each genre's tone, far enough apart for eight mel bands.

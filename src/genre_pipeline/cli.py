@@ -29,12 +29,12 @@ from kedro.io import DatasetError
 
 from genre_pipeline.configuration import load_configuration
 from genre_pipeline.errors import ConfigError, GenrePipelineError
-from genre_pipeline.processes import Ended, ends_on_signals
 from genre_pipeline.registry import suggestion
 from genre_pipeline.runtime_parameters import read_parameters
+from genre_pipeline.work.processes import Ended, ends_on_signals
 
 if TYPE_CHECKING:
-    from genre_pipeline.scheduling import Every, Project
+    from genre_pipeline.ops.scheduling import Every, Project
 
 # Environment variables that a command started elsewhere needs as well.
 _RUNNERS = (
@@ -242,8 +242,8 @@ run = click.Command(
     params=_run_options(),
     callback=_run,
     help=(
-        "Run a pipeline. Rerun an interrupted command to resume it. Nodes whose results are up to date are skipped, also "
-        "those chosen by --nodes, --tags and the like; --fresh runs them too."
+        "Run a pipeline. Rerun an interrupted command to resume it. Nodes whose results are up to date are skipped, "
+        "also those chosen by --nodes, --tags and the like; --fresh runs them too."
     ),
 )
 cli.add_command(run)
@@ -261,8 +261,8 @@ def leaderboard(env: str | None) -> None:
 def _leaderboard_text(catalog: Any, env: str | None) -> str:
     from genre_pipeline.errors import EvaluationError
     from genre_pipeline.evaluation.comparison import format_leaderboard
-    from genre_pipeline.refresh import Entry
-    from genre_pipeline.refresh.records import check_intact
+    from genre_pipeline.ops.refresh import Entry
+    from genre_pipeline.ops.refresh.records import check_intact
 
     if not catalog.exists("leaderboard"):
         option = f" --env {env}" if env else ""
@@ -308,7 +308,7 @@ def refresh(
     settle_s: float,
 ) -> None:
     """Bring everything up to date: run what is stale, and only that."""
-    from genre_pipeline.refreshing import Request, plan_refresh, refresh_once, watch_and_refresh
+    from genre_pipeline.ops.refreshing import Request, plan_refresh, refresh_once, watch_and_refresh
 
     request = Request(env, params, read_parameters(params), check_content)
     if explain is not None:
@@ -341,7 +341,7 @@ def compare(runs: tuple[str, ...], env: str | None, pattern: str, all_metrics: b
     run's name; by default, previous and latest. The run of a single cell is compared alone.
     """
     from genre_pipeline.evaluation.changes import compare_sessions
-    from genre_pipeline.evaluation.changes_text import describe, format_json, format_markdown, format_terminal
+    from genre_pipeline.reporting.changes_text import describe, format_json, format_markdown, format_terminal
 
     if len(runs) == 1:
         raise click.UsageError(f"Expected two runs or more, got one: '{runs[0]}'.")
@@ -384,7 +384,7 @@ def stores() -> None:
 @env_option
 def list_stores(env: str | None) -> None:
     """List all feature stores with their sizes."""
-    from genre_pipeline.features.inventory import summarise_stores
+    from genre_pipeline.stores.inventory import summarise_stores
 
     click.echo(_stores_table(summarise_stores(_stores_folder(env))))
 
@@ -394,7 +394,7 @@ def list_stores(env: str | None) -> None:
 def verify_stores(env: str | None) -> None:
     """Read all feature stores and check their bytes."""
     from genre_pipeline.errors import StoreError
-    from genre_pipeline.features.inventory import summarise_stores
+    from genre_pipeline.stores.inventory import summarise_stores
 
     found = summarise_stores(_stores_folder(env), verify=True)
     faults = [store.fault for store in found if store.fault]
@@ -411,8 +411,8 @@ def prune_stores(env: str | None, dry_run: bool, yes: bool) -> None:
     """Delete feature stores that no environment defines and no trained model read, and damaged ones."""
     from rich.filesize import decimal
 
-    from genre_pipeline.features.inventory import remove_store
-    from genre_pipeline.pruning import find_unused_stores
+    from genre_pipeline.ops.pruning import find_unused_stores
+    from genre_pipeline.stores.inventory import remove_store
 
     unused = find_unused_stores(_stores_folder(env))
     if not unused:
@@ -444,10 +444,10 @@ def prune(keep: int, dry_run: bool, yes: bool) -> None:
 
     from rich.filesize import decimal
 
-    from genre_pipeline.features.inventory import remove_store
-    from genre_pipeline.pruning import find_leftovers
-    from genre_pipeline.refresh.place import one_refresh_at_a_time
-    from genre_pipeline.retention import remove
+    from genre_pipeline.ops.pruning import find_leftovers
+    from genre_pipeline.ops.refresh.place import one_refresh_at_a_time
+    from genre_pipeline.ops.retention import remove
+    from genre_pipeline.stores.inventory import remove_store
 
     with nullcontext() if dry_run else one_refresh_at_a_time():
         leftovers, stores = find_leftovers(keep)
@@ -478,8 +478,8 @@ def _project(env: str | None, params: str) -> Project:
     """Return what a schedule needs: the project's paths and settings."""
     import sys
 
+    from genre_pipeline.ops.scheduling import Project
     from genre_pipeline.project import PROJECT_ROOT, data_root
-    from genre_pipeline.scheduling import Project
 
     given = {name: os.environ[name] for name in _PASSED_ON if os.environ.get(name)}
     data = Path(data_root())
@@ -518,7 +518,7 @@ def schedule(
     env: str | None, kind: str, every: Every, output: Path | None, params: str, arguments: tuple[str, ...]
 ) -> None:
     """Make a crontab line or a systemd timer that runs ``kedro refresh`` with ARGUMENTS (after ``--``)."""
-    from genre_pipeline.scheduling import crontab, systemd_units
+    from genre_pipeline.ops.scheduling import crontab, systemd_units
     from genre_pipeline.storage import storage_errors
 
     # Otherwise an error would first appear when the timer runs, unseen.
@@ -538,7 +538,7 @@ def schedule(
 @_params_option
 def airflow_dags(env: str | None, every: Every | None, output: Path | None, params: str) -> None:
     """Write the experiment's DAGs for Airflow 3 (one asset per dataset, one task per stage and per cell)."""
-    from genre_pipeline.scheduling import airflow_dag
+    from genre_pipeline.ops.scheduling import airflow_dag
 
     experiment = _experiment(env, params)
     name = experiment.settings.name

@@ -8,11 +8,11 @@ from typing import Any
 from kedro.config import AbstractConfigLoader, MissingConfigException
 from kedro.pipeline import Pipeline
 
-from genre_pipeline.refresh import Cause, Graph
-from genre_pipeline.refresh.graph import graph_key, load_graph
-from genre_pipeline.refresh.listing import check_listing
-from genre_pipeline.refresh.place import refresh_folder
-from genre_pipeline.refresh.planning import assess, recorded_parts
+from genre_pipeline.ops.refresh import Cause, Graph
+from genre_pipeline.ops.refresh.graph import graph_key, load_graph
+from genre_pipeline.ops.refresh.listing import check_listing
+from genre_pipeline.ops.refresh.place import refresh_folder
+from genre_pipeline.ops.refresh.planning import assess, recorded_parts
 
 
 def experiment_graph(loader: AbstractConfigLoader) -> Graph:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from genre_pipeline.processes import Owner
 from genre_pipeline.storage import storage_errors
+from genre_pipeline.work.processes import Owner
 
 logger = logging.getLogger(__name__)
 

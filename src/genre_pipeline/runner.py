@@ -16,8 +16,8 @@ from typing_extensions import override
 from genre_pipeline.blocks import parse_block
 from genre_pipeline.errors import ConfigError, GenrePipelineError, RefreshError, own_error
 from genre_pipeline.freshness import causes_of
-from genre_pipeline.refresh.journal import Journal
-from genre_pipeline.refresh.place import journal_path, one_refresh_at_a_time
+from genre_pipeline.ops.refresh.journal import Journal
+from genre_pipeline.ops.refresh.place import journal_path, one_refresh_at_a_time
 
 logger = logging.getLogger(__name__)
 

@@ -17,10 +17,10 @@ from kedro.pipeline import Pipeline
 from kedro.runner import AbstractRunner, SequentialRunner, ThreadRunner
 
 from genre_pipeline.errors import ConfigError, GenrePipelineError, own_error
+from genre_pipeline.ops.refresh.place import refresh_folder
+from genre_pipeline.ops.retention import abandoned_files, remove
 from genre_pipeline.project import data_root, tracking_uri
-from genre_pipeline.refresh.place import refresh_folder
 from genre_pipeline.registry import suggestion
-from genre_pipeline.retention import abandoned_files, remove
 from genre_pipeline.storage import atomic_file, storage_fault
 
 logger = logging.getLogger(__name__)
@@ -79,8 +79,8 @@ class InterruptibleSession(KedroSession):
             The datasets that are no node's input, by name, as Kedro returns them; none if nothing had to run.
 
         Raises:
-            KeyboardInterrupt: On Ctrl-C (:class:`~genre_pipeline.processes.Ended` on other signals as well, where a
-                command obeys them), after the runs of MLflow were closed as killed.
+            KeyboardInterrupt: On Ctrl-C (:class:`~genre_pipeline.work.processes.Ended` on other signals as well,
+                where a command obeys them), after the runs of MLflow were closed as killed.
             ConfigError: If there is no pipeline of that name.
             GenrePipelineError: What the project reports, also where Kedro wraps it because a catalog entry raised it.
             StorageError: If the disk is full or the like, whichever library found out.
@@ -115,7 +115,7 @@ class InterruptibleSession(KedroSession):
     def _is_up_to_date(self) -> bool:
         """Check whether everything that is asked for is up to date, before anything is begun."""
         from genre_pipeline.freshness import experiment_graph, pipeline_graph
-        from genre_pipeline.refresh import make_plan
+        from genre_pipeline.ops.refresh import make_plan
 
         loader = self._get_config_loader()
         names = self._pipeline_names or []

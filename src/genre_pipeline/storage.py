@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from genre_pipeline.errors import GenrePipelineError, StorageError, causes
-from genre_pipeline.processes import Owner, is_of_the_dead
+from genre_pipeline.work.processes import Owner, is_of_the_dead
 
 _ADVICE = {
     errno.ENOSPC: "the disk is full; free some space and run again",

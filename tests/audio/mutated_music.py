@@ -17,10 +17,10 @@ import soundfile
 
 from genre_pipeline.audio import inspect_audio
 from genre_pipeline.datasets import DATASETS
-from genre_pipeline.datasets.ingest import ingest
 from genre_pipeline.features import FEATURES
-from genre_pipeline.features.backends import Workers
-from genre_pipeline.features.extraction import extract
+from genre_pipeline.ingest.ingest import ingest
+from genre_pipeline.stores.extraction import extract
+from genre_pipeline.work.backends import Workers
 
 RATE = 22_050
 FORMATS = {

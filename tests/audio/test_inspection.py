@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from genre_pipeline.audio import inspect_audio, inspection, io
 from genre_pipeline.audio.containers import audio_parts
 from genre_pipeline.audio.parts import Part
-from genre_pipeline.datasets.near_duplicates import find_near_duplicates
+from genre_pipeline.ingest.near_duplicates import find_near_duplicates
 from invented_music import play
 
 FORMATS = ("wav", "flac", "ogg", "mp3", "aiff", "au", "opus", "rf64", "wavex")

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from genre_pipeline.data_cards import Card, render_html, render_markdown
-from genre_pipeline.data_cards.grids import (
+from genre_pipeline.reporting.data_cards import Card, render_html, render_markdown
+from genre_pipeline.reporting.data_cards.grids import (
     MAX_NAMES,
     MAX_ROWS,
     NOTHING,
@@ -15,7 +15,7 @@ from genre_pipeline.data_cards.grids import (
     numeric,
     texts,
 )
-from genre_pipeline.data_cards.page import (
+from genre_pipeline.reporting.data_cards.page import (
     Bars,
     Bullets,
     Facts,
@@ -27,7 +27,7 @@ from genre_pipeline.data_cards.page import (
     Picture,
     Section,
 )
-from genre_pipeline.evaluation.views import Entry
+from genre_pipeline.reporting.views import Entry
 from hand_made_reports import Page
 
 HOSTILE = "<script>window.broken = 1</script>\n| a `b` *c* [d](http://e) & _f_"

@@ -7,8 +7,8 @@ import pytest
 import soundfile
 from matplotlib.image import imread
 
-from genre_pipeline.data_cards import spectrogram_examples
 from genre_pipeline.errors import AudioError
+from genre_pipeline.reporting.data_cards import spectrogram_examples
 from hand_made_reports import make_tracks
 
 RATE = 11_025

@@ -15,8 +15,9 @@ import pandas as pd
 import soundfile
 from pyarrow import parquet  # noqa: F401
 
-from genre_pipeline.datasets import DATASETS, DatasetBlock, inspections, near_duplicates  # noqa: F401
-from genre_pipeline.datasets.ingest import ingest
+from genre_pipeline.datasets import DATASETS, DatasetBlock, near_duplicates  # noqa: F401
+from genre_pipeline.ingest import inspections
+from genre_pipeline.ingest.ingest import ingest
 
 # Finding it imports all datasets.
 SPEC = DATASETS["folder"]

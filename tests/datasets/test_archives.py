@@ -20,8 +20,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from genre_pipeline.datasets import DATASETS, DatasetBlock, archives
-from genre_pipeline.datasets.archives import Limits, prepare_root, unpack
+from genre_pipeline.datasets import DATASETS, DatasetBlock
+from genre_pipeline.datasets.reading import archives
+from genre_pipeline.datasets.reading.archives import Limits, prepare_root, unpack
 from genre_pipeline.errors import DatasetError, StorageError
 
 FILES = {"genres/blues/blues.00000.wav": b"blue" * 500, "genres/rock/rock.00000.wav": b"rock" * 500}

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genre_pipeline.datasets.catalogue import match_files, one_spelling, plain, shipped_facts
-from genre_pipeline.datasets.files import LeftOut
+from genre_pipeline.datasets.reading.catalogue import match_files, one_spelling, plain, shipped_facts
+from genre_pipeline.datasets.reading.files import LeftOut
 from genre_pipeline.errors import DatasetError
 
 

@@ -3,8 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from genre_pipeline.datasets.composition import DRUMS, GENRES, Harmony, compose, draw_album, draw_artist
-from genre_pipeline.datasets.rendering import TIMBRES, TrackNumber, render
+from genre_pipeline.demo.composition import DRUMS, GENRES, Harmony, compose, draw_album, draw_artist
+from genre_pipeline.demo.rendering import TIMBRES, TrackNumber, render
 
 BY_NAME = {genre.name: genre for genre in GENRES}
 

@@ -16,8 +16,8 @@ import soundfile
 
 from genre_pipeline.blocks import parse_block
 from genre_pipeline.datasets import DATASETS, DatasetBlock
-from genre_pipeline.datasets.ingest import ingest
 from genre_pipeline.errors import ConfigError, DatasetError
+from genre_pipeline.ingest.ingest import ingest
 from genre_pipeline.splits.base import SPLITS
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genre_pipeline.datasets.copies import exact_copies, official_duplicates, recordings
+from genre_pipeline.ingest.copies import exact_copies, official_duplicates, recordings
 
 IDS = list("abcdefgh")
 

@@ -13,8 +13,9 @@ from types import SimpleNamespace
 import pooch
 import pytest
 
-from genre_pipeline.datasets import Source, downloads
-from genre_pipeline.datasets.downloads import download
+from genre_pipeline.datasets import Source
+from genre_pipeline.datasets.reading import downloads
+from genre_pipeline.datasets.reading.downloads import download
 from genre_pipeline.errors import DatasetError, StorageError
 
 CONTENT = bytes(number * number % 251 for number in range(400_000))

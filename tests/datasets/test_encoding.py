@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from genre_pipeline.datasets.encoding import ENCODINGS, with_ogg_serial, write_audio
+from genre_pipeline.demo.encoding import ENCODINGS, with_ogg_serial, write_audio
 
 SAMPLE_RATE = 22050
 N_SAMPLES = 70000  # more than one block of writing

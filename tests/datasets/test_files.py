@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from genre_pipeline.datasets.files import (
+from genre_pipeline.datasets.reading.files import (
     AUDIO_EXTENSIONS,
     LeftOut,
     count_left_out,

@@ -9,10 +9,10 @@ import pytest
 
 from genre_pipeline.audio import inspect_audio
 from genre_pipeline.datasets import DATASETS, Clip, DatasetBlock
-from genre_pipeline.datasets.copies import official_duplicates
 from genre_pipeline.datasets.gtzan import GENRES, artists
-from genre_pipeline.datasets.ingest import ingest
 from genre_pipeline.errors import DatasetError
+from genre_pipeline.ingest.copies import official_duplicates
+from genre_pipeline.ingest.ingest import ingest
 
 SPEC = DATASETS["gtzan"]
 

@@ -18,11 +18,13 @@ import pytest
 import soundfile
 from pyarrow import parquet
 
-from genre_pipeline.datasets import DATASETS, TRACK_COLUMNS, DatasetBlock, ingest_report, inspections, near_duplicates
+from genre_pipeline.datasets import DATASETS, TRACK_COLUMNS, DatasetBlock
 from genre_pipeline.datasets.base import no_official_facts
-from genre_pipeline.datasets.ingest import IngestResult, ingest
-from genre_pipeline.datasets.near_duplicates import NearDuplicate
 from genre_pipeline.errors import ConfigError, DatasetError, StorageError
+from genre_pipeline.ingest import inspections, near_duplicates
+from genre_pipeline.ingest import report as ingest_report
+from genre_pipeline.ingest.ingest import IngestResult, ingest
+from genre_pipeline.ingest.near_duplicates import NearDuplicate
 from genre_pipeline.locks import only_one
 
 RATE = 8000

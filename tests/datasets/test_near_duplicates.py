@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from genre_pipeline.audio import inspect_audio
 from genre_pipeline.audio.acoustic import ACOUSTIC_VERSION, CODE_BITS, CODES_PER_S, AcousticMeter, unpack_codes
-from genre_pipeline.datasets import near_duplicates
 from genre_pipeline.datasets.demo import DemoBlock, find_clips, prepare
-from genre_pipeline.datasets.near_duplicates import MIN_OVERLAP_S, MIN_SIMILARITY, NearDuplicate, find_near_duplicates
 from genre_pipeline.errors import AudioError
+from genre_pipeline.ingest import near_duplicates
+from genre_pipeline.ingest.near_duplicates import MIN_OVERLAP_S, MIN_SIMILARITY, NearDuplicate, find_near_duplicates
 from invented_music import SAMPLE_RATE, play
 
 MIN_CODES = round(MIN_OVERLAP_S * CODES_PER_S)

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genre_pipeline.datasets import Clip, DatasetBlock, Listing
-from genre_pipeline.datasets.selection import Subset, select_clips
 from genre_pipeline.errors import ConfigError
+from genre_pipeline.ingest.selection import Subset, select_clips
 
 
 def listing(*track_ids: str, missing: tuple[str, ...] = ()) -> Listing:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genre_pipeline.datasets.synthesis import (
+from genre_pipeline.demo.synthesis import (
     Resonance,
     Timbre,
     convolve,

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from genre_pipeline.datasets import DatasetBlock
-from genre_pipeline.datasets.archives import prepare_root
+from genre_pipeline.datasets.reading.archives import prepare_root
 
 CHANGES = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree"}
 

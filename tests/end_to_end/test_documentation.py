@@ -19,8 +19,8 @@ from kedro.framework.cli.cli import KedroCLI
 from kedro.framework.startup import bootstrap_project
 from matplotlib.figure import Figure
 
-from genre_pipeline import refreshing
 from genre_pipeline.cli import _check_choice
+from genre_pipeline.ops import refreshing
 from genre_pipeline.project import PROJECT_ROOT
 from kedro_sessions import copy_database, forget_sessions, settle, write_own_clip, write_own_music
 

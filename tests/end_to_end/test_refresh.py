@@ -24,10 +24,10 @@ from genre_pipeline import storage
 from genre_pipeline.errors import RefreshError
 from genre_pipeline.features import FEATURES
 from genre_pipeline.models import MODELS
+from genre_pipeline.ops.refresh.journal import Journal
+from genre_pipeline.ops.refresh.place import journal_path
+from genre_pipeline.ops.refreshing import Request, plan_refresh
 from genre_pipeline.pipelines.compare.nodes import draw_comparison
-from genre_pipeline.refresh.journal import Journal
-from genre_pipeline.refresh.place import journal_path
-from genre_pipeline.refreshing import Request, plan_refresh
 from genre_pipeline.runner import StaleRunner
 from genre_pipeline.stages import stage_of
 from genre_pipeline.tracking.tracker import CellRun, MlflowTracker

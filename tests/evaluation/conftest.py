@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from genre_pipeline.evaluation.paired import PAIR_COLUMNS
-from genre_pipeline.evaluation.report import build_report
-from genre_pipeline.evaluation.sections import ReportData
+from genre_pipeline.reporting.report import build_report
+from genre_pipeline.reporting.sections import ReportData
 
 _HOSTILE = "<script>window.broken = true</script>"
 GENRES = ["blues", "classical", "disco", "jazz", "metal", "rock"]

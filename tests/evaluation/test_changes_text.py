@@ -6,7 +6,7 @@ import pytest
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.evaluation.changes import compare_records, compare_sessions
-from genre_pipeline.evaluation.changes_text import (
+from genre_pipeline.reporting.changes_text import (
     describe,
     format_json,
     format_markdown,

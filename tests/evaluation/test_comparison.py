@@ -22,14 +22,14 @@ from genre_pipeline.evaluation.comparison import (
     statistic,
     summary_row,
 )
-from genre_pipeline.evaluation.figures import (
+from genre_pipeline.reporting.figures import (
     accuracy_comparison,
     confusion_matrices,
     learning_curves,
     reliability_diagrams,
 )
-from genre_pipeline.evaluation.report import build_markdown, build_report
-from genre_pipeline.evaluation.sections import ReportData
+from genre_pipeline.reporting.report import build_markdown, build_report
+from genre_pipeline.reporting.sections import ReportData
 from invented_runs import change_of
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genre_pipeline.evaluation.cost_figure import COSTS, cost_comparison, costs_and_quality, pareto_front
+from genre_pipeline.reporting.cost_figure import COSTS, cost_comparison, costs_and_quality, pareto_front
 
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), max_size=12))

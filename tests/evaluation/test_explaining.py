@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from genre_pipeline.errors import ConfigError
-from genre_pipeline.evaluation.explaining import explain_track, explanation_figure
-from genre_pipeline.evaluation.report import build_report
-from genre_pipeline.evaluation.sections import ReportData
 from genre_pipeline.features.segments import cut_frames
+from genre_pipeline.reporting.explaining import explain_track, explanation_figure
+from genre_pipeline.reporting.report import build_report
+from genre_pipeline.reporting.sections import ReportData
 from tiny_music import CELL, FEATURE, GENRES, make_tiny_music, train_tiny
 
 HOSTILE = "<script>window.broken = true</script>"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from genre_pipeline.errors import EvaluationError
-from genre_pipeline.evaluation.figures import (
+from genre_pipeline.reporting.figures import (
     PALETTE,
     QUANTITIES,
     accuracy_comparison,

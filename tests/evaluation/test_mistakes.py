@@ -5,9 +5,9 @@ import pytest
 import soundfile
 
 import tiny_music
-from genre_pipeline.evaluation.mistakes import find_mistakes
-from genre_pipeline.evaluation.report import build_report
-from genre_pipeline.evaluation.sections import ReportData
+from genre_pipeline.reporting.mistakes import find_mistakes
+from genre_pipeline.reporting.report import build_report
+from genre_pipeline.reporting.sections import ReportData
 from tiny_music import CELL, GENRES, make_tiny_music
 
 HOSTILE = "<script>window.broken = true</script>"

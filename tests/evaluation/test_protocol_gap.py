@@ -5,10 +5,10 @@ import math
 import pytest
 
 from genre_pipeline.evaluation.estimates import best_repeat, first_repeat, mean_accuracy
-from genre_pipeline.evaluation.figures import styles
-from genre_pipeline.evaluation.gap_figure import CHOICES, gap_comparison
 from genre_pipeline.evaluation.intervals import wilson_interval
 from genre_pipeline.evaluation.protocol_gap import GAP_COLUMNS, protocol_gaps
+from genre_pipeline.reporting.figures import styles
+from genre_pipeline.reporting.gap_figure import CHOICES, gap_comparison
 
 # 1.96 standard errors of five repeats whose accuracies are evenly spaced over ±0.04.
 _HALF = 1.96 * 0.04 * math.sqrt(0.5 * 5 / 4) / math.sqrt(5)

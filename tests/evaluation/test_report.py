@@ -7,10 +7,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from genre_pipeline.datasets.files import LeftOut, count_left_out
+from genre_pipeline.datasets.reading.files import LeftOut, count_left_out
 from genre_pipeline.errors import EvaluationError
-from genre_pipeline.evaluation.report import build_markdown, build_report
-from genre_pipeline.evaluation.sections import ReportData, ranks
+from genre_pipeline.reporting.report import build_markdown, build_report
+from genre_pipeline.reporting.sections import ReportData, ranks
 from hand_made_reports import Page
 from invented_runs import change_of
 

@@ -6,7 +6,7 @@ import pytest
 
 from genre_pipeline.evaluation.published import PublishedFigure
 from genre_pipeline.evaluation.reproduction import REPRODUCTION_COLUMNS, compare_with_papers
-from genre_pipeline.evaluation.reproduction_figure import paper_comparison
+from genre_pipeline.reporting.reproduction_figure import paper_comparison
 
 
 def make_figure(**changes):

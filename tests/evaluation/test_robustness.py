@@ -10,16 +10,16 @@ import tiny_music
 from genre_pipeline.blocks import parse_block
 from genre_pipeline.errors import FeatureError, StoreError
 from genre_pipeline.evaluation.prediction import predict_cell
-from genre_pipeline.evaluation.report import build_markdown, build_report
 from genre_pipeline.evaluation.robustness import asking
 from genre_pipeline.evaluation.robustness.asking import TrainedCell, ask_cells
-from genre_pipeline.evaluation.robustness.figure import robustness_figure, robustness_picture
 from genre_pipeline.evaluation.robustness.scoring import COLUMNS, score_robustness
-from genre_pipeline.evaluation.sections import ReportData
-from genre_pipeline.features.backends import Workers
 from genre_pipeline.interventions import INTERVENTIONS, Intervention
 from genre_pipeline.locks import only_one
+from genre_pipeline.reporting.report import build_markdown, build_report
+from genre_pipeline.reporting.robustness_figure import robustness_figure, robustness_picture
+from genre_pipeline.reporting.sections import ReportData
 from genre_pipeline.training import Checkpoint
+from genre_pipeline.work.backends import Workers
 from tiny_music import CELL, FEATURE, GENRES, make_tiny_music, train_tiny
 
 PROBABILITIES = [f"p_{genre}" for genre in GENRES]

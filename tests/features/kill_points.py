@@ -21,10 +21,11 @@ import pyarrow.parquet  # noqa: F401
 import scipy.signal  # noqa: F401
 import torch  # noqa: F401
 
-from genre_pipeline.features import FEATURES, extraction
-from genre_pipeline.features.backends import Workers
-from genre_pipeline.features.extraction import Target, extract_together
+from genre_pipeline.features import FEATURES
 from genre_pipeline.features.log_mel import LogMelBlock
+from genre_pipeline.stores import extraction
+from genre_pipeline.stores.extraction import Target, extract_together
+from genre_pipeline.work.backends import Workers
 
 CHANGES = {"open", "os.rename", "os.remove", "os.truncate", "os.mkdir", "os.rmdir"}
 SHARD_SIZE = 2

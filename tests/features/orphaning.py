@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 
-from genre_pipeline.features.backends import Workers
+from genre_pipeline.work.backends import Workers
 
 
 def work(pipe: str) -> None:

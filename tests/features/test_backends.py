@@ -12,8 +12,8 @@ from dask_programs import dask_programs, workers_of
 from dying_feature import DYING, KILLED_FILE
 from genre_pipeline.errors import ComputeError
 from genre_pipeline.features import FEATURES
-from genre_pipeline.features.backends import Workers
-from genre_pipeline.features.extraction import extract
+from genre_pipeline.stores.extraction import extract
+from genre_pipeline.work.backends import Workers
 
 TESTS = str(Path(__file__).parents[1])
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from genre_pipeline.errors import FeatureError
 from genre_pipeline.features import FEATURES, FeatureBlock, extract_features, stream_features
 from genre_pipeline.features import analysis as analysis_module
-from genre_pipeline.features.store import FeatureStore
+from genre_pipeline.stores.store import FeatureStore
 
 NAMES = ["sine", "chirp", "impulse", "noise", "silence"]
 

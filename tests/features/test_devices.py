@@ -6,9 +6,9 @@ import torch
 
 from genre_pipeline.errors import ComputeError
 from genre_pipeline.features import FEATURES
-from genre_pipeline.features.backends import Workers
-from genre_pipeline.features.extraction import extract
 from genre_pipeline.features.spectrum import Levels
+from genre_pipeline.stores.extraction import extract
+from genre_pipeline.work.backends import Workers
 
 
 def test_a_device_that_is_not_there_stops_before_any_work(write_track, make_tracks, small_block, tmp_path, monkeypatch):

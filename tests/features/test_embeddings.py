@@ -7,10 +7,10 @@ import pytest
 from genre_pipeline.blocks import parse_block
 from genre_pipeline.errors import ConfigError, FeatureError
 from genre_pipeline.features import FEATURES
-from genre_pipeline.features.backends import Workers
 from genre_pipeline.features.embeddings import EmbeddingsBlock, load_embeddings
-from genre_pipeline.features.extraction import Target, extract, extract_together
 from genre_pipeline.features.segments import segment_tracks
+from genre_pipeline.stores.extraction import Target, extract, extract_together
+from genre_pipeline.work.backends import Workers
 
 N_DIMS = 4
 SPEC = FEATURES["embeddings"]

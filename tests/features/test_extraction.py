@@ -10,13 +10,14 @@ import torch
 
 from genre_pipeline.audio import io as audio_io
 from genre_pipeline.errors import FeatureError, StorageError, StoreError
-from genre_pipeline.features import FEATURES, extraction
-from genre_pipeline.features import store as store_module
-from genre_pipeline.features.backends import Workers
-from genre_pipeline.features.extraction import Target, extract, extract_together
-from genre_pipeline.features.locks import writing
-from genre_pipeline.features.shards import matrix_threads
-from genre_pipeline.features.store import FeatureStore
+from genre_pipeline.features import FEATURES
+from genre_pipeline.stores import extraction
+from genre_pipeline.stores import store as store_module
+from genre_pipeline.stores.extraction import Target, extract, extract_together
+from genre_pipeline.stores.locks import writing
+from genre_pipeline.stores.shards import matrix_threads
+from genre_pipeline.stores.store import FeatureStore
+from genre_pipeline.work.backends import Workers
 
 SPEC = FEATURES["log_mel"]
 

@@ -5,9 +5,9 @@ import pytest
 
 from genre_pipeline.errors import StoreError
 from genre_pipeline.features import FEATURES
-from genre_pipeline.features.inventory import remove_store, summarise_stores, unused_stores
-from genre_pipeline.features.locks import writing
-from genre_pipeline.features.store import FeatureStore, PackedTrack
+from genre_pipeline.stores.inventory import remove_store, summarise_stores, unused_stores
+from genre_pipeline.stores.locks import writing
+from genre_pipeline.stores.store import FeatureStore, PackedTrack
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from genre_pipeline.features.pictures import _reduced, example_figure
+from genre_pipeline.reporting.pictures import _reduced, example_figure
 from tiny_music import make_tiny_music
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from genre_pipeline.errors import StorageError, StoreError
 from genre_pipeline.features import FEATURES
-from genre_pipeline.features.remote import fetch, publish
-from genre_pipeline.features.store import FeatureStore, PackedTrack
+from genre_pipeline.stores.remote import fetch, publish
+from genre_pipeline.stores.store import FeatureStore, PackedTrack
 
 
 @pytest.fixture(params=["memory", "file"])

@@ -11,8 +11,8 @@ import pytest
 
 from genre_pipeline.errors import FeatureError, StorageError, StoreError
 from genre_pipeline.features import FEATURES
-from genre_pipeline.features import store as store_module
-from genre_pipeline.features.store import FeatureStore, PackedTrack, spec_hash
+from genre_pipeline.stores import store as store_module
+from genre_pipeline.stores.store import FeatureStore, PackedTrack, spec_hash
 
 N_BINS = 16
 LENGTHS = {"a": 30, "b": 12, "c": 25}

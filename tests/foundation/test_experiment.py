@@ -5,9 +5,9 @@ from genre_pipeline.blocks import parse_block
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import ConfigError
 from genre_pipeline.experiment import ComputeBlock, load_experiment
-from genre_pipeline.features.backends import Workers
 from genre_pipeline.training.recipes import TrainingBlock
 from genre_pipeline.training.workers import Trainers
+from genre_pipeline.work.backends import Workers
 
 
 def test_the_grid_is_every_model_under_every_protocol(parameters):

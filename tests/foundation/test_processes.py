@@ -11,10 +11,10 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from genre_pipeline.processes import Ended, Owner, ends_on_signals, is_of_the_dead
+from genre_pipeline.work.processes import Ended, Owner, ends_on_signals, is_of_the_dead
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
-WHO = "import json, sys; from dataclasses import asdict; from genre_pipeline.processes import Owner; "
+WHO = "import json, sys; from dataclasses import asdict; from genre_pipeline.work.processes import Owner; "
 SAY = "print(json.dumps(asdict(Owner.this_process())), Owner.this_process().mark, flush=True); sys.stdin.read()"
 
 
@@ -70,7 +70,7 @@ class TestSignals:
 # signal.pause() would wait for ever if the signal came just before it.
 STARTED = """
 import os, signal, sys, threading
-from genre_pipeline.processes import Ended, ends_on_signals
+from genre_pipeline.work.processes import Ended, ends_on_signals
 with ends_on_signals():
     try:
         os.kill(os.getppid(), signal.SIGKILL)
@@ -82,7 +82,7 @@ with ends_on_signals():
 STARTING = """
 import sys
 from pathlib import Path
-from genre_pipeline.processes import started
+from genre_pipeline.work.processes import started
 with started([sys.executable, "-c", sys.argv[1]], Path.cwd()):
     pass
 """

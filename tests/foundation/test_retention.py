@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from genre_pipeline.errors import StorageError
-from genre_pipeline.processes import Owner
+from genre_pipeline.ops.retention import Leftover, abandoned_files, old_versions, remove, trained_features
 from genre_pipeline.project import PROJECT_ROOT
-from genre_pipeline.retention import Leftover, abandoned_files, old_versions, remove, trained_features
+from genre_pipeline.work.processes import Owner
 
 
 def version(second):

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from genre_pipeline.errors import FeatureError, StorageError
-from genre_pipeline.processes import Owner
 from genre_pipeline.storage import (
     abandoned,
     atomic_file,
@@ -22,6 +21,7 @@ from genre_pipeline.storage import (
     temporary_prefix,
     write_json,
 )
+from genre_pipeline.work.processes import Owner
 
 WEEK_S = 7 * 24 * 3600
 

@@ -9,7 +9,7 @@ from kedro.io import DatasetError, Version
 from genre_pipeline.catalog import CheckpointsDataset, FeatureStoreDataset
 from genre_pipeline.errors import StoreError
 from genre_pipeline.features import FEATURES
-from genre_pipeline.features.store import FeatureStore, PackedTrack
+from genre_pipeline.stores.store import FeatureStore, PackedTrack
 from genre_pipeline.training import Checkpoint, FailedRepeat
 from tiny_music import FEATURE, train_tiny
 

@@ -261,8 +261,8 @@ def test_every_command_ends_on_a_signal_with_its_exit_code(kedro, monkeypatch, n
         os.kill(os.getpid(), number)
 
     monkeypatch.setattr(InterruptibleSession, "run", end)
-    monkeypatch.setattr("genre_pipeline.features.inventory.summarise_stores", end)
-    monkeypatch.setattr("genre_pipeline.pruning.find_leftovers", end)
+    monkeypatch.setattr("genre_pipeline.stores.inventory.summarise_stores", end)
+    monkeypatch.setattr("genre_pipeline.ops.pruning.find_leftovers", end)
     result = kedro(*command)
     assert result.exit_code == 128 + number
     assert result.output.splitlines()[-1] == f"Ended by {number.name}."

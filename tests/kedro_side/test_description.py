@@ -11,10 +11,10 @@ from kedro.pipeline import Node, Pipeline
 from genre_pipeline.blocks import Block
 from genre_pipeline.catalog import JSONDataset, OptionalJSONDataset
 from genre_pipeline.datasets import TRACK_COLUMNS
+from genre_pipeline.ops.refreshing import Request, read_graph
 from genre_pipeline.pipeline_registry import use_parameters
 from genre_pipeline.pipelines.binding import bind
 from genre_pipeline.pipelines.description import describe_pipeline
-from genre_pipeline.refreshing import Request, read_graph
 from genre_pipeline.stages import LOGGED, SETTINGS, Reads, stage, stage_of
 from kedro_sessions import new_session
 
@@ -132,7 +132,7 @@ class TestSmallNode:
 
 def test_tables_of_the_same_rows_have_the_same_parts(tmp_path):
     """What is recorded in memory is what would be read from disk."""
-    from genre_pipeline.refresh import content_parts
+    from genre_pipeline.ops.refresh import content_parts
 
     table = pd.DataFrame(
         {"text": pd.array(["a", "b"], "string"), "number": [1, 2], "share": [0.5, None], "flag": [True, False]}

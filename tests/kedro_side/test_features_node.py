@@ -1,10 +1,10 @@
 import pytest
 
 from genre_pipeline.audio import io as audio_io
-from genre_pipeline.features.backends import Workers
 from genre_pipeline.features.segments import segment_tracks
 from genre_pipeline.pipelines.features.nodes import extract_features
 from genre_pipeline.pipelines.features.together import Extractions
+from genre_pipeline.work.backends import Workers
 from kedro_sessions import run, write_own_music
 from tiny_music import FEATURE
 

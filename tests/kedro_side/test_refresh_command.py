@@ -10,18 +10,19 @@ import pytest
 from click.testing import CliRunner
 from kedro.framework.startup import bootstrap_project
 
-from genre_pipeline import freshness, refreshing
+from genre_pipeline import freshness
 from genre_pipeline.cli import cli
 from genre_pipeline.errors import ConfigError, RefreshError
-from genre_pipeline.processes import Ended, ends_on_signals
+from genre_pipeline.ops import refreshing
+from genre_pipeline.ops.refresh import Entry, Graph, Plan
+from genre_pipeline.ops.refresh.graph import load_graph
+from genre_pipeline.ops.refresh.journal import Journal
+from genre_pipeline.ops.refresh.listing import ListingCheck
+from genre_pipeline.ops.refresh.place import journal_path, one_refresh_at_a_time, refresh_folder
+from genre_pipeline.ops.refresh.planning import Cause
+from genre_pipeline.ops.refreshing import Request, read_graph, refresh_once, run_stale, watch_and_refresh
 from genre_pipeline.project import PROJECT_ROOT
-from genre_pipeline.refresh import Entry, Graph, Plan
-from genre_pipeline.refresh.graph import load_graph
-from genre_pipeline.refresh.journal import Journal
-from genre_pipeline.refresh.listing import ListingCheck
-from genre_pipeline.refresh.place import journal_path, one_refresh_at_a_time, refresh_folder
-from genre_pipeline.refresh.planning import Cause
-from genre_pipeline.refreshing import Request, read_graph, refresh_once, run_stale, watch_and_refresh
+from genre_pipeline.work.processes import Ended, ends_on_signals
 from kedro_sessions import write_own_music
 
 OWN_MUSIC = "experiment.datasets=[my_music],experiment.models=[naive_bayes],experiment.protocols=[artist_kfold]"
@@ -112,7 +113,7 @@ def test_planning_needs_no_torch(tmp_path):
     write_own_music(tmp_path / "data")
     read_graph(Request("test", OWN_MUSIC, refreshing_parameters()))
     code = (
-        "import sys; from genre_pipeline.refreshing import Request, plan_refresh; import json;"
+        "import sys; from genre_pipeline.ops.refreshing import Request, plan_refresh; import json;"
         "plan = plan_refresh(Request('test', '', json.loads(sys.argv[1])));"
         "print(len(plan.stale), *sorted({'torch', 'mlflow', 'sklearn'} & sys.modules.keys()))"
     )

@@ -16,11 +16,11 @@ from kedro.io import DatasetError
 from genre_pipeline.errors import ConfigError, GenrePipelineError, StoreError, TrackingError, TrainingError
 from genre_pipeline.hooks import TrackingHook
 from genre_pipeline.pipelines.train import nodes as train_nodes
-from genre_pipeline.processes import Owner
 from genre_pipeline.project import tracking_uri
 from genre_pipeline.session import _after_the_last
 from genre_pipeline.tracking import Tracker, current_tracker
 from genre_pipeline.tracking.tracker import owner_tags
+from genre_pipeline.work.processes import Owner
 from kedro_sessions import OWN_MUSIC, children, new_session, run, sessions_of, write_own_music
 
 

@@ -8,7 +8,7 @@ from genre_pipeline.cli import cli
 from genre_pipeline.configuration import load_configuration
 from genre_pipeline.experiment import parse_feature
 from genre_pipeline.features import FEATURES
-from genre_pipeline.features.store import FeatureStore, PackedTrack
+from genre_pipeline.stores.store import FeatureStore, PackedTrack
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import StorageError
 from genre_pipeline.pipelines.evaluate.tracking import genre_keys
-from genre_pipeline.processes import Owner
 from genre_pipeline.tracking import (
     CellRun,
     Tracker,
@@ -29,6 +28,7 @@ from genre_pipeline.tracking import (
 from genre_pipeline.tracking import tracker as tracker_module
 from genre_pipeline.tracking.system import watch_system
 from genre_pipeline.tracking.tracker import MlflowTracker, owner_tags
+from genre_pipeline.work.processes import Owner
 from kedro_sessions import children
 
 CELL = Cell("demo", "folds", "log_mel", "net1")

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from genre_pipeline.model_cards import read_presets
 from genre_pipeline.models import MODELS
 from genre_pipeline.project import PROJECT_ROOT
+from genre_pipeline.reporting.model_cards import read_presets
 from genre_pipeline.training import TrainingBlock
 
 PRESETS = {preset.name for preset in read_presets(PROJECT_ROOT / "conf/base")}

@@ -9,8 +9,8 @@ from genre_pipeline import settings
 from genre_pipeline.cells import Cell
 from genre_pipeline.evaluation.published import published_figures
 from genre_pipeline.experiment import load_experiment
-from genre_pipeline.model_cards.papers import PAPERS
 from genre_pipeline.project import PROJECT_ROOT
+from genre_pipeline.reporting.model_cards.papers import PAPERS
 from genre_pipeline.splits import PROTOCOLS
 
 # Datasets, their protocols, and how many cells each pair has.

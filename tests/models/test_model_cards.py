@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from genre_pipeline.evaluation.published import published_figures
-from genre_pipeline.model_cards import measure_cost, read_presets
-from genre_pipeline.model_cards.papers import PAPERS
 from genre_pipeline.models import MODELS
 from genre_pipeline.project import PROJECT_ROOT
+from genre_pipeline.reporting.model_cards import measure_cost, read_presets
+from genre_pipeline.reporting.model_cards.papers import PAPERS
 
 PRESETS = {preset.name: preset for preset in read_presets(PROJECT_ROOT / "conf/base")}
 

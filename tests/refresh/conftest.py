@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 from genre_pipeline.audio import AudioFacts
-from genre_pipeline.datasets import DATASETS, DatasetBlock, inspections
-from genre_pipeline.datasets.files import list_files
-from genre_pipeline.refresh import Entry, Graph, Recorder, Source, Step
+from genre_pipeline.datasets import DATASETS, DatasetBlock
+from genre_pipeline.datasets.reading.files import list_files
+from genre_pipeline.ingest import inspections
+from genre_pipeline.ops.refresh import Entry, Graph, Recorder, Source, Step
 
 METADATA = ("genre", "artist", "title", "album")
 

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from genre_pipeline.datasets.inspections import forget_inspections
 from genre_pipeline.errors import ConfigError, StorageError
-from genre_pipeline.refresh import Plan, make_plan, records
-from genre_pipeline.refresh.planning import assess, recorded_parts
+from genre_pipeline.ingest.inspections import forget_inspections
+from genre_pipeline.ops.refresh import Plan, make_plan, records
+from genre_pipeline.ops.refresh.planning import assess, recorded_parts
 
 ALL = ["d.ingest", "d.card", "d.split", "d.segment", "d.p.f.m.train", "compare"]
 

@@ -5,8 +5,8 @@ import logging
 import pytest
 
 from genre_pipeline.errors import DatasetError, RefreshError
-from genre_pipeline.refresh import make_plan
-from genre_pipeline.refresh.watching import watch
+from genre_pipeline.ops.refresh import make_plan
+from genre_pipeline.ops.refresh.watching import watch
 
 
 class OverError(Exception):

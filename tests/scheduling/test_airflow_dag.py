@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.cli import cli
-from genre_pipeline.scheduling import Project, airflow_dag
+from genre_pipeline.ops.scheduling import Project, airflow_dag
 
 CELLS = [
     Cell("demo", "folds", "mfcc", "svm"),

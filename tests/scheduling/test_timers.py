@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from genre_pipeline.cli import cli
-from genre_pipeline.scheduling import Project, crontab, systemd_units
+from genre_pipeline.ops.scheduling import Project, crontab, systemd_units
 
 
 @pytest.fixture

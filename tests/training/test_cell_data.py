@@ -9,10 +9,10 @@ import pytest
 import tiny_music
 from genre_pipeline.errors import TrainingError
 from genre_pipeline.features import FEATURES
-from genre_pipeline.features.backends import Workers
-from genre_pipeline.features.extraction import extract
-from genre_pipeline.features.store import FeatureStore, PackedTrack
+from genre_pipeline.stores.extraction import extract
+from genre_pipeline.stores.store import FeatureStore, PackedTrack
 from genre_pipeline.training.cell_data import CellData
+from genre_pipeline.work.backends import Workers
 from tiny_music import CELL, FEATURE, GENRES, SEGMENTS_PER_TRACK, make_tiny_music, write_clip
 
 SIDES = ("train", "validation", "test")

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from genre_pipeline.model_cards.papers import PAPERS
-from genre_pipeline.model_cards.presets import read_presets
 from genre_pipeline.project import PROJECT_ROOT
+from genre_pipeline.reporting.model_cards.papers import PAPERS
+from genre_pipeline.reporting.model_cards.presets import read_presets
 from genre_pipeline.training import fitting
 from genre_pipeline.training.augmentation import AugmentationBlock
 from genre_pipeline.training.fitting import _Loop, fit

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 import torch
 
-from genre_pipeline.evaluation.routing_figure import routing_figure
 from genre_pipeline.models import InputShape
 from genre_pipeline.models.lgnet import LgNetBlock, build_lgnet
 from genre_pipeline.pipelines.evaluate.routing import log_routing
+from genre_pipeline.reporting.routing_figure import routing_figure
 from genre_pipeline.tracking import CellRun
 from genre_pipeline.training import parse_model, train_repeat
 from genre_pipeline.training.fitting import Task, fit

@@ -8,7 +8,7 @@ import pytest
 import tiny_music
 from genre_pipeline.errors import ConfigError, TrainingError
 from genre_pipeline.features import FEATURES
-from genre_pipeline.features.store import FeatureStore, PackedTrack
+from genre_pipeline.stores.store import FeatureStore, PackedTrack
 from genre_pipeline.training.cell_data import CellData
 from genre_pipeline.tuning import Development, Search, TuningBlock, hold_out_test, parse_space, tune
 from tiny_music import CELL, FEATURE

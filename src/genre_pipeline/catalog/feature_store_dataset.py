@@ -6,11 +6,11 @@ from typing import Any
 
 from genre_pipeline.catalog.pointer_dataset import PointerDataset
 from genre_pipeline.errors import StoreError
-from genre_pipeline.features.store import FeatureStore
+from genre_pipeline.stores.store import FeatureStore
 
 
 class FeatureStoreDataset(PointerDataset[FeatureStore]):
-    """Points to a :class:`~genre_pipeline.features.store.FeatureStore` on disk.
+    """Points to a :class:`~genre_pipeline.stores.store.FeatureStore` on disk.
 
     ```yaml
     "{dataset}.{feature}.features":

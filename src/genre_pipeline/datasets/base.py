@@ -12,7 +12,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from genre_pipeline.blocks import Block, Seconds, parse_block, registered
-from genre_pipeline.datasets.files import MEANINGS, LeftOut
+from genre_pipeline.datasets.reading.files import MEANINGS, LeftOut
 from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.registry import Registry
 from genre_pipeline.spelling import Composed

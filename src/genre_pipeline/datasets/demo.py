@@ -1,6 +1,6 @@
 """The demo dataset: synthetic music that the project makes itself, so that everything runs on a fresh machine.
 
-The music is invented (see :mod:`~genre_pipeline.datasets.composition`): accuracies on it say that the machinery works
+The music is invented (see :mod:`~genre_pipeline.demo.composition`): accuracies on it say that the machinery works
 and how protocols differ, and nothing about how well a model recognises real genres.
 """
 
@@ -21,11 +21,11 @@ import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from genre_pipeline.datasets.base import DATASETS, Clip, DatasetBlock, DatasetSpec, Listing
-from genre_pipeline.datasets.composition import GENRES
-from genre_pipeline.datasets.encoding import ENCODINGS, write_audio
-from genre_pipeline.datasets.files import LeftOut, list_files
-from genre_pipeline.datasets.rendering import TrackNumber, render
-from genre_pipeline.datasets.synthesis import Waveform, double_rate
+from genre_pipeline.datasets.reading.files import LeftOut, list_files
+from genre_pipeline.demo.composition import GENRES
+from genre_pipeline.demo.encoding import ENCODINGS, write_audio
+from genre_pipeline.demo.rendering import TrackNumber, render
+from genre_pipeline.demo.synthesis import Waveform, double_rate
 from genre_pipeline.errors import DatasetError
 from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.progress import progress_bar

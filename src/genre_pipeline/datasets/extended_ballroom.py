@@ -14,7 +14,7 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 from genre_pipeline.datasets.base import DATASETS, Clip, DatasetBlock, DatasetSpec, Listing, no_official_facts
-from genre_pipeline.datasets.catalogue import (
+from genre_pipeline.datasets.reading.catalogue import (
     MatchedFiles,
     lies_in,
     list_clips,

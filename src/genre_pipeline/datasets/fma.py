@@ -19,11 +19,11 @@ from typing import Literal, NamedTuple, TypeAlias
 import pyarrow as pa
 from pyarrow import csv as pyarrow_csv
 
-from genre_pipeline.datasets.archives import prepare_root, unpack
 from genre_pipeline.datasets.base import DATASETS, Clip, DatasetBlock, DatasetSpec, Listing, Source
-from genre_pipeline.datasets.catalogue import match_files
-from genre_pipeline.datasets.downloads import download
-from genre_pipeline.datasets.files import LeftOut, no_audio
+from genre_pipeline.datasets.reading.archives import prepare_root, unpack
+from genre_pipeline.datasets.reading.catalogue import match_files
+from genre_pipeline.datasets.reading.downloads import download
+from genre_pipeline.datasets.reading.files import LeftOut, no_audio
 from genre_pipeline.errors import DatasetError
 
 logger = logging.getLogger(__name__)

@@ -9,9 +9,9 @@ from operator import attrgetter
 from pathlib import Path
 from posixpath import splitext
 
-from genre_pipeline.datasets.archives import prepare_root
 from genre_pipeline.datasets.base import DATASETS, Clip, DatasetBlock, DatasetSpec, Listing
-from genre_pipeline.datasets.files import (
+from genre_pipeline.datasets.reading.archives import prepare_root
+from genre_pipeline.datasets.reading.files import (
     MEANINGS,
     LeftOut,
     count_left_out,
@@ -21,7 +21,7 @@ from genre_pipeline.datasets.files import (
     no_audio,
     walk_files,
 )
-from genre_pipeline.datasets.tables import MatchedRows, find_table, match_rows, read_table
+from genre_pipeline.datasets.reading.tables import MatchedRows, find_table, match_rows, read_table
 from genre_pipeline.errors import DatasetError
 from genre_pipeline.spelling import composed, shown
 

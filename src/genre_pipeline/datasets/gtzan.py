@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import PurePosixPath
 
 from genre_pipeline.datasets.base import DATASETS, Clip, DatasetBlock, DatasetSpec, Listing
-from genre_pipeline.datasets.catalogue import (
+from genre_pipeline.datasets.reading.catalogue import (
     MatchedFiles,
     lies_in,
     list_clips,

@@ -15,8 +15,8 @@ from pathlib import PurePosixPath
 from typing import Literal, NamedTuple
 
 from genre_pipeline.datasets.base import DATASETS, Clip, DatasetBlock, DatasetSpec, ExcerptBlock, Listing
-from genre_pipeline.datasets.catalogue import MatchedFiles, match_files, plain, prepare_listed, shipped_facts
-from genre_pipeline.datasets.files import LeftOut
+from genre_pipeline.datasets.reading.catalogue import MatchedFiles, match_files, plain, prepare_listed, shipped_facts
+from genre_pipeline.datasets.reading.files import LeftOut
 from genre_pipeline.errors import DatasetError
 
 logger = logging.getLogger(__name__)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from genre_pipeline.audio.io import all_finite
 from genre_pipeline.errors import FeatureError
 from genre_pipeline.storage import storage_errors
+from genre_pipeline.work.backends import Device
 
 if TYPE_CHECKING:
     from typing import IO
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Samples = NDArray[np.float32]
-Device = Literal["cpu", "cuda"]
 Precision = Literal["single", "double"]
 Window = Literal["hann", "hamming", "blackman", "boxcar"]
 

@@ -29,10 +29,10 @@ class ExtractionsHook:
             StorageError: If a damaged store cannot be written.
         """
         from genre_pipeline.experiment import parse_feature
-        from genre_pipeline.features.inventory import mend_store
+        from genre_pipeline.ops.refresh.records import damage, read_record
         from genre_pipeline.pipelines.description import entry_of
         from genre_pipeline.pipelines.features.together import begin_extractions
-        from genre_pipeline.refresh.records import damage, read_record
+        from genre_pipeline.stores.inventory import mend_store
 
         wanted: defaultdict[str, dict[str, FeatureBlock]] = defaultdict(dict)
         for entry in pipeline.all_outputs():

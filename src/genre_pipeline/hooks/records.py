@@ -9,7 +9,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from genre_pipeline.refresh import Recorder
+from genre_pipeline.ops.refresh import Recorder
 
 
 class RecordsHook:

@@ -67,11 +67,11 @@ class TrackingHook:
         import mlflow
         from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 
-        from genre_pipeline.processes import Owner
         from genre_pipeline.project import git_commit
         from genre_pipeline.tracking import close_runs_of_the_dead, start_tracking, tracking_client
         from genre_pipeline.tracking.system import watch_system
         from genre_pipeline.tracking.tracker import MlflowTracker, log_params, owner_tags
+        from genre_pipeline.work.processes import Owner
 
         run = mlflow.active_run()
         if run is None:

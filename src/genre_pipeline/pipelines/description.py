@@ -13,8 +13,8 @@ from kedro.pipeline.node import Node
 
 from genre_pipeline.blocks import Block
 from genre_pipeline.catalog.whole_file_datasets import OptionalMixin
+from genre_pipeline.ops.refresh import Entry, Graph, Source, Step
 from genre_pipeline.project import PROJECT_ROOT
-from genre_pipeline.refresh import Entry, Graph, Source, Step
 from genre_pipeline.stages import Stage, stage_of
 
 Parameters = Mapping[str, Any]
@@ -30,7 +30,7 @@ def describe_pipeline(pipeline: Pipeline, catalog: DataCatalog, parameters: Para
             but parameters, as ``predict`` does: no record could say whether it is up to date.
         catalog: The catalog, which says where results are.
         parameters: Merged parameters.
-        key: What the graph was made from: see :func:`genre_pipeline.refresh.graph.graph_key`.
+        key: What the graph was made from: see :func:`genre_pipeline.ops.refresh.graph.graph_key`.
 
     Raises:
         TypeError: If a node's function is no stage.

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from genre_pipeline.datasets.artists import is_unknown
+from genre_pipeline.ingest.artists import is_unknown
 from genre_pipeline.spelling import composed, name_key
 
 # What a track shares with no other, if a split is to say something of music never heard.

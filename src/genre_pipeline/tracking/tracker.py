@@ -20,10 +20,10 @@ from typing_extensions import override
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.evaluation.changes import CellRecord
-from genre_pipeline.processes import Owner
 from genre_pipeline.tracking.history import RunHistory
 from genre_pipeline.tracking.server import tracking_errors
 from genre_pipeline.tracking.system import Monitor
+from genre_pipeline.work.processes import Owner
 
 if TYPE_CHECKING:
     import pandas as pd

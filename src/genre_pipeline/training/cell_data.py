@@ -13,9 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from genre_pipeline.errors import TrainingError
-from genre_pipeline.features.store import FeatureStore
 from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.stages import stage
+from genre_pipeline.stores.store import FeatureStore
 from genre_pipeline.training.segments import SegmentSet
 
 # Raised whenever the same inputs would reach a model in another form.

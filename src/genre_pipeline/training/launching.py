@@ -18,12 +18,12 @@ import torch
 from torch import distributed
 
 from genre_pipeline.errors import ComputeError, ConfigError, GenrePipelineError, RepeatFailedError
-from genre_pipeline.processes import START_METHOD, Ended, begin_worker, no_main, worker_context
 from genre_pipeline.progress import show_no_bars
 from genre_pipeline.training.devices import choose_device, n_devices
 from genre_pipeline.training.epochs import EpochCallback, EpochRecord
 from genre_pipeline.training.ranks import Ranks
 from genre_pipeline.training.relaying import Fault, Line, log_level, overheard
+from genre_pipeline.work.processes import START_METHOD, Ended, begin_worker, no_main, worker_context
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError

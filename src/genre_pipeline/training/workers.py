@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from genre_pipeline.errors import ComputeError, RepeatFailedError
-from genre_pipeline.features.backends import dask_client, usable_cores
-from genre_pipeline.processes import worker_context
 from genre_pipeline.progress import AddBar, Advance, progress_bars, show_no_bars
 from genre_pipeline.training.checkpoints import Checkpoint
 from genre_pipeline.training.epochs import EpochRecord, history_records, note
 from genre_pipeline.training.relaying import Fault, Line, log_level, overheard
+from genre_pipeline.work.backends import dask_client, usable_cores
+from genre_pipeline.work.processes import worker_context
 
 if TYPE_CHECKING:
     from distributed import Client, Future

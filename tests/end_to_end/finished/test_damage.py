@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from genre_pipeline.features.store import FeatureStore
+from genre_pipeline.stores.store import FeatureStore
 from kedro_sessions import run
 
 NET1 = {"experiment": {"models": ["net1"], "protocols": ["artist_kfold"]}}

@@ -14,10 +14,10 @@ from kedro.io import DatasetError
 
 from genre_pipeline.cli import cli
 from genre_pipeline.errors import GenrePipelineError, StorageError
+from genre_pipeline.ops.refresh import records
+from genre_pipeline.ops.refresh.journal import Journal
+from genre_pipeline.ops.refreshing import Request, plan_refresh
 from genre_pipeline.project import PROJECT_ROOT
-from genre_pipeline.refresh import records
-from genre_pipeline.refresh.journal import Journal
-from genre_pipeline.refreshing import Request, plan_refresh
 from kedro_sessions import new_session, run
 
 SVM = {"experiment": {"models": ["svm"], "protocols": ["artist_kfold"]}}

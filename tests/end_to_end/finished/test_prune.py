@@ -8,8 +8,8 @@ from click.testing import CliRunner
 from kedro.framework.startup import bootstrap_project
 
 from genre_pipeline.cli import cli
+from genre_pipeline.ops.refresh.place import one_refresh_at_a_time
 from genre_pipeline.project import PROJECT_ROOT
-from genre_pipeline.refresh.place import one_refresh_at_a_time
 from kedro_sessions import new_session, run
 
 CELL = "demo.artist_kfold.mfcc_20.svm"

@@ -20,15 +20,15 @@ from genre_pipeline.evaluation.prediction import (
     predict_sides,
 )
 from genre_pipeline.features import FEATURES, FeatureBlock
-from genre_pipeline.features.backends import Workers
-from genre_pipeline.features.extraction import Target, extract_together
 from genre_pipeline.features.segments import cut_frames
-from genre_pipeline.features.store import FeatureStore
 from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.interventions import Intervention
 from genre_pipeline.locks import only_one
+from genre_pipeline.stores.extraction import Target, extract_together
+from genre_pipeline.stores.store import FeatureStore
 from genre_pipeline.training import Checkpoint
 from genre_pipeline.training.cell_data import CellData
+from genre_pipeline.work.backends import Workers
 
 logger = logging.getLogger(__name__)
 

@@ -18,23 +18,23 @@ from genre_pipeline.cells import Cell
 from genre_pipeline.datasets import DatasetBlock
 from genre_pipeline.evaluation.changes import CellChange
 from genre_pipeline.evaluation.comparison import CellResult, leaderboard, metric_table
-from genre_pipeline.evaluation.cost_figure import cost_comparison
-from genre_pipeline.evaluation.figures import (
+from genre_pipeline.evaluation.paired import compare_pairs
+from genre_pipeline.evaluation.ranks import rank_table
+from genre_pipeline.experiment import EvaluationBlock, StorageBlock
+from genre_pipeline.reporting.cost_figure import cost_comparison
+from genre_pipeline.reporting.figures import (
     accuracy_comparison,
     confusion_matrices,
     learning_curves,
     reliability_diagrams,
 )
-from genre_pipeline.evaluation.gap_figure import gap_comparison
-from genre_pipeline.evaluation.mistakes import CellMistakes, find_mistakes
-from genre_pipeline.evaluation.paired import compare_pairs
-from genre_pipeline.evaluation.rank_figure import critical_difference_diagram
-from genre_pipeline.evaluation.ranks import rank_table
-from genre_pipeline.evaluation.report import build_markdown, build_report
-from genre_pipeline.evaluation.reproduction_figure import paper_comparison
-from genre_pipeline.evaluation.sections import ReportData
-from genre_pipeline.evaluation.stills import draw_still
-from genre_pipeline.experiment import EvaluationBlock, StorageBlock
+from genre_pipeline.reporting.gap_figure import gap_comparison
+from genre_pipeline.reporting.mistakes import CellMistakes, find_mistakes
+from genre_pipeline.reporting.rank_figure import critical_difference_diagram
+from genre_pipeline.reporting.report import build_markdown, build_report
+from genre_pipeline.reporting.reproduction_figure import paper_comparison
+from genre_pipeline.reporting.sections import ReportData
+from genre_pipeline.reporting.stills import draw_still
 from genre_pipeline.splits.identities import artist_keys
 from genre_pipeline.stages import Reads, stage
 from genre_pipeline.tracking import current_tracker

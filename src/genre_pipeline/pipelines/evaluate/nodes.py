@@ -15,12 +15,12 @@ from genre_pipeline.evaluation.paired import track_outcomes
 from genre_pipeline.evaluation.prediction import predict_cell, predict_repeat
 from genre_pipeline.evaluation.promotion import Decision, decide
 from genre_pipeline.experiment import EvaluationBlock, RegistryBlock, StorageBlock
-from genre_pipeline.features.store import FeatureStore
 from genre_pipeline.pipelines.evaluate.tracking import log_evaluation
 from genre_pipeline.pipelines.train.nodes import cell_folder
 from genre_pipeline.project import git_commit
 from genre_pipeline.splits.identities import artist_keys
 from genre_pipeline.stages import LOGGED, Reads, stage
+from genre_pipeline.stores.store import FeatureStore
 from genre_pipeline.tracking import current_tracker
 from genre_pipeline.training import Checkpoint, FailedRepeat
 from genre_pipeline.training.cell_data import CellData

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from genre_pipeline.evaluation.routing_figure import routing_figure
+from genre_pipeline.reporting.routing_figure import routing_figure
 from genre_pipeline.tracking import CellRun
 from genre_pipeline.training import Checkpoint
 from genre_pipeline.training.routing import routing_counts, routing_metrics

@@ -18,10 +18,10 @@ from genre_pipeline.evaluation.comparison import (
     unknown_share,
     unknown_tag,
 )
-from genre_pipeline.evaluation.figures import confusion_figure
 from genre_pipeline.evaluation.metrics import UNITS, confusion
 from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.pipelines.evaluate.routing import log_routing
+from genre_pipeline.reporting.figures import confusion_figure
 from genre_pipeline.tracking import OUTCOMES, CellRun
 from genre_pipeline.training import Checkpoint
 

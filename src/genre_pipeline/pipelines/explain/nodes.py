@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import ConfigError
-from genre_pipeline.evaluation.explaining import explain_track, explanation_figure
 from genre_pipeline.experiment import ExplainBlock
-from genre_pipeline.features.store import FeatureStore
+from genre_pipeline.reporting.explaining import explain_track, explanation_figure
 from genre_pipeline.stages import stage
+from genre_pipeline.stores.store import FeatureStore
 from genre_pipeline.tracking import current_tracker
 from genre_pipeline.training import Checkpoint, FailedRepeat
 from genre_pipeline.training.cell_data import CellData

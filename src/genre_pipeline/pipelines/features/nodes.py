@@ -10,11 +10,11 @@ from plotly.graph_objects import Figure
 from genre_pipeline.datasets import DatasetBlock
 from genre_pipeline.experiment import ComputeBlock, StorageBlock
 from genre_pipeline.features import FeatureBlock
-from genre_pipeline.features.pictures import example_figure
-from genre_pipeline.features.remote import publish
-from genre_pipeline.features.store import FeatureStore
 from genre_pipeline.pipelines.features.together import current_extractions
+from genre_pipeline.reporting.pictures import example_figure
 from genre_pipeline.stages import Reads, stage
+from genre_pipeline.stores.remote import publish
+from genre_pipeline.stores.store import FeatureStore
 
 
 @stage(version=1)

@@ -13,10 +13,10 @@ from pathlib import Path
 import pandas as pd
 
 from genre_pipeline.features import FEATURES, FeatureBlock
-from genre_pipeline.features.backends import Workers
-from genre_pipeline.features.extraction import ExtractionResult, Target, extract_together
-from genre_pipeline.features.remote import fetch
 from genre_pipeline.features.segments import tracks_with_segments
+from genre_pipeline.stores.extraction import ExtractionResult, Target, extract_together
+from genre_pipeline.stores.remote import fetch
+from genre_pipeline.work.backends import Workers
 
 
 class Extractions:
@@ -61,7 +61,7 @@ class Extractions:
             The store of the feature, and the report of the extraction that brought it.
 
         Raises:
-            FeatureError: As :func:`~genre_pipeline.features.extraction.extract_together`, and so do the others.
+            FeatureError: As :func:`~genre_pipeline.stores.extraction.extract_together`, and so do the others.
         """
         with self._lock:
             if (dataset, feature) not in self._results:

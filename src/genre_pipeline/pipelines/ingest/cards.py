@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from genre_pipeline.data_cards import dataset_card, render_html, render_markdown, spectrogram_examples
 from genre_pipeline.datasets import DatasetBlock
+from genre_pipeline.reporting.data_cards import dataset_card, render_html, render_markdown, spectrogram_examples
 from genre_pipeline.stages import stage
 from genre_pipeline.tracking import current_tracker
 

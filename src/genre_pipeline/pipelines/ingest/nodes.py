@@ -8,9 +8,9 @@ import pandas as pd
 
 from genre_pipeline.audio import inspect_audio
 from genre_pipeline.datasets import DATASETS, DatasetBlock
-from genre_pipeline.datasets.ingest import ingest
-from genre_pipeline.datasets.near_duplicates import find_near_duplicates
 from genre_pipeline.experiment import ComputeBlock, StorageBlock
+from genre_pipeline.ingest.ingest import ingest
+from genre_pipeline.ingest.near_duplicates import find_near_duplicates
 from genre_pipeline.stages import stage
 
 

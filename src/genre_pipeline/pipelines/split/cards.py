@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from genre_pipeline.data_cards import render_html, render_markdown, split_card
+from genre_pipeline.reporting.data_cards import render_html, render_markdown, split_card
 from genre_pipeline.stages import Reads, stage
 from genre_pipeline.tracking import current_tracker
 

@@ -15,9 +15,9 @@ from genre_pipeline.errors import RepeatFailedError
 from genre_pipeline.evaluation.comparison import unknown_tag
 from genre_pipeline.experiment import ComputeBlock, StorageBlock
 from genre_pipeline.features import FeatureBlock
-from genre_pipeline.features.store import FeatureStore
 from genre_pipeline.splits import ProtocolBlock
 from genre_pipeline.stages import LOGGED, SETTINGS, Reads, stage
+from genre_pipeline.stores.store import FeatureStore
 from genre_pipeline.tracking import CellRun, current_tracker
 from genre_pipeline.training import Checkpoint, EpochRecord, FailedRepeat, ModelBlock, train_repeat
 from genre_pipeline.training.cell_data import CellData

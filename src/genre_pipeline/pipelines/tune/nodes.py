@@ -12,9 +12,9 @@ from typing_extensions import override
 from genre_pipeline.cells import Cell
 from genre_pipeline.experiment import StorageBlock
 from genre_pipeline.features import FeatureBlock
-from genre_pipeline.features.store import FeatureStore
 from genre_pipeline.pipelines.train.nodes import cell_folder, log_epoch
 from genre_pipeline.stages import LOGGED, SETTINGS, stage
+from genre_pipeline.stores.store import FeatureStore
 from genre_pipeline.tracking import CellRun, current_tracker
 from genre_pipeline.training import EpochRecord
 from genre_pipeline.training.cell_data import CellData

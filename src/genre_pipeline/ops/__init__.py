@@ -1,0 +1,1 @@
+"""Keeping results up to date and tidy: refreshes, schedules and pruning."""

@@ -1,0 +1,74 @@
+"""``kedro prune``: find old versions of results, and feature stores that nothing uses, in all environments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from genre_pipeline.configuration import load_configuration
+from genre_pipeline.experiment import load_experiment, parse_feature
+from genre_pipeline.features import FEATURES
+from genre_pipeline.ops.retention import Leftover, abandoned_files, old_versions, trained_features
+from genre_pipeline.project import data_root
+from genre_pipeline.stores.inventory import StoreSummary, summarise_stores, unused_stores
+from genre_pipeline.stores.store import spec_hash
+
+
+def find_leftovers(keep: int) -> tuple[list[Leftover], list[StoreSummary]]:
+    """Find what may be deleted. Nothing is changed.
+
+    No checkpoint is among it: which run made it, with which ``--params``, is not known, and nothing can make it again
+    in less time than it took.
+
+    Args:
+        keep: How many versions of each catalog entry are kept, at least one.
+
+    Returns:
+        Old versions, and temporary files of processes that are gone; unused feature stores.
+
+    Raises:
+        ConfigError: If a parameter of an environment is wrong.
+    """
+    templates: set[str] = set()
+    stores: set[Path] = set()
+    models: set[Path] = set()
+    for loader in _environments():
+        storage = load_experiment(loader["parameters"]).storage
+        stores.add(storage.features)
+        models.add(storage.models)
+        templates |= {str(entry["filepath"]) for entry in loader["catalog"].values() if entry.get("versioned")}
+    leftovers = old_versions(templates, keep=keep)
+    leftovers += abandoned_files(Path(data_root()), stores | models, unmarked=True)
+    return leftovers, [store for folder in sorted(stores) for store in find_unused_stores(folder)]
+
+
+def find_unused_stores(folder: Path) -> list[StoreSummary]:
+    """Find the feature stores that no environment defines and no trained cell read, and damaged ones.
+
+    Args:
+        folder: Folder of all stores.
+
+    Raises:
+        ConfigError: If a parameter of an environment is wrong.
+    """
+    defined: set[tuple[str, str, str]] = set()
+    trained: set[tuple[str, str]] = set()
+    for loader in _environments():
+        parameters = loader["parameters"]
+        trained |= trained_features(load_experiment(parameters).storage.models)
+        for feature, values in parameters["features"].items():
+            block = parse_feature(feature, values)
+            specification = spec_hash(FEATURES[block.kind], block)
+            defined.update((dataset, feature, specification) for dataset in parameters["datasets"])
+    return unused_stores(summarise_stores(folder), defined, trained)
+
+
+def _environments() -> Iterator[Any]:
+    """Read the configuration of every environment, the default one first."""
+    default = load_configuration()
+    yield default
+    base = default.base_env
+    for env in sorted(folder.name for folder in Path(default.conf_source).iterdir() if folder.is_dir()):
+        if env != base:
+            yield load_configuration(env)

@@ -1,0 +1,65 @@
+"""Watching: look again and again, and act once what was found has come to rest."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from genre_pipeline.errors import GenrePipelineError
+from genre_pipeline.ops.refresh.planning import Plan
+
+logger = logging.getLogger(__name__)
+
+
+def watch(
+    plan: Callable[[], Plan],
+    run: Callable[[Plan], None],
+    *,
+    wait: Callable[[float], object],
+    interval_s: float,
+    settle_s: float,
+) -> None:
+    """Look for what is stale until the waiting is interrupted, and run it once files have stopped changing.
+
+    Files are looked at, not subscribed to, so that file systems of other machines can be watched. Something that cannot
+    be looked at (a folder that is not mounted, a parameter that is being edited) is logged, and checked again. A
+    refresh that failed is not tried again before something has changed.
+
+    Args:
+        plan: Finds what is stale.
+        run: Runs it.
+        wait: Waits for some seconds; what it raises ends the watch.
+        interval_s: Seconds between two looks.
+        settle_s: Seconds for which files must have stayed as they are.
+    """
+    failed: object = None
+    while True:
+        found = _looked(plan)
+        if found is not None and found.stale and found.signature != failed:
+            wait(settle_s)
+            again = _looked(plan)
+            while again is not None and again.signature != found.signature:
+                logger.info("Files are still changing; waiting until they have not for %g s.", settle_s)
+                found = again
+                wait(settle_s)
+                again = _looked(plan)
+            if again is not None and again.stale:
+                failed = None if _ran(run, again) else again.signature
+        wait(interval_s)
+
+
+def _looked(plan: Callable[[], Plan]) -> Plan | None:
+    try:
+        return plan()
+    except GenrePipelineError as error:
+        logger.warning("Cannot find out what is stale: %s", error)
+        return None
+
+
+def _ran(run: Callable[[Plan], None], plan: Plan) -> bool:
+    try:
+        run(plan)
+    except GenrePipelineError as error:
+        logger.error("%s Nothing is tried again before something has changed.", error)
+        return False
+    return True

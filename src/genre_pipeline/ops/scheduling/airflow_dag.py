@@ -1,0 +1,68 @@
+"""DAGs for Airflow 3: an asset for each dataset, a task for each stage of a dataset and for each cell."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from importlib.resources import files
+from pprint import pformat
+
+from genre_pipeline.cells import Cell
+from genre_pipeline.ops.scheduling.command import Every, Project
+
+_STAGES = ("ingest", "split", "segment", "features")
+# Holds the lock of refreshes; any runner skips what is up to date.
+_ONLY_STALE = ("--runner", "genre_pipeline.runner.StaleRunner")
+
+
+def airflow_dag(
+    project: Project, *, experiment: str, cells: Sequence[Cell], every: Every | None, n_tasks: int = 1
+) -> str:
+    """Write the DAG file of an experiment.
+
+    It holds two DAGs. ``genre_pipeline_<experiment>_datasets`` looks at the files of each dataset, and updates the
+    dataset's asset if they are not those that were ingested. ``genre_pipeline_<experiment>`` runs when any of the
+    assets was updated, by this or by any other DAG or through Airflow's API: the stages of each dataset, then the cells
+    on it, then the comparison.
+
+    Args:
+        project: What is run, where.
+        experiment: The experiment's name, part of the DAGs' and the assets' names.
+        cells: The experiment's cells.
+        every: How often to look at the files; ``None`` means never.
+        n_tasks: Tasks that may run at once. Each runs only what is stale. A single one at a time also keeps other
+            refreshes out.
+
+    Returns:
+        A Python file for Airflow's folder of DAGs.
+    """
+    datasets = list(dict.fromkeys(cell.dataset for cell in cells))
+    runner = _ONLY_STALE if n_tasks == 1 else ()
+    tasks: dict[str, dict[str, object]] = {}
+    before_cells = {}
+    for dataset in datasets:
+        previous: list[str] = []
+        for stage in _STAGES:
+            name = f"{dataset}.{stage}"
+            tasks[name] = _task(project.kedro("run", "--pipelines", stage, "--namespaces", dataset, *runner), previous)
+            previous = [name]
+        before_cells[dataset] = previous
+    for cell in cells:
+        tasks[cell.name] = _task(project.kedro("run", "--namespaces", cell.name, *runner), before_cells[cell.dataset])
+    tasks["compare"] = _task(project.kedro("run", "--pipelines", "compare", *runner), [cell.name for cell in cells])
+    looks = {dataset: shlex.join(project.kedro("refresh", "--explain", f"{dataset}.ingest")) for dataset in datasets}
+    values = {
+        "experiment": experiment,
+        "root": str(project.root),
+        "variables": dict(project.variables),
+        "every": every,
+        "n_tasks": n_tasks,
+        "looks": looks,
+        "tasks": tasks,
+    }
+    template = files("genre_pipeline.ops.scheduling").joinpath("airflow_dag.txt").read_text(encoding="utf-8")
+    return template.replace("@VALUES@", pformat(values, width=119, sort_dicts=False))
+
+
+def _task(command: Sequence[str], after: Sequence[str]) -> dict[str, object]:
+    return {"command": shlex.join(command), "after": list(after)}

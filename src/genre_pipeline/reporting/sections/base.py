@@ -1,0 +1,193 @@
+"""What a section of the report is, and what all of them are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from genre_pipeline.cells import Cell
+from genre_pipeline.evaluation.changes import CellChange
+from genre_pipeline.evaluation.comparison import (
+    CellResult,
+    by_setting,
+    cell_of,
+    chance_levels,
+    dataset_name,
+    failed_mark,
+    leaderboard,
+    mark_suffix,
+    number,
+    percent,
+    regression_mark,
+    split_marks,
+    summary_row,
+)
+from genre_pipeline.evaluation.paired import PAIR_COLUMNS, Verdict, verdicts
+from genre_pipeline.evaluation.protocol_gap import protocol_gaps
+from genre_pipeline.evaluation.ranks import Ranking, rank_models
+from genre_pipeline.evaluation.reproduction import compare_with_papers
+from genre_pipeline.reporting import figures
+from genre_pipeline.reporting.mistakes import CellMistakes
+from genre_pipeline.reporting.views import PERCENT
+
+Looks = Mapping[tuple[str, str], figures.Style]
+Groups = Mapping[tuple[str, str], Sequence[CellResult]]
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """Everything that a report is made from. A section that needs more adds a field with a default here.
+
+    Attributes:
+        results: One result per cell.
+        datasets: The quality report of each dataset: ``dataset`` (its name), ``kind``, ``subset`` (with ``name``),
+            ``title``, ``citation``, ``licence``, ``n_clips``, ``n_usable``, ``n_quarantined``, ``total_duration_s``,
+            ``genres`` (genre to ``clips``, ``usable`` and ``artists``) and ``faults`` (with ``track_id``, ``path``,
+            ``fault``, ``detail`` and ``quarantined``).
+        splits: The report of each split, as in :class:`~genre_pipeline.splits.splitting.SplitResult`. Keys that it
+            lacks are shown as unknown.
+        pairs: What :func:`~genre_pipeline.evaluation.paired.compare_pairs` found, of all datasets and protocols; none
+            where nothing was compared.
+        changes: What became of cells since the last finished run, see :mod:`genre_pipeline.evaluation.changes`.
+        registrations: How each cell's model was registered: ``cell`` (its name) and, where it was, what
+            :func:`~genre_pipeline.tracking.model_registry.register_model` returned.
+        robustness: What :func:`~genre_pipeline.evaluation.robustness.scoring.score_robustness` found, of all cells that
+            were asked; ``None`` if no cell was. Rows of other trainings than the results' are not shown.
+        mistakes: The mistakes of each cell that are worth listening to.
+        explanations: What :meth:`~genre_pipeline.reporting.explaining.Explanation.summary` says of each track that was
+            explained.
+        folder: Where the report will lie, for links to audio; ``None`` means links that hold wherever it lies.
+        confidence: Coverage of the results' intervals.
+        title: The report's title.
+        command: What to type to get the same numbers.
+        created: When the report was made, as it should be read.
+        versions: Program to version.
+    """
+
+    results: Sequence[CellResult]
+    datasets: Sequence[Mapping[str, Any]] = ()
+    splits: Sequence[Mapping[str, Any]] = ()
+    pairs: pd.DataFrame | None = None
+    changes: Sequence[CellChange] = ()
+    registrations: Sequence[Mapping[str, Any]] = ()
+    robustness: pd.DataFrame | None = None
+    mistakes: Sequence[CellMistakes] = ()
+    explanations: Sequence[Mapping[str, Any]] = ()
+    folder: Path | None = None
+    confidence: float = 0.95
+    title: str = "Genre classifiers compared"
+    command: str = ""
+    created: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """The leaderboard."""
+        return leaderboard(self.results, self.changes)
+
+    @cached_property
+    def groups(self) -> Groups:
+        """The results that have numbers, best first, by dataset and protocol."""
+        return by_setting(self.results)
+
+    @cached_property
+    def looks(self) -> Looks:
+        """The style of each model and feature, the same in all figures."""
+        return figures.styles(self.results)
+
+    @cached_property
+    def compared(self) -> Mapping[tuple[str, str], Mapping[tuple[Cell, Cell], Verdict]]:
+        """What the paired tests found, by dataset and protocol."""
+        table = pd.DataFrame(columns=list(PAIR_COLUMNS)) if self.pairs is None else self.pairs
+        return {setting: verdicts(table, *setting) for setting in self.groups}
+
+    @cached_property
+    def ranking(self) -> Ranking | str:
+        """The models ranked over datasets, or why they are not."""
+        return rank_models(self.results, confidence=self.confidence)
+
+    @cached_property
+    def gaps(self) -> pd.DataFrame:
+        """What protocols are worth."""
+        return protocol_gaps(self.results, confidence=self.confidence)
+
+    @cached_property
+    def reproduction(self) -> pd.DataFrame:
+        """What papers report beside what was measured."""
+        kinds = {report["dataset"]: report["kind"] for report in self.datasets}
+        return compare_with_papers(self.results, kinds=kinds, confidence=self.confidence)
+
+    @property
+    def confidence_shown(self) -> str:
+        """The confidence in percent."""
+        return f"{100 * self.confidence:g}{PERCENT}"
+
+    @property
+    def failures(self) -> list[str]:
+        """Each repeat that could not be trained, and why."""
+        return [
+            f"{full_name(result)}, repeat {failure['repeat']} (seed {failure['seed']}): {failure['reason']}"
+            for result in self.results
+            for failure in result["failures"]
+        ]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report under a heading of its own.
+
+    Attributes:
+        key: Its id on the page, and the name of its template: ``templates/sections/<key>.html``.
+        title: Its heading.
+        build: Makes what the template shows as ``view``; nothing for a report that has no such section.
+        write_markdown: Its lines in the Markdown report, beginning with an empty one; ``None`` if it is not in there.
+        nav: Its name in the page's navigation; the heading by default.
+    """
+
+    key: str
+    title: str
+    build: Callable[[ReportData], Mapping[str, Any] | None]
+    write_markdown: Callable[[ReportData], Sequence[str]] | None = None
+    nav: str = ""
+
+
+def track_accuracy(result: CellResult) -> tuple[float, float, float]:
+    """Return the mean track accuracy of the test split, and the ends of its interval."""
+    row = summary_row(result, unit="track", metric="accuracy")
+    return number(row["mean"]), number(row["ci_low"]), number(row["ci_high"])
+
+
+def full_name(result: CellResult) -> str:
+    """Name a cell by all of its parts."""
+    cell = cell_of(result)
+    return " · ".join([dataset_name(result), cell.protocol, cell.model, cell.feature])
+
+
+def label(result: CellResult, looks: Looks) -> str:
+    """Name a cell as figures do: by its model, and by its feature where the model has several."""
+    return looks[cell_of(result).model, cell_of(result).feature].label
+
+
+def chance(group: Sequence[CellResult]) -> str:
+    """Show what always answering the largest genre would give."""
+    return f"{percent(max(chance_levels(result)[0] for result in group))}{PERCENT}"
+
+
+def setting_name(group: Sequence[CellResult]) -> str:
+    """Name what cells of one dataset and protocol have in common."""
+    return f"{dataset_name(group[0])} · {cell_of(group[0]).protocol}{mark_suffix(group)}"
+
+
+def marks(row: Mapping[Any, Any]) -> list[str]:
+    """Return the warnings that a row of the leaderboard must carry."""
+    return [mark for mark in (*split_marks(row), failed_mark(row), regression_mark(row)) if mark]
+
+
+def split_badge(marked: Mapping[Any, Any]) -> str:
+    """Return the badge of a result, a split or a row of which only the split matters."""
+    return " · ".join(split_marks(marked))

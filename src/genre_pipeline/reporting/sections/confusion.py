@@ -1,0 +1,43 @@
+"""Confusion matrices of tracks and segments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from genre_pipeline.evaluation.comparison import CellResult, cell_of, confusion_counts
+from genre_pipeline.reporting import figures
+from genre_pipeline.reporting.sections.base import ReportData, Section
+from genre_pipeline.reporting.views import PERCENT, FigureView, figure_view, plural
+
+
+def _build(data: ReportData) -> Mapping[str, Any]:
+    return {"figures": [_confusion_view(data.groups, unit) for unit in ("track", "segment") if data.groups]}
+
+
+def _confusion_view(groups: Mapping[tuple[str, str], Sequence[CellResult]], unit: str) -> FigureView:
+    ordered = [result for group in groups.values() for result in group]
+    figure = figures.confusion_matrices(ordered, unit=unit)
+    figure.update_layout(coloraxis_showscale=False)
+    labels = [button["label"] for button in figure.to_plotly_json()["layout"]["updatemenus"][0]["buttons"]]
+    captions = {label: _confusion_caption(result, unit) for label, result in zip(labels, ordered, strict=True)}
+    title = f"{unit.capitalize()}s"
+    return figure_view(figure, key=f"confusion-{unit}", title=title, captions=captions, height=480, menu="Cell")
+
+
+def _confusion_caption(result: CellResult, unit: str) -> str:
+    counts = confusion_counts(result, unit)
+    right = f"{int(np.trace(counts)):,} of {plural(int(counts.sum()), unit)} right (sum over repeats)"
+    wrong = counts - np.diag(np.diag(counts))
+    if not wrong.any():
+        return f"{cell_of(result).model}: {right}, no confusion."
+    shares = np.nan_to_num(figures.confusion_percent(result, unit)) * (wrong > 0)
+    true, predicted = np.unravel_index(int(shares.argmax()), shares.shape)
+    genres = result["genres"]
+    pair = f"{genres[true]} was taken for {genres[predicted]} most often, {shares[true, predicted]:.1f}{PERCENT}"
+    return f"{cell_of(result).model}: {right}; {pair} ({plural(int(counts[true, predicted]), unit)})."
+
+
+SECTION = Section("confusion", "Confusion matrices", _build, nav="Confusion")

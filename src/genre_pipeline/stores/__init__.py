@@ -1,0 +1,1 @@
+"""Feature stores: where computed features are kept, written, checked and fetched."""

@@ -1,0 +1,1 @@
+"""Who computes: threads, processes, or a Dask cluster."""
