@@ -13,8 +13,9 @@ from typing_extensions import override
 
 from genre_pipeline.blocks import Block, parse_block, registered
 from genre_pipeline.errors import FeatureError
-from genre_pipeline.features.analysis import CHUNK_SAMPLES, Device, Frames, Samples, Signal, in_chunks
+from genre_pipeline.features.analysis import CHUNK_SAMPLES, Frames, Samples, Signal, in_chunks
 from genre_pipeline.registry import Registry
+from genre_pipeline.work.backends import Device
 
 # [?] The silence that continues a clip is in memory as a whole: 460 MB at 192 kHz.
 _MAX_PADDING_S = 600.0

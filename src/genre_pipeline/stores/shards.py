@@ -23,12 +23,11 @@ from threadpoolctl import ThreadpoolController
 
 from genre_pipeline.audio import io as audio_io
 from genre_pipeline.errors import AudioError, FeatureError
-from genre_pipeline.features.analysis import Device
 from genre_pipeline.features.base import FeatureBlock, Features, FeatureSpec, stream_features
 from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.storage import storage_errors, temporary_prefix
 from genre_pipeline.stores.store import StoredTrack, pack_frames, spec_hash
-from genre_pipeline.work.backends import require_device
+from genre_pipeline.work.backends import Device, require_device
 
 _SHARD_VERSION = 1
 # [D] glibc's DEFAULT_MMAP_THRESHOLD_MAX on 64-bit systems, less what it adds to a piece.
