@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from kedro.io import Version
+
 from genre_pipeline.catalog.pointer_dataset import PointerDataset
 from genre_pipeline.errors import CheckpointError
 from genre_pipeline.training import Checkpoint, FailedRepeat
@@ -19,6 +21,12 @@ class CheckpointsDataset(PointerDataset[list[Checkpoint | FailedRepeat]]):
       filepath: ${data:}/06_models/{dataset}/{protocol}/{feature}/{model}/checkpoints.json
     ```
     """
+
+    # Written out: Kedro makes a configuration of the arguments that it finds in the signature.
+    def __init__(
+        self, *, filepath: str, version: Version | None = None, metadata: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(filepath=filepath, version=version, metadata=metadata)
 
     def _point(self, content: list[Checkpoint | FailedRepeat]) -> list[dict[str, Any]]:
         return [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from kedro.io import Version
+
 from genre_pipeline.catalog.pointer_dataset import PointerDataset
 from genre_pipeline.errors import StoreError
 from genre_pipeline.stores.store import FeatureStore
@@ -18,6 +20,12 @@ class FeatureStoreDataset(PointerDataset[FeatureStore]):
       filepath: ${data:}/04_feature/{dataset}/{feature}.json
     ```
     """
+
+    # Written out: Kedro makes a configuration of the arguments that it finds in the signature.
+    def __init__(
+        self, *, filepath: str, version: Version | None = None, metadata: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(filepath=filepath, version=version, metadata=metadata)
 
     def _point(self, content: FeatureStore) -> dict[str, str]:
         return {"folder": self._address(content.folder), "fingerprint": content.fingerprint}

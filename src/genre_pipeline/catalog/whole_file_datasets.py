@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from kedro.io import AbstractVersionedDataset, DatasetError
+from kedro.io import AbstractVersionedDataset, DatasetError, Version
 from kedro_datasets.json import JSONDataset as KedroJSONDataset
 from kedro_datasets.matplotlib import MatplotlibDataset as KedroMatplotlibDataset
 from kedro_datasets.pandas import CSVDataset as KedroCSVDataset
@@ -30,9 +30,32 @@ class WholeFileMixin(_Base):
 
     Put it before the entry's class: the entry's own ``save`` then writes to a temporary file in the same folder, which
     takes the final name in one step.
+
+    Args:
+        filepath: The file.
+        load_args: How it is read, where its class reads.
+        save_args: How it is written.
+        version: Version to load and save, where the catalog entry is versioned.
+        fs_args: Arguments of the file system.
+        metadata: Any metadata, for Kedro-Viz and other plugins.
     """
 
     _temporary: PurePosixPath | None = None
+
+    # Written out: Kedro makes a configuration of the arguments that it finds in the signature.
+    def __init__(
+        self,
+        *,
+        filepath: str,
+        load_args: dict[str, Any] | None = None,
+        save_args: dict[str, Any] | None = None,
+        version: Version | None = None,
+        fs_args: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        some = {"load_args": load_args, "save_args": save_args, "fs_args": fs_args}
+        given: dict[str, Any] = {name: value for name, value in some.items() if value is not None}
+        super().__init__(filepath=filepath, version=version, metadata=metadata, **given)
 
     def save(self, data: Any) -> None:
         """Write the file, whole or not at all.
@@ -98,7 +121,7 @@ class TextDataset(WholeFileMixin, KedroTextDataset):
     """A text."""
 
 
-class OptionalMixin(_Base):
+class OptionalMixin(WholeFileMixin):
     """Loads ``None`` if the file is not there: the output of an optional pipeline.
 
     The report shows it if it is there.
@@ -107,14 +130,14 @@ class OptionalMixin(_Base):
     def load(self) -> Any:
         """Read the file, or return none if there is none."""
         try:
-            return getattr(super().load, "__wrapped__")(self)  # type: ignore[safe-super]  # noqa: B009
+            return super().load()
         except FileNotFoundError:
             return None
 
 
-class OptionalParquetDataset(OptionalMixin, ParquetDataset):
+class OptionalParquetDataset(OptionalMixin, KedroParquetDataset):
     """A table as Parquet, if it is there."""
 
 
-class OptionalJSONDataset(OptionalMixin, JSONDataset):
+class OptionalJSONDataset(OptionalMixin, KedroJSONDataset):
     """Plain types as JSON, if they are there."""
