@@ -53,9 +53,10 @@ class WholeFileMixin(_Base):
         fs_args: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
+        # Not all of the classes take all of them.
         some = {"load_args": load_args, "save_args": save_args, "fs_args": fs_args}
         given: dict[str, Any] = {name: value for name, value in some.items() if value is not None}
-        super().__init__(filepath=filepath, version=version, metadata=metadata, **given)
+        super().__init__(**{"filepath": filepath, "version": version, "metadata": metadata, **given})
 
     def save(self, data: Any) -> None:
         """Write the file, whole or not at all.
