@@ -261,20 +261,22 @@ def leaderboard(env: str | None) -> None:
 def _leaderboard_text(catalog: Any, env: str | None) -> str:
     from genre_pipeline.errors import EvaluationError
     from genre_pipeline.evaluation.comparison import format_leaderboard
-    from genre_pipeline.ops.refresh import Entry
     from genre_pipeline.ops.refresh.records import check_intact
+    from genre_pipeline.pipelines.description import entry_of
 
     if not catalog.exists("leaderboard"):
         option = f" --env {env}" if env else ""
         raise EvaluationError(f"There is no leaderboard yet. Make one: kedro run --pipelines train_all{option}")
-    check_intact("leaderboard", Entry(path=Path(str(catalog.get("leaderboard")._filepath))))
-    report = Path(str(catalog.get("report")._filepath))
+    table, report = entry_of("leaderboard", catalog), entry_of("report", catalog)
+    assert table is not None, "the catalog keeps it in a file"
+    assert report is not None, "the catalog keeps it in a file"
+    check_intact("leaderboard", table)
     prefix = f"KEDRO_ENV={env} " if env else ""
     return "\n".join(
         [
             format_leaderboard(catalog.load("leaderboard")),
             "",
-            f"Report:    {_shown(report)}",
+            f"Report:    {_shown(report.place)}",
             f"MLflow:    {prefix}make mlflow    then open http://127.0.0.1:5000 (Model training > Experiments)",
             f"Kedro-Viz: {prefix}make viz       then open http://127.0.0.1:4141",
         ]

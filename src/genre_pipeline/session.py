@@ -96,7 +96,7 @@ class InterruptibleSession(KedroSession):
             self._store["session_id"] = _after_the_last(self.store["session_id"])
             kwargs["runner"] = _prepare(kwargs.get("runner") or SequentialRunner(), skips=skips)
             results = super().run(pipeline_name, pipeline_names, *args, **kwargs)
-            if (path := getattr(results.get(_REPORT), "_filepath", None)) is not None:
+            if (path := getattr(results.get(_REPORT), "newest_path", None)) is not None:
                 self._show_report(str(path))
             return results
         except GenrePipelineError:
@@ -128,7 +128,7 @@ class InterruptibleSession(KedroSession):
             return False
         logger.info("Nothing new: every result is up to date.")
         if _REPORT in graph.entries:
-            self._show_report(str(graph.entries[_REPORT].path))
+            self._show_report(str(graph.entries[_REPORT].place))
         return True
 
     def _show_report(self, path: str) -> None:

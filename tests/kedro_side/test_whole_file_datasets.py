@@ -103,3 +103,20 @@ class TestOptional:
         (tmp_path / "entry").write_text("neither")
         with pytest.raises(DatasetError, match="entry cannot be read"):
             kind(filepath=str(tmp_path / "entry")).load()
+
+
+def test_the_newest_version_also_lies_in_the_folder_above(tmp_path):
+    path = tmp_path / "versions" / "table.csv"
+    for number, name in enumerate(["2026-01-01T00.00.00.000Z", "2026-01-02T00.00.00.000Z"]):
+        entry = CSVDataset(
+            filepath=str(path), version=Version(None, name), save_args={"index": False}, keep_newest=True
+        )
+        entry.save(TABLE + number)
+    assert pd.read_csv(tmp_path / "table.csv").equals(TABLE + 1)
+    assert sorted(each.name for each in path.iterdir()) == ["2026-01-01T00.00.00.000Z", "2026-01-02T00.00.00.000Z"]
+    assert [each.name for each in tmp_path.iterdir() if each.is_file()] == ["table.csv"]
+
+
+@pytest.mark.parametrize("kind", [OptionalJSONDataset, OptionalParquetDataset])
+def test_an_optional_entry_without_versions_is_none(kind, tmp_path):
+    assert entry_of(kind, tmp_path, version=Version(None, "2026-01-01T00.00.00.000Z")).load() is None

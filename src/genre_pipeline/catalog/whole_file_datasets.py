@@ -6,10 +6,12 @@ it and rename, and are otherwise what their names say in :mod:`kedro_datasets`.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractVersionedDataset, DatasetError, Version
+from kedro.io.core import VersionNotFoundError
 from kedro_datasets.json import JSONDataset as KedroJSONDataset
 from kedro_datasets.matplotlib import MatplotlibDataset as KedroMatplotlibDataset
 from kedro_datasets.pandas import CSVDataset as KedroCSVDataset
@@ -38,6 +40,7 @@ class WholeFileMixin(_Base):
         version: Version to load and save, where the catalog entry is versioned.
         fs_args: Arguments of the file system.
         metadata: Any metadata, for Kedro-Viz and other plugins.
+        keep_newest: Whether what is saved as a version also lies, under the same name, in the folder above.
     """
 
     _temporary: PurePosixPath | None = None
@@ -52,11 +55,13 @@ class WholeFileMixin(_Base):
         version: Version | None = None,
         fs_args: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
+        keep_newest: bool = False,
     ) -> None:
         # Not all of the classes take all of them.
         some = {"load_args": load_args, "save_args": save_args, "fs_args": fs_args}
         given: dict[str, Any] = {name: value for name, value in some.items() if value is not None}
         super().__init__(**{"filepath": filepath, "version": version, "metadata": metadata, **given})
+        self.newest_path = Path(filepath).parents[1] / Path(filepath).name if keep_newest else None
 
     def save(self, data: Any) -> None:
         """Write the file, whole or not at all.
@@ -70,12 +75,16 @@ class WholeFileMixin(_Base):
         # Kedro wraps each class's save with logging and version checks; the inner one would look for a version that
         # has no file yet.
         write = getattr(super().save, "__wrapped__")  # type: ignore[safe-super]  # noqa: B009
-        with atomic_file(Path(self._get_save_path())) as temporary:
+        path = Path(self._get_save_path())
+        with atomic_file(path) as temporary:
             self._temporary = PurePosixPath(temporary)
             try:
                 write(self, data)
             finally:
                 self._temporary = None
+        if self.newest_path is not None:
+            with atomic_file(self.newest_path) as temporary:
+                shutil.copyfile(path, temporary)
 
     def load(self) -> Any:
         """Read the file.
@@ -132,7 +141,7 @@ class OptionalMixin(WholeFileMixin):
         """Read the file, or return none if there is none."""
         try:
             return super().load()
-        except FileNotFoundError:
+        except (FileNotFoundError, VersionNotFoundError):
             return None
 
 

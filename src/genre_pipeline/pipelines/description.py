@@ -37,7 +37,7 @@ def describe_pipeline(pipeline: Pipeline, catalog: DataCatalog, parameters: Para
     """
     entries = {name: entry_of(name, catalog) for name in pipeline.datasets() if not _is_parameter(name)}
     optional = {
-        name: entry.path
+        name: entry.place
         for name, entry in entries.items()
         if entry is not None and isinstance(catalog.get(name), OptionalMixin)
     }
@@ -74,6 +74,7 @@ def entry_of(name: str, catalog: DataCatalog) -> Entry | None:
     return Entry(
         path=PROJECT_ROOT / str(dataset._filepath),
         versioned=dataset._version is not None,
+        copy_path=getattr(dataset, "newest_path", None),
         volatile=tuple((dataset.metadata or {}).get("volatile", ())),
     )
 

@@ -22,7 +22,7 @@ from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.storage import write_json
 
 # Raised whenever the graph has another form, or the same parameters and source give another one.
-_VERSION = 2
+_VERSION = 3
 # Libraries whose other version makes other pipelines, or other results of a step.
 _LIBRARIES = ("kedro", "scikit-learn")
 _PACKAGE = Path(__file__).parents[2]
@@ -34,11 +34,13 @@ class Entry(Block):
     Attributes:
         path: The file; of a versioned entry, the folder of its versions.
         versioned: Whether each session keeps its own version.
+        copy_path: Where the newest version also lies, if it does.
         volatile: Parts of it that describe the session: they never make a step stale.
     """
 
     path: Path
     versioned: bool = False
+    copy_path: Path | None = None
     volatile: tuple[str, ...] = ()
 
     @property
@@ -47,10 +49,17 @@ class Entry(Block):
         return self.path.with_name(f".{self.path.name}.state.json")
 
     def newest(self) -> Path | None:
-        """Return the file that would be loaded, if there is one."""
+        """Return the file that would be loaded; ``None`` if it, or its copy, is not there."""
+        if self.copy_path is not None and not self.copy_path.exists():
+            return None
         if not self.versioned:
             return self.path if self.path.exists() else None
         return max(self.path.glob(f"*/{self.path.name}"), default=None)
+
+    @property
+    def place(self) -> Path:
+        """The file that people open: always the newest."""
+        return self.copy_path or self.path
 
 
 class Source(Block):

@@ -155,10 +155,12 @@ def check_intact(name: str, entry: Entry) -> None:
 
 
 def _result_files(entry: Entry, folders: Iterable[str]) -> dict[str, Path]:
-    """Return the files of a result: the one that would be loaded, and those of the folders that it points to."""
+    """Return the files of a result: the one that would be loaded, its copy, and those of folders that it points to."""
     base = entry.path.parent
     newest = entry.newest()
     files = [] if newest is None else [newest]
+    if newest is not None and entry.copy_path is not None:
+        files.append(entry.copy_path)
     for folder in folders:
         files += [path for path in (base / folder).rglob("*") if path.is_file()]
     return {os.path.relpath(path, base): path for path in files}
