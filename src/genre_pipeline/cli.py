@@ -178,7 +178,7 @@ def _run(
     # Its options are among the others by now.
     del choice["config"]
     if pipeline and pipelines:
-        raise click.UsageError("Options '--pipeline' and '--pipelines' cannot be used together.")
+        raise KedroCliError("Options '--pipeline' and '--pipelines' cannot be used together.")
     if pipeline:
         warnings.warn("Option '--pipeline' is deprecated: use '--pipelines'.", KedroDeprecationWarning, stacklevel=2)
     name = runner or "SequentialRunner"
@@ -242,8 +242,8 @@ run = click.Command(
     params=_run_options(),
     callback=_run,
     help=(
-        "Run a pipeline. Rerun an interrupted command to resume it. Nodes whose results are up to date are skipped, also "
-        "those chosen by --nodes, --tags and the like; --fresh runs them too."
+        "Run a pipeline. Rerun an interrupted command to resume it. Nodes whose results are up to date are skipped, "
+        "also those chosen by --nodes, --tags and the like; --fresh runs them too."
     ),
 )
 cli.add_command(run)
