@@ -178,7 +178,7 @@ def _run(
     # Its options are among the others by now.
     del choice["config"]
     if pipeline and pipelines:
-        raise click.UsageError("Options '--pipeline' and '--pipelines' cannot be used together.")
+        raise KedroCliError("Options '--pipeline' and '--pipelines' cannot be used together.")
     if pipeline:
         warnings.warn("Option '--pipeline' is deprecated: use '--pipelines'.", KedroDeprecationWarning, stacklevel=2)
     name = runner or "SequentialRunner"

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from kedro.config import AbstractConfigLoader, MissingConfigException
 from kedro.pipeline import Pipeline
 
-from genre_pipeline.ops.refresh import Cause, Graph
+from genre_pipeline.errors import TrainingError
+from genre_pipeline.ops.refresh import Cause, Entry, Graph
 from genre_pipeline.ops.refresh.graph import graph_key, load_graph
 from genre_pipeline.ops.refresh.listing import check_listing
 from genre_pipeline.ops.refresh.place import refresh_folder
 from genre_pipeline.ops.refresh.planning import assess, recorded_parts
+
+logger = logging.getLogger(__name__)
 
 
 def experiment_graph(loader: AbstractConfigLoader) -> Graph:
@@ -88,3 +93,30 @@ def causes_of(name: str, graph: Graph) -> list[Cause]:
         listing = check_listing(step.source, graph.entries[step.source.tracks].newest())
     found, missing = assess(step, graph, recorded_parts(graph, list(step.inputs)), listing)
     return [*found, *missing]
+
+
+def report_failures(entries: Mapping[str, Entry], *, hint: str) -> None:
+    """Log which trainings failed. Their cells have results: nothing but ``--fresh`` trains them again.
+
+    Args:
+        entries: Results, those of trainings among them. Only the files that list the checkpoints are read.
+        hint: What to do.
+
+    Raises:
+        TrainingError: If all trainings failed.
+    """
+    failed: list[str] = []
+    n_trainings = 0
+    for name, entry in sorted(entries.items()):
+        cell, _, kind = name.rpartition(".")
+        if kind == "checkpoints" and (path := entry.newest()) is not None:
+            # As CheckpointsDataset writes them, which needs torch.
+            repeats = json.loads(path.read_bytes())
+            failed += [f"{cell}, repeat {each['failed']['repeat']}" for each in repeats if "failed" in each]
+            n_trainings += len(repeats)
+    if not failed:
+        return
+    summary = f"{len(failed)} of {n_trainings} trainings failed: {'; '.join(failed)}. {hint}"
+    if len(failed) == n_trainings:
+        raise TrainingError(summary)
+    logger.warning(summary)

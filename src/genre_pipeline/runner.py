@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import logging
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+import multiprocessing
+import os
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -18,6 +22,7 @@ from genre_pipeline.errors import ConfigError, GenrePipelineError, RefreshError,
 from genre_pipeline.freshness import causes_of
 from genre_pipeline.ops.refresh.journal import Journal
 from genre_pipeline.ops.refresh.place import journal_path, one_refresh_at_a_time
+from genre_pipeline.work.processes import begin_worker, worker_context
 
 logger = logging.getLogger(__name__)
 
@@ -182,3 +187,74 @@ class NodeThreads(ThreadPoolExecutor):
             self._waiting.end()
             self.shutdown(cancel_futures=True)
         return super().__exit__(exc_type, exc_val, exc_tb)
+
+
+class NodeProcesses(ProcessPoolExecutor):
+    """Processes for nodes, which track to this session's runs: after an error or Ctrl-C no others are begun.
+
+    They are forked from a server, because this process has threads; ``KEDRO_MP_CONTEXT`` chooses another way. Ctrl-C
+    ends them; finished epochs are kept.
+    """
+
+    def __init__(self, max_workers: int) -> None:
+        from kedro.framework.project import LOGGING, PACKAGE_NAME
+
+        from genre_pipeline.tracking import tracking_elsewhere
+
+        method = os.environ.get("KEDRO_MP_CONTEXT")
+        is_known = method in multiprocessing.get_all_start_methods()
+        super().__init__(
+            max_workers,
+            mp_context=multiprocessing.get_context(method) if is_known else worker_context(),
+            initializer=partial(_begin_node_process, PACKAGE_NAME or "", LOGGING.data, tracking_elsewhere()),
+        )
+
+    @override
+    def submit(self, task: Task) -> Future[Node]:  # type: ignore[override]
+        return super().submit(_run_here, task)
+
+    @override
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
+    ) -> bool | None:
+        if isinstance(exc_val, Exception):
+            logger.error("%s What was begun is finished first.", own_error(exc_val))
+        elif exc_val is not None:
+            for process in self._processes.values():
+                process.terminate()
+        self.shutdown(cancel_futures=exc_val is not None)
+        return super().__exit__(exc_type, exc_val, exc_tb)
+
+
+def _begin_node_process(package: str, log: dict[str, Any], track: Callable[[], None]) -> None:
+    """Prepare a process for nodes as the session prepared its own."""
+    from kedro.framework.project import configure_logging, configure_project
+
+    from genre_pipeline.pipelines.features.together import begin_extractions
+
+    begin_worker()
+    configure_project(package)
+    configure_logging(log)
+    # Two processes would extract the same features.
+    begin_extractions({})
+    track()
+
+
+def _run_here(task: Task) -> Node:
+    """Run a node in this process.
+
+    Args:
+        task: The node. Kedro would configure the project again here; from the second node of a process on its
+            configuration of the log then holds itself (seen in 1.7).
+    """
+    from genre_pipeline.tracking import current_tracker
+
+    task.parallel = False
+    task.hook_manager = Task._run_node_synchronization()
+    try:
+        return task.execute()
+    except DatasetError as error:
+        # What it came from would not reach the session's process.
+        raise own_error(error) from None
+    finally:
+        current_tracker().flush()

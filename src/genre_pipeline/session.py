@@ -14,7 +14,7 @@ from kedro.framework.context import KedroContext
 from kedro.framework.session import KedroSession
 from kedro.io import DatasetError
 from kedro.pipeline import Pipeline
-from kedro.runner import AbstractRunner, SequentialRunner, ThreadRunner
+from kedro.runner import AbstractRunner, ParallelRunner, SequentialRunner, ThreadRunner
 
 from genre_pipeline.errors import ConfigError, GenrePipelineError, own_error
 from genre_pipeline.ops.refresh.place import refresh_folder
@@ -84,6 +84,7 @@ class InterruptibleSession(KedroSession):
             ConfigError: If there is no pipeline of that name.
             GenrePipelineError: What the project reports, also where Kedro wraps it because a catalog entry raised it.
             StorageError: If the disk is full or the like, whichever library found out.
+            TrainingError: If every training failed.
             TrackingError: If MLflow, or its database, refuses what is logged.
         """
         self._pipeline_names = [pipeline_name] if pipeline_name else pipeline_names or []
@@ -110,11 +111,13 @@ class InterruptibleSession(KedroSession):
             raise
         except Exception as error:
             fault = _fault(error)
+            if fault is error:
+                raise
             raise fault from (None if isinstance(error, DatasetError) else error)
 
     def _is_up_to_date(self) -> bool:
         """Check whether everything that is asked for is up to date, before anything is begun."""
-        from genre_pipeline.freshness import experiment_graph, pipeline_graph
+        from genre_pipeline.freshness import experiment_graph, pipeline_graph, report_failures
         from genre_pipeline.ops.refresh import make_plan
 
         loader = self._get_config_loader()
@@ -129,6 +132,10 @@ class InterruptibleSession(KedroSession):
         logger.info("Nothing new: every result is up to date.")
         if _REPORT in graph.entries:
             self._show_report(str(graph.entries[_REPORT].place))
+        report_failures(
+            {name: graph.entries[name] for step in graph.steps for name in step.outputs},
+            hint="'--fresh' trains them again; finished repeats are kept.",
+        )
         return True
 
     def _show_report(self, path: str) -> None:
@@ -173,12 +180,14 @@ class InterruptibleSession(KedroSession):
 
 
 def _prepare(runner: AbstractRunner, *, skips: bool) -> AbstractRunner:
-    """Have a runner end its threads as this project does and, if asked for, skip nodes that are up to date."""
-    from genre_pipeline.runner import NodeThreads, StaleRunner, skips_fresh_nodes
+    """Have a runner use this project's threads or processes and, if asked for, skip nodes that are up to date."""
+    from genre_pipeline.runner import NodeProcesses, NodeThreads, StaleRunner, skips_fresh_nodes
 
     if isinstance(runner, ThreadRunner):
         # Kedro's own would do all that is planned before it ends.
         runner._get_executor = NodeThreads  # type: ignore[method-assign]
+    elif isinstance(runner, ParallelRunner):
+        runner._get_executor = NodeProcesses  # type: ignore[method-assign]
     return skips_fresh_nodes(runner) if skips and not isinstance(runner, StaleRunner) else runner
 
 

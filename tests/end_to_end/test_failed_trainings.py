@@ -11,7 +11,7 @@ import torch
 from genre_pipeline.errors import TrainingError
 from genre_pipeline.evaluation.comparison import format_leaderboard
 from genre_pipeline.training import fitting
-from kedro_sessions import OWN_MUSIC, children, run, sessions_of, write_own_music
+from kedro_sessions import OWN_MUSIC, children, forget_sessions, run, sessions_of, write_own_music
 
 NET = "my_music.artist_kfold.mfcc_20.net1"
 PLACE = NET.replace(".", "/")
@@ -85,6 +85,15 @@ def test_one_failed_repeat_is_marked_and_the_others_count(music, fail, caplog):
     assert {repeat: each.info.status for repeat, each in repeats.items()} == {"0": "FINISHED", "1": "FAILED"}
     assert repeats["1"].data.tags["failure"] == failure["reason"]
 
+    # Nothing is trained again, and nothing is hidden.
+    forget_sessions()
+    with caplog.at_level(logging.INFO):
+        caplog.clear()
+        assert run("train_all", **TWO_MODELS) == {}
+    assert "Nothing new: every result is up to date." in caplog.messages
+    failed = f"1 of 4 trainings failed: {NET}, repeat 1. '--fresh' trains them again; finished repeats are kept."
+    assert failed in caplog.messages
+
 
 def test_a_failed_cell_is_in_the_leaderboard_without_numbers(music, fail):
     fail(0, 1)
@@ -108,6 +117,9 @@ def test_a_session_of_failures_ends_with_an_error_and_a_report(music, fail):
         run("train_all", **alone)
     assert mlflow.active_run() is None
     assert "FAILED 2 of 2" in (music / "08_reporting/test/report.html").read_text()
+    forget_sessions()
+    with pytest.raises(TrainingError, match=r"2 of 2 trainings failed: .*'--fresh' trains them again"):
+        run("train_all", **alone)
     # Trained again, it finds nothing of the failed one.
     fail()
     run("train_all", fresh=True, **alone)

@@ -73,7 +73,8 @@ def test_it_says_what_is_stale_and_has_kedro_run_it(kedro, commands, no_webhook,
     assert "my_music.artist_kfold.mfcc_20.naive_bayes.train_naive_bayes  was not made yet" in result.output
     (command,) = commands
     assert command[1:] == [
-        "-m", "kedro", "run", "--runner", "genre_pipeline.runner.StaleRunner", "--env", "test", "--params", OWN_MUSIC,
+        "-m", "kedro", "run", "--fresh", "--runner", "genre_pipeline.runner.StaleRunner",
+        "--env", "test", "--params", OWN_MUSIC,
     ]  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import pickle
 import unicodedata
 from dataclasses import replace
 from pathlib import Path
@@ -67,6 +68,25 @@ def test_a_session_has_a_run_a_cell_and_a_run_a_repeat(tracker, client, parent):
 def test_a_cell_has_one_run(tracker, client, parent):
     assert tracker.cell_run(CELL) is tracker.cell_run(CELL)
     assert len(children(client, parent)) == 1
+
+
+def test_a_copy_in_another_process_writes_to_the_same_runs(tracker, client, parent):
+    copy = pickle.loads(pickle.dumps(tracker))
+    copy.cell_run(CELL).log_epoch(0, 1, {"train_loss": 1.0})
+    copy.flush()
+    tracker.cell_run(CELL).log_repeat(0, {"test_track_accuracy": 0.5}, {})
+    (cell,) = children(client, parent)
+    (repeat,) = children(client, cell)
+    assert repeat.info.status == "FINISHED"
+    assert repeat.data.metrics == {"train_loss": 1.0, "test_track_accuracy": 0.5}
+
+
+def test_closing_ends_what_copies_have_opened(tracker, client, parent):
+    pickle.loads(pickle.dumps(tracker)).cell_run(CELL).log_params({"seed": 0}, repeat=0)
+    tracker.close("KILLED")
+    (cell,) = children(client, parent)
+    (repeat,) = children(client, cell)
+    assert (cell.info.status, repeat.info.status) == ("KILLED", "KILLED")
 
 
 def test_nothing_is_logged_to_the_active_run(tracker, client, parent, database, get_run):

@@ -141,7 +141,8 @@ def run_stale(request: Request, plan: Plan, *, run: Callable[[list[str]], tuple[
                 forget_inspections(step.source.cache, frozenset(altered))
     leaderboard = plan.graph.entries[_LEADERBOARD].path
     before = read_scores(leaderboard)
-    command = [sys.executable, "-m", "kedro", "run", "--runner", "genre_pipeline.runner.StaleRunner"]
+    # Fresh, because this runner checks each node, and the plan has listed the music already.
+    command = [sys.executable, "-m", "kedro", "run", "--fresh", "--runner", "genre_pipeline.runner.StaleRunner"]
     command += ["--env", request.env] if request.env else []
     command += ["--params", request.params] if request.params else []
     pid, code = (run or run_command)(command)

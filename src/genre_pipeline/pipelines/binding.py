@@ -7,6 +7,10 @@ from functools import partial, update_wrapper
 from typing import Any
 
 
+class _Bound(partial[Any]):
+    """A partial that keeps its name in another process: multiprocessing leaves out what else partials have."""
+
+
 def bind(function: Callable[..., Any], node_name: str = "", **known: Any) -> Callable[..., Any]:
     """Fix keyword arguments of a node function and keep its name and documentation for Kedro and Kedro-Viz.
 
@@ -18,7 +22,7 @@ def bind(function: Callable[..., Any], node_name: str = "", **known: Any) -> Cal
     Returns:
         A function of the remaining arguments, which can be pickled.
     """
-    bound: Any = partial(function, **known)
+    bound: Any = _Bound(function, **known)
     update_wrapper(bound, function)
     bound.__name__ = node_name or function.__name__
     return bound  # type: ignore[no-any-return]

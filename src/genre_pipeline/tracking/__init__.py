@@ -11,6 +11,7 @@ from genre_pipeline.tracking.tracker import (
     current_tracker,
     start_tracking,
     stop_tracking,
+    tracking_elsewhere,
 )
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "start_tracking",
     "stop_tracking",
     "tracking_client",
+    "tracking_elsewhere",
     "tracking_errors",
     "tracking_fault",
 ]

@@ -122,6 +122,10 @@ class _PlainErrors:
         self._client = client
         self._uri = uri
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Else a copy would look for its client before it has one.
+        return type(self), (self._client, self._uri)
+
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._client, name)
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -100,6 +101,9 @@ class CellRun:
         A model that an earlier run holds already is not stored again; ``model_run_id`` says which run holds it.
         """
 
+    def flush(self) -> None:
+        """Write metrics of epochs that wait to be written."""
+
     def finish(self, status: str = "FINISHED") -> None:
         """End the run, and those of its repeats that are still open; more than once does no harm."""
 
@@ -141,6 +145,9 @@ class Tracker:
 
     def log_figure(self, figure: Figure, name: str) -> None:
         """Log a matplotlib figure as an artifact of the parent run."""
+
+    def flush(self) -> None:
+        """Write what waits to be written, because another process may go on with a cell's run."""
 
     def close(self, status: str) -> None:
         """End every run that is still open."""
@@ -192,7 +199,20 @@ class MlflowCellRun(CellRun):
         self._tags = tags
         self._level_below = _LEVELS_BELOW.get(level, "repeat")
         self._name = f"{cell.model} / {cell.dataset} / {cell.protocol}" + ("" if level == "cell" else f" / {level}")
-        self.run_id = self._open(self._name, parent_run_id, {"level": level})
+        # A node of the cell may have opened it in another process.
+        known = self._find(parent_run_id, level)
+        if known is None:
+            self.run_id = self._open(self._name, parent_run_id, {"level": level})
+            return
+        self.run_id = known.info.run_id
+        self._is_open = known.info.status == "RUNNING"
+        below = _open_below(client, experiment_id, self.run_id)
+        self._repeats = {int(run.data.tags[self._level_below]): run_id for run_id, run in below.items()}
+
+    def _find(self, parent_run_id: str, level: str) -> Run | None:
+        tags = {"mlflow.parentRunId": parent_run_id, "level": level, **vars(self._cell)}
+        query = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+        return next(iter(self._client.search_runs([self._experiment_id], query, max_results=1)), None)
 
     def _open(self, name: str, parent_run_id: str, tags: Mapping[str, str]) -> str:
         from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
@@ -230,9 +250,10 @@ class MlflowCellRun(CellRun):
     def log_epoch(self, repeat: int, epoch: int, metrics: Mapping[str, float]) -> None:
         self._pending.setdefault(repeat, []).extend(_metrics(metrics, step=epoch))
         if time.monotonic() - self._flushed_s >= _FLUSH_S:
-            self._flush()
+            self.flush()
 
-    def _flush(self) -> None:
+    @override
+    def flush(self) -> None:
         for repeat, pending in self._pending.items():
             self._write(self._repeat(repeat), pending)
         self._pending.clear()
@@ -244,7 +265,7 @@ class MlflowCellRun(CellRun):
 
     @override
     def log_repeat(self, repeat: int, metrics: Mapping[str, float], tags: Mapping[str, object]) -> None:
-        self._flush()
+        self.flush()
         run_id = self._repeat(repeat)
         self._client.log_batch(run_id, metrics=_metrics(metrics), tags=_tags(tags))
         self._client.set_terminated(run_id)
@@ -252,7 +273,7 @@ class MlflowCellRun(CellRun):
 
     @override
     def fail_repeat(self, repeat: int, reason: str, tags: Mapping[str, object]) -> None:
-        self._flush()
+        self.flush()
         run_id = self._repeat(repeat)
         self._client.log_batch(run_id, tags=_tags({**tags, "failure": reason}))
         self._client.set_terminated(run_id, status="FAILED")
@@ -307,7 +328,7 @@ class MlflowCellRun(CellRun):
 
     @override
     def finish(self, status: str = "FINISHED") -> None:
-        self._flush()
+        self.flush()
         if self._is_open:
             for run_id in (*self._repeats.values(), self.run_id):
                 self._client.set_terminated(run_id, status=status)
@@ -317,6 +338,8 @@ class MlflowCellRun(CellRun):
 
 class MlflowTracker(Tracker):
     """Tracks the cells of one session below its parent run.
+
+    A copy in another process writes to the same runs.
 
     Args:
         client: Client of the MLflow server.
@@ -342,6 +365,10 @@ class MlflowTracker(Tracker):
         self._open: dict[tuple[Cell, str], MlflowCellRun] = {}
         # Nodes of one cell may run in several threads.
         self._opening = threading.Lock()
+
+    @override
+    def __reduce__(self) -> tuple[Any, ...]:
+        return MlflowTracker, (self._client, self._experiment_id, self._parent_run_id, self._tags)
 
     @override
     def cell_run(self, cell: Cell, *, level: str = "cell") -> CellRun:
@@ -384,12 +411,27 @@ class MlflowTracker(Tracker):
         self._client.log_figure(self._parent_run_id, figure, name)
 
     @override
+    def flush(self) -> None:
+        for run in self._open.values():
+            run.flush()
+
+    @override
     def close(self, status: str) -> None:
         if self._monitor is not None:
             self._monitor.finish()
         for run in self._open.values():
             run.finish(status)
         self._open.clear()
+        # Those that other processes opened.
+        for cell in _open_below(self._client, self._experiment_id, self._parent_run_id):
+            for run_id in (*_open_below(self._client, self._experiment_id, cell), cell):
+                self._client.set_terminated(run_id, status=status)
+
+
+def _open_below(client: MlflowClient, experiment_id: str, parent_run_id: str) -> dict[str, Run]:
+    """Return the runs right below a run that are not finished, by id."""
+    query = f"attributes.status = 'RUNNING' and tags.`mlflow.parentRunId` = '{parent_run_id}'"
+    return {run.info.run_id: run for run in client.search_runs([experiment_id], query, max_results=_PAGE)}
 
 
 _current: Tracker = Tracker()
@@ -408,6 +450,24 @@ def start_tracking(tracker: Tracker) -> None:
     """
     global _current  # noqa: PLW0603 - Kedro's nodes are plain functions: this is how they reach their session
     _current = tracker
+
+
+def tracking_elsewhere() -> Callable[[], None]:
+    """Return a function with which another process tracks as this one does. It can be pickled."""
+    import mlflow
+    from kedro_mlflow.framework.hooks.mlflow_hook import mlflow_hook
+
+    return partial(_track_as, current_tracker(), mlflow.get_tracking_uri(), vars(mlflow_hook))
+
+
+def _track_as(tracker: Tracker, uri: str, plugin: Mapping[str, Any]) -> None:
+    import mlflow
+    from kedro_mlflow.framework.hooks.mlflow_hook import mlflow_hook
+
+    mlflow.set_tracking_uri(uri)
+    # The session's run, which kedro-mlflow opens, and how it logs parameters.
+    vars(mlflow_hook).update(plugin)
+    start_tracking(tracker)
 
 
 def stop_tracking(status: str) -> None:
