@@ -260,9 +260,9 @@ def leaderboard(env: str | None) -> None:
 
 def _leaderboard_text(catalog: Any, env: str | None) -> str:
     from genre_pipeline.errors import EvaluationError
-    from genre_pipeline.evaluation.comparison import format_leaderboard
     from genre_pipeline.ops.refresh import Entry
     from genre_pipeline.ops.refresh.records import check_intact
+    from genre_pipeline.reporting.leaderboard import format_leaderboard
 
     if not catalog.exists("leaderboard"):
         option = f" --env {env}" if env else ""

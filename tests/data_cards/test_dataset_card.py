@@ -12,7 +12,7 @@ from genre_pipeline.datasets.reading.files import LeftOut, count_left_out
 from genre_pipeline.reporting.data_cards import dataset_card, render_html, render_markdown
 from genre_pipeline.reporting.data_cards.durations import duration_classes
 from genre_pipeline.reporting.data_cards.faults import MEANINGS
-from genre_pipeline.reporting.data_cards.page import Bars, Facts, Folded, Grid
+from genre_pipeline.reporting.document import Bars, Facts, Folded, Grid
 from hand_made_reports import Page, make_quality, make_tracks
 
 

@@ -5,19 +5,13 @@ import re
 import pytest
 
 from genre_pipeline.reporting.data_cards import Card, render_html, render_markdown
-from genre_pipeline.reporting.data_cards.grids import (
+from genre_pipeline.reporting.document import (
     MAX_NAMES,
     MAX_ROWS,
     NOTHING,
-    folded_grid,
-    folded_names,
-    grid,
-    numeric,
-    texts,
-)
-from genre_pipeline.reporting.data_cards.page import (
     Bars,
     Bullets,
+    Entry,
     Facts,
     Gallery,
     Glossary,
@@ -26,8 +20,12 @@ from genre_pipeline.reporting.data_cards.page import (
     Paragraph,
     Picture,
     Section,
+    folded_grid,
+    folded_names,
+    grid,
+    numeric,
+    texts,
 )
-from genre_pipeline.reporting.views import Entry
 from hand_made_reports import Page
 
 HOSTILE = "<script>window.broken = 1</script>\n| a `b` *c* [d](http://e) & _f_"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from genre_pipeline.reporting.data_cards import render_html, render_markdown, split_card
-from genre_pipeline.reporting.data_cards.page import Folded, Grid
+from genre_pipeline.reporting.document import Folded, Grid
 from genre_pipeline.splits import PROTOCOLS, split_tracks
 from hand_made_reports import Page, make_audit, make_tracks
 

@@ -7,14 +7,13 @@ import pytest
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.evaluation.changes import (
-    JUDGED,
     compare_outcomes,
     compare_records,
     compare_sessions,
     difference_of_intervals,
-    regressions,
 )
 from genre_pipeline.evaluation.paired import compare, corrected_t_interval
+from genre_pipeline.results import JUDGED, regressions
 from invented_outcomes import invent_outcomes
 from invented_runs import CELL, answers, record, session
 

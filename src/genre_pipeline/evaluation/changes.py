@@ -9,9 +9,8 @@ answers out of different genres.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, TypedDict
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,146 +18,22 @@ import pandas as pd
 from genre_pipeline.cells import Cell
 from genre_pipeline.evaluation.bootstrap import N_RESAMPLES, resample
 from genre_pipeline.evaluation.paired import compare, corrected_t_interval, on_common_tracks
+from genre_pipeline.results import (
+    JUDGED,
+    CellChange,
+    CellRecord,
+    Change,
+    ChangeKind,
+    ChangeVerdict,
+    MetricChange,
+    SessionChange,
+    SessionRecord,
+)
 
-Verdict = Literal[
-    "regression",
-    "improvement",
-    "no difference shown",
-    "unchanged",
-    "no interval",
-    "failed",
-    "new",
-    "gone",
-    "not comparable",
-]
-Kind = Literal["data", "parameter", "code"]
-
-# The number by which runs are judged.
-JUDGED = "test_track_accuracy"
 # Metrics of which less is better; of all others more is.
 _LESS_IS_BETTER = ("log_loss", "ece")
 _SIDES = ("test_track_", "test_segment_")
 _OTHER_ENDS = ("_sd", "_ci_low", "_ci_high")
-
-
-@dataclass(frozen=True)
-class CellRecord:
-    """What is known of a cell in one run.
-
-    Attributes:
-        cell: The cell.
-        run_id: The cell's run.
-        parameters: Its parameters, by dotted name.
-        data: What it was made from: ``split_hash``, ``dataset_fingerprint``, ``feature_hash``, ``subset``, ``leaky``,
-            ``artists_unknown`` (where some are), numbers of tracks.
-        commit: The code's commit.
-        metrics: Its metrics by name, with ``_ci_low`` and ``_ci_high`` where there is an interval; empty if no repeat
-            could be trained.
-        design: How its repeats relate: ``kfold``, ``resampled`` or ``seeds``; empty where that is not known.
-        test_ratio: Test tracks over training tracks; NaN where that is not known.
-        outcomes: Its predictions for the test tracks, see
-            :func:`~genre_pipeline.evaluation.paired.track_outcomes`; ``None`` if they are not available.
-    """
-
-    cell: Cell
-    run_id: str
-    parameters: Mapping[str, str]
-    data: Mapping[str, str]
-    commit: str
-    metrics: Mapping[str, float]
-    design: str = ""
-    test_ratio: float = math.nan
-    outcomes: pd.DataFrame | None = None
-
-
-@dataclass(frozen=True)
-class SessionRecord:
-    """A ``kedro run`` with the cells that were evaluated in it.
-
-    Attributes:
-        run_id: Its run.
-        name: The run's name.
-        environment: The Kedro environment, which is the experiment.
-        commit: The code's commit.
-        started: When it began, in UTC, as it should be read.
-        status: How it ended.
-        cells: The cells.
-    """
-
-    run_id: str
-    name: str
-    environment: str
-    commit: str
-    started: str
-    status: str
-    cells: Mapping[Cell, CellRecord] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class SessionChange:
-    """Two sessions, and what became of each cell of either, in the order of their names."""
-
-    before: SessionRecord
-    after: SessionRecord
-    cells: Sequence[CellChange]
-
-
-class Change(TypedDict):
-    """Something that is not what it was; null where one of the two does not have it."""
-
-    kind: Kind
-    key: str
-    before: str | None
-    after: str | None
-
-
-class MetricChange(TypedDict):
-    """A metric in both runs, its difference (after minus before), and how sure that is.
-
-    Attributes:
-        metric: Its name, such as ``test_track_accuracy``.
-        before: What it was.
-        after: What it is.
-        difference: The difference: of the common test tracks where ``basis`` is ``tracks``.
-        ci_low: Lower end of the difference's interval, null where there is none.
-        ci_high: Upper end.
-        basis: ``tracks``: paired, on the test tracks that both runs have answered for. ``intervals``: made of the two
-            logged intervals as if the runs had nothing in common, which is too wide if anything.
-        n_tracks: How many tracks that were, null for ``intervals``.
-        verdict: What holds at the interval's confidence.
-    """
-
-    metric: str
-    before: float
-    after: float
-    difference: float
-    ci_low: float | None
-    ci_high: float | None
-    basis: Literal["tracks", "intervals"]
-    n_tracks: int | None
-    verdict: Verdict
-
-
-class CellChange(TypedDict):
-    """What became of a cell from one run to a later one, in plain JSON types.
-
-    Attributes:
-        cell: The cell's dotted name.
-        before: The earlier run of the cell, null where there is none.
-        after: The later one.
-        verdict: What the track accuracy says; ``failed`` where no repeat could be trained any more.
-        reason: Why the two are not comparable, else empty.
-        changes: What is not as it was, data first.
-        metrics: The metrics that both have, the judged one first.
-    """
-
-    cell: str
-    before: str | None
-    after: str | None
-    verdict: Verdict
-    reason: str
-    changes: list[Change]
-    metrics: list[MetricChange]
 
 
 def compare_sessions(
@@ -289,7 +164,7 @@ def compare_outcomes(
     )
     if compared is None:
         return None
-    verdict: Verdict = "no difference shown"
+    verdict: ChangeVerdict = "no difference shown"
     if compared.is_same:
         verdict = "unchanged"
     elif math.isnan(compared.p):
@@ -330,11 +205,6 @@ def difference_of_intervals(
     """
     (m1, l1, u1), (m2, l2, u2) = before, after
     return m2 - m1 - math.hypot(m2 - l2, u1 - m1), m2 - m1 + math.hypot(u2 - m2, m1 - l1)
-
-
-def regressions(changes: Sequence[CellChange]) -> list[CellChange]:
-    """Return the cells that became worse, or could not be trained any more."""
-    return [change for change in changes if change["verdict"] in {"regression", "failed"}]
 
 
 class _Compared(NamedTuple):
@@ -380,7 +250,7 @@ def _track_by_track(before: pd.DataFrame, after: pd.DataFrame, confidence: float
 
 
 def _changes(before: CellRecord, after: CellRecord) -> list[Change]:
-    pairs: list[tuple[Kind, Mapping[str, str], Mapping[str, str]]] = [
+    pairs: list[tuple[ChangeKind, Mapping[str, str], Mapping[str, str]]] = [
         ("data", before.data, after.data),
         ("parameter", before.parameters, after.parameters),
         ("code", {"git_commit": before.commit}, {"git_commit": after.commit}),
@@ -436,7 +306,7 @@ def _metric_change(metric: str, before: CellRecord, after: CellRecord) -> Metric
         for record in (before, after)
     )
     low, high = difference_of_intervals(old, new)
-    verdict: Verdict = "no difference shown"
+    verdict: ChangeVerdict = "no difference shown"
     if np.array_equal(old, new, equal_nan=True):
         verdict = "unchanged"
     elif math.isnan(low):

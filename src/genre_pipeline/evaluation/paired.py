@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import EvaluationError
 from genre_pipeline.evaluation.bootstrap import N_RESAMPLES, clusters_of, resample
-from genre_pipeline.evaluation.comparison import CellResult, cell_of, unknown_share
 from genre_pipeline.evaluation.metrics import TrackAverage, told_right
+from genre_pipeline.results import CellResult, cell_of, unknown_share
 
 # Every column of the table of pairs with its pandas type. Differences are shares, of the first minus of the second.
 PAIR_COLUMNS: Mapping[str, str] = {
@@ -183,7 +183,7 @@ def compare(
     }
 
 
-class Verdict(NamedTuple):
+class PairVerdict(NamedTuple):
     """What a pair's tests found, from the side of one of the two.
 
     Attributes:
@@ -195,7 +195,7 @@ class Verdict(NamedTuple):
     word: str
 
 
-def verdicts(pairs: pd.DataFrame, dataset: str, protocol: str) -> dict[tuple[Cell, Cell], Verdict]:
+def verdicts(pairs: pd.DataFrame, dataset: str, protocol: str) -> dict[tuple[Cell, Cell], PairVerdict]:
     """Read a table of pairs from both sides.
 
     Args:
@@ -210,8 +210,8 @@ def verdicts(pairs: pd.DataFrame, dataset: str, protocol: str) -> dict[tuple[Cel
     for row in pairs[(pairs["dataset"] == dataset) & (pairs["protocol"] == protocol)].to_dict("records"):
         a, b = (Cell(dataset, protocol, row[f"feature_{side}"], row[f"model_{side}"]) for side in "ab")
         words = {"a": ("better", "worse"), "b": ("worse", "better")}.get(row["better"], ("no difference shown",) * 2)
-        found[a, b] = Verdict(row["difference"], words[0])
-        found[b, a] = Verdict(-row["difference"], words[1])
+        found[a, b] = PairVerdict(row["difference"], words[0])
+        found[b, a] = PairVerdict(-row["difference"], words[1])
     return found
 
 

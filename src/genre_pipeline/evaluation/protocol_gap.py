@@ -8,16 +8,10 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from genre_pipeline.evaluation.comparison import (
-    CellResult,
-    cell_of,
-    honest_results,
-    scored,
-    statistic,
-    unknown_share,
-)
 from genre_pipeline.evaluation.estimates import best_repeat, mean_accuracy
 from genre_pipeline.evaluation.intervals import Estimate, difference
+from genre_pipeline.evaluation.leaderboard import honest_results
+from genre_pipeline.results import CellResult, cell_of, scored, statistic, unknown_share
 
 # Every column of the table of gaps with its pandas type, in order. Accuracies and gaps are shares.
 GAP_COLUMNS: Mapping[str, str] = {
@@ -53,7 +47,7 @@ def protocol_gaps(results: Sequence[CellResult], *, confidence: float = 0.95) ->
     """Measure how far each protocol, unit and statistic moves the accuracy of a model.
 
     The reference of a dataset is its honest protocol
-    (:func:`~genre_pipeline.evaluation.comparison.honest_results`): a gap is the accuracy under a protocol minus the
+    (:func:`~genre_pipeline.evaluation.leaderboard.honest_results`): a gap is the accuracy under a protocol minus the
     mean accuracy of the same model, feature and unit under the reference. The mean's interval is
     :func:`~genre_pipeline.evaluation.intervals.difference`. The maximum over repeats is set against the same mean: that
     is what a paper that reports its best run adds. Its interval takes the best repeat for a single one, with the

@@ -13,14 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from genre_pipeline.evaluation.comparison import (
-    CellResult,
-    cell_of,
-    honest_results,
-    statistic,
-    summary_row,
-    unknown_share,
-)
+from genre_pipeline.evaluation.leaderboard import honest_results
+from genre_pipeline.results import CellResult, cell_of, statistic, summary_row, unknown_share
 
 # Every column of the table of ranks with its pandas type, in order.
 RANK_COLUMNS: Mapping[str, str] = {
@@ -82,7 +76,7 @@ class Ranking:
 def rank_models(results: Sequence[CellResult], *, confidence: float = 0.95) -> Ranking | str:
     """Rank the models that were tested on every dataset by their mean track accuracy.
 
-    Of each dataset one honest protocol counts: :func:`~genre_pipeline.evaluation.comparison.honest_results`. A model
+    Of each dataset one honest protocol counts: :func:`~genre_pipeline.evaluation.leaderboard.honest_results`. A model
     with several features counts once with each of them.
 
     Args:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from genre_pipeline.evaluation.comparison import CellResult, cell_of, scored, statistic, unknown_share
 from genre_pipeline.evaluation.estimates import best_repeat, first_repeat, mean_accuracy
 from genre_pipeline.evaluation.intervals import Estimate, difference
 from genre_pipeline.evaluation.published import PublishedFigure, published_figures
+from genre_pipeline.results import CellResult, cell_of, scored, statistic, unknown_share
 
 # Every column of the table with its pandas type, in order. Accuracies and differences are shares.
 REPRODUCTION_COLUMNS: Mapping[str, str] = {

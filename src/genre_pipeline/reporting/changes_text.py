@@ -9,19 +9,10 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from genre_pipeline.cells import Cell
-from genre_pipeline.evaluation.changes import CellChange, Change, MetricChange, SessionChange, SessionRecord
-from genre_pipeline.evaluation.comparison import SHORT_HASH, count, number, percent, terminal_table, terminal_text
-from genre_pipeline.reporting.views import (
-    MINUS,
-    NONE,
-    Column,
-    Entry,
-    Table,
-    enumerated,
-    escape_markdown,
-    markdown_table,
-    points,
-)
+from genre_pipeline.reporting.document import Column, Entry, Table, escape_markdown, markdown_table
+from genre_pipeline.reporting.leaderboard import terminal_table, terminal_text
+from genre_pipeline.reporting.wording import MINUS, NONE, SHORT_HASH, count, enumerated, percent, points
+from genre_pipeline.results import CellChange, Change, MetricChange, SessionChange, SessionRecord, number
 
 _ALARMS = {"regression": "REGRESSION", "failed": "FAILED"}
 _HASHES = ("split_hash", "dataset_fingerprint", "feature_hash", "git_commit")

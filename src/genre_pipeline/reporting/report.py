@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import pandas as pd
 
-from genre_pipeline.evaluation.changes import regressions
-from genre_pipeline.evaluation.comparison import (
+from genre_pipeline.reporting.changes_text import verdict_text, what_changed
+from genre_pipeline.reporting.document import escape_markdown
+from genre_pipeline.reporting.sections import SECTIONS, ReportData
+from genre_pipeline.reporting.sections.base import full_name
+from genre_pipeline.reporting.wording import (
     FAILED_NOTE,
     LEAKY,
     LEAKY_NOTE,
     REGRESSION_NOTE,
     UNKNOWN_NOTE,
-    cell_of,
-    dataset_name,
+    enumerated,
+    plural,
     split_marks,
 )
-from genre_pipeline.reporting.changes_text import verdict_text, what_changed
-from genre_pipeline.reporting.sections import SECTIONS, ReportData
-from genre_pipeline.reporting.sections.base import full_name
-from genre_pipeline.reporting.views import enumerated, escape_markdown, plural
+from genre_pipeline.results import cell_of, dataset_name, regressions
 
 _REMEDY = "For your own music, name the artists in metadata.csv (columns path and artist)."
 

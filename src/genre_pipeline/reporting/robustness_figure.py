@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from genre_pipeline.cells import Cell
-from genre_pipeline.evaluation.comparison import mark_suffix
 from genre_pipeline.reporting.figures import (
     AXIS_TITLE,
     GREY,
@@ -19,6 +18,7 @@ from genre_pipeline.reporting.figures import (
     escape_html,
     style_figure,
 )
+from genre_pipeline.reporting.wording import mark_suffix
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure

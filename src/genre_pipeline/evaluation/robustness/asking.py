@@ -12,18 +12,13 @@ import pandas as pd
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import StoreError
-from genre_pipeline.evaluation.prediction import (
-    Predictions,
-    keep_predictions,
-    known_predictions,
-    no_predictions,
-    predict_sides,
-)
+from genre_pipeline.evaluation.prediction import keep_predictions, known_predictions, no_predictions, predict_sides
 from genre_pipeline.features import FEATURES, FeatureBlock
 from genre_pipeline.features.segments import cut_frames
 from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.interventions import Intervention
 from genre_pipeline.locks import only_one
+from genre_pipeline.results import Predictions
 from genre_pipeline.stores.extraction import Target, extract_together
 from genre_pipeline.stores.store import FeatureStore
 from genre_pipeline.training import Checkpoint
@@ -114,7 +109,7 @@ def ask_cells(
         workers: Who decodes, changes and computes.
 
     Returns:
-        For each cell the table of its :class:`~genre_pipeline.evaluation.prediction.Predictions` of test segments, of
+        For each cell the table of its :class:`~genre_pipeline.results.Predictions` of test segments, of
         all repeats. A changed clip that is shorter than one segment, or that cannot be changed, has no row.
 
     Raises:

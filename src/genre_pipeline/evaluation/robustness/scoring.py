@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from genre_pipeline.evaluation.bootstrap import N_RESAMPLES, clusters_of
-from genre_pipeline.evaluation.comparison import CellResult, unknown_share
 from genre_pipeline.evaluation.metrics import TrackAverage, aggregate_to_tracks
 from genre_pipeline.evaluation.paired import compare, holm
 from genre_pipeline.interventions import Intervention
+from genre_pipeline.results import CellResult, unknown_share
 
 # Every column of the table with its pandas type. Accuracies and differences are shares, differences after minus before.
 COLUMNS: Mapping[str, str] = {

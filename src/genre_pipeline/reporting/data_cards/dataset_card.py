@@ -10,23 +10,16 @@ import pandas as pd
 
 from genre_pipeline.datasets.reading.files import MEANINGS as LEFT_OUT
 from genre_pipeline.datasets.reading.files import describe_sorts
-from genre_pipeline.evaluation.comparison import duration, percent, split_marks
 from genre_pipeline.reporting.data_cards.durations import duration_classes
 from genre_pipeline.reporting.data_cards.faults import MEANINGS
-from genre_pipeline.reporting.data_cards.grids import (
+from genre_pipeline.reporting.data_cards.spectrograms import HOW_TO_READ
+from genre_pipeline.reporting.document import (
     NOTHING,
-    Value,
-    folded_grid,
-    folded_names,
-    grid,
-    numeric,
-    texts,
-)
-from genre_pipeline.reporting.data_cards.page import (
     Bars,
     Block,
     Bullets,
     Card,
+    Entry,
     Facts,
     Gallery,
     Glossary,
@@ -34,9 +27,14 @@ from genre_pipeline.reporting.data_cards.page import (
     Paragraph,
     Picture,
     Section,
+    Value,
+    folded_grid,
+    folded_names,
+    grid,
+    numeric,
+    texts,
 )
-from genre_pipeline.reporting.data_cards.spectrograms import HOW_TO_READ
-from genre_pipeline.reporting.views import Entry
+from genre_pipeline.reporting.wording import duration, percent, split_marks
 from genre_pipeline.splits.identities import artist_keys
 
 # [?] The artists who weigh most; the track table has them all.

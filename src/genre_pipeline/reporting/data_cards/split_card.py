@@ -6,10 +6,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from genre_pipeline.evaluation.comparison import percent, split_marks
-from genre_pipeline.reporting.data_cards.grids import Value, folded_grid, folded_names, grid, numeric, texts
-from genre_pipeline.reporting.data_cards.page import Block, Card, Facts, Glossary, Notice, Paragraph, Section
-from genre_pipeline.reporting.views import Entry
+from genre_pipeline.reporting.document import (
+    Block,
+    Card,
+    Entry,
+    Facts,
+    Glossary,
+    Notice,
+    Paragraph,
+    Section,
+    Value,
+    folded_grid,
+    folded_names,
+    grid,
+    numeric,
+    texts,
+)
+from genre_pipeline.reporting.wording import percent, split_marks
 from genre_pipeline.splits.audit import LEAKS, artists_unknown, verdict
 from genre_pipeline.splits.base import SPLITS
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genre_pipeline.evaluation.comparison import CellResult, interval, percent
 from genre_pipeline.reporting import figures
+from genre_pipeline.reporting.document import FigureView, figure_view
 from genre_pipeline.reporting.sections.base import (
     Looks,
     ReportData,
@@ -17,7 +17,8 @@ from genre_pipeline.reporting.sections.base import (
     setting_name,
     track_accuracy,
 )
-from genre_pipeline.reporting.views import PERCENT, FigureView, figure_view
+from genre_pipeline.reporting.wording import PERCENT, interval, percent
+from genre_pipeline.results import CellResult
 
 
 def _build(data: ReportData) -> Mapping[str, Any]:

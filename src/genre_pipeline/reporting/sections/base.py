@@ -11,29 +11,14 @@ from typing import Any
 import pandas as pd
 
 from genre_pipeline.cells import Cell
-from genre_pipeline.evaluation.changes import CellChange
-from genre_pipeline.evaluation.comparison import (
-    CellResult,
-    by_setting,
-    cell_of,
-    chance_levels,
-    dataset_name,
-    failed_mark,
-    leaderboard,
-    mark_suffix,
-    number,
-    percent,
-    regression_mark,
-    split_marks,
-    summary_row,
-)
-from genre_pipeline.evaluation.paired import PAIR_COLUMNS, Verdict, verdicts
+from genre_pipeline.evaluation.leaderboard import by_setting, chance_levels, leaderboard
+from genre_pipeline.evaluation.paired import PAIR_COLUMNS, PairVerdict, verdicts
 from genre_pipeline.evaluation.protocol_gap import protocol_gaps
 from genre_pipeline.evaluation.ranks import Ranking, rank_models
 from genre_pipeline.evaluation.reproduction import compare_with_papers
 from genre_pipeline.reporting import figures
-from genre_pipeline.reporting.mistakes import CellMistakes
-from genre_pipeline.reporting.views import PERCENT
+from genre_pipeline.reporting.wording import PERCENT, failed_mark, mark_suffix, percent, regression_mark, split_marks
+from genre_pipeline.results import CellChange, CellMistakes, CellResult, cell_of, dataset_name, number, summary_row
 
 Looks = Mapping[tuple[str, str], figures.Style]
 Groups = Mapping[tuple[str, str], Sequence[CellResult]]
@@ -101,7 +86,7 @@ class ReportData:
         return figures.styles(self.results)
 
     @cached_property
-    def compared(self) -> Mapping[tuple[str, str], Mapping[tuple[Cell, Cell], Verdict]]:
+    def compared(self) -> Mapping[tuple[str, str], Mapping[tuple[Cell, Cell], PairVerdict]]:
         """What the paired tests found, by dataset and protocol."""
         table = pd.DataFrame(columns=list(PAIR_COLUMNS)) if self.pairs is None else self.pairs
         return {setting: verdicts(table, *setting) for setting in self.groups}

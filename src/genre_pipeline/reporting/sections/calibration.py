@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genre_pipeline.evaluation.comparison import CellResult, number, percent, summary_row
 from genre_pipeline.reporting import figures
+from genre_pipeline.reporting.document import FigureView, figure_view
 from genre_pipeline.reporting.sections.base import Looks, ReportData, Section, label, setting_name
-from genre_pipeline.reporting.views import PERCENT, FigureView, enumerated, figure_view
+from genre_pipeline.reporting.wording import PERCENT, enumerated, percent
+from genre_pipeline.results import CellResult, number, summary_row
 
 
 def _build(data: ReportData) -> Mapping[str, Any]:

@@ -6,17 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from genre_pipeline.evaluation.comparison import (
-    CellResult,
-    cell_of,
-    dataset_name,
-    duration,
-    summary_row,
-    unknown_share,
-)
+from genre_pipeline.reporting.document import Column, Entry, Table, count_entry
 from genre_pipeline.reporting.sections.base import ReportData, Section, split_badge
 from genre_pipeline.reporting.sections.splits import UNCHECKED
-from genre_pipeline.reporting.views import NONE, Column, Entry, Table, count_entry
+from genre_pipeline.reporting.wording import NONE, duration
+from genre_pipeline.results import CellResult, cell_of, dataset_name, summary_row, unknown_share
 
 _SPLITS: tuple[Literal["train", "validation", "test"], ...] = ("train", "validation", "test")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from genre_pipeline.reporting.document import Column, Entry, Table, escape_markdown
 from genre_pipeline.reporting.sections.base import ReportData, Section
-from genre_pipeline.reporting.views import Column, Entry, Table, escape_markdown
 
 
 def _build(data: ReportData) -> Mapping[str, Any] | None:

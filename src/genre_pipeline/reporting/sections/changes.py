@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genre_pipeline.cells import Cell
-from genre_pipeline.evaluation.changes import CellChange, regressions
 from genre_pipeline.reporting.changes_text import metric_entries, verdict_text, what_changed
+from genre_pipeline.reporting.document import Column, Entry, Table, markdown_table
 from genre_pipeline.reporting.sections.base import ReportData, Section
-from genre_pipeline.reporting.views import Column, Entry, Table, markdown_table, plural
+from genre_pipeline.reporting.wording import plural
+from genre_pipeline.results import CellChange, regressions
 
 
 def _build(data: ReportData) -> Mapping[str, Any] | None:

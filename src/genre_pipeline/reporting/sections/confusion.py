@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from genre_pipeline.evaluation.comparison import CellResult, cell_of, confusion_counts
 from genre_pipeline.reporting import figures
+from genre_pipeline.reporting.document import FigureView, figure_view
 from genre_pipeline.reporting.sections.base import ReportData, Section
-from genre_pipeline.reporting.views import PERCENT, FigureView, figure_view, plural
+from genre_pipeline.reporting.wording import PERCENT, plural
+from genre_pipeline.results import CellResult, cell_of, confusion_counts
 
 
 def _build(data: ReportData) -> Mapping[str, Any]:

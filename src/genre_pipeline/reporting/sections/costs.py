@@ -6,20 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genre_pipeline.evaluation.comparison import CellResult, cell_of, duration, honest_results, mean_and_sd, part_name
+from genre_pipeline.evaluation.leaderboard import honest_results
 from genre_pipeline.reporting.cost_figure import COSTS, CostKind, cost_comparison, costs_and_quality, pareto_front
+from genre_pipeline.reporting.document import Column, Entry, FigureView, Table, count_entry, figure_view
 from genre_pipeline.reporting.sections.base import Looks, ReportData, Section, label, marks, setting_name
-from genre_pipeline.reporting.views import (
-    NONE,
-    PERCENT,
-    Column,
-    Entry,
-    FigureView,
-    Table,
-    count_entry,
-    enumerated,
-    figure_view,
-)
+from genre_pipeline.reporting.wording import NONE, PERCENT, duration, enumerated, mean_and_sd
+from genre_pipeline.results import CellResult, cell_of, part_name
 
 
 def _build(data: ReportData) -> Mapping[str, Any]:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from genre_pipeline.datasets.reading.files import describe_left_out
-from genre_pipeline.evaluation.comparison import count, duration, part_name
+from genre_pipeline.reporting.document import Column, Entry, Table, count_entry
 from genre_pipeline.reporting.sections.base import ReportData, Section
-from genre_pipeline.reporting.views import Column, Entry, Table, count_entry
+from genre_pipeline.reporting.wording import count, duration
+from genre_pipeline.results import part_name
 
 # A page with thousands of faults is of no use; all of them are in the ingest report [?].
 _MAX_FAULTS = 300

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from genre_pipeline.cells import Cell
-from genre_pipeline.evaluation.comparison import cell_of, percent
 from genre_pipeline.reporting.sections.base import ReportData, Section, full_name
-from genre_pipeline.reporting.views import PERCENT
+from genre_pipeline.reporting.wording import PERCENT, percent
+from genre_pipeline.results import cell_of
 
 
 def _build(data: ReportData) -> Mapping[str, Any] | None:

@@ -8,22 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from genre_pipeline.evaluation.comparison import mark_suffix, part_name, percent
 from genre_pipeline.evaluation.protocol_gap import UNITS
+from genre_pipeline.reporting.document import Column, Entry, FigureView, Table, figure_view, markdown_table
 from genre_pipeline.reporting.gap_figure import CHOICES, NO_GAP, chosen_gaps, gap_comparison
 from genre_pipeline.reporting.sections.base import ReportData, Section, split_badge
-from genre_pipeline.reporting.views import (
-    NONE,
-    Column,
-    Entry,
-    FigureView,
-    Table,
-    enumerated,
-    figure_view,
-    markdown_table,
-    points,
-    points_interval,
-)
+from genre_pipeline.reporting.wording import NONE, enumerated, mark_suffix, percent, points, points_interval
+from genre_pipeline.results import part_name
 
 
 def _build(data: ReportData) -> Mapping[str, Any]:

@@ -6,9 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genre_pipeline.evaluation.comparison import CellResult, genre_means
+from genre_pipeline.evaluation.leaderboard import genre_means
+from genre_pipeline.reporting.document import Column, Entry, Table
 from genre_pipeline.reporting.sections.base import Looks, ReportData, Section, label, setting_name, split_badge
-from genre_pipeline.reporting.views import NONE, Column, Entry, Table
+from genre_pipeline.reporting.wording import NONE
+from genre_pipeline.results import CellResult
 
 
 def _build(data: ReportData) -> Mapping[str, Any]:

@@ -7,27 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from genre_pipeline.evaluation.comparison import (
-    blocks,
-    common,
-    duration,
-    interval,
-    mean_and_sd,
-    part_name,
-    percent,
-    shown_numbers,
-)
+from genre_pipeline.reporting.document import Column, Entry, Glyph, Table, count_entry, escape_markdown, share_entry
+from genre_pipeline.reporting.leaderboard import blocks, shown_numbers
 from genre_pipeline.reporting.sections.base import ReportData, Section, marks
-from genre_pipeline.reporting.views import (
-    NONE,
-    Column,
-    Entry,
-    Glyph,
-    Table,
-    count_entry,
-    escape_markdown,
-    share_entry,
-)
+from genre_pipeline.reporting.wording import NONE, common, duration, interval, mean_and_sd, percent
+from genre_pipeline.results import part_name
 
 
 def _build(data: ReportData) -> Mapping[str, Any]:

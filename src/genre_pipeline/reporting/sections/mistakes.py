@@ -9,10 +9,9 @@ from typing import Any
 from urllib.parse import quote
 
 from genre_pipeline.cells import Cell
-from genre_pipeline.evaluation.comparison import percent
-from genre_pipeline.reporting.mistakes import CellMistakes, Mistake
 from genre_pipeline.reporting.sections.base import ReportData, Section, full_name
-from genre_pipeline.reporting.views import PERCENT, plural
+from genre_pipeline.reporting.wording import PERCENT, percent, plural
+from genre_pipeline.results import CellMistakes, Mistake
 
 # Height of the curves in the units of their drawing, whose width is 100 for the clip's whole length [?].
 _CURVE_HEIGHT = 20

@@ -10,22 +10,11 @@ from typing import Any
 import pandas as pd
 
 from genre_pipeline.cells import Cell
-from genre_pipeline.evaluation.comparison import CellResult, cell_of, common, count, statistic
-from genre_pipeline.evaluation.paired import Verdict
+from genre_pipeline.evaluation.paired import PairVerdict
+from genre_pipeline.reporting.document import Column, Entry, Table, count_entry, escape_markdown, markdown_table
 from genre_pipeline.reporting.sections.base import Looks, ReportData, Section, label, setting_name
-from genre_pipeline.reporting.views import (
-    NONE,
-    PERCENT,
-    Column,
-    Entry,
-    Table,
-    count_entry,
-    escape_markdown,
-    markdown_table,
-    plural,
-    points,
-    points_interval,
-)
+from genre_pipeline.reporting.wording import NONE, PERCENT, common, count, plural, points, points_interval
+from genre_pipeline.results import CellResult, cell_of, statistic
 
 
 @dataclass(frozen=True)
@@ -61,7 +50,7 @@ def _write_markdown(data: ReportData) -> Sequence[str]:
 
 
 def _pairs_view(
-    pairs: pd.DataFrame, group: Sequence[CellResult], looks: Looks, compared: Mapping[tuple[Cell, Cell], Verdict]
+    pairs: pd.DataFrame, group: Sequence[CellResult], looks: Looks, compared: Mapping[tuple[Cell, Cell], PairVerdict]
 ) -> PairsView:
     first = cell_of(group[0])
     rows = pairs[(pairs["dataset"] == first.dataset) & (pairs["protocol"] == first.protocol)]
@@ -84,7 +73,7 @@ def _pairs_view(
     )
 
 
-def _verdict_entry(verdict: Verdict | None) -> Entry:
+def _verdict_entry(verdict: PairVerdict | None) -> Entry:
     if verdict is None:
         return Entry(NONE, sort=math.nan)
     return Entry(f"{points(verdict.difference)} {verdict.word}", sort=verdict.difference)

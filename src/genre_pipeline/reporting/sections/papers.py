@@ -5,21 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genre_pipeline.evaluation.comparison import part_name, percent
+from genre_pipeline.reporting.document import Column, Entry, FigureView, Table, figure_view, markdown_table
 from genre_pipeline.reporting.reproduction_figure import NO_PAPER, paper_comparison
 from genre_pipeline.reporting.sections.base import ReportData, Section, split_badge
-from genre_pipeline.reporting.views import (
-    NONE,
-    Column,
-    Entry,
-    FigureView,
-    Table,
-    figure_view,
-    markdown_table,
-    plural,
-    points,
-    points_interval,
-)
+from genre_pipeline.reporting.wording import NONE, percent, plural, points, points_interval
+from genre_pipeline.results import part_name
 
 _WORDS = {"yes": "yes", "no": "no", "unclear": "perhaps"}
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genre_pipeline.evaluation.comparison import mark_suffix, part_name, percent
 from genre_pipeline.evaluation.ranks import Ranking
+from genre_pipeline.reporting.document import Column, Entry, FigureView, Table, figure_view, markdown_table
 from genre_pipeline.reporting.rank_figure import critical_difference_diagram
 from genre_pipeline.reporting.sections.base import ReportData, Section
-from genre_pipeline.reporting.views import Column, Entry, FigureView, Table, enumerated, figure_view, markdown_table
+from genre_pipeline.reporting.wording import enumerated, mark_suffix, percent
+from genre_pipeline.results import part_name
 
 # Below these the chi-squared distribution is a rough one: Demšar 2006, section 3.2.1 [P].
 _MANY_DATASETS, _MANY_MODELS = 10, 5

@@ -8,12 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from genre_pipeline.evaluation.comparison import CellResult, cell_of
-from genre_pipeline.reporting.robustness_figure import figure_height, robustness_figure
-from genre_pipeline.reporting.sections.base import ReportData, Section, label, setting_name, track_accuracy
-from genre_pipeline.reporting.views import (
-    NONE,
-    PERCENT,
+from genre_pipeline.reporting.document import (
     Column,
     Entry,
     Table,
@@ -21,10 +16,12 @@ from genre_pipeline.reporting.views import (
     escape_markdown,
     figure_view,
     markdown_table,
-    plural,
-    points,
     share_entry,
 )
+from genre_pipeline.reporting.robustness_figure import figure_height, robustness_figure
+from genre_pipeline.reporting.sections.base import ReportData, Section, label, setting_name, track_accuracy
+from genre_pipeline.reporting.wording import NONE, PERCENT, plural, points
+from genre_pipeline.results import CellResult, cell_of
 
 # Rounding of a mean of shares.
 _SAME = 1e-9

@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from genre_pipeline.evaluation.comparison import number, part_name
+from genre_pipeline.reporting.document import Column, Entry, Table, count_entry, share_entry
 from genre_pipeline.reporting.sections.base import ReportData, Section, split_badge
-from genre_pipeline.reporting.views import NONE, Column, Entry, Table, count_entry, share_entry
+from genre_pipeline.reporting.wording import NONE
+from genre_pipeline.results import number, part_name
 from genre_pipeline.splits.audit import Verdict
 
 UNCHECKED: Verdict = "cannot be checked"

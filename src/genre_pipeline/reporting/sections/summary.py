@@ -8,20 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from genre_pipeline.cells import Cell
-from genre_pipeline.evaluation.comparison import (
-    CellResult,
-    cell_of,
-    dataset_name,
-    interval,
-    marks_of,
-    percent,
-    scored,
-    statistic,
-    summary_row,
-)
-from genre_pipeline.evaluation.paired import Verdict
+from genre_pipeline.evaluation.paired import PairVerdict
 from genre_pipeline.reporting.sections.base import Looks, ReportData, Section, chance, label, track_accuracy
-from genre_pipeline.reporting.views import enumerated
+from genre_pipeline.reporting.wording import enumerated, interval, marks_of, percent
+from genre_pipeline.results import CellResult, cell_of, dataset_name, scored, statistic, summary_row
 
 _INTERVALS = {
     "corrected resampled t": (
@@ -60,7 +50,7 @@ def _build(data: ReportData) -> Mapping[str, Any]:
     }
 
 
-def _finding(group: Sequence[CellResult], looks: Looks, compared: Mapping[tuple[Cell, Cell], Verdict]) -> Finding:
+def _finding(group: Sequence[CellResult], looks: Looks, compared: Mapping[tuple[Cell, Cell], PairVerdict]) -> Finding:
     best = group[0]
     mean, low, high = track_accuracy(best)
     return Finding(
@@ -78,7 +68,7 @@ def _finding(group: Sequence[CellResult], looks: Looks, compared: Mapping[tuple[
     )
 
 
-def _certainty(group: Sequence[CellResult], looks: Looks, compared: Mapping[tuple[Cell, Cell], Verdict]) -> str:
+def _certainty(group: Sequence[CellResult], looks: Looks, compared: Mapping[tuple[Cell, Cell], PairVerdict]) -> str:
     best, *others = group
     _, low, _ = track_accuracy(best)
     if not others and not math.isnan(low):
