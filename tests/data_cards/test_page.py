@@ -4,26 +4,28 @@ import re
 
 import pytest
 
-from genre_pipeline.reporting.data_cards import Card, render_html, render_markdown
 from genre_pipeline.reporting.document import (
     MAX_NAMES,
     MAX_ROWS,
     NOTHING,
     Bars,
     Bullets,
-    Entry,
+    Document,
     Facts,
-    Gallery,
     Glossary,
+    Group,
     Names,
     Notice,
     Paragraph,
     Picture,
     Section,
-    folded_grid,
+    Table,
+    TableEntry,
     folded_names,
-    grid,
+    folded_table,
     numeric,
+    render_html,
+    render_markdown,
     texts,
 )
 from hand_made_reports import Page
@@ -33,11 +35,11 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def card_of(*blocks, title="Title"):
-    return Card(title, "mine", "Lead.", [Notice("PART", "Only a part.")], [Section("all", "All of it", blocks)])
+    return Document(title, "mine", "Lead.", [Notice("PART", "Only a part.")], [Section("all", "All of it", blocks)])
 
 
 def blocks_saying(text):
-    table = grid("table", text, texts(text, text), [[text, Entry(text, badge="LEAK")]])
+    table = Table("table", text, texts(text, text), [[text, TableEntry(text, badge="LEAK")]])
     return [
         Paragraph(text),
         Bullets([text]),
@@ -46,8 +48,8 @@ def blocks_saying(text):
         Names([text]),
         table,
         Bars("bars", text, text, {text: 3, "none": 0}),
-        Gallery([Picture(text, text, text, PNG, 4, 3)]),
-        folded_grid("folded", text, text, texts(text), [[text]], source=text),
+        Group("gallery", [Picture(text, text, text, PNG, 4, 3)]),
+        folded_table(text, Table("folded", text, texts(text), [[text]]), source=text),
         folded_names(text, [text], source=text),
     ]
 
@@ -55,7 +57,7 @@ def blocks_saying(text):
 @pytest.fixture
 def hostile_card():
     blocks = blocks_saying(HOSTILE)
-    return Card(HOSTILE, "mine", HOSTILE, [Notice(HOSTILE, HOSTILE)], [Section("all", HOSTILE, blocks)])
+    return Document(HOSTILE, "mine", HOSTILE, [Notice(HOSTILE, HOSTILE)], [Section("all", HOSTILE, blocks)])
 
 
 def test_every_block_is_valid_html_with_unique_ids_and_anchors_that_exist(hostile_card):
@@ -116,9 +118,9 @@ def test_markdown_tables_have_as_many_columns_in_every_row(hostile_card):
 
 
 def test_markdown_reads_as_written():
-    table = grid("t", "Counted.", [*texts("Genre"), *numeric("Clips")], [["r_b", 1234], ["jazz", NOTHING]])
+    table = Table("t", "Counted.", [*texts("Genre"), *numeric("Clips")], [["r_b", 1234], ["jazz", NOTHING]])
     picture = Picture("jazz", "seen", "A wave.", PNG, 4, 3)
-    text = render_markdown(card_of(Facts({"Clips": "5"}), table, Names(["a", "b"]), Gallery([picture])))
+    text = render_markdown(card_of(Facts({"Clips": "5"}), table, Names(["a", "b"]), Group("gallery", [picture])))
     assert text == (
         "# Title\n\n`mine`: Lead.\n\n> **PART** Only a part.\n\n## All of it\n\n- **Clips**: 5\n\nCounted.\n\n"
         "| Genre | Clips |\n| --- | --: |\n| r_b | 1,234 |\n| jazz | \N{EN DASH} |\n\na, b\n\n- **jazz**: A wave.\n"
@@ -133,26 +135,24 @@ def test_bars_are_as_long_as_their_numbers():
 
 def test_long_tables_are_cut_and_say_so():
     rows = [[f"track {number}"] for number in range(MAX_ROWS + 1)]
-    cut = folded_grid("key", "Faults", "Named.", texts("Track"), rows, source="the report")
+    cut = folded_table("Faults", Table("key", "Named.", texts("Track"), rows), source="the report")
     assert cut.summary == f"Faults ({MAX_ROWS + 1})"
-    assert len(cut.block.table.rows) == MAX_ROWS
-    assert (
-        cut.block.table.caption == f"Named. These are the first {MAX_ROWS} of {MAX_ROWS + 1}; the report has them all."
-    )
-    whole = folded_grid("key", "Faults", "Named.", texts("Track"), rows[:-1], source="the report")
-    assert (len(whole.block.table.rows), whole.block.table.caption) == (MAX_ROWS, "Named.")
+    assert len(cut.blocks[0].rows) == MAX_ROWS
+    assert cut.blocks[0].caption == f"Named. These are the first {MAX_ROWS} of {MAX_ROWS + 1}; the report has them all."
+    whole = folded_table("Faults", Table("key", "Named.", texts("Track"), rows[:-1]), source="the report")
+    assert (len(whole.blocks[0].rows), whole.blocks[0].caption) == (MAX_ROWS, "Named.")
 
 
 def test_long_lists_are_cut_and_say_so():
     names = [str(number) for number in range(MAX_NAMES + 5)]
     cut = folded_names("Missing", names, source="the report")
     assert cut.summary == f"Missing ({MAX_NAMES + 5:,})"
-    assert cut.block.names == [*names[:MAX_NAMES], "… and 5 more: see the report"]
-    assert folded_names("Missing", names[:3], source="the report").block.names == names[:3]
+    assert cut.blocks[0].names == [*names[:MAX_NAMES], "… and 5 more: see the report"]
+    assert folded_names("Missing", names[:3], source="the report").blocks[0].names == names[:3]
     known = folded_names("Missing", ["a"], n_names=290, source="the list")
-    assert (known.summary, known.block.names[-1]) == ("Missing (290)", "… and 289 more: see the list")
+    assert (known.summary, known.blocks[0].names[-1]) == ("Missing (290)", "… and 289 more: see the list")
 
 
 def test_numbers_sort_as_numbers_and_nothing_comes_last():
-    table = grid("t", "", [*texts("Genre"), *numeric("Clips")], [["jazz", 1234], ["rock", NOTHING]]).table
-    assert [row[1].sort_key for row in table.rows] == ["1234.0", ""]
+    table = Table("t", "", [*texts("Genre"), *numeric("Clips")], [["jazz", 1234], ["rock", NOTHING]])
+    assert [row[1].sort_key for row in table.entries] == ["1234.0", ""]

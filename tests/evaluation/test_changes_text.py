@@ -9,11 +9,10 @@ from genre_pipeline.evaluation.changes import compare_records, compare_sessions
 from genre_pipeline.reporting.changes_text import (
     describe,
     format_json,
-    format_markdown,
-    format_terminal,
     metric_entries,
     what_changed,
 )
+from genre_pipeline.reporting.document import format_markdown, format_terminal
 from invented_runs import CELL, record, session
 
 GOOD = [True] * 36 + [False] * 4

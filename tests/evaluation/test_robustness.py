@@ -369,4 +369,4 @@ class TestSection:
 
     def test_nothing_answered_is_said(self, results, table):
         short = table[table["intervention"] == "short"]
-        assert "No model could be asked." in build_markdown(ReportData(results, robustness=short))
+        assert "No track could be changed." in build_markdown(ReportData(results, robustness=short))

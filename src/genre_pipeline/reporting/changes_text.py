@@ -6,11 +6,21 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 from genre_pipeline.cells import Cell
-from genre_pipeline.reporting.document import Column, Entry, Table, escape_markdown, markdown_table
-from genre_pipeline.reporting.leaderboard import terminal_table, terminal_text
+from genre_pipeline.reporting.document import (
+    NOTHING,
+    Block,
+    Column,
+    Paragraph,
+    Section,
+    Table,
+    TableEntry,
+    Value,
+    numeric,
+    texts,
+)
 from genre_pipeline.reporting.wording import MINUS, NONE, SHORT_HASH, count, enumerated, percent, points
 from genre_pipeline.results import CellChange, Change, MetricChange, SessionChange, SessionRecord, number
 
@@ -20,15 +30,6 @@ _HASHES = ("split_hash", "dataset_fingerprint", "feature_hash", "git_commit")
 _VALUE_LENGTH = 36
 _CELLS_NAMED = 3
 _CHANGES_NAMED = 6
-
-
-class Heading(NamedTuple):
-    """A heading between paragraphs (texts) and tables."""
-
-    text: str
-
-
-Block = Heading | str | Table
 
 
 def format_json(steps: Sequence[SessionChange], *, confidence: float) -> str:
@@ -60,33 +61,7 @@ def format_json(steps: Sequence[SessionChange], *, confidence: float) -> str:
     return json.dumps({"confidence": confidence, "runs": runs, "comparisons": comparisons}, indent=2)
 
 
-def format_markdown(blocks: Iterable[Block]) -> str:
-    """Show what :func:`describe` returned as Markdown."""
-    paragraphs = []
-    for block in blocks:
-        if isinstance(block, Heading):
-            paragraphs.append(f"## {escape_markdown(block.text)}")
-        elif isinstance(block, Table):
-            paragraphs.append("\n".join(markdown_table(block)))
-        else:
-            paragraphs.append(escape_markdown(block))
-    return "\n\n".join(paragraphs)
-
-
-def format_terminal(blocks: Iterable[Block], *, is_terminal: bool) -> str:
-    """Show what :func:`describe` returned on a terminal, with colours and as wide as it is, or in a pipe, plain."""
-    from rich.text import Text
-
-    parts: list[Any] = []
-    for block in blocks:
-        if isinstance(block, Heading):
-            parts.append(Text(block.text, style="bold"))
-        else:
-            parts += [_rich_table(block) if isinstance(block, Table) else Text(block), ""]
-    return terminal_text(parts, is_terminal=is_terminal).rstrip("\n")
-
-
-def describe(steps: Sequence[SessionChange], *, confidence: float, all_metrics: bool = False) -> list[Block]:
+def describe(steps: Sequence[SessionChange], *, confidence: float, all_metrics: bool = False) -> list[Section]:
     """Describe what changed from each run to the next.
 
     Args:
@@ -95,19 +70,21 @@ def describe(steps: Sequence[SessionChange], *, confidence: float, all_metrics: 
         all_metrics: Whether all test metrics are shown, and not only the one that runs are judged by.
 
     Returns:
-        Headings, paragraphs and tables.
+        Sections for a terminal or for Markdown.
     """
-    blocks: list[Block] = [Heading("Runs"), _runs_table(_runs(steps))]
+    sections = [Section("", "Runs", [_runs_table(_runs(steps))])]
     for position, step in enumerate(steps, start=1):
         before, after = f"Run {position}", f"Run {position + 1}"
-        blocks += [Heading(f"What changed from run {position} to run {position + 1}"), _changes_block(step.cells)]
+        title = f"What changed from run {position} to run {position + 1}"
+        sections.append(Section("", title, [_changes_block(step.cells)]))
         for (dataset, protocol), cells in groupby(step.cells, key=lambda change: change["cell"].split(".")[:2]):
             group = list(cells)
-            blocks += [Heading(f"{dataset} · {protocol}"), _accuracy_table(group, before, after)]
+            tables = [_accuracy_table(group, before, after)]
             if all_metrics:
-                blocks.append(_metrics_table(group, before, after))
+                tables.append(_metrics_table(group, before, after))
+            sections.append(Section("", f"{dataset} · {protocol}", tables))
     bases = {change["metrics"][0]["basis"] for step in steps for change in step.cells if change["metrics"]}
-    return [*blocks, _reading(confidence, bases)]
+    return [*sections, Section("", "", [Paragraph(_reading(confidence, bases))])]
 
 
 def what_changed(changes: Sequence[Change]) -> str:
@@ -141,22 +118,22 @@ def verdict_text(change: CellChange) -> str:
     return f"{word}: {change['reason']}" if change["reason"] else word
 
 
-def metric_entries(metric: MetricChange | None) -> list[Entry]:
+def metric_entries(metric: MetricChange | None) -> list[TableEntry]:
     """Show a metric before and after, the difference, its interval, and what they rest on.
 
     Args:
         metric: The metric; ``None`` if there is nothing to compare.
     """
     if metric is None:
-        return [Entry(NONE, sort=math.nan) for _ in range(5)]
+        return [NOTHING] * 5
     shown, signed = (_nats, _signed_nats) if metric["metric"].endswith("log_loss") else (percent, points)
     low, high = number(metric["ci_low"]), number(metric["ci_high"])
     return [
-        Entry(shown(metric["before"]), sort=metric["before"]),
-        Entry(shown(metric["after"]), sort=metric["after"]),
-        Entry(signed(metric["difference"]), sort=metric["difference"]),
-        Entry(NONE if math.isnan(low) else f"{signed(low)} to {signed(high)}", sort=low),
-        Entry("intervals" if metric["n_tracks"] is None else f"{count(metric['n_tracks'])} tracks"),
+        TableEntry(shown(metric["before"]), sort=metric["before"]),
+        TableEntry(shown(metric["after"]), sort=metric["after"]),
+        TableEntry(signed(metric["difference"]), sort=metric["difference"]),
+        TableEntry(NONE if math.isnan(low) else f"{signed(low)} to {signed(high)}", sort=low),
+        TableEntry("intervals" if metric["n_tracks"] is None else f"{count(metric['n_tracks'])} tracks"),
     ]
 
 
@@ -165,16 +142,16 @@ def _runs(steps: Sequence[SessionChange]) -> list[SessionRecord]:
 
 
 def _runs_table(runs: Sequence[SessionRecord]) -> Table:
-    columns = [Column(title) for title in ("Run", "Id", "Name", "Began", "Environment", "Commit", "Status")]
-    rows = [
+    columns = [*texts("Run", "Id", "Name", "Began", "Environment", "Commit", "Status"), *numeric("Cells")]
+    rows: list[list[Value]] = [
         [
-            *(Entry(str(position)), Entry(run.run_id[:SHORT_HASH]), Entry(run.name), Entry(run.started)),
-            *(Entry(run.environment), Entry(_short(run.commit)), Entry(run.status.lower())),
-            Entry(count(len(run.cells))),
+            *(str(position), run.run_id[:SHORT_HASH], run.name, run.started),
+            *(run.environment, _short(run.commit), run.status.lower()),
+            len(run.cells),
         ]
         for position, run in enumerate(runs, start=1)
     ]
-    return Table("", [*columns, Column("Cells", numeric=True)], rows)
+    return Table("", "", columns, rows)
 
 
 def _changes_block(cells: Sequence[CellChange]) -> Block:
@@ -184,15 +161,17 @@ def _changes_block(cells: Sequence[CellChange]) -> Block:
         for change in cell["changes"]:
             found.setdefault(tuple(change.values()), []).append(cell["cell"])
     if not found:
-        return "Nothing that is recorded: parameters, data and code are the same in the cells that both have."
+        return Paragraph(
+            "Nothing that is recorded: parameters, data and code are the same in the cells that both have."
+        )
     both = [cell["cell"] for cell in cells if cell["before"] and cell["after"]]
     rows = []
     kinds = ("data", "parameter", "code")
     for values, names in sorted(found.items(), key=lambda item: (kinds.index(item[0][0]), item[0][1])):
         change = Change(zip(Change.__annotations__, values, strict=True))  # type: ignore[misc]
-        entries = (change["kind"], change["key"], _value(change, "before"), _value(change, "after"))
-        rows.append([*map(Entry, entries), Entry(_pattern(names, both))])
-    return Table("", [Column(title) for title in ("What", "Name", "Before", "After", "Cells")], rows)
+        both_values = (_value(change, "before"), _value(change, "after"))
+        rows.append([change["kind"], change["key"], *both_values, _pattern(names, both)])
+    return Table("", "", texts("What", "Name", "Before", "After", "Cells"), rows)
 
 
 def _pattern(names: Sequence[str], known: Sequence[str]) -> str:
@@ -207,40 +186,40 @@ def _pattern(names: Sequence[str], known: Sequence[str]) -> str:
 
 
 def _accuracy_table(cells: Sequence[CellChange], before: str, after: str) -> Table:
-    rows = [
+    rows: list[list[Value]] = [
         [
             *_names(change),
             *metric_entries(change["metrics"][0] if change["metrics"] else None),
-            Entry(verdict_text(change)),
+            TableEntry(verdict_text(change), is_alarm=change["verdict"] in _ALARMS),
         ]
         for change in cells
     ]
-    return Table("", [Column("Model"), Column("Feature"), *_number_columns(before, after), Column("Verdict")], rows)
+    columns = [*texts("Model", "Feature"), *_number_columns(before, after), *texts("Verdict")]
+    return Table("", "", columns, rows)
 
 
 def _metrics_table(cells: Sequence[CellChange], before: str, after: str) -> Table:
-    rows = [
+    rows: list[list[Value]] = [
         [
             *_names(change),
-            Entry(metric["metric"].removeprefix("test_").replace("_", " ")),
+            metric["metric"].removeprefix("test_").replace("_", " "),
             *metric_entries(metric),
-            Entry(metric["verdict"]),
+            metric["verdict"],
         ]
         for change in cells
         for metric in change["metrics"]
     ]
-    columns = [Column("Model"), Column("Feature"), Column("Metric"), *_number_columns(before, after)]
-    return Table("", [*columns, Column("Verdict")], rows)
+    columns = [*texts("Model", "Feature", "Metric"), *_number_columns(before, after), *texts("Verdict")]
+    return Table("", "", columns, rows)
 
 
-def _names(change: CellChange) -> tuple[Entry, Entry]:
+def _names(change: CellChange) -> tuple[str, str]:
     cell = Cell.parse(change["cell"])
-    return Entry(cell.model), Entry(cell.feature)
+    return cell.model, cell.feature
 
 
 def _number_columns(before: str, after: str) -> list[Column]:
-    titles = (before, after, "Difference", "Interval")
-    return [*(Column(title, numeric=True) for title in titles), Column("On")]
+    return [*numeric(before, after, "Difference", "Interval"), *texts("On")]
 
 
 def _reading(confidence: float, bases: Iterable[str]) -> str:
@@ -279,16 +258,3 @@ def _nats(value: float) -> str:
 
 def _signed_nats(value: float) -> str:
     return f"{'+' if value > 0 else MINUS}{abs(value):.3f}" if value else _nats(value)
-
-
-def _rich_table(table: Table) -> Any:
-    from rich.text import Text
-
-    alarms = tuple(_ALARMS.values())
-    return terminal_table(
-        [(column.title, column.numeric) for column in table.columns],
-        [
-            [Text(entry.text, style="bold red" if entry.text.startswith(alarms) else "") for entry in row]
-            for row in table.rows
-        ],
-    )

@@ -1,17 +1,28 @@
-"""The leaderboard as text."""
+"""The leaderboard as text, for a terminal and for Markdown: one table per dataset and protocol."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from io import StringIO
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from genre_pipeline.reporting.document import (
+    Paragraph,
+    Section,
+    Span,
+    Table,
+    TableEntry,
+    Value,
+    format_terminal,
+    numeric,
+    texts,
+)
 from genre_pipeline.reporting.wording import (
     FAILED_NOTE,
     LEAKY,
     LEAKY_NOTE,
+    MISSING,
     REGRESSION_NOTE,
     SHORT_HASH,
     UNKNOWN_NOTE,
@@ -24,12 +35,13 @@ from genre_pipeline.reporting.wording import (
     mean_and_sd,
     percent,
     regression_mark,
+    row_badge,
 )
 from genre_pipeline.results import part_name, unknown_share
 
-# Wide enough that no name is folded; the table itself is about 100 columns wide [?].
-_TERMINAL_WIDTH = 200
-_MISSING = "-"
+_TITLES = ("accuracy", "interval", "balanced", "macro-F1", "segments", "parameters", "training")
+# A terminal has about 100 columns.
+_SHORT_TITLES = ("accuracy", "interval", "bal.", "F1", "seg.", "params", "training")
 
 
 def format_leaderboard(frame: pd.DataFrame) -> str:
@@ -38,119 +50,85 @@ def format_leaderboard(frame: pd.DataFrame) -> str:
     Names are never cut or folded: long ones make it wider.
 
     Args:
-        frame: What :func:`leaderboard` returned.
+        frame: What :func:`~genre_pipeline.evaluation.leaderboard.leaderboard` returned, or its CSV file, which does
+            not distinguish empty from missing.
 
     Returns:
         Plain text, with a final newline.
     """
-    parts: list[Any] = []
-    for dataset, protocol, rows in blocks(frame):
-        parts += [_heading(dataset, protocol, rows), _terminal_table(rows), ""]
-    parts.append("Test split, in %; accuracy, balanced accuracy and macro-F1 of tracks, then accuracy of segments.")
+    notes = ["Test split, in %; accuracy, balanced accuracy and macro-F1 of tracks, then accuracy of segments."]
     if frame["leaky"].any():
-        parts.append(f"! LEAKY. {LEAKY_NOTE}")
+        notes.append(f"! LEAKY. {LEAKY_NOTE}")
     if any(map(unknown_share, frame.to_dict("records"))):
-        parts.append(f"artists unknown: {UNKNOWN_NOTE}")
+        notes.append(f"artists unknown: {UNKNOWN_NOTE}")
     if frame["n_failed"].any():
-        parts.append(f"FAILED: {FAILED_NOTE}")
+        notes.append(f"FAILED: {FAILED_NOTE}")
     if (frame["since_previous"] == "regression").any():
-        parts.append(f"REGRESSION: {REGRESSION_NOTE}")
-    return terminal_text(parts)
+        notes.append(f"REGRESSION: {REGRESSION_NOTE}")
+    sections = [
+        Section("", _heading(dataset, protocol, rows), [_table(rows, _SHORT_TITLES, _marked)])
+        for dataset, protocol, rows in _settings(frame)
+    ]
+    return format_terminal([*sections, Section("", "", [Paragraph("\n".join(notes))])]) + "\n"
 
 
-def terminal_text(parts: Iterable[Any], *, is_terminal: bool = False) -> str:
-    """Render texts and tables of rich.
+def leaderboard_sections(frame: pd.DataFrame) -> list[Section]:
+    """Describe a leaderboard for Markdown.
 
     Args:
-        parts: The texts and tables, each of which begins a line.
-        is_terminal: Whether they are for a terminal: with colours, and no wider than it is.
+        frame: What :func:`~genre_pipeline.evaluation.leaderboard.leaderboard` returned.
 
     Returns:
-        Text with a final newline; plain unless it is for a terminal.
+        A section per dataset and protocol.
     """
-    from rich.console import Console
-
-    text = StringIO()
-    console = Console(
-        file=text,
-        width=None if is_terminal else _TERMINAL_WIDTH,
-        color_system="auto" if is_terminal else None,
-        force_terminal=is_terminal,
-        legacy_windows=False,
-    )
-    for part in parts:
-        console.print(part, markup=False, highlight=False)
-    return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
-
-
-def terminal_table(columns: Sequence[tuple[str, bool]], rows: Iterable[Sequence[Any]]) -> Any:
-    """Make a table of rich with a line below the heads.
-
-    Args:
-        columns: Head, and whether the column holds numbers, which stand to the right.
-        rows: Texts, or what else rich can show.
-    """
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), collapse_padding=True)
-    for head, is_numeric in columns:
-        table.add_column(head, justify="right" if is_numeric else "left", no_wrap=is_numeric)
-    for row in rows:
-        table.add_row(*row)
-    return table
+    sections = []
+    for dataset, protocol, rows in _settings(frame):
+        chance = common(rows["chance_largest_class"].map(percent))
+        facts = [
+            f"{common(rows['statistic'])}; {common(rows['n_genres'])} genres; always the largest genre: {chance} %; ",
+            "split ",
+            Span(common(rows["split_hash"]), "code"),
+            ", commit ",
+            Span(common(rows["git_commit"]), "code"),
+            ".",
+        ]
+        table = _table(rows, _TITLES, lambda row: TableEntry(row["model"], badge=row_badge(row)))
+        sections.append(Section("", f"{dataset} · {protocol}", [Paragraph(facts), table]))
+    return sections
 
 
-def blocks(frame: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Take a leaderboard apart.
-
-    Args:
-        frame: What :func:`leaderboard` returned, or its CSV file, which does not distinguish empty from missing.
-
-    Yields:
-        The dataset's name with what part of it was used, the protocol, and the rows that belong to both.
-    """
+def _settings(frame: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Yield each dataset, with what part of it was used, each protocol, and their rows."""
     named = frame.assign(subset=frame["subset"].astype("string").fillna(""))
     for (dataset, subset, protocol), rows in named.groupby(["dataset", "subset", "protocol"], sort=True):
         yield part_name(str(dataset), str(subset)), str(protocol), rows
 
 
-def shown_numbers(row: Mapping[Any, Any]) -> list[str]:
-    """Format the numbers of a leaderboard's row, as the terminal and the Markdown report show them.
-
-    Args:
-        row: A row of :func:`leaderboard`, by column.
-
-    Returns:
-        Track accuracy, its interval, balanced accuracy, macro-F1, segment accuracy, parameters and training time.
-    """
-    return [
-        mean_and_sd(row["track_accuracy_mean"], row["track_accuracy_sd"]),
-        interval(row["track_accuracy_ci_low"], row["track_accuracy_ci_high"]),
-        percent(row["track_balanced_accuracy_mean"]),
-        percent(row["track_macro_f1_mean"]),
-        percent(row["segment_accuracy_mean"]),
-        count(row["n_parameters"]),
-        duration(row["training_s"]),
+def _table(rows: pd.DataFrame, titles: Sequence[str], name: Callable[[Mapping[Any, Any]], Value]) -> Table:
+    values: list[list[Value]] = [
+        [
+            name(row),
+            row["feature"],
+            mean_and_sd(row["track_accuracy_mean"], row["track_accuracy_sd"]),
+            interval(row["track_accuracy_ci_low"], row["track_accuracy_ci_high"]),
+            percent(row["track_balanced_accuracy_mean"]),
+            percent(row["track_macro_f1_mean"]),
+            percent(row["segment_accuracy_mean"]),
+            count(row["n_parameters"]),
+            duration(row["training_s"]),
+        ]
+        for row in rows.to_dict("records")
     ]
+    return Table("", "", [*texts("model", "feature"), *numeric(*titles)], values)
 
 
 def _heading(dataset: str, protocol: str, rows: pd.DataFrame) -> str:
-    n_genres = common(rows["n_genres"])
-    chance = common(rows["chance_largest_class"].dropna().map(percent)) or _MISSING
+    chance = common(rows["chance_largest_class"].dropna().map(percent)) or MISSING
     splits = common(rows["split_hash"].str[:SHORT_HASH])
-    facts = f"{common(rows['statistic'])}; {n_genres} genres, largest class {chance} %; split {splits}"
+    facts = f"{common(rows['statistic'])}; {common(rows['n_genres'])} genres, largest class {chance} %; split {splits}"
     unknown = [mark for mark in marks_of(rows.to_dict("records")) if mark != LEAKY]
     return f"{dataset} · {protocol}: {'; '.join([facts, *unknown])}"
 
 
 def _marked(row: Mapping[Any, Any]) -> str:
     return " ".join(filter(None, (row["model"], "!" if row["leaky"] else "", failed_mark(row), regression_mark(row))))
-
-
-def _terminal_table(rows: pd.DataFrame) -> Any:
-    numbers = ("accuracy", "interval", "bal.", "F1", "seg.", "params", "training")
-    return terminal_table(
-        [("model", False), ("feature", False), *((name, True) for name in numbers)],
-        [(_marked(row), row["feature"], *shown_numbers(row)) for row in rows.to_dict("records")],
-    )

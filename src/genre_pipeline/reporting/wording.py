@@ -10,7 +10,7 @@ import pandas as pd
 
 from genre_pipeline.results import unknown_share
 
-_MISSING = "-"
+MISSING = "-"
 LEAKY = "LEAKY"
 # Digits of a hash that distinguish the few splits of an experiment [?]; the CSV file has all of them.
 SHORT_HASH = 8
@@ -24,7 +24,7 @@ MINUS = "\N{MINUS SIGN}"
 PERCENT = "\N{NO-BREAK SPACE}%"
 
 
-def percent(share: float, missing: str = _MISSING) -> str:
+def percent(share: float, missing: str = MISSING) -> str:
     """Show a share between 0 and 1 as a percentage with one decimal, without the sign.
 
     Example:
@@ -44,7 +44,7 @@ def mean_and_sd(mean: float, sd: float) -> str:
     return percent(mean) if math.isnan(sd) else f"{percent(mean)} ± {percent(sd)}"
 
 
-def interval(low: float, high: float, missing: str = _MISSING) -> str:
+def interval(low: float, high: float, missing: str = MISSING) -> str:
     """Show an interval of shares in percent.
 
     Example:
@@ -82,7 +82,7 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def count(value: Any, missing: str = _MISSING) -> str:
+def count(value: Any, missing: str = MISSING) -> str:
     """Show a count with thousands separated, a mean over repeats with one decimal.
 
     Example:
@@ -198,3 +198,13 @@ def regression_mark(row: Mapping[Any, Any]) -> str:
         ('REGRESSION', '')
     """
     return "REGRESSION" if row["since_previous"] == "regression" else ""
+
+
+def row_badge(row: Mapping[Any, Any]) -> str:
+    """Return the badge of a row of the leaderboard: everything that makes it doubtful."""
+    return " · ".join(filter(None, (*split_marks(row), failed_mark(row), regression_mark(row))))
+
+
+def split_badge(marked: Mapping[Any, Any]) -> str:
+    """Return the badge of a result, a split or a row of which only the split matters."""
+    return " · ".join(split_marks(marked))

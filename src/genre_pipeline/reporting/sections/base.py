@@ -1,8 +1,8 @@
-"""What a section of the report is, and what all of them are made from."""
+"""What the sections of the report are made from, and how they name it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from genre_pipeline.evaluation.protocol_gap import protocol_gaps
 from genre_pipeline.evaluation.ranks import Ranking, rank_models
 from genre_pipeline.evaluation.reproduction import compare_with_papers
 from genre_pipeline.reporting import figures
-from genre_pipeline.reporting.wording import PERCENT, failed_mark, mark_suffix, percent, regression_mark, split_marks
+from genre_pipeline.reporting.wording import PERCENT, mark_suffix, percent
 from genre_pipeline.results import CellChange, CellMistakes, CellResult, cell_of, dataset_name, number, summary_row
 
 Looks = Mapping[tuple[str, str], figures.Style]
@@ -122,25 +122,6 @@ class ReportData:
         ]
 
 
-@dataclass(frozen=True)
-class Section:
-    """A part of the report under a heading of its own.
-
-    Attributes:
-        key: Its id on the page, and the name of its template: ``templates/sections/<key>.html``.
-        title: Its heading.
-        build: Makes what the template shows as ``view``; nothing for a report that has no such section.
-        write_markdown: Its lines in the Markdown report, beginning with an empty one; ``None`` if it is not in there.
-        nav: Its name in the page's navigation; the heading by default.
-    """
-
-    key: str
-    title: str
-    build: Callable[[ReportData], Mapping[str, Any] | None]
-    write_markdown: Callable[[ReportData], Sequence[str]] | None = None
-    nav: str = ""
-
-
 def track_accuracy(result: CellResult) -> tuple[float, float, float]:
     """Return the mean track accuracy of the test split, and the ends of its interval."""
     row = summary_row(result, unit="track", metric="accuracy")
@@ -166,13 +147,3 @@ def chance(group: Sequence[CellResult]) -> str:
 def setting_name(group: Sequence[CellResult]) -> str:
     """Name what cells of one dataset and protocol have in common."""
     return f"{dataset_name(group[0])} · {cell_of(group[0]).protocol}{mark_suffix(group)}"
-
-
-def marks(row: Mapping[Any, Any]) -> list[str]:
-    """Return the warnings that a row of the leaderboard must carry."""
-    return [mark for mark in (*split_marks(row), failed_mark(row), regression_mark(row)) if mark]
-
-
-def split_badge(marked: Mapping[Any, Any]) -> str:
-    """Return the badge of a result, a split or a row of which only the split matters."""
-    return " · ".join(split_marks(marked))

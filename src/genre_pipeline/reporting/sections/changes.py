@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.reporting.changes_text import metric_entries, verdict_text, what_changed
-from genre_pipeline.reporting.document import Column, Entry, Table, markdown_table
-from genre_pipeline.reporting.sections.base import ReportData, Section
+from genre_pipeline.reporting.document import Block, Paragraph, Section, Table, Value, numeric, texts
+from genre_pipeline.reporting.sections.base import ReportData
 from genre_pipeline.reporting.wording import plural
 from genre_pipeline.results import CellChange, regressions
 
 
-def _build(data: ReportData) -> Mapping[str, Any] | None:
-    compared = _compared(data)
-    return {"table": _table(compared, data), "reading": _reading(compared)} if compared else None
+def section(data: ReportData) -> Section | None:
+    """Show what became of every cell that was compared; nothing where none was."""
+    return _section(data, _compared(data))
 
 
-def _write_markdown(data: ReportData) -> Sequence[str]:
+def brief(data: ReportData) -> list[Section]:
+    """Show the cells that are not as they were."""
+    found = _section(data, [change for change in _compared(data) if change["verdict"] != "unchanged"])
+    return [] if found is None else [found]
+
+
+def _section(data: ReportData, shown: Sequence[CellChange]) -> Section | None:
     compared = _compared(data)
     if not compared:
-        return []
-    lines = ["", "## Since the run before", "", _reading(compared)]
-    moved = [change for change in compared if change["verdict"] != "unchanged"]
-    return [*lines, "", *markdown_table(_table(moved, data))] if moved else lines
+        return None
+    blocks: list[Block] = [Paragraph(_reading(compared)), *([_table(shown, data)] if shown else [])]
+    return Section("changes", "Since the run before", blocks, nav="Changes")
 
 
 def _compared(data: ReportData) -> list[CellChange]:
@@ -41,27 +45,23 @@ def _reading(compared: Sequence[CellChange]) -> str:
 
 
 def _table(changes: Sequence[CellChange], data: ReportData) -> Table:
-    titles = ("Before (%)", "Now (%)", "Difference (points)", f"{data.confidence_shown} interval (points)")
     columns = [
-        *(Column(title) for title in ("Model", "Dataset", "Protocol", "Feature")),
-        *(Column(title, numeric=True) for title in titles),
-        *(Column(title) for title in ("On", "Verdict", "What changed")),
+        *texts("Model", "Dataset", "Protocol", "Feature"),
+        *numeric("Before (%)", "Now (%)", "Difference (points)", f"{data.confidence_shown} interval (points)"),
+        *texts("On", "Verdict", "What changed"),
     ]
     caption = (
         "Accuracy of test tracks. On tracks: paired, on the tracks that both runs have answered for, artists drawn as "
         "wholes. On intervals: made of both logged intervals, which is wider than need be."
     )
-    return Table(caption, columns, [_row(change) for change in changes])
+    return Table("changes-table", caption, columns, [_row(change) for change in changes])
 
 
-def _row(change: CellChange) -> list[Entry]:
+def _row(change: CellChange) -> list[Value]:
     cell = Cell.parse(change["cell"])
     return [
-        *map(Entry, (cell.model, cell.dataset, cell.protocol, cell.feature)),
+        *(cell.model, cell.dataset, cell.protocol, cell.feature),
         *metric_entries(change["metrics"][0] if change["metrics"] else None),
-        Entry(verdict_text(change)),
-        Entry(what_changed(change["changes"])),
+        verdict_text(change),
+        what_changed(change["changes"]),
     ]
-
-
-SECTION = Section("changes", "Since the run before", _build, _write_markdown, nav="Changes")

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from genre_pipeline.evaluation.ranks import Ranking
-from genre_pipeline.reporting.document import Column, Entry, FigureView, Table, figure_view, markdown_table
+from genre_pipeline.reporting.document import (
+    Block,
+    Figure,
+    Paragraph,
+    Section,
+    Span,
+    Table,
+    TableEntry,
+    Value,
+    figure,
+    numeric,
+    texts,
+)
 from genre_pipeline.reporting.rank_figure import critical_difference_diagram
-from genre_pipeline.reporting.sections.base import ReportData, Section
+from genre_pipeline.reporting.sections.base import ReportData
 from genre_pipeline.reporting.wording import enumerated, mark_suffix, percent
 from genre_pipeline.results import part_name
 
@@ -16,25 +25,32 @@ from genre_pipeline.results import part_name
 _MANY_DATASETS, _MANY_MODELS = 10, 5
 
 
-def _build(data: ReportData) -> Mapping[str, Any]:
+def section(data: ReportData) -> Section:
+    """Show the mean ranks of the models, or why they are not ranked."""
     ranking = data.ranking
+    blocks: list[Block]
     if isinstance(ranking, str):
-        return {"why_not": ranking}
-    return {"why_not": "", "reading": _reading(ranking), "figure": _figure(ranking), "table": _table(ranking)}
+        blocks = [Paragraph(ranking)]
+    else:
+        reading = [
+            (
+                f"{_reading(ranking)} Models that a vertical bar joins cannot be told apart; small dots are the ranks "
+                "on single datasets ("
+            ),
+            Span("Demšar, Statistical Comparisons of Classifiers over Multiple Data Sets, JMLR 7, 2006", "cite"),
+            ").",
+        ]
+        blocks = [Paragraph(reading), _figure(ranking), _table(ranking)]
+    return Section("ranks", "Ranks over datasets", blocks, nav="Ranks")
 
 
-def _write_markdown(data: ReportData) -> Sequence[str]:
+def brief(data: ReportData) -> list[Section]:
+    """Show the table, where the models are ranked."""
     ranking = data.ranking
     if isinstance(ranking, str):
         return []
-    return [
-        "",
-        "## Ranks over datasets",
-        "",
-        f"{_reading(ranking)} {_groups(ranking)}",
-        "",
-        *markdown_table(_table(ranking)),
-    ]
+    reading = Paragraph(f"{_reading(ranking)} {_groups(ranking)}")
+    return [Section("", "Ranks over datasets", [reading, _table(ranking)])]
 
 
 def _reading(ranking: Ranking) -> str:
@@ -53,17 +69,15 @@ def _groups(ranking: Ranking) -> str:
     return f"Cannot be told apart: {'; or '.join(groups)}." if groups else "Every two can be told apart."
 
 
-def _figure(ranking: Ranking) -> FigureView:
+def _figure(ranking: Ranking) -> Figure:
     means = ranking.means
     first, last = means.index[0], means.index[-1]
     caption = (
         f"Mean ranks over {len(ranking.ranks)} datasets, from {first} ({means[first]:.2f}) to {last} "
         f"({means[last]:.2f}). {_groups(ranking)}"
     )
-    figure = critical_difference_diagram(ranking)
-    return figure_view(
-        figure, key="ranks-figure", title="Mean ranks", captions=caption, height=figure.layout.height - 100
-    )
+    drawn = critical_difference_diagram(ranking)
+    return figure(drawn, key="ranks-figure", title="Mean ranks", captions=caption, height=drawn.layout.height - 100)
 
 
 def _table(ranking: Ranking) -> Table:
@@ -72,22 +86,17 @@ def _table(ranking: Ranking) -> Table:
         f"{part_name(str(dataset), str(subset))} · {protocol}{mark_suffix(group.to_dict('records'))}"
         for (dataset, subset, protocol), group in rows.groupby(["dataset", "subset", "protocol"], sort=False)
     ]
-    columns = [Column("Model"), Column("Mean rank", numeric=True), *(Column(title, numeric=True) for title in titles)]
     accuracies = rows["mean"].to_numpy().reshape(ranking.ranks.shape)
-    entries = [
+    entries: list[list[Value]] = [
         [
-            Entry(str(name)),
-            Entry(f"{ranking.means[name]:.2f}", sort=float(ranking.means[name])),
+            str(name),
+            TableEntry(f"{ranking.means[name]:.2f}", sort=float(ranking.means[name])),
             *(
-                Entry(f"{rank:g} ({percent(accuracy)})", sort=float(rank))
+                TableEntry(f"{rank:g} ({percent(accuracy)})", sort=float(rank))
                 for rank, accuracy in zip(ranking.ranks[name], accuracies[:, index], strict=True)
             ),
         ]
         for index, name in enumerate(ranking.ranks.columns)
     ]
-    return Table(
-        "Rank on each dataset, and in brackets the mean track accuracy of the test split in %.", columns, entries
-    )
-
-
-SECTION = Section("ranks", "Ranks over datasets", _build, _write_markdown, nav="Ranks")
+    caption = "Rank on each dataset, and in brackets the mean track accuracy of the test split in %."
+    return Table("ranks-table", caption, [*texts("Model"), *numeric("Mean rank", *titles)], entries)

@@ -98,4 +98,18 @@
     input.addEventListener("input", filter);
     filter();
   }
+
+  /* Paper has no clicks: what a card folds is printed. */
+  addEventListener("beforeprint", () => {
+    for (const fold of document.querySelectorAll(".narrow details:not([open])")) {
+      fold.open = true;
+      fold.dataset.folded = "";
+    }
+  });
+  addEventListener("afterprint", () => {
+    for (const fold of document.querySelectorAll("details[data-folded]")) {
+      fold.open = false;
+      delete fold.dataset.folded;
+    }
+  });
 })();
