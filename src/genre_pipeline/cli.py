@@ -340,9 +340,9 @@ def compare(runs: tuple[str, ...], env: str | None, pattern: str, all_metrics: b
     RUN is latest, previous, latest~2 (the second before the latest), the first digits of a run's id in MLflow, or a
     run's name; by default, previous and latest. The run of a single cell is compared alone.
     """
-    from genre_pipeline.evaluation.changes import compare_sessions
-    from genre_pipeline.reporting.changes_text import describe, format_json
+    from genre_pipeline.evaluation.run_changes import compare_sessions
     from genre_pipeline.reporting.document import format_markdown, format_terminal
+    from genre_pipeline.reporting.run_changes import describe, format_json
 
     if len(runs) == 1:
         raise click.UsageError(f"Expected two runs or more, got one: '{runs[0]}'.")

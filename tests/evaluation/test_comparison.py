@@ -26,7 +26,7 @@ from genre_pipeline.reporting.figures import (
 from genre_pipeline.reporting.leaderboard import format_leaderboard
 from genre_pipeline.reporting.report import build_markdown, build_report
 from genre_pipeline.reporting.sections import ReportData
-from genre_pipeline.results import confusion_counts, scored, statistic, summary_row
+from genre_pipeline.results.cell import confusion_counts, scored, statistic, summary_row
 from invented_runs import change_of
 
 

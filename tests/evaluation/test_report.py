@@ -10,7 +10,7 @@ import pytest
 from genre_pipeline.datasets.reading.files import LeftOut, count_left_out
 from genre_pipeline.errors import EvaluationError
 from genre_pipeline.reporting.report import build_markdown, build_report
-from genre_pipeline.reporting.sections import ReportData, ranks
+from genre_pipeline.reporting.sections import ReportData, ranking
 from hand_made_reports import Page
 from invented_runs import change_of
 
@@ -446,7 +446,7 @@ def test_what_can_be_told_apart_is_said(make_result):
         for index in range(40)
         for model, accuracy in models.items()
     ]
-    reading, figure, _ = ranks.section(ReportData(results)).blocks
+    reading, figure, _ = ranking.section(ReportData(results)).blocks
     assert figure.caption.endswith("Every two can be told apart.")
     assert "some models are better than others (p = 0.000, roughly" in reading.text[0]
 

@@ -20,7 +20,7 @@ from genre_pipeline.evaluation.metrics import (
     score_genres,
     told_right,
 )
-from genre_pipeline.results import CellResult, EpochRow, metric_key, unknown_share
+from genre_pipeline.results.cell import CellResult, EpochRow, metric_key, unknown_share
 from genre_pipeline.training import Checkpoint, FailedRepeat
 from genre_pipeline.training.cell_data import CellData
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from genre_pipeline.evaluation.intervals import Estimate, wilson_interval
-from genre_pipeline.results import CellResult, number, summary_row
+from genre_pipeline.results.cell import CellResult, number, summary_row
 
 
 def mean_accuracy(result: CellResult, *, unit: str, split: str = "test") -> Estimate:

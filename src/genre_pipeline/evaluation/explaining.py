@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import ConfigError
 from genre_pipeline.registry import suggestion
-from genre_pipeline.results import Explanation
+from genre_pipeline.results.explanation import Explanation
 from genre_pipeline.training import Checkpoint
 from genre_pipeline.training.attribution import attribute_by_occlusion, attribute_network
 from genre_pipeline.training.cell_data import CellData

@@ -3,98 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import EvaluationError
-from genre_pipeline.results import (
-    CellChange,
+from genre_pipeline.results.cell import (
     CellResult,
     GenreRow,
     cell_of,
     confusion_counts,
     metric_key,
     number,
+    row_of,
     scored,
-    statistic,
     summary_row,
-    unknown_share,
 )
-
-# Every column of the leaderboard with its pandas type, in order. Shares are between 0 and 1, times in seconds.
-# ``since_previous`` is the verdict on what changed since the last finished run, empty where nothing was compared, and
-# ``previous_difference`` that of the track accuracy.
-LEADERBOARD_COLUMNS: Mapping[str, str] = {
-    "dataset": "string",
-    "subset": "string",
-    "protocol": "string",
-    "feature": "string",
-    "model": "string",
-    "leaky": "bool",
-    "artists_unknown": "float64",
-    "split": "string",
-    "statistic": "string",
-    "n_repeats": "int64",
-    "n_failed": "int64",
-    "track_accuracy_mean": "float64",
-    "track_accuracy_sd": "float64",
-    "track_accuracy_ci_low": "float64",
-    "track_accuracy_ci_high": "float64",
-    "track_accuracy_interval": "string",
-    "track_accuracy_max": "float64",
-    "track_balanced_accuracy_mean": "float64",
-    "track_macro_f1_mean": "float64",
-    "track_top_2_accuracy_mean": "float64",
-    "track_log_loss_mean": "float64",
-    "track_ece_mean": "float64",
-    "segment_accuracy_mean": "float64",
-    "since_previous": "string",
-    "previous_difference": "float64",
-    "chance_largest_class": "float64",
-    "chance_uniform": "float64",
-    "n_genres": "int64",
-    "n_parameters": "Int64",
-    "training_s": "float64",
-    "inference_s": "float64",
-    "inference_s_per_clip": "float64",
-    "gflop_per_clip": "float64",
-    "selection": "string",
-    "split_hash": "string",
-    "feature_hash": "string",
-    "git_commit": "string",
-}
-# Every column of the table of metrics with its pandas type, in order.
-METRIC_COLUMNS: Mapping[str, str] = {
-    "dataset": "string",
-    "subset": "string",
-    "protocol": "string",
-    "feature": "string",
-    "model": "string",
-    "leaky": "bool",
-    "artists_unknown": "float64",
-    "key": "string",
-    "split": "string",
-    "unit": "string",
-    "metric": "string",
-    "statistic": "string",
-    "mean": "float64",
-    "sd": "float64",
-    "ci_low": "float64",
-    "ci_high": "float64",
-    "interval": "string",
-    "min": "float64",
-    "max": "float64",
-    "n_repeats": "int64",
-    "n_failed": "int64",
-    "selection": "string",
-    "split_hash": "string",
-    "feature_hash": "string",
-    "git_commit": "string",
-}
-_PROVENANCE = ("selection", "split_hash", "feature_hash", "git_commit")
+from genre_pipeline.results.run_changes import CellChange
+from genre_pipeline.results.tables import LEADERBOARD_COLUMNS, METRIC_COLUMNS, make_table
 
 
 def leaderboard(results: Sequence[CellResult], changes: Sequence[CellChange] = ()) -> pd.DataFrame:
@@ -136,20 +64,8 @@ def metric_table(results: Sequence[CellResult]) -> pd.DataFrame:
         One row per cell, split, unit and metric with the columns :data:`METRIC_COLUMNS`; ``key`` is the metric's name
         in MLflow. Cells of which every repeat failed have no row.
     """
-    rows = [
-        {
-            **result["cell"],
-            **{key: result[key] for key in ("subset", "leaky", *_PROVENANCE)},  # type: ignore[literal-required]
-            "artists_unknown": unknown_share(result),
-            **row,
-            "key": metric_key(row),
-            "statistic": statistic(result),
-            "n_failed": len(result["failures"]),
-        }
-        for result in results
-        for row in result["summary"]
-    ]
-    return pd.DataFrame(rows, columns=list(METRIC_COLUMNS)).astype(dict(METRIC_COLUMNS))
+    rows = [{**row_of(result), **row, "key": metric_key(row)} for result in results for row in result["summary"]]
+    return make_table(rows, METRIC_COLUMNS)
 
 
 def by_setting(results: Sequence[CellResult]) -> dict[tuple[str, str], list[CellResult]]:
@@ -232,19 +148,13 @@ def _row(result: CellResult, change: CellChange | None) -> dict[str, Any]:
     if change is not None and change["metrics"]:
         numbers["previous_difference"] = change["metrics"][0]["difference"]
     return {
-        **result["cell"],
-        "leaky": result["leaky"],
-        "artists_unknown": unknown_share(result),
+        **row_of(result),
         "split": "test",
-        "statistic": statistic(result),
-        "n_repeats": result["n_repeats"],
-        "n_failed": len(result["failures"]),
         "since_previous": "" if change is None else change["verdict"],
         "chance_uniform": 1.0 / len(result["genres"]),
         "n_genres": len(result["genres"]),
         **numbers,
         **clip_costs(result),
-        **{key: result[key] for key in ("subset", *_PROVENANCE)},  # type: ignore[literal-required]
     }
 
 

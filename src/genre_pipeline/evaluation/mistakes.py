@@ -11,7 +11,7 @@ import pandas as pd
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.evaluation.metrics import TrackAverage, aggregate_to_tracks
-from genre_pipeline.results import CellMistakes, Mistake
+from genre_pipeline.results.mistakes import CellMistakes, Mistake
 
 # [?] As many as a person listens to.
 N_MISTAKES = 4

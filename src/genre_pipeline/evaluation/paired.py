@@ -7,7 +7,7 @@ out.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from typing import Any, Literal, NamedTuple
 
@@ -19,38 +19,8 @@ from genre_pipeline.cells import Cell
 from genre_pipeline.errors import EvaluationError
 from genre_pipeline.evaluation.bootstrap import N_RESAMPLES, clusters_of, resample
 from genre_pipeline.evaluation.metrics import TrackAverage, told_right
-from genre_pipeline.results import CellResult, cell_of, unknown_share
-
-# Every column of the table of pairs with its pandas type. Differences are shares, of the first minus of the second.
-PAIR_COLUMNS: Mapping[str, str] = {
-    "dataset": "string",
-    "subset": "string",
-    "protocol": "string",
-    "leaky": "bool",
-    "artists_unknown": "float64",
-    "feature_a": "string",
-    "model_a": "string",
-    "feature_b": "string",
-    "model_b": "string",
-    "unit": "string",
-    "metric": "string",
-    "difference": "float64",
-    "ci_low": "float64",
-    "ci_high": "float64",
-    "confidence": "float64",
-    "n_repeats": "int64",
-    "n_tracks": "int64",
-    "n_clusters": "int64",
-    "only_a": "int64",
-    "only_b": "int64",
-    "p_bootstrap": "float64",
-    "p_corrected_t": "float64",
-    "p_mcnemar": "float64",
-    "p": "float64",
-    "p_holm": "float64",
-    "better": "string",
-    "split_hash": "string",
-}
+from genre_pipeline.results.cell import CellResult, cell_of, unknown_share
+from genre_pipeline.results.tables import PAIR_COLUMNS
 
 
 def compare_pairs(

@@ -19,7 +19,7 @@ from genre_pipeline.blocks import parse_block
 from genre_pipeline.errors import AudioError, CheckpointError, ConfigError, FeatureError, GenrePipelineError
 from genre_pipeline.features import FEATURES, FeatureBlock, FeatureSpec
 from genre_pipeline.fingerprints import fingerprint
-from genre_pipeline.results import Predictions
+from genre_pipeline.results.predictions import Predictions
 from genre_pipeline.stages import stage
 from genre_pipeline.storage import atomic_file, write_json
 from genre_pipeline.training import Checkpoint, Predictor

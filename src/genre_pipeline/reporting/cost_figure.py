@@ -21,7 +21,7 @@ from genre_pipeline.reporting.figures import (
     styles,
 )
 from genre_pipeline.reporting.wording import mark_suffix
-from genre_pipeline.results import CellResult, cell_of
+from genre_pipeline.results.cell import CellResult, cell_of
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genre_pipeline.reporting.figures import PALETTE, plain
-from genre_pipeline.results import Explanation
+from genre_pipeline.results.explanation import Explanation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

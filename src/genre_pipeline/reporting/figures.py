@@ -17,7 +17,15 @@ import numpy as np
 from genre_pipeline.cells import Cell
 from genre_pipeline.evaluation.leaderboard import by_setting, chance_levels
 from genre_pipeline.reporting.wording import LEAKY, mark_suffix
-from genre_pipeline.results import CellResult, cell_of, confusion_counts, dataset_name, number, statistic, summary_row
+from genre_pipeline.results.cell import (
+    CellResult,
+    cell_of,
+    confusion_counts,
+    dataset_name,
+    number,
+    statistic,
+    summary_row,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure

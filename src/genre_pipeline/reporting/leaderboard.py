@@ -13,6 +13,7 @@ from genre_pipeline.reporting.document import (
     Span,
     Table,
     TableEntry,
+    Text,
     Value,
     format_terminal,
     numeric,
@@ -37,7 +38,7 @@ from genre_pipeline.reporting.wording import (
     regression_mark,
     row_badge,
 )
-from genre_pipeline.results import part_name, unknown_share
+from genre_pipeline.results.cell import part_name, unknown_share
 
 _TITLES = ("accuracy", "interval", "balanced", "macro-F1", "segments", "parameters", "training")
 # A terminal has about 100 columns.
@@ -84,7 +85,7 @@ def leaderboard_sections(frame: pd.DataFrame) -> list[Section]:
     sections = []
     for dataset, protocol, rows in _settings(frame):
         chance = common(rows["chance_largest_class"].map(percent))
-        facts = [
+        facts: Text = [
             f"{common(rows['statistic'])}; {common(rows['n_genres'])} genres; always the largest genre: {chance} %; ",
             "split ",
             Span(common(rows["split_hash"]), "code"),

@@ -9,7 +9,7 @@ import pandas as pd
 
 from genre_pipeline.errors import AudioError
 from genre_pipeline.reporting.clip_pictures import draw_clip
-from genre_pipeline.results import CellMistakes
+from genre_pipeline.results.mistakes import CellMistakes
 
 
 def draw_mistakes(found: CellMistakes, tracks: pd.DataFrame) -> CellMistakes:

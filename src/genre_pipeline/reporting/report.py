@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import pandas as pd
 
-from genre_pipeline.reporting.changes_text import verdict_text, what_changed
 from genre_pipeline.reporting.document import (
     Block,
     Bullets,
@@ -20,6 +19,7 @@ from genre_pipeline.reporting.document import (
     render_html,
     render_markdown,
 )
+from genre_pipeline.reporting.run_changes import verdict_text, what_changed
 from genre_pipeline.reporting.sections import BRIEFS, SECTIONS, ReportData
 from genre_pipeline.reporting.sections.base import full_name
 from genre_pipeline.reporting.wording import (
@@ -32,7 +32,8 @@ from genre_pipeline.reporting.wording import (
     plural,
     split_marks,
 )
-from genre_pipeline.results import cell_of, dataset_name, regressions
+from genre_pipeline.results.cell import cell_of, dataset_name
+from genre_pipeline.results.run_changes import regressions
 
 _REMEDY = "For your own music, name the artists in metadata.csv (columns path and artist)."
 

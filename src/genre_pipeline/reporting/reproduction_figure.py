@@ -15,7 +15,7 @@ from genre_pipeline.reporting.figures import (
     escape_html,
     style_figure,
 )
-from genre_pipeline.results import part_name
+from genre_pipeline.results.cell import part_name
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

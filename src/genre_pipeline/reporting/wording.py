@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from genre_pipeline.results import unknown_share
+from genre_pipeline.results.cell import unknown_share
 
 MISSING = "-"
 LEAKY = "LEAKY"

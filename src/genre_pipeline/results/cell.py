@@ -299,6 +299,18 @@ def unknown_share(marked: Mapping[Any, Any]) -> float:
     return 0.0 if share is None or pd.isna(share) else float(share)
 
 
+def row_of(result: CellResult) -> dict[str, Any]:
+    """Return what a row of any table has from its cell's result; tables take the columns that they have."""
+    copied = ("subset", "leaky", "n_repeats", "selection", "split_hash", "feature_hash", "git_commit")
+    return {
+        **result["cell"],
+        **{key: result[key] for key in copied},  # type: ignore[literal-required]
+        "artists_unknown": unknown_share(result),
+        "statistic": statistic(result),
+        "n_failed": len(result["failures"]),
+    }
+
+
 def metric_key(row: Mapping[str, Any]) -> str:
     """Name a metric as MLflow and the tables do.
 

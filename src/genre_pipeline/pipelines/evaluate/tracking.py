@@ -16,7 +16,7 @@ from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.pipelines.evaluate.routing import log_routing
 from genre_pipeline.reporting.figures import confusion_figure
 from genre_pipeline.reporting.wording import unknown_tag
-from genre_pipeline.results import CellResult, number, statistic, unknown_share
+from genre_pipeline.results.cell import CellResult, number, statistic, unknown_share
 from genre_pipeline.tracking import OUTCOMES, CellRun
 from genre_pipeline.training import Checkpoint
 

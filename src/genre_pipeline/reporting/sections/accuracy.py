@@ -16,7 +16,7 @@ from genre_pipeline.reporting.sections.base import (
     track_accuracy,
 )
 from genre_pipeline.reporting.wording import PERCENT, interval, percent
-from genre_pipeline.results import CellResult
+from genre_pipeline.results.cell import CellResult
 
 
 def section(data: ReportData) -> Section:

@@ -12,13 +12,16 @@ import pandas as pd
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.evaluation.leaderboard import by_setting, chance_levels, leaderboard
-from genre_pipeline.evaluation.paired import PAIR_COLUMNS, PairVerdict, verdicts
+from genre_pipeline.evaluation.paired import PairVerdict, verdicts
 from genre_pipeline.evaluation.protocol_gap import protocol_gaps
-from genre_pipeline.evaluation.ranks import Ranking, rank_models
+from genre_pipeline.evaluation.ranking import Ranking, rank_models
 from genre_pipeline.evaluation.reproduction import compare_with_papers
 from genre_pipeline.reporting import figures
 from genre_pipeline.reporting.wording import PERCENT, mark_suffix, percent
-from genre_pipeline.results import CellChange, CellMistakes, CellResult, cell_of, dataset_name, number, summary_row
+from genre_pipeline.results.cell import CellResult, cell_of, dataset_name, number, summary_row
+from genre_pipeline.results.mistakes import CellMistakes
+from genre_pipeline.results.run_changes import CellChange
+from genre_pipeline.results.tables import PAIR_COLUMNS
 
 Looks = Mapping[tuple[str, str], figures.Style]
 Groups = Mapping[tuple[str, str], Sequence[CellResult]]
@@ -38,7 +41,7 @@ class ReportData:
             lacks are shown as unknown.
         pairs: What :func:`~genre_pipeline.evaluation.paired.compare_pairs` found, of all datasets and protocols; none
             where nothing was compared.
-        changes: What became of cells since the last finished run, see :mod:`genre_pipeline.evaluation.changes`.
+        changes: What became of cells since the last finished run, see :mod:`genre_pipeline.evaluation.run_changes`.
         registrations: How each cell's model was registered: ``cell`` (its name) and, where it was, what
             :func:`~genre_pipeline.tracking.model_registry.register_model` returned.
         robustness: What :func:`~genre_pipeline.evaluation.robustness.scoring.score_robustness` found, of all cells that

@@ -8,7 +8,7 @@ from genre_pipeline.reporting import figures
 from genre_pipeline.reporting.document import Figure, Group, Paragraph, Section, figure
 from genre_pipeline.reporting.sections.base import Looks, ReportData, label, setting_name
 from genre_pipeline.reporting.wording import PERCENT, enumerated, percent
-from genre_pipeline.results import CellResult, number, summary_row
+from genre_pipeline.results.cell import CellResult, number, summary_row
 
 
 def section(data: ReportData) -> Section:

@@ -9,7 +9,7 @@ from genre_pipeline.reporting.document import Section, Table, TableEntry, Value,
 from genre_pipeline.reporting.sections.base import ReportData
 from genre_pipeline.reporting.sections.splits import UNCHECKED
 from genre_pipeline.reporting.wording import NONE, duration, split_badge
-from genre_pipeline.results import CellResult, cell_of, dataset_name, summary_row, unknown_share
+from genre_pipeline.results.cell import CellResult, cell_of, dataset_name, summary_row, unknown_share
 
 _SPLITS: tuple[Literal["train", "validation", "test"], ...] = ("train", "validation", "test")
 

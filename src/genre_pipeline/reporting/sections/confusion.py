@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from genre_pipeline.reporting import figures
-from genre_pipeline.reporting.document import Figure, Group, Paragraph, Section, figure
+from genre_pipeline.reporting.document import Block, Figure, Group, Paragraph, Section, figure
 from genre_pipeline.reporting.sections.base import ReportData
 from genre_pipeline.reporting.wording import PERCENT, plural
-from genre_pipeline.results import CellResult, cell_of, confusion_counts
+from genre_pipeline.results.cell import CellResult, cell_of, confusion_counts
 
 
 def section(data: ReportData) -> Section:
@@ -19,7 +19,7 @@ def section(data: ReportData) -> Section:
         "Rows are true genres and sum to 100 %; the counts appear when you point at a cell. A blank row was not tested."
     )
     shown = [_confusion_figure(data.groups, unit) for unit in ("track", "segment") if data.groups]
-    blocks = [Paragraph(reading), Group("grid", shown, is_linked=True)]
+    blocks: list[Block] = [Paragraph(reading), Group("grid", shown, is_linked=True)]
     return Section("confusion", "Confusion matrices", blocks, nav="Confusion")
 
 

@@ -23,7 +23,7 @@ from genre_pipeline.reporting.document import (
 )
 from genre_pipeline.reporting.sections.base import Looks, ReportData, label, setting_name
 from genre_pipeline.reporting.wording import PERCENT, duration, enumerated, mean_and_sd, row_badge
-from genre_pipeline.results import CellResult, cell_of, part_name
+from genre_pipeline.results.cell import CellResult, cell_of, part_name
 
 
 def section(data: ReportData) -> Section:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from genre_pipeline.reporting import figures
-from genre_pipeline.reporting.document import Figure, Group, Paragraph, Section, figure
+from genre_pipeline.reporting.document import Block, Figure, Group, Paragraph, Section, figure
 from genre_pipeline.reporting.sections.base import Looks, ReportData, label, setting_name
 from genre_pipeline.reporting.wording import PERCENT, enumerated
-from genre_pipeline.results import CellResult
+from genre_pipeline.results.cell import CellResult
 
 
 def section(data: ReportData) -> Section:
@@ -22,7 +22,9 @@ def section(data: ReportData) -> Section:
         "Strong lines are means over repeats, drawn as far as at least half of the repeats trained; faint lines are "
         "single repeats. Models without epochs are a point."
     )
-    blocks = [Paragraph(reading), Group("grid", shown)] if shown else [Paragraph("No model recorded epochs.")]
+    blocks: list[Block] = (
+        [Paragraph(reading), Group("grid", shown)] if shown else [Paragraph("No model recorded epochs.")]
+    )
     return Section("curves", "Learning curves", blocks)
 
 

@@ -21,7 +21,7 @@ from genre_pipeline.reporting.document import (
 )
 from genre_pipeline.reporting.sections.base import ReportData
 from genre_pipeline.reporting.wording import count, duration
-from genre_pipeline.results import part_name
+from genre_pipeline.results.cell import part_name
 
 # A page with thousands of faults is of no use; all of them are in the ingest report [?].
 _MAX_FAULTS = 300

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from genre_pipeline.cells import Cell
-from genre_pipeline.reporting.document import Group, Paragraph, Picture, Section, Span
+from genre_pipeline.reporting.document import Block, Group, Paragraph, Picture, Section, Span, Text
 from genre_pipeline.reporting.sections.base import ReportData, full_name
 from genre_pipeline.reporting.wording import PERCENT, percent
-from genre_pipeline.results import cell_of
+from genre_pipeline.results.cell import cell_of
 
 
 def section(data: ReportData) -> Section | None:
@@ -26,7 +26,7 @@ def section(data: ReportData) -> Section | None:
         for each in data.explanations
         if (name := names.get(Cell(**each["cell"]), ""))
     ]
-    reading = [
+    reading: Text = [
         (
             "Of each track: the feature as the model sees it, what of it spoke for a genre and against it, and the "
             "predicted probabilities over time. Made by "
@@ -34,7 +34,7 @@ def section(data: ReportData) -> Section | None:
         Span("kedro run --pipelines explain", "code"),
         ". Such pictures show what a model used, not that it was right to.",
     ]
-    blocks = [Paragraph(reading), Group("grid", pictures)]
+    blocks: list[Block] = [Paragraph(reading), Group("grid", pictures)]
     return Section("explanations", "What models saw", blocks, nav="Explanations") if pictures else None
 
 

@@ -25,7 +25,7 @@ from genre_pipeline.reporting.document import (
 from genre_pipeline.reporting.gap_figure import CHOICES, NO_GAP, chosen_gaps, gap_comparison
 from genre_pipeline.reporting.sections.base import ReportData
 from genre_pipeline.reporting.wording import NONE, enumerated, mark_suffix, points, points_interval, split_badge
-from genre_pipeline.results import part_name
+from genre_pipeline.results.cell import part_name
 
 
 def section(data: ReportData) -> Section:

@@ -9,7 +9,7 @@ from genre_pipeline.evaluation.leaderboard import genre_means
 from genre_pipeline.reporting.document import Section, Table, TableEntry, numeric, texts
 from genre_pipeline.reporting.sections.base import Looks, ReportData, label, setting_name
 from genre_pipeline.reporting.wording import NONE, split_badge
-from genre_pipeline.results import CellResult
+from genre_pipeline.results.cell import CellResult
 
 
 def section(data: ReportData) -> Section:

@@ -21,7 +21,7 @@ from genre_pipeline.reporting.document import (
 from genre_pipeline.reporting.leaderboard import leaderboard_sections
 from genre_pipeline.reporting.sections.base import ReportData
 from genre_pipeline.reporting.wording import NONE, duration, interval, mean_and_sd, row_badge
-from genre_pipeline.results import part_name
+from genre_pipeline.results.cell import part_name
 
 
 def section(data: ReportData) -> Section:

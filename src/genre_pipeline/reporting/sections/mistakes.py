@@ -11,7 +11,8 @@ from genre_pipeline.cells import Cell
 from genre_pipeline.reporting.document import Bullets, Folded, Group, Paragraph, Picture, Section, Span
 from genre_pipeline.reporting.sections.base import ReportData, full_name
 from genre_pipeline.reporting.wording import PERCENT, percent, plural
-from genre_pipeline.results import CellMistakes, Mistake, cell_of
+from genre_pipeline.results.cell import cell_of
+from genre_pipeline.results.mistakes import CellMistakes, Mistake
 
 # Height of the curves in the units of their drawing, whose width is 100 for the clip's whole length [?].
 _CURVE_HEIGHT = 20

@@ -24,7 +24,7 @@ from genre_pipeline.reporting.document import (
 )
 from genre_pipeline.reporting.sections.base import Looks, ReportData, label, setting_name
 from genre_pipeline.reporting.wording import PERCENT, common, count, plural, points, points_interval
-from genre_pipeline.results import CellResult, cell_of, statistic
+from genre_pipeline.results.cell import CellResult, cell_of, statistic
 
 _TITLE = "Is A really better than B?"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from genre_pipeline.reporting.document import (
+    Block,
     Figure,
     Paragraph,
     Section,
@@ -17,7 +18,7 @@ from genre_pipeline.reporting.document import (
 from genre_pipeline.reporting.reproduction_figure import NO_PAPER, paper_comparison
 from genre_pipeline.reporting.sections.base import ReportData
 from genre_pipeline.reporting.wording import NONE, plural, points, points_interval, split_badge
-from genre_pipeline.results import part_name
+from genre_pipeline.results.cell import part_name
 
 _WORDS = {"yes": "yes", "no": "no", "unclear": "perhaps"}
 
@@ -29,7 +30,7 @@ def section(data: ReportData) -> Section:
         "tracks are all there, and the paper says what it counts."
     )
     nothing = data.reproduction.empty
-    blocks = [Paragraph(NO_PAPER)] if nothing else [Paragraph(reading), _figure(data), _table(data)]
+    blocks: list[Block] = [Paragraph(NO_PAPER)] if nothing else [Paragraph(reading), _figure(data), _table(data)]
     return Section("papers", "Paper against measured", blocks, nav="Papers")
 
 

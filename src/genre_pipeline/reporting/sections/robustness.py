@@ -29,7 +29,7 @@ from genre_pipeline.reporting.document import (
 from genre_pipeline.reporting.robustness_figure import figure_height, robustness_figure
 from genre_pipeline.reporting.sections.base import ReportData, label, setting_name, track_accuracy
 from genre_pipeline.reporting.wording import PERCENT, plural, points, points_interval
-from genre_pipeline.results import CellResult, cell_of
+from genre_pipeline.results.cell import CellResult, cell_of
 
 # Rounding of a mean of shares.
 _SAME = 1e-9
@@ -116,7 +116,10 @@ def _reading(rows: pd.DataFrame) -> str:
 
 def _matrix(key: str, data: ReportData, group: Sequence[CellResult], rows: pd.DataFrame) -> Table:
     names = [label(result, data.looks) for result in group]
-    before = ["accuracy of the unchanged audio (%)", *(share_entry(track_accuracy(result)[0]) for result in group)]
+    before: list[Value] = [
+        "accuracy of the unchanged audio (%)",
+        *(share_entry(track_accuracy(result)[0]) for result in group),
+    ]
     lines: list[list[Value]] = [before]
     for name, of_intervention in rows.groupby("label", sort=False):
         by_cell = {(row["model"], row["feature"]): row for row in of_intervention.to_dict("records")}

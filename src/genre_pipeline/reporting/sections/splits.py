@@ -23,7 +23,7 @@ from genre_pipeline.reporting.document import (
 )
 from genre_pipeline.reporting.sections.base import ReportData
 from genre_pipeline.reporting.wording import NONE, split_badge
-from genre_pipeline.results import number, part_name
+from genre_pipeline.results.cell import number, part_name
 from genre_pipeline.splits.audit import Verdict
 
 UNCHECKED: Verdict = "cannot be checked"

@@ -10,7 +10,7 @@ from genre_pipeline.evaluation.paired import PairVerdict
 from genre_pipeline.reporting.document import Article, Folded, Glossary, Group, Paragraph, Section, Span
 from genre_pipeline.reporting.sections.base import Looks, ReportData, chance, label, track_accuracy
 from genre_pipeline.reporting.wording import enumerated, interval, marks_of, percent
-from genre_pipeline.results import CellResult, cell_of, dataset_name, scored, statistic, summary_row
+from genre_pipeline.results.cell import CellResult, cell_of, dataset_name, scored, statistic, summary_row
 
 _INTERVALS = {
     "corrected resampled t": (

@@ -14,27 +14,9 @@ import numpy as np
 import pandas as pd
 
 from genre_pipeline.evaluation.leaderboard import honest_results
-from genre_pipeline.results import CellResult, cell_of, statistic, summary_row, unknown_share
+from genre_pipeline.results.cell import CellResult, cell_of, row_of, summary_row
+from genre_pipeline.results.tables import RANK_COLUMNS, make_table
 
-# Every column of the table of ranks with its pandas type, in order.
-RANK_COLUMNS: Mapping[str, str] = {
-    "dataset": "string",
-    "subset": "string",
-    "protocol": "string",
-    "feature": "string",
-    "model": "string",
-    "artists_unknown": "float64",
-    "split": "string",
-    "unit": "string",
-    "metric": "string",
-    "statistic": "string",
-    "mean": "float64",
-    "rank": "float64",
-    "mean_rank": "float64",
-    "split_hash": "string",
-    "feature_hash": "string",
-    "git_commit": "string",
-}
 # [P] Friedman's test compares three or more; two models on several datasets are compared in pairs.
 _MIN_MODELS = 3
 _MIN_DATASETS = 2
@@ -107,7 +89,7 @@ def rank_models(results: Sequence[CellResult], *, confidence: float = 0.95) -> R
 
 def rank_table(ranking: Ranking | str) -> pd.DataFrame:
     """Return the table of ranks, which is empty where there is no ranking."""
-    return _typed([]) if isinstance(ranking, str) else ranking.table
+    return make_table([], RANK_COLUMNS) if isinstance(ranking, str) else ranking.table
 
 
 def critical_difference(n_models: int, n_datasets: int, level: float) -> float:
@@ -165,13 +147,10 @@ def _table(tested: Mapping[str, Mapping[str, CellResult]], means: pd.DataFrame, 
     mean_ranks = ranks.mean()
     rows: list[dict[str, Any]] = [
         {
-            **tested[dataset][name]["cell"],
-            **{key: tested[dataset][name][key] for key in ("subset", "split_hash", "feature_hash", "git_commit")},
-            "artists_unknown": unknown_share(tested[dataset][name]),
+            **row_of(tested[dataset][name]),
             "split": "test",
             "unit": "track",
             "metric": "accuracy",
-            "statistic": statistic(tested[dataset][name]),
             "mean": means[name][dataset],
             "rank": ranks[name][dataset],
             "mean_rank": mean_ranks[name],
@@ -179,8 +158,4 @@ def _table(tested: Mapping[str, Mapping[str, CellResult]], means: pd.DataFrame, 
         for dataset in ranks.index
         for name in ranks.columns
     ]
-    return _typed(rows)
-
-
-def _typed(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=list(RANK_COLUMNS)).astype(dict(RANK_COLUMNS))
+    return make_table(rows, RANK_COLUMNS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genre_pipeline.evaluation.ranks import Ranking
+from genre_pipeline.evaluation.ranking import Ranking
 from genre_pipeline.reporting.figures import AXIS_TITLE, GREY, PALETTE, empty_figure, escape_html, style_figure
 
 if TYPE_CHECKING:

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from genre_pipeline.cells import Cell
-from genre_pipeline.evaluation.changes import (
+from genre_pipeline.evaluation.paired import compare, corrected_t_interval
+from genre_pipeline.evaluation.run_changes import (
     compare_outcomes,
     compare_records,
     compare_sessions,
     difference_of_intervals,
 )
-from genre_pipeline.evaluation.paired import compare, corrected_t_interval
-from genre_pipeline.results import JUDGED, regressions
+from genre_pipeline.results.run_changes import JUDGED, regressions
 from invented_outcomes import invent_outcomes
 from invented_runs import CELL, answers, record, session
 

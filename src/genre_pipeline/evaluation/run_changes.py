@@ -18,7 +18,7 @@ import pandas as pd
 from genre_pipeline.cells import Cell
 from genre_pipeline.evaluation.bootstrap import N_RESAMPLES, resample
 from genre_pipeline.evaluation.paired import compare, corrected_t_interval, on_common_tracks
-from genre_pipeline.results import (
+from genre_pipeline.results.run_changes import (
     JUDGED,
     CellChange,
     CellRecord,

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from genre_pipeline.evaluation.ranks import RANK_COLUMNS, critical_difference, rank_models, rank_table
-from genre_pipeline.reporting.rank_figure import critical_difference_diagram
+from genre_pipeline.evaluation.ranking import RANK_COLUMNS, critical_difference, rank_models, rank_table
+from genre_pipeline.reporting.ranking_figure import critical_difference_diagram
 
 # Ranks of four decision trees on 14 datasets: Demšar 2006, Table 6.
 _TREES = ("c45", "c45_m", "c45_cf", "c45_m_cf")

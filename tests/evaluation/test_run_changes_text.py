@@ -5,14 +5,14 @@ import json
 import pytest
 
 from genre_pipeline.cells import Cell
-from genre_pipeline.evaluation.changes import compare_records, compare_sessions
-from genre_pipeline.reporting.changes_text import (
+from genre_pipeline.evaluation.run_changes import compare_records, compare_sessions
+from genre_pipeline.reporting.document import format_markdown, format_terminal
+from genre_pipeline.reporting.run_changes import (
     describe,
     format_json,
     metric_entries,
     what_changed,
 )
-from genre_pipeline.reporting.document import format_markdown, format_terminal
 from invented_runs import CELL, record, session
 
 GOOD = [True] * 36 + [False] * 4

@@ -22,7 +22,8 @@ from genre_pipeline.reporting.document import (
     texts,
 )
 from genre_pipeline.reporting.wording import MINUS, NONE, SHORT_HASH, count, enumerated, percent, points
-from genre_pipeline.results import CellChange, Change, MetricChange, SessionChange, SessionRecord, number
+from genre_pipeline.results.cell import number
+from genre_pipeline.results.run_changes import CellChange, Change, MetricChange, SessionChange, SessionRecord
 
 _ALARMS = {"regression": "REGRESSION", "failed": "FAILED"}
 _HASHES = ("split_hash", "dataset_fingerprint", "feature_hash", "git_commit")
@@ -41,7 +42,7 @@ def format_json(steps: Sequence[SessionChange], *, confidence: float) -> str:
 
     Returns:
         ``confidence``, ``runs`` and ``comparisons``: ``before``, ``after`` (runs' ids) and ``cells``, each a
-        :class:`~genre_pipeline.evaluation.changes.CellChange`.
+        :class:`~genre_pipeline.evaluation.run_changes.CellChange`.
     """
     runs = [
         {

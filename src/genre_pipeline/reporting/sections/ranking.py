@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from genre_pipeline.evaluation.ranks import Ranking
+from genre_pipeline.evaluation.ranking import Ranking
 from genre_pipeline.reporting.document import (
     Block,
     Figure,
@@ -11,15 +11,16 @@ from genre_pipeline.reporting.document import (
     Span,
     Table,
     TableEntry,
+    Text,
     Value,
     figure,
     numeric,
     texts,
 )
-from genre_pipeline.reporting.rank_figure import critical_difference_diagram
+from genre_pipeline.reporting.ranking_figure import critical_difference_diagram
 from genre_pipeline.reporting.sections.base import ReportData
 from genre_pipeline.reporting.wording import enumerated, mark_suffix, percent
-from genre_pipeline.results import part_name
+from genre_pipeline.results.cell import part_name
 
 # Below these the chi-squared distribution is a rough one: Demšar 2006, section 3.2.1 [P].
 _MANY_DATASETS, _MANY_MODELS = 10, 5
@@ -32,7 +33,7 @@ def section(data: ReportData) -> Section:
     if isinstance(ranking, str):
         blocks = [Paragraph(ranking)]
     else:
-        reading = [
+        reading: Text = [
             (
                 f"{_reading(ranking)} Models that a vertical bar joins cannot be told apart; small dots are the ranks "
                 "on single datasets ("

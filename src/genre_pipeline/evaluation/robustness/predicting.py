@@ -18,7 +18,7 @@ from genre_pipeline.features.segments import cut_frames
 from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.interventions import Intervention
 from genre_pipeline.locks import only_one
-from genre_pipeline.results import Predictions
+from genre_pipeline.results.predictions import Predictions
 from genre_pipeline.stores.extraction import Target, extract_together
 from genre_pipeline.stores.store import FeatureStore
 from genre_pipeline.training import Checkpoint
@@ -51,8 +51,8 @@ class TrainedCell:
 
 
 @dataclass(frozen=True, eq=False)
-class _Question:
-    """One repeat's predictions of its changed test tracks, stored under an identity."""
+class _ChangedRepeat:
+    """The changed test tracks of one repeat, whose predictions are stored under an identity."""
 
     trained: TrainedCell
     checkpoint: Checkpoint
@@ -68,23 +68,23 @@ class _Question:
 
     def known(self) -> pd.DataFrame | None:
         """Return the stored predictions, or ``None``."""
-        answer = known_predictions(self.cache, self.identity)
-        return None if answer is None else answer.table
+        predictions = known_predictions(self.cache, self.identity)
+        return None if predictions is None else predictions.table
 
-    def ask(self, store: FeatureStore) -> pd.DataFrame:
+    def predict(self, store: FeatureStore) -> pd.DataFrame:
         """Predict with the model, and store the predictions."""
         clean = self.trained.data
         segments = cut_frames(store.index.set_index("track_id")["n_frames"], self.trained.block)
         segments["genre"] = segments["track_id"].map(clean.segments.groupby("track_id")["genre"].first())
         changed = replace(clean, segments=segments, store=store)
-        answer = Predictions(no_predictions(clean.genres), 0.0, reused=False)
+        predictions = Predictions(no_predictions(clean.genres), 0.0, reused=False)
         if len(changed.rows(self.repeat, "test")):
-            answer = predict_sides(self.checkpoint, changed, self.repeat, sides=["test"])
-        keep_predictions(answer, self.cache, self.identity)
-        return answer.table
+            predictions = predict_sides(self.checkpoint, changed, self.repeat, sides=["test"])
+        keep_predictions(predictions, self.cache, self.identity)
+        return predictions.table
 
 
-def ask_cells(
+def predict_changed(
     cells: Sequence[TrainedCell],
     intervention: Intervention,
     *,
@@ -109,7 +109,7 @@ def ask_cells(
         workers: Who decodes, changes and computes.
 
     Returns:
-        For each cell the table of its :class:`~genre_pipeline.results.Predictions` of test segments, of
+        For each cell the table of its :class:`~genre_pipeline.results.predictions.Predictions` of test segments, of
         all repeats. A changed clip that is shorter than one segment, or that cannot be changed, has no row.
 
     Raises:
@@ -117,32 +117,32 @@ def ask_cells(
         StorageError: If the disk is full, or a folder is read-only.
         ComputeError: If the workers cannot be started or reached, or die.
     """
-    questions = [
-        _Question(each, checkpoint, _identity(each, checkpoint, intervention))
-        for each in cells
-        for checkpoint in each.checkpoints
+    repeats = [
+        _ChangedRepeat(trained, checkpoint, _identity(trained, checkpoint, intervention))
+        for trained in cells
+        for checkpoint in trained.checkpoints
     ]
-    answers = {question: question.known() for question in questions}
-    asked = [question for question, answer in answers.items() if answer is None]
-    if asked:
+    predicted = {each: each.known() for each in repeats}
+    missing = [each for each, table in predicted.items() if table is None]
+    if missing:
         with only_one(scratch, lambda holder: StoreError(f"{scratch}: {holder} computes this now. Wait for it.")):
-            stores = _extract(asked, intervention, tracks=tracks, root=root, scratch=scratch, workers=workers)
-            for question in asked:
-                answers[question] = question.ask(stores[question.trained.cell.feature])
+            stores = _extract(missing, intervention, tracks=tracks, root=root, scratch=scratch, workers=workers)
+            for each in missing:
+                predicted[each] = each.predict(stores[each.trained.cell.feature])
             shutil.rmtree(scratch)
     logger.info(
         "%s: predicted with %d trained models; predictions of %d more were stored",
         intervention.block.label,
-        len(asked),
-        len(questions) - len(asked),
+        len(missing),
+        len(repeats) - len(missing),
     )
-    tables: dict[Cell, list[pd.DataFrame]] = {each.cell: [] for each in cells}
-    for question, answer in answers.items():
-        if answer is not None and len(answer):
-            tables[question.trained.cell].append(answer)
+    tables: dict[Cell, list[pd.DataFrame]] = {trained.cell: [] for trained in cells}
+    for each, table in predicted.items():
+        if table is not None and len(table):
+            tables[each.trained.cell].append(table)
     return {
-        each.cell: pd.concat(tables[each.cell] or [no_predictions(each.data.genres)], ignore_index=True)
-        for each in cells
+        trained.cell: pd.concat(tables[trained.cell] or [no_predictions(trained.data.genres)], ignore_index=True)
+        for trained in cells
     }
 
 
@@ -155,7 +155,7 @@ def _identity(trained: TrainedCell, checkpoint: Checkpoint, intervention: Interv
 
 
 def _extract(
-    asked: Sequence[_Question],
+    missing: Sequence[_ChangedRepeat],
     intervention: Intervention,
     *,
     tracks: pd.DataFrame,
@@ -164,8 +164,8 @@ def _extract(
     workers: Workers,
 ) -> Mapping[str, FeatureStore]:
     """Compute the features of the changed test tracks that the models need."""
-    blocks = {each.trained.cell.feature: each.trained.block for each in asked}
-    tested = pd.concat([each.trained.data.rows(each.repeat, "test")["track_id"] for each in asked])
+    blocks = {each.trained.cell.feature: each.trained.block for each in missing}
+    tested = pd.concat([each.trained.data.rows(each.repeat, "test")["track_id"] for each in missing])
     results = extract_together(
         tracks[tracks["track_id"].isin(tested)],
         [Target(FEATURES[block.kind], block, scratch / feature) for feature, block in blocks.items()],

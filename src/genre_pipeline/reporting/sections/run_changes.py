@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from genre_pipeline.cells import Cell
-from genre_pipeline.reporting.changes_text import metric_entries, verdict_text, what_changed
 from genre_pipeline.reporting.document import Block, Paragraph, Section, Table, Value, numeric, texts
+from genre_pipeline.reporting.run_changes import metric_entries, verdict_text, what_changed
 from genre_pipeline.reporting.sections.base import ReportData
 from genre_pipeline.reporting.wording import plural
-from genre_pipeline.results import CellChange, regressions
+from genre_pipeline.results.run_changes import CellChange, regressions
 
 
 def section(data: ReportData) -> Section | None:
