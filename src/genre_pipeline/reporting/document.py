@@ -9,7 +9,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import StringIO
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import pandas as pd
 
@@ -45,7 +45,6 @@ class Paragraph:
 
     text: Text
     look: Literal["", "muted", "big", "best"] = ""
-    shape: ClassVar[str] = "paragraph"
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,6 @@ class Code:
     """A command, as it is typed."""
 
     text: str
-    shape: ClassVar[str] = "code"
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,6 @@ class Bullets:
     """Sentences below each other."""
 
     texts: Sequence[Text]
-    shape: ClassVar[str] = "bullets"
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,6 @@ class Facts:
     """A few named values, side by side."""
 
     values: Mapping[str, str]
-    shape: ClassVar[str] = "facts"
 
 
 @dataclass(frozen=True)
@@ -77,7 +73,6 @@ class Glossary:
     """Words with what they mean."""
 
     meanings: Mapping[str, str]
-    shape: ClassVar[str] = "glossary"
 
 
 @dataclass(frozen=True)
@@ -85,7 +80,6 @@ class Names:
     """Many short names, in columns."""
 
     names: Sequence[str]
-    shape: ClassVar[str] = "names"
 
 
 @dataclass(frozen=True)
@@ -167,7 +161,6 @@ class Table:
     rows: Sequence[Sequence[Value]]
     is_sortable: bool = True
     filter: str = ""
-    shape: ClassVar[str] = "table"
 
     @property
     def entries(self) -> list[list[TableEntry]]:
@@ -211,12 +204,6 @@ class Bars:
     caption: str
     heading: str
     counts: Mapping[str, int]
-    shape: ClassVar[str] = "bars"
-
-    @property
-    def greatest(self) -> int:
-        """The number that the longest bar stands for."""
-        return max(self.counts.values(), default=0)
 
 
 @dataclass(frozen=True)
@@ -244,7 +231,6 @@ class Picture:
     curves: Sequence[str] = ()
     spoken: str = ""
     audio: str = ""
-    shape: ClassVar[str] = "picture"
 
     @property
     def url(self) -> str:
@@ -271,7 +257,6 @@ class Figure:
     content: Mapping[str, Any]
     options: Sequence[Option] = ()
     menu: str = ""
-    shape: ClassVar[str] = "figure"
 
     @property
     def payload(self) -> dict[str, Any]:
@@ -317,7 +302,6 @@ class Folded:
     summary: str
     blocks: Sequence[Block]
     is_open: bool = False
-    shape: ClassVar[str] = "folded"
 
 
 @dataclass(frozen=True)
@@ -327,7 +311,6 @@ class Article:
     title: Text
     blocks: Sequence[Block]
     is_marked: bool = False
-    shape: ClassVar[str] = "article"
 
 
 @dataclass(frozen=True)
@@ -337,7 +320,6 @@ class Group:
     look: Literal["grid", "gallery", "findings", "columns", "stack"]
     blocks: Sequence[Block]
     is_linked: bool = False
-    shape: ClassVar[str] = "group"
 
 
 Block = (
@@ -530,7 +512,7 @@ def escape_markdown(text: str) -> str:
         >>> print(escape_markdown("_net1_ <b> of log_mel"))
         \_net1\_ \<b\> of log_mel
     """
-    return _MARKUP.sub(r"\\\1", " ".join(text.split()))
+    return _MARKUP.sub(r"\\\1", re.sub(r"\s+", " ", text))
 
 
 class _Signs(NamedTuple):
@@ -544,20 +526,14 @@ class _Signs(NamedTuple):
         """Write a text."""
         if isinstance(text, str):
             return self.escape(text)
-        return "".join(self._span(part) if isinstance(part, Span) else self._plain(part) for part in text)
+        return "".join(self._span(part) if isinstance(part, Span) else self.escape(part) for part in text)
 
     def bold(self, text: str) -> str:
         """Write strong text."""
         return f"{self.strong}{self.escape(text)}{self.strong}"
 
-    def _plain(self, text: str) -> str:
-        # Blanks at either end separate it from its neighbours.
-        stripped = text.strip()
-        before, after = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :] if stripped else ""
-        return f"{before}{self.escape(stripped)}{after}"
-
     def _span(self, span: Span) -> str:
-        if span.look == "code":
+        if span.look == "code" and "`" not in span.text:
             return f"{self.code}{span.text}{self.code}"
         return self.bold(span.text) if span.look in {"strong", "badge"} else self.escape(span.text)
 
@@ -604,7 +580,8 @@ def _table_lines(table: Table | Bars, signs: _Signs) -> list[str]:
     rules = ["--:" if column.numeric else "---" for column in table.columns]
     rows = [[_entry_text(entry, signs) for entry in row] for row in table.entries]
     caption = [signs.escape(table.caption), ""] if table.caption else []
-    return [*caption, *(f"| {' | '.join(entries)} |" for entries in [titles, rules, *rows])]
+    head, *body = (f"| {' | '.join(entries)} |" for entries in [titles, *rows])
+    return [*caption, head, f"|{'|'.join(rules)}|", *body]
 
 
 def _entry_text(entry: TableEntry, signs: _Signs) -> str:

@@ -138,7 +138,7 @@ def score_robustness(
     return table
 
 
-@stage(version=1)
+@stage(version=2)
 def join_scores(*tables: pd.DataFrame) -> tuple[pd.DataFrame, Figure, MatplotlibFigure]:
     """Put the scores of all cells into one table, and draw them.
 

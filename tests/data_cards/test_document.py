@@ -19,10 +19,13 @@ from genre_pipeline.reporting.document import (
     Paragraph,
     Picture,
     Section,
+    Span,
     Table,
     TableEntry,
     folded_names,
     folded_table,
+    format_markdown,
+    format_terminal,
     numeric,
     render_html,
     render_markdown,
@@ -123,7 +126,7 @@ def test_markdown_reads_as_written():
     text = render_markdown(card_of(Facts({"Clips": "5"}), table, Names(["a", "b"]), Group("gallery", [picture])))
     assert text == (
         "# Title\n\n`mine`: Lead.\n\n> **PART** Only a part.\n\n## All of it\n\n- **Clips**: 5\n\nCounted.\n\n"
-        "| Genre | Clips |\n| --- | --: |\n| r_b | 1,234 |\n| jazz | \N{EN DASH} |\n\na, b\n\n- **jazz**: A wave.\n"
+        "| Genre | Clips |\n|---|--:|\n| r_b | 1,234 |\n| jazz | \N{EN DASH} |\n\na, b\n\n- **jazz**: A wave.\n"
     )
 
 
@@ -156,3 +159,28 @@ def test_long_lists_are_cut_and_say_so():
 def test_numbers_sort_as_numbers_and_nothing_comes_last():
     table = Table("t", "", [*texts("Genre"), *numeric("Clips")], [["jazz", 1234], ["rock", NOTHING]])
     assert [row[1].sort_key for row in table.entries] == ["1234.0", ""]
+
+
+def test_texts_have_code_links_and_badges():
+    text = ["Made by ", Span("kedro run", "code"), ", see ", Span("the card", "link", "card.html"), "."]
+    section = Section("all", "All of it", [Paragraph(text), Bullets([[Span("LEAKY", "badge"), " a_b"]])])
+    page = render_html(Document("Title", "", "Lead.", [], [section]))
+    assert '<p>Made by <code>kedro run</code>, see <a href="card.html">the card</a>.</p>' in page
+    assert '<li><strong class="badge">LEAKY</strong> a_b</li>' in page
+    assert format_markdown([section]) == "## All of it\n\nMade by `kedro run`, see the card.\n\n- **LEAKY** a_b"
+    assert format_terminal([section]) == "All of it\nMade by kedro run, see the card.\n\n- LEAKY a_b"
+
+
+def test_code_that_holds_a_backtick_is_escaped_in_markdown():
+    section = Section("", "", [Paragraph(["commit ", Span("a`b", "code")])])
+    assert format_markdown([section]) == "commit a\\`b"
+
+
+def test_a_terminal_table_is_aligned_and_an_alarm_is_red(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    rows = [["net1", 5], [TableEntry("FAILED", is_alarm=True), 1234]]
+    section = Section("", "", [Table("", "", [*texts("Model"), *numeric("Clips")], rows)])
+    head, _, *body = format_terminal([section]).splitlines()
+    assert [head, *body] == ["Model    Clips", "net1         5", "FAILED   1,234"]
+    assert "\x1b[1;31mFAILED" in format_terminal([section], is_terminal=True)
