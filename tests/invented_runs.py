@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from genre_pipeline.cells import Cell
-from genre_pipeline.evaluation.changes import CellRecord, SessionRecord
+from genre_pipeline.results.run_changes import CellRecord, SessionRecord
 
 CELL = Cell("demo", "artist_kfold", "mfcc_20", "svm")
 

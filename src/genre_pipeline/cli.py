@@ -260,9 +260,9 @@ def leaderboard(env: str | None) -> None:
 
 def _leaderboard_text(catalog: Any, env: str | None) -> str:
     from genre_pipeline.errors import EvaluationError
-    from genre_pipeline.evaluation.comparison import format_leaderboard
     from genre_pipeline.ops.refresh.records import check_intact
     from genre_pipeline.pipelines.description import entry_of
+    from genre_pipeline.reporting.leaderboard import format_leaderboard
 
     if not catalog.exists("leaderboard"):
         option = f" --env {env}" if env else ""
@@ -342,8 +342,9 @@ def compare(runs: tuple[str, ...], env: str | None, pattern: str, all_metrics: b
     RUN is latest, previous, latest~2 (the second before the latest), the first digits of a run's id in MLflow, or a
     run's name; by default, previous and latest. The run of a single cell is compared alone.
     """
-    from genre_pipeline.evaluation.changes import compare_sessions
-    from genre_pipeline.reporting.changes_text import describe, format_json, format_markdown, format_terminal
+    from genre_pipeline.evaluation.run_changes import compare_sessions
+    from genre_pipeline.reporting.document import format_markdown, format_terminal
+    from genre_pipeline.reporting.run_changes import describe, format_json
 
     if len(runs) == 1:
         raise click.UsageError(f"Expected two runs or more, got one: '{runs[0]}'.")

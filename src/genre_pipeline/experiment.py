@@ -16,12 +16,12 @@ from genre_pipeline.blocks import Block, Repeat, Seed, parse_block, registered
 from genre_pipeline.cells import Cell, check_name
 from genre_pipeline.datasets import DatasetBlock
 from genre_pipeline.errors import ConfigError
+from genre_pipeline.evaluation.explaining import Method
 from genre_pipeline.evaluation.metrics import TrackAverage
 from genre_pipeline.features import FEATURES, FeatureBlock
 from genre_pipeline.interventions import Intervention, InterventionBlock
 from genre_pipeline.project import check_output, is_in_data
 from genre_pipeline.registry import suggestion
-from genre_pipeline.reporting.explaining import Method
 from genre_pipeline.splits.base import PROTOCOLS, ProtocolBlock
 from genre_pipeline.training.devices import choose_device, n_devices
 from genre_pipeline.training.recipes import ModelBlock, TrainingBlock, parse_model

@@ -12,7 +12,7 @@ from genre_pipeline.datasets.reading.files import LeftOut, count_left_out
 from genre_pipeline.reporting.data_cards import dataset_card, render_html, render_markdown
 from genre_pipeline.reporting.data_cards.durations import duration_classes
 from genre_pipeline.reporting.data_cards.faults import MEANINGS
-from genre_pipeline.reporting.data_cards.page import Bars, Facts, Folded, Grid
+from genre_pipeline.reporting.document import Bars, Facts, Folded, Table
 from hand_made_reports import Page, make_quality, make_tracks
 
 
@@ -60,9 +60,9 @@ def section(card, key):
 def rows_of(card, key):
     """Return a table's texts, without the header, wherever on the card it is."""
     blocks = [block for each in card.sections for block in each.blocks]
-    grids = [block.block if isinstance(block, Folded) else block for block in blocks]
-    table = next(each for each in grids if isinstance(each, Grid) and each.key == key).table
-    return [[entry.text for entry in row] for row in table.rows]
+    grids = [block.blocks[0] if isinstance(block, Folded) else block for block in blocks]
+    table = next(each for each in grids if isinstance(each, Table) and each.key == key)
+    return [[entry.text for entry in row] for row in table.entries]
 
 
 def facts_of(card, key):
@@ -85,9 +85,9 @@ def test_genres_are_counted(tracks, quality):
 def test_without_a_published_list_nothing_is_expected(tracks):
     card = dataset_card(make_quality(tracks), tracks, [])
     assert rows_of(card, "genres-table")[0] == ["blues", "4", "1", "3", "2", "0", "66.7"]
-    assert "Nobody published a list" in words_of(card, "genres")
+    assert "There is no published list" in words_of(card, "genres")
     assert "what is missing cannot be said" in words_of(card, "missing")
-    assert "Nobody published checksums" in words_of(card, "checksums")
+    assert "There are no published checksums" in words_of(card, "checksums")
 
 
 def test_a_part_and_what_is_missing_are_said_first(tracks, quality):
@@ -161,7 +161,9 @@ def test_faults_are_explained_with_the_thresholds_that_find_them():
 
 def test_missing_and_extra_files_are_named(tracks, quality):
     card = dataset_card(quality, tracks, [])
-    folded = {each.summary: each.block.names for each in section(card, "missing").blocks if isinstance(each, Folded)}
+    folded = {
+        each.summary: each.blocks[0].names for each in section(card, "missing").blocks if isinstance(each, Folded)
+    }
     assert folded == {
         "blues (1)": ["blues.5"],
         "rock (2)": ["rock.1", "rock.2"],

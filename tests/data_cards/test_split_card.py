@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from genre_pipeline.reporting.data_cards import render_html, render_markdown, split_card
-from genre_pipeline.reporting.data_cards.page import Folded, Grid
+from genre_pipeline.reporting.document import Folded, Table
 from genre_pipeline.splits import PROTOCOLS, split_tracks
 from hand_made_reports import Page, make_audit, make_tracks
 
@@ -34,9 +34,9 @@ def card_of(audit):
 
 def table_of(card, key):
     blocks = [block for section in card.sections for block in section.blocks]
-    grids = [block.block if isinstance(block, Folded) else block for block in blocks]
-    table = next((each for each in grids if isinstance(each, Grid) and each.key == key), None)
-    return None if table is None else [[entry.text for entry in row] for row in table.table.rows]
+    grids = [block.blocks[0] if isinstance(block, Folded) else block for block in blocks]
+    table = next((each for each in grids if isinstance(each, Table) and each.key == key), None)
+    return None if table is None else [[entry.text for entry in row] for row in table.entries]
 
 
 def text_of(audit):
@@ -80,8 +80,8 @@ def test_leaks_are_marked_and_counted():
 
 
 def test_only_leaks_have_badges():
-    verdicts = next(block for block in card_of(leaking()).sections[1].blocks if isinstance(block, Grid)).table
-    assert [row[0].text for row in verdicts.rows if any(entry.badge for entry in row)] == ["artist"]
+    verdicts = next(block for block in card_of(leaking()).sections[1].blocks if isinstance(block, Table))
+    assert [row[0].text for row in verdicts.entries if any(entry.badge for entry in row)] == ["artist"]
 
 
 def test_a_broken_promise_is_called_broken():

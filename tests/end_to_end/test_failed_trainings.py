@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from genre_pipeline.errors import TrainingError
-from genre_pipeline.evaluation.comparison import format_leaderboard
+from genre_pipeline.reporting.leaderboard import format_leaderboard
 from genre_pipeline.training import fitting
 from kedro_sessions import OWN_MUSIC, children, forget_sessions, run, sessions_of, write_own_music
 

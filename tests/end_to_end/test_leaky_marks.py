@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from genre_pipeline.cells import Cell
-from genre_pipeline.evaluation.comparison import format_leaderboard
+from genre_pipeline.reporting.leaderboard import format_leaderboard
 from genre_pipeline.training import Checkpoint
 from kedro_sessions import OWN_MUSIC, children, run, sessions_of
 

@@ -6,7 +6,7 @@ import mlflow
 import pandas as pd
 import pytest
 
-from genre_pipeline.evaluation.comparison import format_leaderboard
+from genre_pipeline.reporting.leaderboard import format_leaderboard
 from kedro_sessions import OWN_MUSIC, children, run, sessions_of, write_own_music
 
 MARK = "artists unknown: 100 %"

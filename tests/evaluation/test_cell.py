@@ -10,9 +10,10 @@ import pytest
 
 from genre_pipeline.errors import EvaluationError
 from genre_pipeline.evaluation.cell import evaluate_cell, metric_values
-from genre_pipeline.evaluation.comparison import CellResult, leaderboard, summary_row
+from genre_pipeline.evaluation.leaderboard import leaderboard
 from genre_pipeline.evaluation.metrics import score
 from genre_pipeline.evaluation.prediction import predict_cell
+from genre_pipeline.results.cell import CellResult, summary_row
 from genre_pipeline.training import FailedRepeat
 from tiny_music import AUDIT, CELL, FEATURE, GENRES, SEGMENTS_PER_TRACK, make_tiny_music, train_tiny
 

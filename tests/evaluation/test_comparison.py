@@ -8,19 +8,14 @@ import pandas as pd
 import pytest
 
 from genre_pipeline.errors import EvaluationError
-from genre_pipeline.evaluation.comparison import (
+from genre_pipeline.evaluation.leaderboard import (
     LEADERBOARD_COLUMNS,
     METRIC_COLUMNS,
     by_setting,
     chance_levels,
-    confusion_counts,
-    format_leaderboard,
     honest_results,
     leaderboard,
     metric_table,
-    scored,
-    statistic,
-    summary_row,
 )
 from genre_pipeline.reporting.figures import (
     accuracy_comparison,
@@ -28,8 +23,10 @@ from genre_pipeline.reporting.figures import (
     learning_curves,
     reliability_diagrams,
 )
+from genre_pipeline.reporting.leaderboard import format_leaderboard
 from genre_pipeline.reporting.report import build_markdown, build_report
 from genre_pipeline.reporting.sections import ReportData
+from genre_pipeline.results.cell import confusion_counts, scored, statistic, summary_row
 from invented_runs import change_of
 
 

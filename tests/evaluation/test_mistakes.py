@@ -5,7 +5,8 @@ import pytest
 import soundfile
 
 import tiny_music
-from genre_pipeline.reporting.mistakes import find_mistakes
+from genre_pipeline.evaluation.mistakes import find_mistakes
+from genre_pipeline.reporting.mistakes import draw_mistakes
 from genre_pipeline.reporting.report import build_report
 from genre_pipeline.reporting.sections import ReportData
 from tiny_music import CELL, GENRES, make_tiny_music
@@ -32,7 +33,7 @@ def predict(music, says):
 
 def find(music, predictions, **changes):
     tables = {"segments": music.segments, "tracks": music.tracks, "root": music.root, **changes}
-    return find_mistakes(CELL, predictions, genres=GENRES, **tables)
+    return draw_mistakes(find_mistakes(CELL, predictions, genres=GENRES, **tables), tables["tracks"])
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Trained models asked of changed audio: nothing changed gives what was said before, to the bit."""
+"""Predictions of changed audio by trained models: where nothing was changed, they are the same to the bit."""
 
 from dataclasses import replace
 
@@ -10,9 +10,9 @@ import tiny_music
 from genre_pipeline.blocks import parse_block
 from genre_pipeline.errors import FeatureError, StoreError
 from genre_pipeline.evaluation.prediction import predict_cell
-from genre_pipeline.evaluation.robustness import asking
-from genre_pipeline.evaluation.robustness.asking import TrainedCell, ask_cells
-from genre_pipeline.evaluation.robustness.scoring import COLUMNS, score_robustness
+from genre_pipeline.evaluation.robustness import predicting
+from genre_pipeline.evaluation.robustness.predicting import TrainedCell, predict_changed
+from genre_pipeline.evaluation.robustness.scoring import ROBUSTNESS_COLUMNS, score_robustness
 from genre_pipeline.interventions import INTERVENTIONS, Intervention
 from genre_pipeline.locks import only_one
 from genre_pipeline.reporting.report import build_markdown, build_report
@@ -59,7 +59,7 @@ def ask(music, tmp_path):
     """Ask cells of the tiny music with one intervention."""
 
     def ask(cells, intervention, *, workers=Workers("serial"), tracks=None):  # noqa: B008 - frozen
-        return ask_cells(
+        return predict_changed(
             cells,
             intervention,
             tracks=music.tracks if tracks is None else tracks,
@@ -181,7 +181,7 @@ class TestAsking:
         monkeypatch.setattr(Checkpoint, "predictor", killed)
         with pytest.raises(KeyboardInterrupt):
             ask(cells, change("identity"))
-        monkeypatch.setattr(asking, "extract_together", _only_reused(asking.extract_together))
+        monkeypatch.setattr(predicting, "extract_together", _only_reused(predicting.extract_together))
         answers = ask(cells, change("identity"))
         assert len(asked) == 5
         for cell, table in answers.items():
@@ -251,7 +251,7 @@ class TestScoring:
         after = after[after["track_id"] != "t39"]
         table = score(result, predictions(30), {"quiet": after})
         row = table.iloc[0]
-        assert list(table) == list(COLUMNS)
+        assert list(table) == list(ROBUSTNESS_COLUMNS)
         assert row["label"] == "gain -40 dB"
         assert row["accuracy"] == pytest.approx(10 / 39)
         assert row["accuracy_before"] == pytest.approx(30 / 39)
@@ -319,7 +319,7 @@ class TestFigures:
 
     def test_nothing_asked_is_said(self, table):
         figure = robustness_figure(table[table["intervention"] == "short"])
-        assert figure.layout.annotations[0]["text"] == "No model could be asked of changed audio."
+        assert figure.layout.annotations[0]["text"] == "No test track could be changed."
 
     def test_the_picture_has_the_numbers(self, table, tmp_path):
         picture = robustness_picture(table)
@@ -369,4 +369,4 @@ class TestSection:
 
     def test_nothing_answered_is_said(self, results, table):
         short = table[table["intervention"] == "short"]
-        assert "No model could be asked." in build_markdown(ReportData(results, robustness=short))
+        assert "No track could be changed." in build_markdown(ReportData(results, robustness=short))

@@ -7,12 +7,12 @@ from plotly.graph_objects import Bar, Figure
 
 from genre_pipeline.errors import EvaluationError
 from genre_pipeline.evaluation.protocol_gap import protocol_gaps
-from genre_pipeline.evaluation.ranks import rank_models
+from genre_pipeline.evaluation.ranking import rank_models
 from genre_pipeline.evaluation.reproduction import compare_with_papers
 from genre_pipeline.reporting import figures
 from genre_pipeline.reporting.cost_figure import cost_comparison
 from genre_pipeline.reporting.gap_figure import gap_comparison
-from genre_pipeline.reporting.rank_figure import critical_difference_diagram
+from genre_pipeline.reporting.ranking_figure import critical_difference_diagram
 from genre_pipeline.reporting.reproduction_figure import paper_comparison
 from genre_pipeline.reporting.stills import draw_still
 

@@ -10,7 +10,6 @@ import pandas as pd
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import EvaluationError
 from genre_pipeline.evaluation.bootstrap import clusters_of
-from genre_pipeline.evaluation.comparison import CellResult, EpochRow, metric_key, unknown_share
 from genre_pipeline.evaluation.intervals import summarise
 from genre_pipeline.evaluation.metrics import (
     UNITS,
@@ -21,6 +20,7 @@ from genre_pipeline.evaluation.metrics import (
     score_genres,
     told_right,
 )
+from genre_pipeline.results.cell import CellResult, EpochRow, metric_key, unknown_share
 from genre_pipeline.training import Checkpoint, FailedRepeat
 from genre_pipeline.training.cell_data import CellData
 

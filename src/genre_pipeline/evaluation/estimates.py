@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from genre_pipeline.evaluation.comparison import CellResult, number, summary_row
 from genre_pipeline.evaluation.intervals import Estimate, wilson_interval
+from genre_pipeline.results.cell import CellResult, number, summary_row
 
 
 def mean_accuracy(result: CellResult, *, unit: str, split: str = "test") -> Estimate:

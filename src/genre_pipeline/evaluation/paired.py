@@ -7,7 +7,7 @@ out.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from typing import Any, Literal, NamedTuple
 
@@ -18,39 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import EvaluationError
 from genre_pipeline.evaluation.bootstrap import N_RESAMPLES, clusters_of, resample
-from genre_pipeline.evaluation.comparison import CellResult, cell_of, unknown_share
 from genre_pipeline.evaluation.metrics import TrackAverage, told_right
-
-# Every column of the table of pairs with its pandas type. Differences are shares, of the first minus of the second.
-PAIR_COLUMNS: Mapping[str, str] = {
-    "dataset": "string",
-    "subset": "string",
-    "protocol": "string",
-    "leaky": "bool",
-    "artists_unknown": "float64",
-    "feature_a": "string",
-    "model_a": "string",
-    "feature_b": "string",
-    "model_b": "string",
-    "unit": "string",
-    "metric": "string",
-    "difference": "float64",
-    "ci_low": "float64",
-    "ci_high": "float64",
-    "confidence": "float64",
-    "n_repeats": "int64",
-    "n_tracks": "int64",
-    "n_clusters": "int64",
-    "only_a": "int64",
-    "only_b": "int64",
-    "p_bootstrap": "float64",
-    "p_corrected_t": "float64",
-    "p_mcnemar": "float64",
-    "p": "float64",
-    "p_holm": "float64",
-    "better": "string",
-    "split_hash": "string",
-}
+from genre_pipeline.results.cell import CellResult, cell_of, unknown_share
+from genre_pipeline.results.tables import PAIR_COLUMNS
 
 
 def compare_pairs(
@@ -183,7 +153,7 @@ def compare(
     }
 
 
-class Verdict(NamedTuple):
+class PairVerdict(NamedTuple):
     """What a pair's tests found, from the side of one of the two.
 
     Attributes:
@@ -195,7 +165,7 @@ class Verdict(NamedTuple):
     word: str
 
 
-def verdicts(pairs: pd.DataFrame, dataset: str, protocol: str) -> dict[tuple[Cell, Cell], Verdict]:
+def verdicts(pairs: pd.DataFrame, dataset: str, protocol: str) -> dict[tuple[Cell, Cell], PairVerdict]:
     """Read a table of pairs from both sides.
 
     Args:
@@ -210,8 +180,8 @@ def verdicts(pairs: pd.DataFrame, dataset: str, protocol: str) -> dict[tuple[Cel
     for row in pairs[(pairs["dataset"] == dataset) & (pairs["protocol"] == protocol)].to_dict("records"):
         a, b = (Cell(dataset, protocol, row[f"feature_{side}"], row[f"model_{side}"]) for side in "ab")
         words = {"a": ("better", "worse"), "b": ("worse", "better")}.get(row["better"], ("no difference shown",) * 2)
-        found[a, b] = Verdict(row["difference"], words[0])
-        found[b, a] = Verdict(-row["difference"], words[1])
+        found[a, b] = PairVerdict(row["difference"], words[0])
+        found[b, a] = PairVerdict(-row["difference"], words[1])
     return found
 
 

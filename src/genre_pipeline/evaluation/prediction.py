@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,6 +19,7 @@ from genre_pipeline.blocks import parse_block
 from genre_pipeline.errors import AudioError, CheckpointError, ConfigError, FeatureError, GenrePipelineError
 from genre_pipeline.features import FEATURES, FeatureBlock, FeatureSpec
 from genre_pipeline.fingerprints import fingerprint
+from genre_pipeline.results.predictions import Predictions
 from genre_pipeline.stages import stage
 from genre_pipeline.storage import atomic_file, write_json
 from genre_pipeline.training import Checkpoint, Predictor
@@ -28,22 +28,6 @@ from genre_pipeline.training.cell_data import CellData
 # Raised whenever the same model and segments would give other predictions.
 PREDICTIONS_VERSION = 2
 _SIDES = ("validation", "test")
-
-
-class Predictions(NamedTuple):
-    """The predictions of one repeat.
-
-    Attributes:
-        table: ``repeat, split, leaky, track_id, segment_id, genre, p_<genre>...``, one row per segment; ``leaky``, the
-            same in every row, is true if the split puts something on two sides, or if the test side chose the
-            model's epoch.
-        inference_s: Time that the prediction took, in seconds.
-        reused: Whether they were there already.
-    """
-
-    table: pd.DataFrame
-    inference_s: float
-    reused: bool
 
 
 @stage(version=PREDICTIONS_VERSION, uses=(CellData,))

@@ -3,49 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import pandas as pd
 
-from genre_pipeline.evaluation.comparison import (
-    CellResult,
-    cell_of,
-    honest_results,
-    scored,
-    statistic,
-    unknown_share,
-)
 from genre_pipeline.evaluation.estimates import best_repeat, mean_accuracy
 from genre_pipeline.evaluation.intervals import Estimate, difference
+from genre_pipeline.evaluation.leaderboard import honest_results
+from genre_pipeline.results.cell import CellResult, cell_of, row_of, scored, statistic
+from genre_pipeline.results.tables import GAP_COLUMNS, make_table
 
-# Every column of the table of gaps with its pandas type, in order. Accuracies and gaps are shares.
-GAP_COLUMNS: Mapping[str, str] = {
-    "dataset": "string",
-    "subset": "string",
-    "protocol": "string",
-    "feature": "string",
-    "model": "string",
-    "leaky": "bool",
-    "artists_unknown": "float64",
-    "shared": "string",
-    "split": "string",
-    "unit": "string",
-    "metric": "string",
-    "statistic": "string",
-    "accuracy": "float64",
-    "reference_protocol": "string",
-    "reference_accuracy": "float64",
-    "gap": "float64",
-    "ci_low": "float64",
-    "ci_high": "float64",
-    "n_repeats": "int64",
-    "split_hash": "string",
-    "reference_split_hash": "string",
-    "feature_hash": "string",
-    "git_commit": "string",
-}
-_COPIED = ("subset", "leaky", "n_repeats", "split_hash", "feature_hash", "git_commit")
 UNITS: tuple[Literal["track", "segment"], ...] = ("track", "segment")
 
 
@@ -53,7 +21,7 @@ def protocol_gaps(results: Sequence[CellResult], *, confidence: float = 0.95) ->
     """Measure how far each protocol, unit and statistic moves the accuracy of a model.
 
     The reference of a dataset is its honest protocol
-    (:func:`~genre_pipeline.evaluation.comparison.honest_results`): a gap is the accuracy under a protocol minus the
+    (:func:`~genre_pipeline.evaluation.leaderboard.honest_results`): a gap is the accuracy under a protocol minus the
     mean accuracy of the same model, feature and unit under the reference. The mean's interval is
     :func:`~genre_pipeline.evaluation.intervals.difference`. The maximum over repeats is set against the same mean: that
     is what a paper that reports its best run adds. Its interval takes the best repeat for a single one, with the
@@ -86,7 +54,7 @@ def protocol_gaps(results: Sequence[CellResult], *, confidence: float = 0.95) ->
         for result in of_model
         for row in _rows(result, references[key], confidence)
     ]
-    return pd.DataFrame(rows, columns=list(GAP_COLUMNS)).astype(dict(GAP_COLUMNS))
+    return make_table(rows, GAP_COLUMNS)
 
 
 def _rows(result: CellResult, reference: CellResult, confidence: float) -> list[dict[str, Any]]:
@@ -103,9 +71,7 @@ def _rows(result: CellResult, reference: CellResult, confidence: float) -> list[
                 gap = Estimate(gap.value, math.nan, math.nan)
             rows.append(
                 {
-                    **result["cell"],
-                    **{key: result[key] for key in _COPIED},  # type: ignore[literal-required]
-                    "artists_unknown": unknown_share(result),
+                    **row_of(result),
                     "shared": ", ".join(kind for kind, n in result["leaks"].items() if n),
                     "split": "test",
                     "unit": unit,

@@ -7,45 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from genre_pipeline.evaluation.comparison import CellResult, cell_of, scored, statistic, unknown_share
 from genre_pipeline.evaluation.estimates import best_repeat, first_repeat, mean_accuracy
 from genre_pipeline.evaluation.intervals import Estimate, difference
 from genre_pipeline.evaluation.published import PublishedFigure, published_figures
+from genre_pipeline.results.cell import CellResult, cell_of, row_of, scored, statistic
+from genre_pipeline.results.tables import REPRODUCTION_COLUMNS, make_table
 
-# Every column of the table with its pandas type, in order. Accuracies and differences are shares.
-REPRODUCTION_COLUMNS: Mapping[str, str] = {
-    "paper": "string",
-    "table": "string",
-    "row": "string",
-    "reported": "float64",
-    "reported_dataset": "string",
-    "reported_protocol": "string",
-    "reported_unit": "string",
-    "reported_statistic": "string",
-    "dataset": "string",
-    "subset": "string",
-    "protocol": "string",
-    "feature": "string",
-    "model": "string",
-    "leaky": "bool",
-    "artists_unknown": "float64",
-    "split": "string",
-    "unit": "string",
-    "metric": "string",
-    "statistic": "string",
-    "measured": "float64",
-    "measured_ci_low": "float64",
-    "measured_ci_high": "float64",
-    "difference": "float64",
-    "ci_low": "float64",
-    "ci_high": "float64",
-    "comparable": "string",
-    "reason": "string",
-    "split_hash": "string",
-    "feature_hash": "string",
-    "git_commit": "string",
-}
-_COPIED = ("subset", "leaky", "split_hash", "feature_hash", "git_commit")
 # What a paper that does not name its unit may have meant.
 _UNITS = {"track": ("track",), "segment": ("segment",), "unclear": ("track", "segment")}
 
@@ -91,7 +58,7 @@ def compare_with_papers(
         if _correspond(figure, result, kinds, names)
         for unit in _UNITS[figure.unit]
     ]
-    return pd.DataFrame(rows, columns=list(REPRODUCTION_COLUMNS)).astype(dict(REPRODUCTION_COLUMNS))
+    return make_table(rows, REPRODUCTION_COLUMNS)
 
 
 def _correspond(figure: PublishedFigure, result: CellResult, kinds: Mapping[str, str], names: set[str]) -> bool:
@@ -114,9 +81,7 @@ def _row(figure: PublishedFigure, result: CellResult, unit: str, confidence: flo
         "reported_protocol": figure.protocol,
         "reported_unit": figure.unit,
         "reported_statistic": figure.statistic,
-        **result["cell"],
-        **{key: result[key] for key in _COPIED},  # type: ignore[literal-required]
-        "artists_unknown": unknown_share(result),
+        **row_of(result),
         "split": figure.split,
         "unit": unit,
         "metric": "accuracy",

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genre_pipeline.evaluation.comparison import CellResult, by_setting, cell_of, clip_costs, mark_suffix
 from genre_pipeline.evaluation.estimates import mean_accuracy
+from genre_pipeline.evaluation.leaderboard import by_setting, clip_costs
 from genre_pipeline.reporting.figures import (
     AXIS_TITLE,
     GREY,
@@ -20,6 +20,8 @@ from genre_pipeline.reporting.figures import (
     panels,
     styles,
 )
+from genre_pipeline.reporting.wording import mark_suffix
+from genre_pipeline.results.cell import CellResult, cell_of
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

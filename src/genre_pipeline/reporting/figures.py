@@ -15,15 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genre_pipeline.cells import Cell
-from genre_pipeline.evaluation.comparison import (
-    LEAKY,
+from genre_pipeline.evaluation.leaderboard import by_setting, chance_levels
+from genre_pipeline.reporting.wording import LEAKY, mark_suffix
+from genre_pipeline.results.cell import (
     CellResult,
-    by_setting,
     cell_of,
-    chance_levels,
     confusion_counts,
     dataset_name,
-    mark_suffix,
     number,
     statistic,
     summary_row,

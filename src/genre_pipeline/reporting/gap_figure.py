@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from genre_pipeline.evaluation.comparison import mark_suffix
 from genre_pipeline.reporting.figures import (
     AXIS_TITLE,
     GREY,
@@ -18,6 +17,7 @@ from genre_pipeline.reporting.figures import (
     menu,
     style_figure,
 )
+from genre_pipeline.reporting.wording import mark_suffix
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

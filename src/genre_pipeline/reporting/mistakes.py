@@ -1,167 +1,36 @@
-"""The mistakes of a cell that are worth listening to."""
+"""Pictures of the mistakes of a cell."""
 
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypedDict
 
-import numpy as np
 import pandas as pd
 
-from genre_pipeline.cells import Cell
 from genre_pipeline.errors import AudioError
-from genre_pipeline.evaluation.metrics import TrackAverage, aggregate_to_tracks
 from genre_pipeline.reporting.clip_pictures import draw_clip
-
-# [?] As many as a person listens to.
-N_MISTAKES = 4
-N_PAIRS = 3
+from genre_pipeline.results.mistakes import CellMistakes
 
 
-class Mistake(TypedDict):
-    """A test track that the model of one repeat predicted wrong.
-
-    ``probability`` is that of the wrong ``answer``, ``p_genre`` that of the true ``genre``; both are also given for
-    each segment: ``answer_over_time`` and ``genre_over_time``, with the segments' centres ``times_s`` within the clip.
-    ``picture`` is its spectrogram, none where the audio cannot be read any more, and ``fault`` then says why.
-    """
-
-    repeat: int
-    track_id: str
-    genre: str
-    answer: str
-    probability: float
-    p_genre: float
-    times_s: list[float]
-    answer_over_time: list[float]
-    genre_over_time: list[float]
-    path: str
-    start_s: float
-    duration_s: float
-    picture: dict[str, Any] | None
-    fault: str
-
-
-class CellMistakes(TypedDict):
-    """The mistakes of a cell: the most confident ones, and what is most often taken for what.
-
-    Each of ``pairs`` has ``genre``, ``answer``, ``n`` (tracks, summed over repeats), ``share`` of the genre's tracks,
-    and ``examples``: the tracks concerned, the most confident first.
-    """
-
-    cell: dict[str, str]
-    n_wrong: int
-    n_tracks: int
-    mistakes: list[Mistake]
-    pairs: list[dict[str, Any]]
-
-
-def find_mistakes(
-    cell: Cell,
-    predictions: pd.DataFrame,
-    *,
-    genres: Sequence[str],
-    segments: pd.DataFrame,
-    tracks: pd.DataFrame,
-    root: Path,
-    average: TrackAverage = "probability",
-) -> CellMistakes:
-    """Find the test tracks that a cell's models were most sure of and wrong about, and what they most confuse.
+def draw_mistakes(found: CellMistakes, tracks: pd.DataFrame) -> CellMistakes:
+    """Add the spectrogram of each mistake, or why there is none.
 
     Args:
-        cell: The cell.
-        predictions: The predictions of all repeats.
-        genres: The genres.
-        segments: The segment table, for the segments' times.
-        tracks: The track table, for the tracks' files.
-        root: The dataset's root folder, which the tracks' paths are relative to.
-        average: How tracks are scored, as in :func:`~genre_pipeline.evaluation.metrics.aggregate_to_tracks`.
-
-    Returns:
-        At most four mistakes, no track twice, each with a picture, and at most three pairs of genres.
-
-    Raises:
-        EvaluationError: If the predictions lack columns.
+        found: The mistakes.
+        tracks: The track table, for where each clip begins in its file and how long it is.
     """
-    test = predictions[predictions["split"] == "test"]
-    answers = _answers(test, genres, average)
-    wrong = answers[answers["answer"] != answers["genre"]]
-    worst = wrong.drop_duplicates("track_id").head(N_MISTAKES)
-    times = segments.set_index("segment_id")
-    files = tracks.set_index("track_id")
-    return {
-        "cell": {key: getattr(cell, key) for key in ("dataset", "protocol", "feature", "model")},
-        "n_wrong": len(wrong),
-        "n_tracks": len(answers),
-        "mistakes": [_mistake(row, test, times, files, root) for row in worst.to_dict("records")],
-        "pairs": _pairs(wrong, answers["genre"].value_counts()),
-    }
-
-
-def _answers(test: pd.DataFrame, genres: Sequence[str], average: TrackAverage) -> pd.DataFrame:
-    """Return each test track of each repeat with the predicted genre and its probability, the highest first."""
-    columns = [f"p_{genre}" for genre in genres]
-    if test.empty:
-        return pd.DataFrame(columns=["repeat", "track_id", "genre", "answer", "probability", "p_genre"])
-    means = aggregate_to_tracks(test, average)
-    probabilities = means[columns].to_numpy(dtype=np.float64)
-    places = np.arange(len(means))
-    answer = probabilities.argmax(axis=1)
-    truth = pd.Index(genres).get_indexer(pd.Index(means["genre"]))
-    answers = means[["repeat", "track_id", "genre"]].assign(
-        answer=np.asarray(genres, dtype=object)[answer],
-        probability=probabilities[places, answer],
-        p_genre=probabilities[places, truth],
-    )
-    return answers.sort_values(["probability", "track_id"], ascending=[False, True], kind="stable")
-
-
-def _pairs(wrong: pd.DataFrame, totals: pd.Series[int]) -> list[dict[str, Any]]:
-    pairs = [(str(genre), str(answer), rows) for (genre, answer), rows in wrong.groupby(["genre", "answer"], sort=True)]
-    return [
-        {
-            "genre": genre,
-            "answer": answer,
-            "n": len(rows),
-            "share": len(rows) / int(totals[genre]),
-            "examples": rows["track_id"].drop_duplicates().head(N_MISTAKES).astype(str).tolist(),
-        }
-        for genre, answer, rows in sorted(pairs, key=lambda pair: -len(pair[2]))[:N_PAIRS]
-    ]
-
-
-def _mistake(row: dict[Any, Any], test: pd.DataFrame, times: pd.DataFrame, files: pd.DataFrame, root: Path) -> Mistake:
-    own = test[(test["repeat"] == row["repeat"]) & (test["track_id"] == row["track_id"])]
-    placed = times.loc[own["segment_id"]]
-    clip = files.loc[row["track_id"]]
-    path = root / str(clip["path"])
-    picture, fault = None, ""
-    try:
-        drawn = draw_clip(path, start_sample=int(clip["start_sample"]), n_samples=int(clip["n_samples"]))
-    except AudioError as error:
-        fault = str(error)
-    else:
-        picture = {
-            "png": b64encode(drawn.png).decode("ascii"),
-            "width": drawn.width,
-            "height": drawn.height,
-            "words": drawn.words,
-        }
-    return {
-        "repeat": int(row["repeat"]),
-        "track_id": str(row["track_id"]),
-        "genre": str(row["genre"]),
-        "answer": str(row["answer"]),
-        "probability": float(row["probability"]),
-        "p_genre": float(row["p_genre"]),
-        "times_s": (placed["start_s"] + placed["duration_s"] / 2).round(3).tolist(),
-        "answer_over_time": own[f"p_{row['answer']}"].round(4).tolist(),
-        "genre_over_time": own[f"p_{row['genre']}"].round(4).tolist(),
-        "path": str(path),
-        "start_s": int(clip["start_sample"]) / int(clip["sample_rate"]),
-        "duration_s": int(clip["n_samples"]) / int(clip["sample_rate"]),
-        "picture": picture,
-        "fault": fault,
-    }
+    clips = tracks.set_index("track_id")[["start_sample", "n_samples"]]
+    for mistake in found["mistakes"]:
+        start_sample, n_samples = map(int, clips.loc[mistake["track_id"]])
+        try:
+            drawn = draw_clip(Path(mistake["path"]), start_sample=start_sample, n_samples=n_samples)
+        except AudioError as error:
+            mistake["fault"] = str(error)
+        else:
+            mistake["picture"] = {
+                "png": b64encode(drawn.png).decode("ascii"),
+                "width": drawn.width,
+                "height": drawn.height,
+                "words": drawn.words,
+            }
+    return found

@@ -1,27 +1,39 @@
-"""The HTML report that a person opens from disk, and its short Markdown sister for code review.
+"""The HTML report that a person opens from disk, and its short Markdown form for code review.
 
-What they say is in :mod:`genre_pipeline.reporting.sections`, one module a section.
+What they say is in :mod:`genre_pipeline.reporting.sections`, one module per section.
 """
 
 from __future__ import annotations
 
 import pandas as pd
 
-from genre_pipeline.evaluation.changes import regressions
-from genre_pipeline.evaluation.comparison import (
+from genre_pipeline.reporting.document import (
+    Block,
+    Bullets,
+    Document,
+    Folded,
+    Notice,
+    Paragraph,
+    Section,
+    Span,
+    render_html,
+    render_markdown,
+)
+from genre_pipeline.reporting.run_changes import verdict_text, what_changed
+from genre_pipeline.reporting.sections import BRIEFS, SECTIONS, ReportData
+from genre_pipeline.reporting.sections.base import full_name
+from genre_pipeline.reporting.wording import (
     FAILED_NOTE,
     LEAKY,
     LEAKY_NOTE,
     REGRESSION_NOTE,
     UNKNOWN_NOTE,
-    cell_of,
-    dataset_name,
+    enumerated,
+    plural,
     split_marks,
 )
-from genre_pipeline.reporting.changes_text import verdict_text, what_changed
-from genre_pipeline.reporting.sections import SECTIONS, ReportData
-from genre_pipeline.reporting.sections.base import full_name
-from genre_pipeline.reporting.views import enumerated, escape_markdown, plural
+from genre_pipeline.results.cell import cell_of, dataset_name
+from genre_pipeline.results.run_changes import regressions
 
 _REMEDY = "For your own music, name the artists in metadata.csv (columns path and artist)."
 
@@ -39,31 +51,16 @@ def build_report(data: ReportData) -> str:
     Raises:
         EvaluationError: If there is no result, or one of them is incomplete.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from plotly.offline import get_plotlyjs
-
-    environment = Environment(
-        loader=PackageLoader("genre_pipeline.reporting", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    views = [(section, section.build(data)) for section in SECTIONS]
-    return environment.get_template("report.html").render(
-        title=data.title,
-        created=data.created,
-        scope=_scope(data.frame),
-        n_cells=plural(len(data.frame), "cell"),
-        leaky=[full_name(result) for result in data.results if result["leaky"]],
-        leaky_note=LEAKY_NOTE,
-        unknown=_unknown(data),
-        unknown_note=f"{UNKNOWN_NOTE} {_REMEDY}",
-        failures=data.failures,
-        regressions=_regressions(data),
-        regression_note=REGRESSION_NOTE,
-        sections=[(section, view) for section, view in views if view is not None],
-        plotly_js=get_plotlyjs(),
+    return render_html(
+        Document(
+            title=data.title,
+            name="",
+            lead=_scope(data.frame),
+            notices=_notices(data),
+            sections=[section for build in SECTIONS if (section := build(data)) is not None],
+            created=data.created,
+            is_narrow=False,
+        )
     )
 
 
@@ -83,20 +80,53 @@ def build_markdown(data: ReportData) -> str:
         "All metrics are of the test split, in %, as mean ± sd over repeats; accuracy, balanced accuracy and macro-F1 "
         "are of tracks."
     )
-    lines = ["# Leaderboard", "", f"{_scope(data.frame)} {reading}"]
-    if data.frame["leaky"].any():
-        lines += ["", f"**LEAKY. {LEAKY_NOTE}**"]
+    return render_markdown(
+        Document(
+            title="Leaderboard",
+            name="",
+            lead=f"{_scope(data.frame)} {reading}",
+            notices=[],
+            sections=[
+                Section("", "", _warnings(data)),
+                *(section for build in BRIEFS for section in build(data)),
+            ],
+        )
+    )
+
+
+def _notices(data: ReportData) -> list[Notice]:
+    """Return what the page warns of before anything else."""
+    n_cells = plural(len(data.frame), "cell")
+    notices = []
+    if leaky := [full_name(result) for result in data.results if result["leaky"]]:
+        text = f"{len(leaky)} of {n_cells} cannot be compared with the others. {LEAKY_NOTE}"
+        notices.append(Notice("LEAKY", text, [Folded("Which ones", [Bullets(leaky)])]))
     if unknown := _unknown(data):
-        marked = [f"- **{mark}** {escape_markdown(setting)}" for setting, mark in unknown]
-        lines += ["", f"**Artists unknown. {UNKNOWN_NOTE}** {_REMEDY}", "", *marked]
+        (setting, mark), *others = unknown
+        more = [Paragraph([Span(mark, "badge"), f" {setting}"]) for setting, mark in others]
+        notices.append(Notice(mark, setting, [*more, Paragraph(f"{UNKNOWN_NOTE} {_REMEDY}")]))
     if data.failures:
-        lines += ["", f"**FAILED: {FAILED_NOTE}**", "", *(f"- {escape_markdown(each)}" for each in data.failures)]
+        text = f"{len(data.failures)} trainings could not go on. They are in no number below."
+        notices.append(Notice("FAILED", text, [Folded("Which ones, and why", [Bullets(data.failures)], is_open=True)]))
     if worse := _regressions(data):
-        lines += ["", f"**REGRESSION: {REGRESSION_NOTE}**", "", *(f"- {escape_markdown(each)}" for each in worse)]
-    for section in SECTIONS:
-        if section.write_markdown is not None:
-            lines += section.write_markdown(data)
-    return "\n".join([*lines, ""])
+        text = f"{len(worse)} of {n_cells}: {REGRESSION_NOTE}"
+        notices.append(Notice("REGRESSION", text, [Folded("Which ones", [Bullets(worse)], is_open=True)]))
+    return notices
+
+
+def _warnings(data: ReportData) -> list[Block]:
+    """Return what the Markdown form warns of before anything else."""
+    blocks: list[Block] = []
+    if data.frame["leaky"].any():
+        blocks.append(Paragraph([Span(f"LEAKY. {LEAKY_NOTE}", "strong")]))
+    if unknown := _unknown(data):
+        blocks.append(Paragraph([Span(f"Artists unknown. {UNKNOWN_NOTE}", "strong"), f" {_REMEDY}"]))
+        blocks.append(Bullets([[Span(mark, "strong"), f" {setting}"] for setting, mark in unknown]))
+    if data.failures:
+        blocks += [Paragraph([Span(f"FAILED: {FAILED_NOTE}", "strong")]), Bullets(data.failures)]
+    if worse := _regressions(data):
+        blocks += [Paragraph([Span(f"REGRESSION: {REGRESSION_NOTE}", "strong")]), Bullets(worse)]
+    return blocks
 
 
 def _unknown(data: ReportData) -> list[tuple[str, str]]:

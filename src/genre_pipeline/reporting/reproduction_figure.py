@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from genre_pipeline.evaluation.comparison import part_name
 from genre_pipeline.reporting.figures import (
     AXIS_TITLE,
     GREY,
@@ -16,6 +15,7 @@ from genre_pipeline.reporting.figures import (
     escape_html,
     style_figure,
 )
+from genre_pipeline.results.cell import part_name
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from genre_pipeline.cells import Cell
-from genre_pipeline.evaluation.comparison import mark_suffix
 from genre_pipeline.reporting.figures import (
     AXIS_TITLE,
     GREY,
@@ -19,6 +18,7 @@ from genre_pipeline.reporting.figures import (
     escape_html,
     style_figure,
 )
+from genre_pipeline.reporting.wording import mark_suffix
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
@@ -32,7 +32,7 @@ def robustness_figure(table: pd.DataFrame, *, looks: Mapping[tuple[str, str], St
     """Draw the change of accuracy under each intervention, with its interval.
 
     Args:
-        table: Rows with the columns :data:`~genre_pipeline.evaluation.robustness.scoring.COLUMNS`, of one or several
+        table: Rows with the columns :data:`~genre_pipeline.results.tables.ROBUSTNESS_COLUMNS`, of one or several
             datasets and protocols.
         looks: Styles shared with other figures; the table's own by default.
 
@@ -45,7 +45,7 @@ def robustness_figure(table: pd.DataFrame, *, looks: Mapping[tuple[str, str], St
 
     known = table[table["n_tracks"] > 0]
     if known.empty:
-        return empty_figure("No model could be asked of changed audio.")
+        return empty_figure("No test track could be changed.")
     looks = looks or cell_styles(_cells(known))
     groups = list(known.groupby(["dataset", "protocol"], sort=False))
     heights = [figure_height(group) for _, group in groups]

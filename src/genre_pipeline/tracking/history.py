@@ -17,8 +17,8 @@ import pandas as pd
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import TrackingError
-from genre_pipeline.evaluation.changes import JUDGED, CellRecord, SessionRecord
 from genre_pipeline.project import sqlite_path
+from genre_pipeline.results.run_changes import JUDGED, CellRecord, SessionRecord
 from genre_pipeline.tracking.server import check_server, tracking_client
 
 if TYPE_CHECKING:

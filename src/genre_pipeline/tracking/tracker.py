@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from genre_pipeline.cells import Cell
-from genre_pipeline.evaluation.changes import CellRecord
+from genre_pipeline.results.run_changes import CellRecord
 from genre_pipeline.tracking.history import RunHistory
 from genre_pipeline.tracking.server import tracking_errors
 from genre_pipeline.tracking.system import Monitor

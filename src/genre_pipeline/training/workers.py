@@ -146,13 +146,13 @@ class Trainers:
         if self.backend == "dask":
             heard: queue.SimpleQueue[Any] = queue.SimpleQueue()
             with progress_bars() as add, dask_client(self.address, n_workers) as client, waiting.listening(heard):
-                _on_dask(client, jobs, heard, _Audience(add, on_epoch, on_end))
+                _on_dask(client, jobs, heard, _Callbacks(add, on_epoch, on_end))
         elif n_workers == 1:
             for job in jobs:
                 on_end(job.repeat, _outcome(job, partial(on_epoch_here, job.repeat), 0))
         else:
             with progress_bars() as add:
-                _in_processes(jobs, n_workers, _Audience(add, on_epoch_here, on_end))
+                _in_processes(jobs, n_workers, _Callbacks(add, on_epoch_here, on_end))
 
 
 def _outcome(job: Job, on_epoch: Callable[[EpochRecord], None], slot: int) -> Outcome:
@@ -162,7 +162,7 @@ def _outcome(job: Job, on_epoch: Callable[[EpochRecord], None], slot: int) -> Ou
         return error
 
 
-class _Audience:
+class _Callbacks:
     """Passes messages of trainings in other processes to this process's callbacks and log."""
 
     def __init__(
@@ -174,7 +174,7 @@ class _Audience:
         self._bars: dict[int, tuple[ExitStack, Advance]] = {}
         self._heard: dict[int, int] = {}
 
-    def hear(self, job: Job, message: Message) -> None:
+    def receive(self, job: Job, message: Message) -> None:
         """Handle a message. Epochs that were reported before a training restarted are not reported again."""
         if isinstance(message, Line):
             message.log()
@@ -202,7 +202,7 @@ class _Worker:
     process: BaseProcess
 
 
-def _in_processes(jobs: Sequence[Job], n_workers: int, audience: _Audience) -> None:
+def _in_processes(jobs: Sequence[Job], n_workers: int, callbacks: _Callbacks) -> None:
     """Train each repeat in a separate process, so that repeats share no state."""
     context = worker_context()
     n_threads = max(1, usable_cores() // n_workers)
@@ -227,7 +227,7 @@ def _in_processes(jobs: Sequence[Job], n_workers: int, audience: _Audience) -> N
                     line.close()
                     worker.process.join()
                     free.append(worker.slot)
-                audience.hear(worker.job, message)
+                callbacks.receive(worker.job, message)
     finally:
         for worker in running.values():
             worker.process.kill()
@@ -261,7 +261,7 @@ def _work(line: Connection, job: Job, slot: int, n_threads: int, level: int) -> 
             line.send(Fault.of(error))
 
 
-def _on_dask(client: Client, jobs: Sequence[Job], heard: queue.SimpleQueue[Any], audience: _Audience) -> None:
+def _on_dask(client: Client, jobs: Sequence[Job], heard: queue.SimpleQueue[Any], callbacks: _Callbacks) -> None:
     """Train each repeat on a worker of a cluster. If a worker is lost, another one resumes its training."""
     from distributed import Event, Future
 
@@ -277,15 +277,15 @@ def _on_dask(client: Client, jobs: Sequence[Job], heard: queue.SimpleQueue[Any],
             if isinstance(message, Waiting):
                 raise ComputeError(f"{len(running)} trainings on the cluster were ended, as was their session.")
             if not isinstance(message, Future):
-                audience.hear(by_repeat[message["repeat"]], _MESSAGES[message["kind"]](**message["values"]))
+                callbacks.receive(by_repeat[message["repeat"]], _MESSAGES[message["kind"]](**message["values"]))
                 continue
             job = running.pop(message)
             outcome = _result(message, job)
             if isinstance(outcome, Checkpoint):
                 # Those that did not arrive before the result did.
                 for record in history_records(outcome.history):
-                    audience.hear(job, record)
-            audience.hear(job, outcome)
+                    callbacks.receive(job, record)
+            callbacks.receive(job, outcome)
     finally:
         if running:
             Event(topic, client).set()

@@ -10,42 +10,11 @@ import numpy as np
 import pandas as pd
 
 from genre_pipeline.evaluation.bootstrap import N_RESAMPLES, clusters_of
-from genre_pipeline.evaluation.comparison import CellResult, unknown_share
 from genre_pipeline.evaluation.metrics import TrackAverage, aggregate_to_tracks
 from genre_pipeline.evaluation.paired import compare, holm
 from genre_pipeline.interventions import Intervention
-
-# Every column of the table with its pandas type. Accuracies and differences are shares, differences after minus before.
-COLUMNS: Mapping[str, str] = {
-    "dataset": "string",
-    "subset": "string",
-    "protocol": "string",
-    "leaky": "bool",
-    "artists_unknown": "float64",
-    "feature": "string",
-    "model": "string",
-    "intervention": "string",
-    "label": "string",
-    "unit": "string",
-    "metric": "string",
-    "accuracy": "float64",
-    "accuracy_before": "float64",
-    "difference": "float64",
-    "ci_low": "float64",
-    "ci_high": "float64",
-    "confidence": "float64",
-    "same_answer": "float64",
-    "p": "float64",
-    "p_holm": "float64",
-    "is_changed": "bool",
-    "n_repeats": "int64",
-    "n_tracks": "int64",
-    "n_clusters": "int64",
-    "n_left_out": "int64",
-    "accuracy_of_all": "float64",
-    "split_hash": "string",
-    "feature_hash": "string",
-}
+from genre_pipeline.results.cell import CellResult, row_of
+from genre_pipeline.results.tables import ROBUSTNESS_COLUMNS
 
 
 def score_robustness(
@@ -76,10 +45,10 @@ def score_robustness(
         n_resamples: Number of resamples.
 
     Returns:
-        One row an intervention, with the columns :data:`COLUMNS`. ``accuracy_before`` is that of the tracks which could
-        be changed; ``n_left_out`` counts, over repeats, those which could not, or became shorter than one segment;
-        ``same_answer`` is the share of tracks of which the model says what it said before, be that right or wrong;
-        ``accuracy_of_all`` is the cell's accuracy on all of its test tracks.
+        One row per intervention, with the columns :data:`ROBUSTNESS_COLUMNS`. ``accuracy_before`` is that of the tracks
+        which could be changed; ``n_left_out`` counts, over repeats, those which could not, or became shorter than one
+        segment; ``same_answer`` is the share of tracks for which the predicted genre is the same as before, right or
+        wrong; ``accuracy_of_all`` is the cell's accuracy on all of its test tracks.
 
     Raises:
         EvaluationError: If predictions cannot be scored.
@@ -94,11 +63,12 @@ def score_robustness(
             "accuracy_of_all": _mean_over_repeats(known["right"]),
             **_compare(both, result, artists, confidence=confidence, n_resamples=n_resamples),
         }
-        rows.append({**_names(result), "intervention": name, "label": interventions[name].block.label, **numbers})
-    table = pd.DataFrame(rows, columns=list(COLUMNS)).assign(confidence=confidence)
+        names = {"intervention": name, "label": interventions[name].block.label, "unit": "track", "metric": "accuracy"}
+        rows.append({**row_of(result), **names, **numbers})
+    table = pd.DataFrame(rows, columns=list(ROBUSTNESS_COLUMNS)).assign(confidence=confidence)
     table["p_holm"] = holm(table["p"].astype("float64"))
     table["is_changed"] = table["p_holm"] <= 1.0 - confidence
-    return table.astype(dict(COLUMNS))
+    return table.astype(dict(ROBUSTNESS_COLUMNS))
 
 
 def _answers(predictions: pd.DataFrame, genres: list[str], average: TrackAverage) -> pd.DataFrame:
@@ -127,7 +97,7 @@ def _compare(
         outcomes, design=result["design"], test_ratio=ratio, confidence=confidence, n_resamples=n_resamples
     )
     return {
-        **{key: value for key, value in compared.items() if key in COLUMNS},
+        **{key: value for key, value in compared.items() if key in ROBUSTNESS_COLUMNS},
         "accuracy": _mean_over_repeats(both["right_after"]),
         "accuracy_before": _mean_over_repeats(both["right_before"]),
         "same_answer": _mean_over_repeats(both["answer_after"] == both["answer_before"]),
@@ -137,16 +107,3 @@ def _compare(
 def _mean_over_repeats(values: pd.Series[bool]) -> float:
     """Return the mean over repeats of each repeat's mean over tracks."""
     return float(values.astype("float64").groupby("repeat").mean().mean())
-
-
-def _names(result: CellResult) -> dict[str, Any]:
-    return {
-        **result["cell"],
-        "subset": result["subset"],
-        "leaky": result["leaky"],
-        "artists_unknown": unknown_share(result),
-        "split_hash": result["split_hash"],
-        "feature_hash": result["feature_hash"],
-        "unit": "track",
-        "metric": "accuracy",
-    }

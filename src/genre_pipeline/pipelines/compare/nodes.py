@@ -16,10 +16,10 @@ from plotly.graph_objects import Figure
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.datasets import DatasetBlock
-from genre_pipeline.evaluation.changes import CellChange
-from genre_pipeline.evaluation.comparison import CellResult, leaderboard, metric_table
+from genre_pipeline.evaluation.leaderboard import leaderboard, metric_table
+from genre_pipeline.evaluation.mistakes import find_mistakes
 from genre_pipeline.evaluation.paired import compare_pairs
-from genre_pipeline.evaluation.ranks import rank_table
+from genre_pipeline.evaluation.ranking import rank_table
 from genre_pipeline.experiment import EvaluationBlock, StorageBlock
 from genre_pipeline.reporting.cost_figure import cost_comparison
 from genre_pipeline.reporting.figures import (
@@ -29,12 +29,15 @@ from genre_pipeline.reporting.figures import (
     reliability_diagrams,
 )
 from genre_pipeline.reporting.gap_figure import gap_comparison
-from genre_pipeline.reporting.mistakes import CellMistakes, find_mistakes
-from genre_pipeline.reporting.rank_figure import critical_difference_diagram
+from genre_pipeline.reporting.mistakes import draw_mistakes
+from genre_pipeline.reporting.ranking_figure import critical_difference_diagram
 from genre_pipeline.reporting.report import build_markdown, build_report
 from genre_pipeline.reporting.reproduction_figure import paper_comparison
 from genre_pipeline.reporting.sections import ReportData
 from genre_pipeline.reporting.stills import draw_still
+from genre_pipeline.results.cell import CellResult
+from genre_pipeline.results.mistakes import CellMistakes
+from genre_pipeline.results.run_changes import CellChange
 from genre_pipeline.splits.identities import artist_keys
 from genre_pipeline.stages import Reads, stage
 from genre_pipeline.tracking import current_tracker
@@ -109,7 +112,7 @@ def list_mistakes(
     Returns:
         The mistakes, with pictures.
     """
-    return find_mistakes(
+    found = find_mistakes(
         cell,
         predictions,
         genres=result["genres"],
@@ -118,6 +121,7 @@ def list_mistakes(
         root=dataset.root,
         average=evaluation.track_average,
     )
+    return draw_mistakes(found, tracks)
 
 
 @stage(version=3)
@@ -242,7 +246,7 @@ def draw_stills(*figures: Figure) -> list[MatplotlibFigure]:
     return [still for figure in figures for still in [draw_still(figure)] * 2]
 
 
-@stage(version=4)
+@stage(version=5)
 def write_report(
     title: str,
     evaluation: EvaluationBlock,

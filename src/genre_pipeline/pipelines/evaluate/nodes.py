@@ -9,15 +9,17 @@ import pandas as pd
 from genre_pipeline.cells import Cell
 from genre_pipeline.datasets import tracks_fingerprint
 from genre_pipeline.evaluation.cell import evaluate_cell
-from genre_pipeline.evaluation.changes import CellChange, compare_records, regressions
-from genre_pipeline.evaluation.comparison import CellResult, unknown_tag
 from genre_pipeline.evaluation.paired import track_outcomes
 from genre_pipeline.evaluation.prediction import predict_cell, predict_repeat
 from genre_pipeline.evaluation.promotion import Decision, decide
+from genre_pipeline.evaluation.run_changes import compare_records
 from genre_pipeline.experiment import EvaluationBlock, RegistryBlock, StorageBlock
 from genre_pipeline.pipelines.evaluate.tracking import log_evaluation
 from genre_pipeline.pipelines.train.nodes import cell_folder
 from genre_pipeline.project import git_commit
+from genre_pipeline.reporting.wording import unknown_tag
+from genre_pipeline.results.cell import CellResult
+from genre_pipeline.results.run_changes import CellChange, regressions
 from genre_pipeline.splits.identities import artist_keys
 from genre_pipeline.stages import LOGGED, Reads, stage
 from genre_pipeline.stores.store import FeatureStore

@@ -10,18 +10,13 @@ from collections.abc import Sequence
 import pandas as pd
 
 from genre_pipeline.evaluation.cell import metric_values
-from genre_pipeline.evaluation.comparison import (
-    CellResult,
-    genre_means,
-    number,
-    statistic,
-    unknown_share,
-    unknown_tag,
-)
+from genre_pipeline.evaluation.leaderboard import genre_means
 from genre_pipeline.evaluation.metrics import UNITS, confusion
 from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.pipelines.evaluate.routing import log_routing
 from genre_pipeline.reporting.figures import confusion_figure
+from genre_pipeline.reporting.wording import unknown_tag
+from genre_pipeline.results.cell import CellResult, number, statistic, unknown_share
 from genre_pipeline.tracking import OUTCOMES, CellRun
 from genre_pipeline.training import Checkpoint
 

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import ConfigError
+from genre_pipeline.evaluation.explaining import explain_track
 from genre_pipeline.experiment import ExplainBlock
-from genre_pipeline.reporting.explaining import explain_track, explanation_figure
+from genre_pipeline.reporting.explaining import explanation_figure, explanation_summary
 from genre_pipeline.stages import stage
 from genre_pipeline.stores.store import FeatureStore
 from genre_pipeline.tracking import current_tracker
@@ -71,4 +72,4 @@ def explain_tracks(
         )
     figure = explanation_figure(explanations)
     current_tracker().log_figure(figure, "explanations.png")
-    return [each.summary() for each in explanations], figure
+    return [explanation_summary(each) for each in explanations], figure

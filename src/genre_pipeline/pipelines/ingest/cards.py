@@ -12,7 +12,7 @@ from genre_pipeline.stages import stage
 from genre_pipeline.tracking import current_tracker
 
 
-@stage(version=2)
+@stage(version=3)
 def write_dataset_card(
     tracks: pd.DataFrame, quality: dict[str, Any], dataset: DatasetBlock, *, name: str
 ) -> tuple[str, str]:

@@ -12,9 +12,8 @@ from plotly.graph_objects import Figure
 from genre_pipeline.cells import Cell
 from genre_pipeline.datasets import DatasetBlock
 from genre_pipeline.errors import ConfigError
-from genre_pipeline.evaluation.comparison import CellResult
 from genre_pipeline.evaluation.robustness import scoring
-from genre_pipeline.evaluation.robustness.asking import TrainedCell, ask_cells
+from genre_pipeline.evaluation.robustness.predicting import TrainedCell, predict_changed
 from genre_pipeline.experiment import (
     ComputeBlock,
     EvaluationBlock,
@@ -26,6 +25,7 @@ from genre_pipeline.experiment import (
 from genre_pipeline.interventions import Intervention, InterventionBlock
 from genre_pipeline.pipelines.train.nodes import cell_folder, split_tags
 from genre_pipeline.reporting.robustness_figure import robustness_figure, robustness_picture
+from genre_pipeline.results.cell import CellResult
 from genre_pipeline.splits.identities import artist_keys
 from genre_pipeline.stages import LOGGED, Reads, stage
 from genre_pipeline.tracking import current_tracker
@@ -75,7 +75,7 @@ def change_and_ask(
         )
         for cell, split, segments, store, checkpoints, feature in zip(cells, *_columns(entries, 5), strict=True)
     ]
-    answers = ask_cells(
+    answers = predict_changed(
         trained,
         Intervention.of(intervention),
         tracks=tracks,
@@ -138,7 +138,7 @@ def score_robustness(
     return table
 
 
-@stage(version=1)
+@stage(version=2)
 def join_scores(*tables: pd.DataFrame) -> tuple[pd.DataFrame, Figure, MatplotlibFigure]:
     """Put the scores of all cells into one table, and draw them.
 

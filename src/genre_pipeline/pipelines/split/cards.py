@@ -9,7 +9,7 @@ from genre_pipeline.stages import Reads, stage
 from genre_pipeline.tracking import current_tracker
 
 
-@stage(version=3)
+@stage(version=4)
 def write_split_card(audit: dict[str, Any], quality: Annotated[dict[str, Any], Reads("title")]) -> tuple[str, str]:
     """Write a split's card, and attach it to the session's MLflow run.
 

@@ -12,9 +12,9 @@ import pandas as pd
 from genre_pipeline.cells import Cell
 from genre_pipeline.datasets import DatasetBlock
 from genre_pipeline.errors import RepeatFailedError
-from genre_pipeline.evaluation.comparison import unknown_tag
 from genre_pipeline.experiment import ComputeBlock, StorageBlock
 from genre_pipeline.features import FeatureBlock
+from genre_pipeline.reporting.wording import unknown_tag
 from genre_pipeline.splits import ProtocolBlock
 from genre_pipeline.stages import LOGGED, SETTINGS, Reads, stage
 from genre_pipeline.stores.store import FeatureStore

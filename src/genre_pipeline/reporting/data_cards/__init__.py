@@ -1,8 +1,8 @@
 """Cards for people who never saw the data: what a dataset holds and what is wrong with it, how a split divides it."""
 
 from genre_pipeline.reporting.data_cards.dataset_card import dataset_card
-from genre_pipeline.reporting.data_cards.page import Card, render_html, render_markdown
 from genre_pipeline.reporting.data_cards.spectrograms import spectrogram_examples
 from genre_pipeline.reporting.data_cards.split_card import split_card
+from genre_pipeline.reporting.document import Document, render_html, render_markdown
 
-__all__ = ["Card", "dataset_card", "render_html", "render_markdown", "spectrogram_examples", "split_card"]
+__all__ = ["Document", "dataset_card", "render_html", "render_markdown", "spectrogram_examples", "split_card"]

@@ -10,33 +10,31 @@ import pandas as pd
 
 from genre_pipeline.datasets.reading.files import MEANINGS as LEFT_OUT
 from genre_pipeline.datasets.reading.files import describe_sorts
-from genre_pipeline.evaluation.comparison import duration, percent, split_marks
 from genre_pipeline.reporting.data_cards.durations import duration_classes
 from genre_pipeline.reporting.data_cards.faults import MEANINGS
-from genre_pipeline.reporting.data_cards.grids import (
+from genre_pipeline.reporting.data_cards.spectrograms import HOW_TO_READ
+from genre_pipeline.reporting.document import (
     NOTHING,
-    Value,
-    folded_grid,
-    folded_names,
-    grid,
-    numeric,
-    texts,
-)
-from genre_pipeline.reporting.data_cards.page import (
     Bars,
     Block,
     Bullets,
-    Card,
+    Document,
     Facts,
-    Gallery,
     Glossary,
+    Group,
     Notice,
     Paragraph,
     Picture,
     Section,
+    Table,
+    TableEntry,
+    Value,
+    folded_names,
+    folded_table,
+    numeric,
+    texts,
 )
-from genre_pipeline.reporting.data_cards.spectrograms import HOW_TO_READ
-from genre_pipeline.reporting.views import Entry
+from genre_pipeline.reporting.wording import duration, percent, split_marks
 from genre_pipeline.splits.identities import artist_keys
 
 # [?] The artists who weigh most; the track table has them all.
@@ -59,7 +57,7 @@ _CHECKSUMS = {
 }
 
 
-def dataset_card(report: Mapping[str, Any], tracks: pd.DataFrame, examples: Sequence[Picture]) -> Card:
+def dataset_card(report: Mapping[str, Any], tracks: pd.DataFrame, examples: Sequence[Picture]) -> Document:
     """Describe a dataset as it was found on disk.
 
     Args:
@@ -71,7 +69,7 @@ def dataset_card(report: Mapping[str, Any], tracks: pd.DataFrame, examples: Sequ
         The card.
     """
     usable = tracks[~tracks["quarantined"]]
-    return Card(
+    return Document(
         title=report["title"],
         name=report["dataset"],
         lead=(
@@ -170,7 +168,7 @@ def _genres(report: Mapping[str, Any], usable: pd.DataFrame) -> list[Block]:
                 found["usable"],
                 0 if n_tracks is None else len(n_tracks),
                 int(n_unknown.get(genre, 0)),
-                NOTHING if share is None else Entry(percent(share), sort=share),
+                NOTHING if share is None else TableEntry(percent(share), sort=share),
             ]
         )
     counted = ("Expected", "Found", "Missing") if expected else ("Found",)
@@ -184,8 +182,8 @@ def _genres(report: Mapping[str, Any], usable: pd.DataFrame) -> list[Block]:
             " Expected and missing ones are those of the whole dataset, the others those of the part that is used."
         )
     if not expected:
-        caption += " Nobody published a list of what should be there."
-    return [grid("genres-table", caption, [*texts("Genre"), *columns], rows)]
+        caption += " There is no published list of the collection."
+    return [Table("genres-table", caption, [*texts("Genre"), *columns], rows)]
 
 
 def _audio(usable: pd.DataFrame) -> list[Block]:
@@ -200,7 +198,7 @@ def _audio(usable: pd.DataFrame) -> list[Block]:
     return [
         Facts({**{name: f"{value:.2f} s" for name, value in spread.items()}, "Together": duration(lengths.sum())}),
         Bars("durations", "How long the usable clips are", "Duration", duration_classes(lengths)),
-        grid("formats", "What the files of the usable clips are", columns, rows),
+        Table("formats", "What the files of the usable clips are", columns, rows),
     ]
 
 
@@ -222,7 +220,7 @@ def _artists(usable: pd.DataFrame) -> list[Block]:
         same = largest[largest["key"] == key]
         share = len(same) / len(usable)
         genres = ", ".join(sorted(set(same["genre"])))
-        rows.append([str(same["artist"].iloc[0]), len(same), Entry(percent(share), sort=share), genres])
+        rows.append([str(same["artist"].iloc[0]), len(same), TableEntry(percent(share), sort=share), genres])
     return [
         Paragraph(
             "Who plays matters: a model that heard an artist in training recognises the artist, or the studio, in the "
@@ -236,7 +234,7 @@ def _artists(usable: pd.DataFrame) -> list[Block]:
                 "Largest artist": f"{percent(int(sizes.iloc[0]) / len(usable))}{_PER_CENT} of the usable tracks",
             }
         ),
-        grid(
+        Table(
             "artists-table",
             "The artists of the most usable tracks" if len(sizes) > _MAX_ARTISTS else "All artists",
             [*texts("Artist"), *numeric("Tracks", "Share (%)"), *texts("Genres")],
@@ -253,7 +251,7 @@ def _faults(report: Mapping[str, Any]) -> list[Block]:
         [kind, len(by_kind[kind]), _consequence(by_kind[kind]), meaning] for kind, meaning in MEANINGS.items()
     ]
     blocks: list[Block] = [
-        grid(
+        Table(
             "faults-table",
             "Every clip was read and decoded from start to end, and looked at for these faults.",
             [*texts("Fault"), *numeric("Clips"), *texts("Consequence", "What it means")],
@@ -265,7 +263,7 @@ def _faults(report: Mapping[str, Any]) -> list[Block]:
         if faults:
             named: list[list[Value]] = [[fault["track_id"], fault["path"], fault["detail"]] for fault in faults]
             blocks.append(
-                folded_grid(f"fault-{kind}", kind, f"{kind}: {MEANINGS[kind]}", columns, named, source=_SOURCE)
+                folded_table(kind, Table(f"fault-{kind}", f"{kind}: {MEANINGS[kind]}", columns, named), source=_SOURCE)
             )
     return blocks
 
@@ -278,7 +276,9 @@ def _consequence(faults: Sequence[Mapping[str, Any]]) -> str:
 
 def _missing(report: Mapping[str, Any]) -> list[Block]:
     if not report["expected"]:
-        blocks: list[Block] = [Paragraph("Nobody published a list of this collection: what is missing cannot be said.")]
+        blocks: list[Block] = [
+            Paragraph("There is no published list of this collection: what is missing cannot be said.")
+        ]
     elif not report["missing"]:
         blocks = [Paragraph("No clip of the published list is missing.")]
     else:
@@ -309,18 +309,20 @@ def _left_out(report: Mapping[str, Any]) -> list[Block]:
         "it holds."
     )
     columns = [*texts("What it is"), *numeric("Number"), *texts("Of which", "What to do")]
-    return [grid("left-out-table", caption, columns, rows)]
+    return [Table("left-out-table", caption, columns, rows)]
 
 
 def _checksums(report: Mapping[str, Any]) -> list[Block]:
     counts = report["checksums"]
     if not any(counts.values()):
-        return [Paragraph("Nobody published checksums of these files: whether they are the originals cannot be said.")]
+        return [
+            Paragraph("There are no published checksums of these files: whether they are the originals cannot be said.")
+        ]
     rows: list[list[Value]] = [
         [kind.replace("_", "-"), int(counts[kind]), meaning] for kind, meaning in _CHECKSUMS.items()
     ]
     return [
-        grid(
+        Table(
             "checksums-table",
             "The clips' files against the checksums of the published ones",
             [*texts("Checksum"), *numeric("Clips"), *texts("What it means")],
@@ -344,8 +346,8 @@ def _copies(report: Mapping[str, Any]) -> list[Block]:
         [
             *each["track_ids"],
             " and ".join(dict.fromkeys(each["genres"])),
-            Entry(f"{each['similarity']:.2f}", sort=each["similarity"]),
-            Entry(f"{each['offset_s']:+.1f}", sort=each["offset_s"]),
+            TableEntry(f"{each['similarity']:.2f}", sort=each["similarity"]),
+            TableEntry(f"{each['offset_s']:+.1f}", sort=each["offset_s"]),
         ]
         for each in report["near_duplicates"]
     ]
@@ -363,14 +365,14 @@ def _copies(report: Mapping[str, Any]) -> list[Block]:
     if exact:
         caption = "Tracks that are exact copies of another one"
         columns = texts("Track", "Fault", "What was found")
-        blocks.append(folded_grid("exact-copies", "Exact copies", caption, columns, exact, source=_SOURCE))
+        blocks.append(folded_table("Exact copies", Table("exact-copies", caption, columns, exact), source=_SOURCE))
     if near:
         caption = (
             "Pairs of tracks that hold the same recording. Similarity says how far their acoustic fingerprints agree: "
             "1 for a copy, about 0.5 by chance; the offset is where the other track begins within the first."
         )
         columns = [*texts("One track", "The other", "Genres"), *numeric("Similarity", "Offset (s)")]
-        blocks.append(folded_grid("near-copies", "Near copies", caption, columns, near, source=_SOURCE))
+        blocks.append(folded_table("Near copies", Table("near-copies", caption, columns, near), source=_SOURCE))
     if official:
         summary = "Tracks whose published files are the same"
         blocks.append(folded_names(summary, official, source=_SOURCE))
@@ -380,7 +382,7 @@ def _copies(report: Mapping[str, Any]) -> list[Block]:
 def _examples(examples: Sequence[Picture]) -> list[Block]:
     if not examples:
         return [Paragraph("No track can be drawn.")]
-    return [Paragraph(HOW_TO_READ), Gallery(examples)]
+    return [Paragraph(HOW_TO_READ), Group("gallery", examples)]
 
 
 def _licence(report: Mapping[str, Any]) -> list[Block]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from genre_pipeline.reporting.clip_pictures import N_FFT, PICTURE_RATE, RANGE_DB, draw_clip
-from genre_pipeline.reporting.data_cards.page import Picture
+from genre_pipeline.reporting.document import Picture
 
 # [?] Of longer tracks the middle is shown.
 _LONGEST_S = 30.0

@@ -6,10 +6,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from genre_pipeline.evaluation.comparison import percent, split_marks
-from genre_pipeline.reporting.data_cards.grids import Value, folded_grid, folded_names, grid, numeric, texts
-from genre_pipeline.reporting.data_cards.page import Block, Card, Facts, Glossary, Notice, Paragraph, Section
-from genre_pipeline.reporting.views import Entry
+from genre_pipeline.reporting.document import (
+    Block,
+    Document,
+    Facts,
+    Glossary,
+    Notice,
+    Paragraph,
+    Section,
+    Table,
+    TableEntry,
+    Value,
+    folded_names,
+    folded_table,
+    numeric,
+    texts,
+)
+from genre_pipeline.reporting.wording import percent, split_marks
 from genre_pipeline.splits.audit import LEAKS, artists_unknown, verdict
 from genre_pipeline.splits.base import SPLITS
 
@@ -40,7 +53,7 @@ _WORDS = {
 }
 
 
-def split_card(report: Mapping[str, Any], *, title: str) -> Card:
+def split_card(report: Mapping[str, Any], *, title: str) -> Document:
     """Describe a split.
 
     Args:
@@ -50,7 +63,7 @@ def split_card(report: Mapping[str, Any], *, title: str) -> Card:
     Returns:
         The card.
     """
-    return Card(
+    return Document(
         title=f"{title}: the split {report['protocol']}",
         name=f"{report['dataset']}.{report['protocol']}",
         lead=f"{report['n_tracks']:,} tracks of {len(report['genres'])} genres, {report['n_repeats']:,} repeats.",
@@ -109,7 +122,7 @@ def _protocol(report: Mapping[str, Any]) -> list[Block]:
                 "Split hash": report["split_hash"],
             }
         ),
-        grid("parameters", "The protocol's parameters", texts("Parameter", "Value"), list(parameters.items())),
+        Table("parameters", "The protocol's parameters", texts("Parameter", "Value"), list(parameters.items())),
         Glossary(_WORDS),
     ]
 
@@ -133,7 +146,7 @@ def _promises(report: Mapping[str, Any]) -> list[Block]:
         for kind, n_shared in leaks["overall"].items()
     ]
     blocks: list[Block] = [
-        grid(
+        Table(
             "verdicts",
             "What was found on more than one side in any repeat",
             [*texts("Kind", "Promised"), *numeric("Found"), *texts("Verdict", "What is compared")],
@@ -155,14 +168,14 @@ def _promises(report: Mapping[str, Any]) -> list[Block]:
     return blocks
 
 
-def _verdict(report: Mapping[str, Any], kind: str) -> Entry:
+def _verdict(report: Mapping[str, Any], kind: str) -> TableEntry:
     found = verdict(report, kind)
     if found == "cannot be checked":
         n_unknown, n_tracks = report["unknown_artist_tracks"], report["n_tracks"]
-        return Entry(found if n_unknown == n_tracks else f"{found} for {n_unknown:,} of {n_tracks:,} tracks")
+        return TableEntry(found if n_unknown == n_tracks else f"{found} for {n_unknown:,} of {n_tracks:,} tracks")
     if found == "on two sides" and kind not in LEAKS:
-        return Entry("on two sides: a hint")
-    return Entry(found, badge="LEAK" if found in {"broken", "on two sides"} else "")
+        return TableEntry("on two sides: a hint")
+    return TableEntry(found, badge="LEAK" if found in {"broken", "on two sides"} else "")
 
 
 def _pairs(report: Mapping[str, Any]) -> list[Block]:
@@ -183,20 +196,21 @@ def _over_repeats(
         [name, *map(_range, zip(*(numbers[name] for numbers in repeats.values()), strict=True))] for name in names
     ]
     if len(repeats) == 1:
-        return [grid(key, f"{caption}.", [*texts(heading), *numeric(*columns)], ranges)]
+        return [Table(key, f"{caption}.", [*texts(heading), *numeric(*columns)], ranges)]
     rows: list[list[Value]] = [
         [repeat, name, *each] for repeat, numbers in repeats.items() for name, each in numbers.items()
     ]
-    by_repeat = [*texts("Repeat", heading), *numeric(*columns)]
+    heads = [*texts(heading), *numeric(*columns)]
+    by_repeat = Table(f"{key}-by-repeat", f"{caption}.", [*texts("Repeat"), *heads], rows)
     return [
-        grid(key, f"{caption}; from the least to the most in a repeat.", [*texts(heading), *numeric(*columns)], ranges),
-        folded_grid(f"{key}-by-repeat", "By repeat", f"{caption}.", by_repeat, rows, source="the audit (audit.json)"),
+        Table(key, f"{caption}; from the least to the most in a repeat.", heads, ranges),
+        folded_table("By repeat", by_repeat, source="the audit (audit.json)"),
     ]
 
 
-def _range(numbers: Sequence[int]) -> Entry:
+def _range(numbers: Sequence[int]) -> TableEntry:
     least, most = min(numbers), max(numbers)
-    return Entry(f"{least:,}" if least == most else f"{least:,} to {most:,}", sort=float(most))
+    return TableEntry(f"{least:,}" if least == most else f"{least:,} to {most:,}", sort=float(most))
 
 
 def _examples(leaks: Mapping[str, Any]) -> Block:
@@ -211,7 +225,7 @@ def _examples(leaks: Mapping[str, Any]) -> Block:
         for example in examples
     ]
     caption = "Some of them by name. Files and audio are named by their hashes, recordings by their first track."
-    return grid("examples", caption, texts("Kind", "What", "Repeat", "One track", "The other"), rows)
+    return Table("examples", caption, texts("Kind", "What", "Repeat", "One track", "The other"), rows)
 
 
 def _repeats(report: Mapping[str, Any]) -> list[str]:
@@ -266,7 +280,7 @@ def _growth(report: Mapping[str, Any]) -> list[Block]:
             for each in growth["moves"]
         ]
         caption = "What moved, and the track or list that it followed."
-        blocks.append(grid("moves", caption, texts("Track", "Repeat", "From", "To", "With"), moves))
+        blocks.append(Table("moves", caption, texts("Track", "Repeat", "From", "To", "With"), moves))
     blocks += [
         folded_names(
             title, growth[key]["track_ids"], n_names=growth[key]["n_tracks"], source="the two versions of split.parquet"

@@ -1,19 +1,21 @@
 """The sections of the report, in order.
 
-To add one, write a module here with a ``SECTION``, a template ``templates/sections/<key>.html`` that shows what its
-``build`` returned (as ``view``; the macros ``figure`` and ``data_table`` are at hand), and name it in :data:`SECTIONS`.
-What it needs beyond results, datasets and splits becomes a field of
-:class:`~genre_pipeline.reporting.sections.base.ReportData`, which the node ``write_report`` fills. Tables and figures
-are made of what :mod:`genre_pipeline.reporting.views` has; numbers are worded by it and by
-:mod:`genre_pipeline.evaluation.comparison`.
+To add one, write a module here with a function ``section`` that returns a
+:class:`~genre_pipeline.reporting.document.Section` of blocks, or ``None`` for a report that has no such section, and
+name it in :data:`SECTIONS`. If it also belongs in the short Markdown form, write a function ``brief`` that returns a
+list of sections, and name it in :data:`BRIEFS`. What a section needs beyond results, datasets and splits becomes a
+field of :class:`~genre_pipeline.reporting.sections.base.ReportData`, which the node ``write_report`` fills. Blocks are
+those of :mod:`genre_pipeline.reporting.document`; numbers are worded by :mod:`genre_pipeline.reporting.wording`.
 """
 
+from collections.abc import Callable, Sequence
+
+from genre_pipeline.reporting.document import Section
 from genre_pipeline.reporting.sections import (
     accuracy,
     calibration,
     cells,
     champions,
-    changes,
     confusion,
     costs,
     curves,
@@ -25,36 +27,47 @@ from genre_pipeline.reporting.sections import (
     mistakes,
     pairs,
     papers,
-    ranks,
+    ranking,
     reproduce,
     robustness,
+    run_changes,
     splits,
     summary,
 )
-from genre_pipeline.reporting.sections.base import ReportData, Section
+from genre_pipeline.reporting.sections.base import ReportData
 
-__all__ = ["SECTIONS", "ReportData", "Section"]
+__all__ = ["BRIEFS", "SECTIONS", "ReportData"]
 
-SECTIONS: tuple[Section, ...] = (
-    summary.SECTION,
-    leaderboard.SECTION,
-    changes.SECTION,
-    pairs.SECTION,
-    accuracy.SECTION,
-    ranks.SECTION,
-    costs.SECTION,
-    papers.SECTION,
-    gap.SECTION,
-    curves.SECTION,
-    genres.SECTION,
-    confusion.SECTION,
-    mistakes.SECTION,
-    explanations.SECTION,
-    calibration.SECTION,
-    robustness.SECTION,
-    datasets.SECTION,
-    splits.SECTION,
-    champions.SECTION,
-    cells.SECTION,
-    reproduce.SECTION,
+SECTIONS: Sequence[Callable[[ReportData], Section | None]] = (
+    summary.section,
+    leaderboard.section,
+    run_changes.section,
+    pairs.section,
+    accuracy.section,
+    ranking.section,
+    costs.section,
+    papers.section,
+    gap.section,
+    curves.section,
+    genres.section,
+    confusion.section,
+    mistakes.section,
+    explanations.section,
+    calibration.section,
+    robustness.section,
+    datasets.section,
+    splits.section,
+    champions.section,
+    cells.section,
+    reproduce.section,
+)
+BRIEFS: Sequence[Callable[[ReportData], Sequence[Section]]] = (
+    leaderboard.brief,
+    run_changes.brief,
+    pairs.brief,
+    ranking.brief,
+    papers.brief,
+    gap.brief,
+    robustness.brief,
+    champions.brief,
 )

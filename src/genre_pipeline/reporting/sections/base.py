@@ -1,8 +1,8 @@
-"""What a section of the report is, and what all of them are made from."""
+"""What the sections of the report are made from, and how they name it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,29 +11,17 @@ from typing import Any
 import pandas as pd
 
 from genre_pipeline.cells import Cell
-from genre_pipeline.evaluation.changes import CellChange
-from genre_pipeline.evaluation.comparison import (
-    CellResult,
-    by_setting,
-    cell_of,
-    chance_levels,
-    dataset_name,
-    failed_mark,
-    leaderboard,
-    mark_suffix,
-    number,
-    percent,
-    regression_mark,
-    split_marks,
-    summary_row,
-)
-from genre_pipeline.evaluation.paired import PAIR_COLUMNS, Verdict, verdicts
+from genre_pipeline.evaluation.leaderboard import by_setting, chance_levels, leaderboard
+from genre_pipeline.evaluation.paired import PairVerdict, verdicts
 from genre_pipeline.evaluation.protocol_gap import protocol_gaps
-from genre_pipeline.evaluation.ranks import Ranking, rank_models
+from genre_pipeline.evaluation.ranking import Ranking, rank_models
 from genre_pipeline.evaluation.reproduction import compare_with_papers
 from genre_pipeline.reporting import figures
-from genre_pipeline.reporting.mistakes import CellMistakes
-from genre_pipeline.reporting.views import PERCENT
+from genre_pipeline.reporting.wording import PERCENT, mark_suffix, percent
+from genre_pipeline.results.cell import CellResult, cell_of, dataset_name, number, summary_row
+from genre_pipeline.results.mistakes import CellMistakes
+from genre_pipeline.results.run_changes import CellChange
+from genre_pipeline.results.tables import PAIR_COLUMNS
 
 Looks = Mapping[tuple[str, str], figures.Style]
 Groups = Mapping[tuple[str, str], Sequence[CellResult]]
@@ -53,7 +41,7 @@ class ReportData:
             lacks are shown as unknown.
         pairs: What :func:`~genre_pipeline.evaluation.paired.compare_pairs` found, of all datasets and protocols; none
             where nothing was compared.
-        changes: What became of cells since the last finished run, see :mod:`genre_pipeline.evaluation.changes`.
+        changes: What became of cells since the last finished run, see :mod:`genre_pipeline.evaluation.run_changes`.
         registrations: How each cell's model was registered: ``cell`` (its name) and, where it was, what
             :func:`~genre_pipeline.tracking.model_registry.register_model` returned.
         robustness: What :func:`~genre_pipeline.evaluation.robustness.scoring.score_robustness` found, of all cells that
@@ -101,7 +89,7 @@ class ReportData:
         return figures.styles(self.results)
 
     @cached_property
-    def compared(self) -> Mapping[tuple[str, str], Mapping[tuple[Cell, Cell], Verdict]]:
+    def compared(self) -> Mapping[tuple[str, str], Mapping[tuple[Cell, Cell], PairVerdict]]:
         """What the paired tests found, by dataset and protocol."""
         table = pd.DataFrame(columns=list(PAIR_COLUMNS)) if self.pairs is None else self.pairs
         return {setting: verdicts(table, *setting) for setting in self.groups}
@@ -137,25 +125,6 @@ class ReportData:
         ]
 
 
-@dataclass(frozen=True)
-class Section:
-    """A part of the report under a heading of its own.
-
-    Attributes:
-        key: Its id on the page, and the name of its template: ``templates/sections/<key>.html``.
-        title: Its heading.
-        build: Makes what the template shows as ``view``; nothing for a report that has no such section.
-        write_markdown: Its lines in the Markdown report, beginning with an empty one; ``None`` if it is not in there.
-        nav: Its name in the page's navigation; the heading by default.
-    """
-
-    key: str
-    title: str
-    build: Callable[[ReportData], Mapping[str, Any] | None]
-    write_markdown: Callable[[ReportData], Sequence[str]] | None = None
-    nav: str = ""
-
-
 def track_accuracy(result: CellResult) -> tuple[float, float, float]:
     """Return the mean track accuracy of the test split, and the ends of its interval."""
     row = summary_row(result, unit="track", metric="accuracy")
@@ -181,13 +150,3 @@ def chance(group: Sequence[CellResult]) -> str:
 def setting_name(group: Sequence[CellResult]) -> str:
     """Name what cells of one dataset and protocol have in common."""
     return f"{dataset_name(group[0])} · {cell_of(group[0]).protocol}{mark_suffix(group)}"
-
-
-def marks(row: Mapping[Any, Any]) -> list[str]:
-    """Return the warnings that a row of the leaderboard must carry."""
-    return [mark for mark in (*split_marks(row), failed_mark(row), regression_mark(row)) if mark]
-
-
-def split_badge(marked: Mapping[Any, Any]) -> str:
-    """Return the badge of a result, a split or a row of which only the split matters."""
-    return " · ".join(split_marks(marked))

@@ -2,57 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from genre_pipeline.reporting.sections.base import ReportData, Section
-from genre_pipeline.reporting.views import Column, Entry, Table, escape_markdown
+from genre_pipeline.reporting.document import Bullets, Paragraph, Section, Table, TableEntry, Value, numeric, texts
+from genre_pipeline.reporting.sections.base import ReportData
 
 
-def _build(data: ReportData) -> Mapping[str, Any] | None:
+def section(data: ReportData) -> Section | None:
+    """List the registered models; nothing where none was."""
     registered = _registered(data)
     if not registered:
         return None
+    reading = (
+        "A model that was trained anew becomes the champion if the paired tests do not show it to be worse than the "
+        "present one, on tracks that both were tested with and neither has trained on."
+    )
     columns = [
-        Column("Registered model"),
-        Column("Version", numeric=True),
-        Column("Is now"),
-        Column("Champion before", numeric=True),
-        Column("Why"),
+        *texts("Registered model"),
+        *numeric("Version"),
+        *texts("Is now"),
+        *numeric("Champion before"),
+        *texts("Why"),
     ]
     caption = "The model of each cell's first repeat. A champion serves as models:/<registered model>@champion."
-    return {"table": Table(caption, columns, [_row(each) for each in registered])}
+    table = Table("champions-table", caption, columns, [_row(each) for each in registered])
+    return Section("champions", "Champions", [Paragraph(reading), table])
 
 
-def _row(registration: Mapping[str, Any]) -> list[Entry]:
+def brief(data: ReportData) -> list[Section]:
+    """List the registered models in a line each."""
+    lines = [
+        f"{each['model']}, version {each['version']}: {each['alias']}, {each['reason']}" for each in _registered(data)
+    ]
+    return [Section("", "Champions", [Bullets(lines)])] if lines else []
+
+
+def _row(registration: Mapping[str, Any]) -> list[Value]:
     before = registration["champion"]
     return [
-        Entry(registration["model"]),
+        registration["model"],
         _number(registration["version"]),
-        Entry(registration["alias"], badge="" if registration["alias"] == "champion" else "CHALLENGER"),
-        _number(before) if before is not None else Entry("none"),
-        Entry(registration["reason"]),
+        TableEntry(registration["alias"], badge="" if registration["alias"] == "champion" else "CHALLENGER"),
+        "none" if before is None else _number(before),
+        registration["reason"],
     ]
 
 
-def _number(version: int) -> Entry:
-    return Entry(str(version), sort=float(version))
-
-
-def _write_markdown(data: ReportData) -> Sequence[str]:
-    registered = _registered(data)
-    if not registered:
-        return []
-    lines = [
-        f"- {escape_markdown(each['model'])}, version {each['version']}: {each['alias']}, "
-        f"{escape_markdown(each['reason'])}"
-        for each in registered
-    ]
-    return ["", "## Champions", "", *lines]
+def _number(version: int) -> TableEntry:
+    return TableEntry(str(version), sort=float(version))
 
 
 def _registered(data: ReportData) -> list[Mapping[str, Any]]:
     return [each for each in data.registrations if "version" in each]
-
-
-SECTION = Section("champions", "Champions", _build, write_markdown=_write_markdown)

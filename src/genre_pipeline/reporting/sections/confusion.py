@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
-from genre_pipeline.evaluation.comparison import CellResult, cell_of, confusion_counts
 from genre_pipeline.reporting import figures
-from genre_pipeline.reporting.sections.base import ReportData, Section
-from genre_pipeline.reporting.views import PERCENT, FigureView, figure_view, plural
+from genre_pipeline.reporting.document import Block, Figure, Group, Paragraph, Section, figure
+from genre_pipeline.reporting.sections.base import ReportData
+from genre_pipeline.reporting.wording import PERCENT, plural
+from genre_pipeline.results.cell import CellResult, cell_of, confusion_counts
 
 
-def _build(data: ReportData) -> Mapping[str, Any]:
-    return {"figures": [_confusion_view(data.groups, unit) for unit in ("track", "segment") if data.groups]}
+def section(data: ReportData) -> Section:
+    """Show the matrices of tracks and of segments, of which menus choose the cell."""
+    reading = (
+        "Rows are true genres and sum to 100 %; the counts appear when you point at a cell. A blank row was not tested."
+    )
+    shown = [_confusion_figure(data.groups, unit) for unit in ("track", "segment") if data.groups]
+    blocks: list[Block] = [Paragraph(reading), Group("grid", shown, is_linked=True)]
+    return Section("confusion", "Confusion matrices", blocks, nav="Confusion")
 
 
-def _confusion_view(groups: Mapping[tuple[str, str], Sequence[CellResult]], unit: str) -> FigureView:
+def _confusion_figure(groups: Mapping[tuple[str, str], Sequence[CellResult]], unit: str) -> Figure:
     ordered = [result for group in groups.values() for result in group]
-    figure = figures.confusion_matrices(ordered, unit=unit)
-    figure.update_layout(coloraxis_showscale=False)
-    labels = [button["label"] for button in figure.to_plotly_json()["layout"]["updatemenus"][0]["buttons"]]
+    drawn = figures.confusion_matrices(ordered, unit=unit)
+    drawn.update_layout(coloraxis_showscale=False)
+    labels = [button["label"] for button in drawn.to_plotly_json()["layout"]["updatemenus"][0]["buttons"]]
     captions = {label: _confusion_caption(result, unit) for label, result in zip(labels, ordered, strict=True)}
     title = f"{unit.capitalize()}s"
-    return figure_view(figure, key=f"confusion-{unit}", title=title, captions=captions, height=480, menu="Cell")
+    return figure(drawn, key=f"confusion-{unit}", title=title, captions=captions, height=480, menu="Cell")
 
 
 def _confusion_caption(result: CellResult, unit: str) -> str:
@@ -38,6 +44,3 @@ def _confusion_caption(result: CellResult, unit: str) -> str:
     genres = result["genres"]
     pair = f"{genres[true]} was taken for {genres[predicted]} most often, {shares[true, predicted]:.1f}{PERCENT}"
     return f"{cell_of(result).model}: {right}; {pair} ({plural(int(counts[true, predicted]), unit)})."
-
-
-SECTION = Section("confusion", "Confusion matrices", _build, nav="Confusion")

@@ -3,34 +3,46 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from genre_pipeline.evaluation.comparison import CellResult, cell_of, duration, honest_results, mean_and_sd, part_name
+from genre_pipeline.evaluation.leaderboard import honest_results
 from genre_pipeline.reporting.cost_figure import COSTS, CostKind, cost_comparison, costs_and_quality, pareto_front
-from genre_pipeline.reporting.sections.base import Looks, ReportData, Section, label, marks, setting_name
-from genre_pipeline.reporting.views import (
-    NONE,
-    PERCENT,
-    Column,
-    Entry,
-    FigureView,
+from genre_pipeline.reporting.document import (
+    Figure,
+    Group,
+    Paragraph,
+    Section,
     Table,
+    TableEntry,
+    Value,
     count_entry,
-    enumerated,
-    figure_view,
+    figure,
+    number_entry,
+    numeric,
+    texts,
 )
+from genre_pipeline.reporting.sections.base import Looks, ReportData, label, setting_name
+from genre_pipeline.reporting.wording import PERCENT, duration, enumerated, mean_and_sd, row_badge
+from genre_pipeline.results.cell import CellResult, cell_of, part_name
 
 
-def _build(data: ReportData) -> Mapping[str, Any]:
+def section(data: ReportData) -> Section:
+    """Show quality against cost, and all costs in a table."""
     # What a model costs hardly depends on the protocol: the honest one of each dataset is enough for a picture.
     honest = {(dataset, cell_of(group[0]).protocol): group for dataset, group in honest_results(data.results).items()}
     shown = honest or data.groups
-    return {"figures": [_figure(setting, group, data.looks) for setting, group in shown.items()], "table": _table(data)}
+    reading = (
+        "The dotted line joins the models that no other beats: none that costs less is as good. Hollow diamonds are "
+        "leaky. The scale of costs is logarithmic."
+    )
+    drawn = [_figure(setting, group, data.looks) for setting, group in shown.items()]
+    return Section(
+        "costs", "Quality against cost", [Paragraph(reading), Group("grid", drawn), _table(data)], nav="Cost"
+    )
 
 
-def _figure(setting: tuple[str, str], group: Sequence[CellResult], looks: Looks) -> FigureView:
-    return figure_view(
+def _figure(setting: tuple[str, str], group: Sequence[CellResult], looks: Looks) -> Figure:
+    return figure(
         cost_comparison(group, looks=looks),
         key=f"costs-{'-'.join(setting)}",
         title=setting_name(group),
@@ -70,19 +82,20 @@ def _seconds(value: float) -> str:
 
 
 def _table(data: ReportData) -> Table:
-    titles = ("Accuracy (%)", "Parameters", "GFLOP per clip", "Training", "Inference per clip")
     columns = [
-        *(Column(title) for title in ("Model", "Dataset", "Protocol", "Feature")),
-        *(Column(title, numeric=True) for title in titles),
+        *texts("Model", "Dataset", "Protocol", "Feature"),
+        *numeric("Accuracy (%)", "Parameters", "GFLOP per clip", "Training", "Inference per clip"),
     ]
-    rows = [
+    rows: list[list[Value]] = [
         [
-            Entry(row["model"], badge=" · ".join(marks(row))),
-            *(Entry(text) for text in (part_name(row["dataset"], row["subset"]), row["protocol"], row["feature"])),
-            Entry(mean_and_sd(row["track_accuracy_mean"], row["track_accuracy_sd"]), sort=row["track_accuracy_mean"]),
+            TableEntry(row["model"], badge=row_badge(row)),
+            *(part_name(row["dataset"], row["subset"]), row["protocol"], row["feature"]),
+            TableEntry(
+                mean_and_sd(row["track_accuracy_mean"], row["track_accuracy_sd"]), sort=row["track_accuracy_mean"]
+            ),
             count_entry(row["n_parameters"]),
             *(
-                Entry(NONE if math.isnan(row[key]) else show(row[key]), sort=row[key])
+                number_entry(row[key], show)
                 for key, show in (
                     ("gflop_per_clip", _digits),
                     ("training_s", duration),
@@ -98,7 +111,4 @@ def _table(data: ReportData) -> Table:
         "Training is the sum over repeats, inference the mean over validation and test clips, both wall-clock time of "
         "the machine at hand, without the feature."
     )
-    return Table(caption, columns, rows)
-
-
-SECTION = Section("costs", "Quality against cost", _build, nav="Cost")
+    return Table("costs-table", caption, columns, rows)

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from genre_pipeline.evaluation.comparison import CellResult
 from genre_pipeline.reporting import figures
-from genre_pipeline.reporting.sections.base import Looks, ReportData, Section, label, setting_name
-from genre_pipeline.reporting.views import PERCENT, FigureView, enumerated, figure_view
+from genre_pipeline.reporting.document import Block, Figure, Group, Paragraph, Section, figure
+from genre_pipeline.reporting.sections.base import Looks, ReportData, label, setting_name
+from genre_pipeline.reporting.wording import PERCENT, enumerated
+from genre_pipeline.results.cell import CellResult
 
 
-def _build(data: ReportData) -> Mapping[str, Any]:
-    return {
-        "figures": [
-            _curves_view(setting, trained, data.looks)
-            for setting, group in data.groups.items()
-            if (trained := [result for result in group if result["history"]])
-        ]
-    }
+def section(data: ReportData) -> Section:
+    """Show the curves of each dataset and protocol."""
+    shown = [
+        _curves_figure(setting, trained, data.looks)
+        for setting, group in data.groups.items()
+        if (trained := [result for result in group if result["history"]])
+    ]
+    reading = (
+        "Strong lines are means over repeats, drawn as far as at least half of the repeats trained; faint lines are "
+        "single repeats. Models without epochs are a point."
+    )
+    blocks: list[Block] = (
+        [Paragraph(reading), Group("grid", shown)] if shown else [Paragraph("No model recorded epochs.")]
+    )
+    return Section("curves", "Learning curves", blocks)
 
 
-def _curves_view(setting: tuple[str, str], group: Sequence[CellResult], looks: Looks) -> FigureView:
-    return figure_view(
+def _curves_figure(setting: tuple[str, str], group: Sequence[CellResult], looks: Looks) -> Figure:
+    return figure(
         figures.learning_curves(group, looks=looks),
         key=f"curves-{'-'.join(setting)}",
         title=setting_name(group),
@@ -45,6 +52,3 @@ def _curves_caption(group: Sequence[CellResult], quantity: figures.Quantity, loo
     if not endings:
         return f"{quantity.title}: not recorded."
     return f"{quantity.title}, mean over repeats: {enumerated(endings)}."
-
-
-SECTION = Section("curves", "Learning curves", _build)

@@ -3,54 +3,60 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
-from genre_pipeline.evaluation.comparison import mark_suffix, part_name, percent
 from genre_pipeline.evaluation.protocol_gap import UNITS
-from genre_pipeline.reporting.gap_figure import CHOICES, NO_GAP, chosen_gaps, gap_comparison
-from genre_pipeline.reporting.sections.base import ReportData, Section, split_badge
-from genre_pipeline.reporting.views import (
-    NONE,
-    Column,
-    Entry,
-    FigureView,
+from genre_pipeline.reporting.document import (
+    Block,
+    Figure,
+    Group,
+    Paragraph,
+    Section,
     Table,
-    enumerated,
-    figure_view,
-    markdown_table,
-    points,
-    points_interval,
+    TableEntry,
+    Value,
+    figure,
+    number_entry,
+    numeric,
+    share_entry,
+    texts,
 )
+from genre_pipeline.reporting.gap_figure import CHOICES, NO_GAP, chosen_gaps, gap_comparison
+from genre_pipeline.reporting.sections.base import ReportData
+from genre_pipeline.reporting.wording import NONE, enumerated, mark_suffix, points, points_interval, split_badge
+from genre_pipeline.results.cell import part_name
 
 
-def _build(data: ReportData) -> Mapping[str, Any]:
-    if data.gaps.empty:
-        return {"why_not": NO_GAP}
-    by_dataset = data.gaps.groupby("dataset", sort=False)
-    return {"why_not": "", "figures": [_figure(rows, data) for _, rows in by_dataset], "table": _table(data)}
+def section(data: ReportData) -> Section:
+    """Show the gaps of each dataset, or why there are none."""
+    reading = (
+        "The same model on the same feature, under an honest protocol and under others: how many points each leak is "
+        "worth. Hollow diamonds are leaky."
+    )
+    blocks: list[Block] = [Paragraph(NO_GAP)]
+    if not data.gaps.empty:
+        shown = [_figure(rows, data) for _, rows in data.gaps.groupby("dataset", sort=False)]
+        blocks = [Paragraph(reading), Group("grid", shown), _table(data)]
+    return Section("gap", "What protocols are worth", blocks, nav="Protocols")
 
 
-def _write_markdown(data: ReportData) -> Sequence[str]:
-    if data.gaps.empty:
-        return []
-    table = _table(data)
-    return ["", "## What protocols are worth", "", table.caption, "", *markdown_table(table)]
+def brief(data: ReportData) -> list[Section]:
+    """Show the table, where there is one."""
+    return [] if data.gaps.empty else [Section("", "What protocols are worth", [_table(data)])]
 
 
-def _figure(rows: pd.DataFrame, data: ReportData) -> FigureView:
+def _figure(rows: pd.DataFrame, data: ReportData) -> Figure:
     first = rows.iloc[0]
     name = part_name(first["dataset"], first["subset"])
     reference = rows[rows["protocol"] == first["reference_protocol"]].to_dict("records")
-    figure = gap_comparison(rows, looks=data.looks)
-    return figure_view(
-        figure,
+    drawn = gap_comparison(rows, looks=data.looks)
+    return figure(
+        drawn,
         key=f"gap-{first['dataset']}",
         title=f"{name}, against {first['reference_protocol']}{mark_suffix(reference)}",
         captions={label: _caption(rows, label, unit, best=best) for label, unit, best in CHOICES},
-        height=figure.layout.height - 110,
+        height=drawn.layout.height - 110,
         menu="Shown",
     )
 
@@ -69,31 +75,29 @@ def _range(gaps: pd.Series[float]) -> str:
 
 
 def _table(data: ReportData) -> Table:
-    columns = [*(Column(title) for title in ("Model", "Dataset", "Protocol", "Feature", "On both sides"))]
+    columns = texts("Model", "Dataset", "Protocol", "Feature", "On both sides")
     for unit in UNITS:
         titles = ("mean (%)", "gap (points)", "interval (points)", "best repeat (%)", "its gap (points)")
-        columns += [Column(f"{unit.capitalize()}s: {title}", numeric=True) for title in titles]
+        columns += numeric(*(f"{unit.capitalize()}s: {title}" for title in titles))
     keys = ["dataset", "model", "feature", "protocol"]
     rows = []
     for _, of_cell in data.gaps.groupby(keys, sort=False):
         first = of_cell.iloc[0].to_dict()
         reference = first["protocol"] == first["reference_protocol"]
-        entries = [
-            Entry(first["model"], badge=split_badge(first)),
-            Entry(part_name(first["dataset"], first["subset"])),
-            Entry(f"{first['protocol']} (reference)" if reference else first["protocol"]),
-            Entry(first["feature"]),
-            Entry(first["shared"] or NONE),
+        entries: list[Value] = [
+            TableEntry(first["model"], badge=split_badge(first)),
+            part_name(first["dataset"], first["subset"]),
+            f"{first['protocol']} (reference)" if reference else first["protocol"],
+            *(first["feature"], first["shared"] or NONE),
         ]
         for unit in UNITS:
             mean, best = (chosen_gaps(of_cell, unit, best=best).iloc[0] for best in (False, True))
-            gap = math.nan if reference else mean["gap"]
             entries += [
-                Entry(percent(mean["accuracy"]), sort=mean["accuracy"]),
-                Entry(NONE if reference else points(gap), sort=gap),
-                Entry(points_interval(mean["ci_low"], mean["ci_high"]), sort=mean["ci_low"]),
-                Entry(percent(best["accuracy"]), sort=best["accuracy"]),
-                Entry(points(best["gap"]), sort=best["gap"]),
+                share_entry(mean["accuracy"]),
+                number_entry(math.nan if reference else mean["gap"], points),
+                TableEntry(points_interval(mean["ci_low"], mean["ci_high"]), sort=mean["ci_low"]),
+                share_entry(best["accuracy"]),
+                TableEntry(points(best["gap"]), sort=best["gap"]),
             ]
         rows.append(entries)
     caption = (
@@ -101,7 +105,4 @@ def _table(data: ReportData) -> Table:
         "model, feature and unit under the reference, the dataset's honest protocol; the interval takes the two for "
         "independent. The gap of the best repeat is what reporting the maximum adds."
     )
-    return Table(caption, columns, rows)
-
-
-SECTION = Section("gap", "What protocols are worth", _build, _write_markdown, nav="Protocols")
+    return Table("gap-table", caption, columns, rows)

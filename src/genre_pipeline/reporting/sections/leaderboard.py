@@ -2,79 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from genre_pipeline.evaluation.comparison import (
-    blocks,
-    common,
-    duration,
-    interval,
-    mean_and_sd,
-    part_name,
-    percent,
-    shown_numbers,
-)
-from genre_pipeline.reporting.sections.base import ReportData, Section, marks
-from genre_pipeline.reporting.views import (
-    NONE,
-    Column,
-    Entry,
+from genre_pipeline.reporting.document import (
     Glyph,
+    Section,
     Table,
+    TableEntry,
+    Value,
     count_entry,
-    escape_markdown,
+    numeric,
     share_entry,
+    texts,
 )
+from genre_pipeline.reporting.leaderboard import leaderboard_sections
+from genre_pipeline.reporting.sections.base import ReportData
+from genre_pipeline.reporting.wording import NONE, duration, interval, mean_and_sd, row_badge
+from genre_pipeline.results.cell import part_name
 
 
-def _build(data: ReportData) -> Mapping[str, Any]:
-    return {"table": _leaderboard_table(data.frame, data.confidence_shown)}
+def section(data: ReportData) -> Section:
+    """Show all cells in one table, which the page sorts and filters."""
+    return Section("leaderboard", "Leaderboard", [_leaderboard_table(data.frame, data.confidence_shown)])
 
 
-def _write_markdown(data: ReportData) -> Sequence[str]:
-    lines = []
-    for dataset, protocol, rows in blocks(data.frame):
-        always = f"always the largest genre: {common(rows['chance_largest_class'].map(percent))} %"
-        lines += ["", f"## {escape_markdown(dataset)} · {escape_markdown(protocol)}", ""]
-        split = f"split `{common(rows['split_hash'])}`, commit `{common(rows['git_commit'])}`"
-        lines += [f"{common(rows['statistic'])}; {common(rows['n_genres'])} genres; {always}; {split}.", ""]
-        lines += [
-            "| model | feature | accuracy | interval | balanced | macro-F1 | segments | parameters | training |",
-            "|---|---|--:|--:|--:|--:|--:|--:|--:|",
-            *(_markdown_row(row) for row in rows.to_dict("records")),
-        ]
-    return lines
-
-
-def _markdown_row(row: Mapping[Any, Any]) -> str:
-    entries = [
-        " ".join([*(f"**{mark}**" for mark in marks(row)), escape_markdown(row["model"])]),
-        escape_markdown(row["feature"]),
-        *shown_numbers(row),
-    ]
-    return f"| {' | '.join(entries)} |"
+def brief(data: ReportData) -> list[Section]:
+    """Show the cells of each dataset and protocol."""
+    return leaderboard_sections(data.frame)
 
 
 def _leaderboard_table(frame: pd.DataFrame, confidence: str) -> Table:
     columns = [
-        Column("Model"),
-        Column("Dataset"),
-        Column("Protocol"),
-        Column("Feature"),
-        Column("Accuracy (%)", numeric=True),
-        Column(f"{confidence} interval (%)", numeric=True),
-        Column("Balanced acc. (%)", numeric=True),
-        Column("Macro-F1 (%)", numeric=True),
-        Column("Top-2 (%)", numeric=True),
-        Column("Calibration error (points)", numeric=True),
-        Column("Segment acc. (%)", numeric=True),
-        Column("Chance (%)", numeric=True),
-        Column("Mean over"),
-        Column("Parameters", numeric=True),
-        Column("Training", numeric=True),
+        *texts("Model", "Dataset", "Protocol", "Feature"),
+        *numeric("Accuracy (%)", f"{confidence} interval (%)", "Balanced acc. (%)", "Macro-F1 (%)", "Top-2 (%)"),
+        *numeric("Calibration error (points)", "Segment acc. (%)", "Chance (%)"),
+        *texts("Mean over"),
+        *numeric("Parameters", "Training"),
     ]
     rows = [_leaderboard_row(row) for row in frame.to_dict("records")]
     caption = (
@@ -83,25 +49,20 @@ def _leaderboard_table(frame: pd.DataFrame, confidence: str) -> Table:
         "(expected calibration error, 15 bins); chance is always answering the largest genre; training time is the sum "
         "over repeats."
     )
-    return Table(caption, columns, rows)
+    return Table("leaderboard-table", caption, columns, rows, filter="model, dataset, protocol…")
 
 
-def _leaderboard_row(row: Mapping[Any, Any]) -> list[Entry]:
+def _leaderboard_row(row: Mapping[Any, Any]) -> list[Value]:
     mean, low, high = (row[f"track_accuracy_{key}"] for key in ("mean", "ci_low", "ci_high"))
     metrics = ("balanced_accuracy", "macro_f1", "top_2_accuracy", "ece")
     shares = (*(f"track_{metric}_mean" for metric in metrics), "segment_accuracy_mean", "chance_largest_class")
     return [
-        Entry(row["model"], badge=" · ".join(marks(row))),
-        Entry(part_name(row["dataset"], row["subset"])),
-        Entry(row["protocol"]),
-        Entry(row["feature"]),
-        Entry(mean_and_sd(mean, row["track_accuracy_sd"]), sort=mean),
-        Entry(interval(low, high, NONE), sort=low, glyph=Glyph(mean, low, high, row["chance_largest_class"])),
+        TableEntry(row["model"], badge=row_badge(row)),
+        *(part_name(row["dataset"], row["subset"]), row["protocol"], row["feature"]),
+        TableEntry(mean_and_sd(mean, row["track_accuracy_sd"]), sort=mean),
+        TableEntry(interval(low, high, NONE), sort=low, glyph=Glyph(mean, low, high, row["chance_largest_class"])),
         *(share_entry(row[key]) for key in shares),
-        Entry(row["statistic"].removeprefix("mean of ")),
+        row["statistic"].removeprefix("mean of "),
         count_entry(row["n_parameters"]),
-        Entry(duration(row["training_s"]), sort=row["training_s"]),
+        TableEntry(duration(row["training_s"]), sort=row["training_s"]),
     ]
-
-
-SECTION = Section("leaderboard", "Leaderboard", _build, _write_markdown)

@@ -3,65 +3,76 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from base64 import b64decode
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from genre_pipeline.cells import Cell
-from genre_pipeline.evaluation.comparison import percent
-from genre_pipeline.reporting.mistakes import CellMistakes, Mistake
-from genre_pipeline.reporting.sections.base import ReportData, Section, full_name
-from genre_pipeline.reporting.views import PERCENT, plural
+from genre_pipeline.reporting.document import Bullets, Folded, Group, Paragraph, Picture, Section, Span
+from genre_pipeline.reporting.sections.base import ReportData, full_name
+from genre_pipeline.reporting.wording import PERCENT, percent, plural
+from genre_pipeline.results.cell import cell_of
+from genre_pipeline.results.mistakes import CellMistakes, Mistake
 
 # Height of the curves in the units of their drawing, whose width is 100 for the clip's whole length [?].
 _CURVE_HEIGHT = 20
 
 
-def _build(data: ReportData) -> Mapping[str, Any] | None:
+def section(data: ReportData) -> Section | None:
+    """Show the mistakes of each cell, of which the first is open; nothing where none were looked for."""
     if not data.mistakes:
         return None
     found = {Cell(**each["cell"]): each for each in data.mistakes}
-    views = []
-    for group in data.groups.values():
-        for result in group:
-            mistakes = found.get(Cell(**result["cell"]))
-            if mistakes is not None:
-                views.append(_cell_view(full_name(result), mistakes, data))
-    return {"views": views, "curve_height": _CURVE_HEIGHT}
+    results = [result for group in data.groups.values() for result in group if cell_of(result) in found]
+    folded = [
+        _mistakes_of(full_name(result), found[cell_of(result)], data.folder, is_open=place == 0)
+        for place, result in enumerate(results)
+    ]
+    reading = (
+        "The test tracks that each cell's models were most sure of and wrong about. Below each spectrogram (time from "
+        "left to right, low frequencies at the bottom) are the predicted probabilities over time: the strong line is "
+        "the wrong genre, the dashed one the true genre, from 0 to 100 %. Audio is not in this page: it is played from "
+        "where it lies on this machine."
+    )
+    return Section("mistakes", "Mistakes to listen to", [Paragraph(reading), *folded], nav="Mistakes")
 
 
-def _cell_view(name: str, found: CellMistakes, data: ReportData) -> dict[str, Any]:
+def _mistakes_of(name: str, found: CellMistakes, folder: Path | None, *, is_open: bool) -> Folded:
     pairs = [
         f"{pair['genre']} taken for {pair['answer']}: {plural(pair['n'], 'track')}, {percent(pair['share'])}{PERCENT} "
         f"of the genre (such as {', '.join(pair['examples'])})"
         for pair in found["pairs"]
     ]
-    return {
-        "name": name,
-        "reading": f"{found['n_wrong']:,} of {plural(found['n_tracks'], 'track')} wrong, counted over repeats",
-        "pairs": pairs,
-        "mistakes": [_mistake_view(each, data.folder) for each in found["mistakes"]],
-    }
+    summary = f"{name}: {found['n_wrong']:,} of {plural(found['n_tracks'], 'track')} wrong, counted over repeats"
+    pictures = Group("grid", [_picture(each, folder) for each in found["mistakes"]])
+    return Folded(summary, [*([Bullets(pairs)] if pairs else []), pictures], is_open=is_open)
 
 
-def _mistake_view(mistake: Mistake, folder: Path | None) -> dict[str, Any]:
+def _picture(mistake: Mistake, folder: Path | None) -> Picture:
     answer, genre = (
         f"{name} {percent(mistake[key])}{PERCENT}"  # type: ignore[literal-required]
         for name, key in ((mistake["answer"], "probability"), (mistake["genre"], "p_genre"))
     )
     over_time = (mistake["answer_over_time"], mistake["genre_over_time"])
-    return {
-        **mistake,
-        "heading": f"{mistake['track_id']}: {mistake['genre']} taken for {mistake['answer']}",
-        "reading": f"{answer}, {genre}; model of repeat {mistake['repeat']}",
-        "url": _url(mistake, folder),
-        "curves": [_curve(mistake, values) for values in over_time],
-        "spoken": (
+    drawn = mistake["picture"]
+    shown = mistake["fault"]
+    if drawn is not None:
+        shown = f"Log-mel spectrogram of {mistake['track_id']}: {drawn['words']}."
+    url = _url(mistake, folder)
+    return Picture(
+        title=f"{mistake['track_id']}: {mistake['genre']} taken for {mistake['answer']}",
+        caption=[f"{answer}, {genre}; model of repeat {mistake['repeat']}. ", Span("The file", "link", url)],
+        alternative=shown,
+        png=b"" if drawn is None else b64decode(drawn["png"]),
+        width=0 if drawn is None else drawn["width"],
+        height=0 if drawn is None else drawn["height"],
+        curves=[_curve(mistake, values) for values in over_time],
+        spoken=(
             f"Probability over time, from segment to segment: {mistake['answer']} {_percents(over_time[0])}; "
             f"{mistake['genre']} {_percents(over_time[1])}."
         ),
-    }
+        audio=url,
+    )
 
 
 def _url(mistake: Mistake, folder: Path | None) -> str:
@@ -85,6 +96,3 @@ def _curve(mistake: Mistake, values: list[float]) -> str:
 
 def _percents(values: list[float]) -> str:
     return ", ".join(f"{100 * value:.0f}" for value in values) + PERCENT
-
-
-SECTION = Section("mistakes", "Mistakes to listen to", _build, nav="Mistakes")

@@ -2,67 +2,73 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
 from genre_pipeline.cells import Cell
-from genre_pipeline.evaluation.comparison import CellResult, cell_of, common, count, statistic
-from genre_pipeline.evaluation.paired import Verdict
-from genre_pipeline.reporting.sections.base import Looks, ReportData, Section, label, setting_name
-from genre_pipeline.reporting.views import (
-    NONE,
-    PERCENT,
-    Column,
-    Entry,
+from genre_pipeline.evaluation.paired import PairVerdict
+from genre_pipeline.reporting.document import (
+    NOTHING,
+    Block,
+    Folded,
+    Paragraph,
+    Section,
     Table,
+    TableEntry,
+    Value,
     count_entry,
-    escape_markdown,
-    markdown_table,
-    plural,
-    points,
-    points_interval,
+    number_entry,
+    numeric,
+    texts,
 )
+from genre_pipeline.reporting.sections.base import Looks, ReportData, label, setting_name
+from genre_pipeline.reporting.wording import PERCENT, common, count, plural, points, points_interval
+from genre_pipeline.results.cell import CellResult, cell_of, statistic
+
+_TITLE = "Is A really better than B?"
 
 
-@dataclass(frozen=True)
-class PairsView:
-    """What the comparison of every two cells of a dataset and protocol found."""
+def section(data: ReportData) -> Section | None:
+    """Show every pair of each dataset and protocol; nothing where nothing was compared."""
+    found = _tables(data)
+    blocks: list[Block] = [
+        Paragraph(
+            "Both predicted the same tracks, so that they are compared track by track: what is easy or hard for both "
+            "cancels out."
+        )
+    ]
+    for _, matrix, details in found:
+        blocks += [matrix, Folded("Intervals and tests", [details])]
+    return Section("pairs", _TITLE, blocks, nav="Pairs") if found else None
 
-    reading: str
-    matrix: Table
-    details: Table
+
+def brief(data: ReportData) -> list[Section]:
+    """Show the matrix of each dataset and protocol."""
+    return [Section("", f"{_TITLE} {name}", [matrix]) for name, matrix, _ in _tables(data)]
 
 
-def _views(data: ReportData) -> dict[tuple[str, str], PairsView]:
+def _tables(data: ReportData) -> list[tuple[str, Table, Table]]:
+    """Return the name of each dataset and protocol, the matrix of its cells, and the tests in full."""
     if data.pairs is None:
-        return {}
-    return {
-        setting: _pairs_view(data.pairs, group, data.looks, data.compared[setting])
-        for setting, group in data.groups.items()
-        if data.compared[setting]
-    }
+        return []
+    compared = [setting for setting in data.groups if data.compared[setting]]
+    return [
+        (
+            setting_name(data.groups[setting]),
+            *_tables_of(place, data.pairs, data.groups[setting], data.looks, data.compared[setting]),
+        )
+        for place, setting in enumerate(compared, start=1)
+    ]
 
 
-def _build(data: ReportData) -> Mapping[str, Any] | None:
-    views = _views(data)
-    return {"views": list(views.values())} if views else None
-
-
-def _write_markdown(data: ReportData) -> Sequence[str]:
-    lines: list[str] = []
-    for setting, view in _views(data).items():
-        name = escape_markdown(setting_name(data.groups[setting]))
-        lines += ["", f"## Is A really better than B? {name}", "", view.reading, "", *markdown_table(view.matrix)]
-    return lines
-
-
-def _pairs_view(
-    pairs: pd.DataFrame, group: Sequence[CellResult], looks: Looks, compared: Mapping[tuple[Cell, Cell], Verdict]
-) -> PairsView:
+def _tables_of(
+    place: int,
+    pairs: pd.DataFrame,
+    group: Sequence[CellResult],
+    looks: Looks,
+    compared: Mapping[tuple[Cell, Cell], PairVerdict],
+) -> tuple[Table, Table]:
     first = cell_of(group[0])
     rows = pairs[(pairs["dataset"] == first.dataset) & (pairs["protocol"] == first.protocol)]
     level = f"{100 * (1 - float(rows['confidence'].iloc[0])):g}{PERCENT}"
@@ -74,32 +80,31 @@ def _pairs_view(
         f"{tracks} tracks can show at {level}, corrected for {plural(len(rows), 'pair')}; there may be one."
     )
     names = {cell_of(result): label(result, looks) for result in group}
-    matrix = [
-        [Entry(name), *(_verdict_entry(compared.get((cell, other))) for other in names)] for cell, name in names.items()
+    matrix: list[list[Value]] = [
+        [name, *(_verdict_entry(compared.get((cell, other))) for other in names)] for cell, name in names.items()
     ]
-    return PairsView(
-        reading,
-        Table(reading, [Column("A"), *(Column(f"against {name}", numeric=True) for name in names.values())], matrix),
-        _pairs_table(rows, names),
+    columns = [*texts("A"), *numeric(*(f"against {name}" for name in names.values()))]
+    return (
+        Table(f"pairs-{place}", reading, columns, matrix, is_sortable=False),
+        _pairs_table(f"pair-tests-{place}", rows, names),
     )
 
 
-def _verdict_entry(verdict: Verdict | None) -> Entry:
+def _verdict_entry(verdict: PairVerdict | None) -> TableEntry:
     if verdict is None:
-        return Entry(NONE, sort=math.nan)
-    return Entry(f"{points(verdict.difference)} {verdict.word}", sort=verdict.difference)
+        return NOTHING
+    return TableEntry(f"{points(verdict.difference)} {verdict.word}", sort=verdict.difference)
 
 
-def _pairs_table(rows: pd.DataFrame, names: Mapping[Cell, str]) -> Table:
+def _pairs_table(key: str, rows: pd.DataFrame, names: Mapping[Cell, str]) -> Table:
     columns = [
-        *(Column(name) for name in ("A", "B")),
-        *(Column(name, numeric=True) for name in ("A minus B (points)", "Interval (points)", "Only A right")),
-        *(Column(name, numeric=True) for name in ("Only B right", "p: bootstrap", "p: corrected t", "p: McNemar")),
-        Column("p after Holm", numeric=True),
-        Column("Better"),
+        *texts("A", "B"),
+        *numeric("A minus B (points)", "Interval (points)", "Only A right", "Only B right"),
+        *numeric("p: bootstrap", "p: corrected t", "p: McNemar", "p after Holm"),
+        *texts("Better"),
     ]
     tests = ("p_bootstrap", "p_corrected_t", "p_mcnemar", "p_holm")
-    entries = []
+    entries: list[list[Value]] = []
     for row in rows.to_dict("records"):
         a, b = (
             names[Cell(row["dataset"], row["protocol"], row[f"feature_{side}"], row[f"model_{side}"])] for side in "ab"
@@ -107,12 +112,12 @@ def _pairs_table(rows: pd.DataFrame, names: Mapping[Cell, str]) -> Table:
         low, high = row["ci_low"], row["ci_high"]
         entries.append(
             [
-                *(Entry(a), Entry(b)),
-                Entry(points(row["difference"]), sort=row["difference"]),
-                Entry(points_interval(low, high), sort=low),
+                *(a, b),
+                TableEntry(points(row["difference"]), sort=row["difference"]),
+                TableEntry(points_interval(low, high), sort=low),
                 *(count_entry(row[key]) for key in ("only_a", "only_b")),
-                *(Entry(NONE if math.isnan(row[key]) else f"{row[key]:.3f}", sort=row[key]) for key in tests),
-                Entry({"a": a, "b": b}.get(row["better"], "no difference shown")),
+                *(number_entry(row[key], "{:.3f}".format) for key in tests),
+                {"a": a, "b": b}.get(row["better"], "no difference shown"),
             ]
         )
     caption = (
@@ -120,7 +125,4 @@ def _pairs_table(rows: pd.DataFrame, names: Mapping[Cell, str]) -> Table:
         "Corrected t: Nadeau and Bengio 2003, for folds and resampled splits. McNemar: exact, for single runs. A "
         "difference counts if every test sees it after Holm's correction for the number of pairs."
     )
-    return Table(caption, columns, entries)
-
-
-SECTION = Section("pairs", "Is A really better than B?", _build, _write_markdown, nav="Pairs")
+    return Table(key, caption, columns, entries)

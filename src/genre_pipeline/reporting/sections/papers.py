@@ -2,42 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-from genre_pipeline.evaluation.comparison import part_name, percent
-from genre_pipeline.reporting.reproduction_figure import NO_PAPER, paper_comparison
-from genre_pipeline.reporting.sections.base import ReportData, Section, split_badge
-from genre_pipeline.reporting.views import (
-    NONE,
-    Column,
-    Entry,
-    FigureView,
+from genre_pipeline.reporting.document import (
+    Block,
+    Figure,
+    Paragraph,
+    Section,
     Table,
-    figure_view,
-    markdown_table,
-    plural,
-    points,
-    points_interval,
+    TableEntry,
+    Value,
+    figure,
+    numeric,
+    share_entry,
+    texts,
 )
+from genre_pipeline.reporting.reproduction_figure import NO_PAPER, paper_comparison
+from genre_pipeline.reporting.sections.base import ReportData
+from genre_pipeline.reporting.wording import NONE, plural, points, points_interval, split_badge
+from genre_pipeline.results.cell import part_name
 
 _WORDS = {"yes": "yes", "no": "no", "unclear": "perhaps"}
 
 
-def _build(data: ReportData) -> Mapping[str, Any]:
-    if data.reproduction.empty:
-        return {"why_not": NO_PAPER}
-    return {"why_not": "", "figure": _figure(data), "table": _table(data)}
+def section(data: ReportData) -> Section:
+    """Show the papers' accuracies beside the measured ones, or why there are none."""
+    reading = (
+        "For each cell that is a row of a paper's table. A pair can be compared if the protocol is the paper's, the "
+        "tracks are all there, and the paper says what it counts."
+    )
+    nothing = data.reproduction.empty
+    blocks: list[Block] = [Paragraph(NO_PAPER)] if nothing else [Paragraph(reading), _figure(data), _table(data)]
+    return Section("papers", "Paper against measured", blocks, nav="Papers")
 
 
-def _write_markdown(data: ReportData) -> Sequence[str]:
-    if data.reproduction.empty:
-        return []
-    table = _table(data)
-    return ["", "## Paper against measured", "", table.caption, "", *markdown_table(table)]
+def brief(data: ReportData) -> list[Section]:
+    """Show the table, where there is one."""
+    return [] if data.reproduction.empty else [Section("", "Paper against measured", [_table(data)])]
 
 
-def _figure(data: ReportData) -> FigureView:
+def _figure(data: ReportData) -> Figure:
     rows = data.reproduction
     comparable = rows[rows["comparable"] == "yes"]
     within = int(((comparable["ci_low"] <= 0) & (comparable["ci_high"] >= 0)).sum())
@@ -46,36 +48,26 @@ def _figure(data: ReportData) -> FigureView:
         "interval. Squares are what papers report, dots with intervals what was measured under the same unit, split "
         "and statistic."
     )
-    figure = paper_comparison(rows)
-    return figure_view(
-        figure, key="papers-figure", title="Accuracies", captions=caption, height=figure.layout.height - 80
-    )
+    drawn = paper_comparison(rows)
+    return figure(drawn, key="papers-figure", title="Accuracies", captions=caption, height=drawn.layout.height - 80)
 
 
 def _table(data: ReportData) -> Table:
     columns = [
-        *(
-            Column(title)
-            for title in ("Paper's row", "Model", "Dataset", "Protocol", "Feature", "Unit, split, statistic")
-        ),
-        *(Column(title, numeric=True) for title in ("Reported (%)", "Measured (%)", "Difference (points)")),
-        Column("Interval (points)", numeric=True),
-        Column("Comparable"),
-        Column("Why"),
+        *texts("Paper's row", "Model", "Dataset", "Protocol", "Feature", "Unit, split, statistic"),
+        *numeric("Reported (%)", "Measured (%)", "Difference (points)", "Interval (points)"),
+        *texts("Comparable", "Why"),
     ]
-    rows = [
+    rows: list[list[Value]] = [
         [
-            Entry(f"{row['row']} ({row['paper']}, table {row['table']})", badge=split_badge(row)),
-            Entry(row["model"]),
-            Entry(part_name(row["dataset"], row["subset"])),
-            *(Entry(row[key]) for key in ("protocol", "feature")),
-            Entry(f"{row['unit']}, {row['split']}, {row['statistic']}"),
-            Entry(percent(row["reported"]), sort=row["reported"]),
-            Entry(percent(row["measured"]), sort=row["measured"]),
-            Entry(points(row["difference"]), sort=row["difference"]),
-            Entry(points_interval(row["ci_low"], row["ci_high"]), sort=row["ci_low"]),
-            Entry(_WORDS[row["comparable"]]),
-            Entry(row["reason"] or NONE, prose=True),
+            TableEntry(f"{row['row']} ({row['paper']}, table {row['table']})", badge=split_badge(row)),
+            *(row["model"], part_name(row["dataset"], row["subset"]), row["protocol"], row["feature"]),
+            f"{row['unit']}, {row['split']}, {row['statistic']}",
+            *(share_entry(row[key]) for key in ("reported", "measured")),
+            TableEntry(points(row["difference"]), sort=row["difference"]),
+            TableEntry(points_interval(row["ci_low"], row["ci_high"]), sort=row["ci_low"]),
+            _WORDS[row["comparable"]],
+            TableEntry(row["reason"] or NONE, prose=True),
         ]
         for row in data.reproduction.to_dict("records")
     ]
@@ -84,7 +76,4 @@ def _table(data: ReportData) -> Table:
         "no statistic, the mean. The difference is ours minus the paper's, whose figure is taken as it stands: the "
         "interval is ours alone."
     )
-    return Table(caption, columns, rows)
-
-
-SECTION = Section("papers", "Paper against measured", _build, _write_markdown, nav="Papers")
+    return Table("papers-table", caption, columns, rows)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from genre_pipeline.reporting.sections.base import ReportData, Section
+from genre_pipeline.reporting.document import Code, Facts, Section
+from genre_pipeline.reporting.sections.base import ReportData
 
 
-def _build(data: ReportData) -> Mapping[str, Any]:
-    return {"command": data.command, "versions": dict(sorted(data.versions.items()))}
-
-
-SECTION = Section("reproduce", "Reproduce", _build)
+def section(data: ReportData) -> Section:
+    """Show the command, and the versions of what computed."""
+    return Section("reproduce", "Reproduce", [Code(data.command), Facts(dict(sorted(data.versions.items())))])

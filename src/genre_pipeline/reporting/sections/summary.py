@@ -4,24 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from genre_pipeline.cells import Cell
-from genre_pipeline.evaluation.comparison import (
-    CellResult,
-    cell_of,
-    dataset_name,
-    interval,
-    marks_of,
-    percent,
-    scored,
-    statistic,
-    summary_row,
-)
-from genre_pipeline.evaluation.paired import Verdict
-from genre_pipeline.reporting.sections.base import Looks, ReportData, Section, chance, label, track_accuracy
-from genre_pipeline.reporting.views import enumerated
+from genre_pipeline.evaluation.paired import PairVerdict
+from genre_pipeline.reporting.document import Article, Folded, Glossary, Group, Paragraph, Section, Span
+from genre_pipeline.reporting.sections.base import Looks, ReportData, chance, label, track_accuracy
+from genre_pipeline.reporting.wording import enumerated, interval, marks_of, percent
+from genre_pipeline.results.cell import CellResult, cell_of, dataset_name, scored, statistic, summary_row
 
 _INTERVALS = {
     "corrected resampled t": (
@@ -36,49 +25,63 @@ _INTERVALS = {
     "wilson": "the Wilson score interval of the number of tested tracks, where it is wider or there is a single repeat",
     "none": "none, because there is one repeat",
 }
+# The interval's meaning depends on the results.
+_WORDS = {
+    "Cell": "A model on a feature of a dataset under a protocol (how tracks are split and repeated).",
+    "Unit": (
+        "A track counts once: the mean of its segments' probabilities decides. “Segment” counts every segment by "
+        "itself; neighbouring segments are alike, so that there are fewer independent ones than it seems."
+    ),
+    "Split": "All numbers are of the test split unless they say otherwise.",
+    "Statistic": (
+        "The mean over repeats (folds, resampled splits or seeds), never the best repeat. ± is the standard deviation."
+    ),
+    "Interval": "",
+    "Chance": "What always answering the largest genre would give.",
+    "Leaky": (
+        "Pieces of one track, recording or artist stood on both sides of the split, or the test split chose the model. "
+        "Such numbers show how much a leak inflates, not how good a model is."
+    ),
+    "Artists unknown": (
+        "The share of tracks whose artist is not known, under a protocol that is not leaky. Each of them counts as an "
+        "artist of its own, so that one artist may stand on both sides of the split without being found; the numbers "
+        "would then be inflated as leaky ones are."
+    ),
+}
 
 
-@dataclass(frozen=True)
-class Finding:
-    """The best cell of a dataset and protocol, and how sure that is."""
-
-    dataset: str
-    protocol: str
-    model: str
-    feature: str
-    accuracy: str
-    interval: str
-    marks: Sequence[str]
-    sentences: Sequence[str]
-
-
-def _build(data: ReportData) -> Mapping[str, Any]:
-    return {
-        "findings": [_finding(group, data.looks, data.compared[setting]) for setting, group in data.groups.items()],
-        "confidence": data.confidence_shown,
-        "reading": _reading(data.results),
-    }
-
-
-def _finding(group: Sequence[CellResult], looks: Looks, compared: Mapping[tuple[Cell, Cell], Verdict]) -> Finding:
-    best = group[0]
-    mean, low, high = track_accuracy(best)
-    return Finding(
-        dataset=dataset_name(best),
-        protocol=cell_of(best).protocol,
-        model=cell_of(best).model,
-        feature=cell_of(best).feature,
-        accuracy=percent(mean),
-        interval=interval(low, high, ""),
-        marks=marks_of(group),
-        sentences=[
-            f"Track accuracy, {statistic(best)}; largest genre {chance(group)}.",
-            _certainty(group, looks, compared),
-        ],
+def section(data: ReportData) -> Section:
+    """Show the best cell of each dataset and protocol, and explain the words."""
+    best = [_best(group, data.looks, data.compared[setting]) for setting, group in data.groups.items()]
+    interval_text = (
+        f"{data.confidence_shown}: {_reading(data.results)}. Where intervals overlap, do not read a winner into the "
+        "order."
+    )
+    words = Glossary({word: meaning or interval_text for word, meaning in _WORDS.items()})
+    return Section(
+        "summary", "Summary", [Group("findings", best), Folded("How to read the numbers", [words], is_open=True)]
     )
 
 
-def _certainty(group: Sequence[CellResult], looks: Looks, compared: Mapping[tuple[Cell, Cell], Verdict]) -> str:
+def _best(group: Sequence[CellResult], looks: Looks, compared: Mapping[tuple[Cell, Cell], PairVerdict]) -> Article:
+    """Show the best cell of a dataset and protocol, and how sure that is."""
+    best, marks = group[0], marks_of(group)
+    mean, low, high = track_accuracy(best)
+    known = [Span(text, "range")] if (text := interval(low, high, "")) else []
+    badges = [part for mark in marks for part in (" ", Span(mark, "badge"))]
+    return Article(
+        [f"{dataset_name(best)} · {cell_of(best).protocol}", *badges],
+        [
+            Paragraph([percent(mean), Span(" %", "unit"), *known], "big"),
+            Paragraph([f"{cell_of(best).model} ", Span(cell_of(best).feature, "range")], "best"),
+            Paragraph(f"Track accuracy, {statistic(best)}; largest genre {chance(group)}.", "muted"),
+            Paragraph(_certainty(group, looks, compared), "muted"),
+        ],
+        is_marked=bool(marks),
+    )
+
+
+def _certainty(group: Sequence[CellResult], looks: Looks, compared: Mapping[tuple[Cell, Cell], PairVerdict]) -> str:
     best, *others = group
     _, low, _ = track_accuracy(best)
     if not others and not math.isnan(low):
@@ -101,6 +104,3 @@ def _reading(results: Sequence[CellResult]) -> str:
         summary_row(result, unit="track", metric="accuracy")["interval"] for result in scored(results)
     )
     return "; or ".join(_INTERVALS.get(method, method) for method in methods)
-
-
-SECTION = Section("summary", "Summary", _build)

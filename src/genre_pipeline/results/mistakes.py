@@ -1,0 +1,43 @@
+"""The mistakes of a cell."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+
+class Mistake(TypedDict):
+    """A test track that the model of one repeat predicted wrong.
+
+    ``probability`` is that of the wrong ``answer``, ``p_genre`` that of the true ``genre``; both are also given for
+    each segment: ``answer_over_time`` and ``genre_over_time``, with the segments' centres ``times_s`` within the clip.
+    ``picture`` is its spectrogram, none where the audio cannot be read any more, and ``fault`` then says why.
+    """
+
+    repeat: int
+    track_id: str
+    genre: str
+    answer: str
+    probability: float
+    p_genre: float
+    times_s: list[float]
+    answer_over_time: list[float]
+    genre_over_time: list[float]
+    path: str
+    start_s: float
+    duration_s: float
+    picture: dict[str, Any] | None
+    fault: str
+
+
+class CellMistakes(TypedDict):
+    """The mistakes of a cell: the most confident ones, and what is most often taken for what.
+
+    Each of ``pairs`` has ``genre``, ``answer``, ``n`` (tracks, summed over repeats), ``share`` of the genre's tracks,
+    and ``examples``: the tracks concerned, the most confident first.
+    """
+
+    cell: dict[str, str]
+    n_wrong: int
+    n_tracks: int
+    mistakes: list[Mistake]
+    pairs: list[dict[str, Any]]
