@@ -109,7 +109,7 @@ def trained(tmp_path_factory, database, _quiet_threads):
     data = tmp_path_factory.mktemp("every_model") / "data"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GENRE_PIPELINE_DATA", str(data))
-        for variable in ("MLFLOW_TRACKING_URI", "KEDRO_ENV", "GENRE_PIPELINE_REAL_DATA"):
+        for variable in ("MLFLOW_TRACKING_URI", "KEDRO_ENV", "GENRE_PIPELINE_EXPERIMENT", "GENRE_PIPELINE_REAL_DATA"):
             patch.delenv(variable, raising=False)
         # Kedro-Viz writes statistics of runs into the project in whose folder it is started.
         patch.chdir(data.parent)

@@ -64,7 +64,7 @@ def assert_one_message(result, *parts):
     ],
 )
 def test_a_bad_parameter_stops_the_run_before_any_node(kedro, tmp_path, parameters, key, value, hint):
-    result = kedro("run", "--env", "test", "--params", parameters)
+    result = kedro("run", "--experiment", "test", "--params", parameters)
     assert_one_message(result, key, value, hint)
     assert not (tmp_path / "data" / "01_raw").exists()
 
@@ -96,7 +96,7 @@ def test_a_bad_parameter_stops_the_run_before_any_node(kedro, tmp_path, paramete
     ],
 )
 def test_what_is_not_there_is_named_before_any_work(kedro, empty_data, arguments, message, hint):
-    assert_one_message(kedro("run", "--env", "test", *arguments), message, hint)
+    assert_one_message(kedro("run", "--experiment", "test", *arguments), message, hint)
     assert not (empty_data / "01_raw").exists()
 
 
@@ -116,7 +116,7 @@ def test_what_is_not_there_is_named_before_any_work(kedro, empty_data, arguments
     ],
 )
 def test_an_option_that_cannot_be_read_is_named(kedro, arguments, message):
-    result = kedro("run", "--env", "test", *arguments)
+    result = kedro("run", "--experiment", "test", *arguments)
     assert result.exit_code == 2
     assert result.output.count("\nError: ") == 1
     assert message in result.output
@@ -187,9 +187,9 @@ def test_the_package_runs_as_a_program(capsys, monkeypatch):
 
 def test_parameters_may_be_lists(kedro, empty_data):
     parameters = "experiment.datasets=[my_music,folder],experiment.models=[net1, nett2],experiment.seed=3"
-    assert_one_message(kedro("run", "--env", "test", "--params", parameters), "'folder' is not defined")
+    assert_one_message(kedro("run", "--experiment", "test", "--params", parameters), "'folder' is not defined")
     parameters = "experiment.models=[net1, nett2],experiment.seed=3"
-    assert_one_message(kedro("run", "--env", "test", "--params", parameters), "'nett2'", "Did you mean 'net2'?")
+    assert_one_message(kedro("run", "--experiment", "test", "--params", parameters), "'nett2'", "Did you mean 'net2'?")
 
 
 def test_a_parameter_without_a_value_is_named(kedro):
@@ -199,47 +199,47 @@ def test_a_parameter_without_a_value_is_named(kedro):
 
 
 def test_a_bad_parameter_stops_every_pipeline(kedro):
-    result = kedro("run", "--env", "test", "--pipelines", "predict", "--params", "experiment.models=[nett1]")
+    result = kedro("run", "--experiment", "test", "--pipelines", "predict", "--params", "experiment.models=[nett1]")
     assert_one_message(result, "experiment.models: 'nett1' is not defined")
 
 
 @pytest.mark.parametrize("name", ["train_nett1", "trian_all"])
 def test_a_misspelt_pipeline_is_named(kedro, empty_data, name):
-    result = kedro("run", "--env", "test", "--pipelines", name)
+    result = kedro("run", "--experiment", "test", "--pipelines", name)
     assert_one_message(result, f"There is no pipeline '{name}'", "Did you mean 'train_")
 
 
 def test_a_missing_dataset_says_where_it_is_expected(kedro, empty_data):
-    result = kedro("run", "--env", "test", "--params", OWN_MUSIC)
+    result = kedro("run", "--experiment", "test", "--params", OWN_MUSIC)
     assert_one_message(result, str(empty_data / "01_raw" / "my_music"))
 
 
 def test_predicting_nothing_says_how_to_name_files(kedro, empty_data):
-    result = kedro("run", "--env", "test", "--pipelines", "predict")
+    result = kedro("run", "--experiment", "test", "--pipelines", "predict")
     assert_one_message(result, "predict.audio: is empty", "--params")
 
 
 def test_predicting_with_an_untrained_cell_names_it(kedro, empty_data):
-    result = kedro("run", "--env", "test", "--pipelines", "predict", "--params", "predict.audio=[a.wav]")
+    result = kedro("run", "--experiment", "test", "--pipelines", "predict", "--params", "predict.audio=[a.wav]")
     assert_one_message(result, "There is no checkpoint at", str(empty_data / "06_models" / "test"))
 
 
 def test_a_dead_server_is_one_message(kedro, dead_server, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", dead_server)
-    assert_one_message(kedro("run", "--env", "test"), dead_server, "does not answer")
+    assert_one_message(kedro("run", "--experiment", "test"), dead_server, "does not answer")
 
 
 def test_an_entry_that_is_not_there_is_one_message(kedro, empty_data):
-    result = kedro("run", "--env", "test", "--pipelines", "split")
+    result = kedro("run", "--experiment", "test", "--pipelines", "split")
     assert_one_message(result, "demo.tracks")
 
 
 def test_a_damaged_result_is_one_message(kedro, empty_data):
     write_own_music(empty_data)
-    assert kedro("run", "--env", "test", "--pipelines", "ingest", "--params", OWN_MUSIC).exit_code == 0
+    assert kedro("run", "--experiment", "test", "--pipelines", "ingest", "--params", OWN_MUSIC).exit_code == 0
     (table,) = (empty_data / "02_intermediate" / "my_music" / "tracks.parquet").glob("*/tracks.parquet")
     table.write_bytes(table.read_bytes()[:100])
-    result = kedro("run", "--env", "test", "--pipelines", "split", "--params", OWN_MUSIC)
+    result = kedro("run", "--experiment", "test", "--pipelines", "split", "--params", OWN_MUSIC)
     assert_one_message(result, str(table))
 
 
@@ -248,14 +248,14 @@ def test_ctrl_c_has_the_exit_code_of_an_interruption(kedro, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(InterruptibleSession, "run", interrupt)
-    result = kedro("run", "--env", "test")
+    result = kedro("run", "--experiment", "test")
     assert result.exit_code == 130
     assert "Traceback" not in result.output
 
 
 @pytest.mark.usefixtures("obeyed_signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("command", [("run", "--env", "test"), ("stores", "list"), ("prune", "--keep", "1")])
+@pytest.mark.parametrize("command", [("run", "--experiment", "test"), ("stores", "list"), ("prune", "--keep", "1")])
 def test_every_command_ends_on_a_signal_with_its_exit_code(kedro, monkeypatch, number, command):
     def end(*_arguments, **_options):
         os.kill(os.getpid(), number)
@@ -274,22 +274,22 @@ def test_faults_of_the_program_keep_their_traceback(kedro, monkeypatch):
         raise ZeroDivisionError("a fault")
 
     monkeypatch.setattr(InterruptibleSession, "run", fail)
-    assert isinstance(kedro("run", "--env", "test").exception, ZeroDivisionError)
+    assert isinstance(kedro("run", "--experiment", "test").exception, ZeroDivisionError)
 
 
 def test_the_old_spelling_of_a_pipeline_is_accepted(kedro, empty_data):
     write_own_music(empty_data)
     with pytest.warns(KedroDeprecationWarning, match="--pipeline"):
-        result = kedro("run", "--env", "test", "--pipeline", "train_all", "--params", OWN_MUSIC)
+        result = kedro("run", "--experiment", "test", "--pipeline", "train_all", "--params", OWN_MUSIC)
     assert result.exit_code == 0, result.output
-    result = kedro("leaderboard", "--env", "test")
+    result = kedro("leaderboard", "--experiment", "test")
     assert result.exit_code == 0
     assert "naive_bayes" in result.output
     assert "report.html" in result.output
     assert "KEDRO_ENV=test make mlflow" in result.output
 
 
-@pytest.mark.parametrize("arguments", [[], ["--env", "test"]])
+@pytest.mark.parametrize("arguments", [[], ["--experiment", "test"]])
 def test_the_leaderboard_says_how_to_make_one(kedro, empty_data, arguments):
     result = kedro("leaderboard", *arguments)
     assert_one_message(
@@ -298,9 +298,9 @@ def test_the_leaderboard_says_how_to_make_one(kedro, empty_data, arguments):
 
 
 def test_comparing_without_runs_says_how_to_make_some(kedro, empty_data):
-    assert_one_message(kedro("compare", "--env", "test"), "there is no run yet", "kedro run --pipelines train_all")
+    assert_one_message(kedro("compare", "--experiment", "test"), "there is no run yet", "kedro run --pipelines train_all")
     (empty_data / "mlflow" / "mlflow.db").unlink()
-    assert_one_message(kedro("compare", "--env", "test"), "there is no run yet")
+    assert_one_message(kedro("compare", "--experiment", "test"), "there is no run yet")
     assert not (empty_data / "mlflow" / "mlflow.db").exists()
 
 
@@ -312,7 +312,7 @@ def test_a_run_is_compared_with_another(kedro):
 
 def test_comparing_with_a_dead_server_is_one_message(kedro, dead_server, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", dead_server)
-    assert_one_message(kedro("compare", "--env", "test"), dead_server, "does not answer")
+    assert_one_message(kedro("compare", "--experiment", "test"), dead_server, "does not answer")
 
 
 def test_the_commands_describe_themselves(kedro):
@@ -323,7 +323,7 @@ def test_the_commands_describe_themselves(kedro):
 def test_the_program_itself_shows_one_message(tmp_path):
     """With everything that Kedro does around the command."""
     result = subprocess.run(
-        [sys.executable, "-m", "kedro", "run", "--env", "test", "--params", "experiment.models=[nett1]"],
+        [sys.executable, "-m", "kedro", "run", "--experiment", "test", "--params", "experiment.models=[nett1]"],
         cwd=PROJECT_ROOT,
         env={**os.environ, "GENRE_PIPELINE_DATA": str(tmp_path / "data")},
         capture_output=True,

@@ -112,7 +112,7 @@ def test_sessions_of_one_process_do_not_mix(data):
         "protocols": {"track_kfold": {"n_folds": 4, "repeats": 1}},
         "models": {"svm": {"architecture": {"n_calibration_folds": 2}}},
     }
-    first, second = new_session("test", **OWN_MUSIC), new_session("base", **other)
+    first, second = new_session(**OWN_MUSIC), new_session("base", **other)
     first.run(pipeline_names=["train_naive_bayes"])
     second.run(pipeline_names=["train_svm"])
     client = mlflow.MlflowClient()

@@ -17,13 +17,13 @@ def data(tmp_path, monkeypatch):
     """A data folder whose name has all that shells, cron and systemd read otherwise."""
     folder = tmp_path / 'my 100% $HOME "music"'
     monkeypatch.setenv("GENRE_PIPELINE_DATA", str(folder))
-    for name in ("MLFLOW_TRACKING_URI", "KEDRO_ENV"):
+    for name in ("MLFLOW_TRACKING_URI", "KEDRO_ENV", "GENRE_PIPELINE_EXPERIMENT"):
         monkeypatch.delenv(name, raising=False)
     return folder
 
 
 def generate(*arguments):
-    result = CliRunner().invoke(cli, ["schedule", "--env", "test", *arguments])
+    result = CliRunner().invoke(cli, ["schedule", "--experiment", "test", *arguments])
     assert result.exit_code == 0, result.output
     return result.output
 

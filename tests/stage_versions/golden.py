@@ -70,7 +70,7 @@ def measure(project: Path, *, trace: bool = False) -> Measured:
             done = subprocess.run(command, cwd=project, env=environment, check=True, stdout=subprocess.PIPE, text=True)
             return done.stdout
 
-        kedro = ("-m", "kedro", "run", "--env", "test", "--pipelines")
+        kedro = ("-m", "kedro", "run", "--experiment", "test", "--pipelines")
         # Twice, because what was ingested before is read in another way.
         run(*kedro, "ingest")
         run(*kedro, _PIPELINES, "--params", _PARAMETERS)

@@ -55,7 +55,7 @@ def format_json(steps: Sequence[SessionChange], *, confidence: float) -> str:
         {
             "run_id": run.run_id,
             "name": run.name,
-            "environment": run.environment,
+            "experiment": run.experiment,
             "git_commit": run.commit,
             "started": run.started,
             "status": run.status,
@@ -174,11 +174,11 @@ def _runs(steps: Sequence[SessionChange]) -> list[SessionRecord]:
 
 
 def _runs_table(runs: Sequence[SessionRecord]) -> Table:
-    columns = [Column(title) for title in ("Run", "Id", "Name", "Began", "Environment", "Commit", "Status")]
+    columns = [Column(title) for title in ("Run", "Id", "Name", "Began", "Experiment", "Commit", "Status")]
     rows = [
         [
             *(Entry(str(position)), Entry(run.run_id[:SHORT_HASH]), Entry(run.name), Entry(run.started)),
-            *(Entry(run.environment), Entry(_short(run.commit)), Entry(run.status.lower())),
+            *(Entry(run.experiment), Entry(_short(run.commit)), Entry(run.status.lower())),
             Entry(count(len(run.cells))),
         ]
         for position, run in enumerate(runs, start=1)
