@@ -339,6 +339,7 @@ class TestWithoutSession:
             build_pipelines(parameters)
 
 
+@pytest.mark.usefixtures("empty_data")
 class TestWithSession:
     """Sessions fill Kedro's ``pipelines`` from their own parameters, through private parts of Kedro 1.7."""
 

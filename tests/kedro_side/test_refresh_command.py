@@ -33,7 +33,9 @@ def kedro(monkeypatch):
     """A function that runs a command of the project, as if typed in its folder."""
     bootstrap_project(PROJECT_ROOT)
     monkeypatch.setattr("kedro.framework.session.session.find_kedro_project", lambda _: PROJECT_ROOT)
-    return lambda *arguments: CliRunner().invoke(cli, ["refresh", "--experiment", "test", "--params", OWN_MUSIC, *arguments])
+    return lambda *arguments: CliRunner().invoke(
+        cli, ["refresh", "--experiment", "own", "--params", OWN_MUSIC, *arguments]
+    )
 
 
 @pytest.fixture
@@ -73,7 +75,8 @@ def test_it_says_what_is_stale_and_has_kedro_run_it(kedro, commands, no_webhook,
     assert "my_music.artist_kfold.mfcc_20.naive_bayes.train_naive_bayes  was not made yet" in result.output
     (command,) = commands
     assert command[1:] == [
-        "-m", "kedro", "run", "--runner", "genre_pipeline.runner.StaleRunner", "--experiment", "test", "--params", OWN_MUSIC,
+        "-m", "kedro", "run", "--runner", "genre_pipeline.runner.StaleRunner",
+        "--experiment", "own", "--params", OWN_MUSIC,
     ]  # fmt: skip
 
 
@@ -111,10 +114,10 @@ def test_the_graph_is_kept_until_parameters_change(tmp_path, monkeypatch):
 def test_planning_needs_no_torch(tmp_path):
     """Nor MLflow: they take longer to import than everything else."""
     write_own_music(tmp_path / "data")
-    read_graph(Request(None, "test", OWN_MUSIC, refreshing_parameters()))
+    read_graph(Request(None, "own", OWN_MUSIC, refreshing_parameters()))
     code = (
         "import sys; from genre_pipeline.ops.refreshing import Request, plan_refresh; import json;"
-        "plan = plan_refresh(Request('test', '', json.loads(sys.argv[1])));"
+        "plan = plan_refresh(Request(None, 'own', '', json.loads(sys.argv[1])));"
         "print(len(plan.stale), *sorted({'torch', 'mlflow', 'sklearn'} & sys.modules.keys()))"
     )
     command = [sys.executable, "-c", code, json.dumps(refreshing_parameters())]
@@ -169,7 +172,7 @@ class TestOutcome:
 @pytest.fixture
 def project_with_music(tmp_path):
     write_own_music(tmp_path / "data")
-    graph = read_graph(Request(None, "test", "", refreshing_parameters()))
+    graph = read_graph(Request(None, "own", "", refreshing_parameters()))
     return Plan(graph, {}, {"my_music": ListingCheck(altered=("jazz/0.wav",))})
 
 
@@ -197,8 +200,7 @@ class TestWebhook:
             refreshing.webhook()
 
     def test_no_file_is_no_webhook(self, monkeypatch, tmp_path):
-        monkeypatch.setenv("KEDRO_ENV", "test")
-        loader = refreshing.load_configuration("test")
+        loader = refreshing.load_configuration("local")
         monkeypatch.setattr(refreshing, "load_configuration", lambda env: loader)
         assert refreshing.webhook() is None
 
