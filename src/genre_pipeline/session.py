@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from tempfile import gettempdir
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 from kedro.framework.context import KedroContext
 from kedro.framework.session import KedroSession
@@ -17,6 +17,7 @@ from kedro.pipeline import Pipeline
 from kedro.runner import AbstractRunner, SequentialRunner, ThreadRunner
 
 from genre_pipeline.blocks import parse_block
+from genre_pipeline.configuration import ConfigLoader
 from genre_pipeline.errors import ConfigError, GenrePipelineError, own_error
 from genre_pipeline.ops.refresh.place import refresh_folder
 from genre_pipeline.ops.retention import abandoned_files, remove
@@ -134,7 +135,11 @@ class InterruptibleSession(KedroSession):
 
     def _show_report(self, path: str) -> None:
         logger.info("Report: %s", path)
-        logger.info("Its table: kedro leaderboard%s", getattr(self._get_config_loader(), "options", ""))
+        logger.info("Its table: kedro leaderboard%s", self._get_config_loader().options)
+
+    def _get_config_loader(self) -> ConfigLoader:
+        # The one that settings.py names.
+        return cast("ConfigLoader", super()._get_config_loader())
 
     def _chosen(self, parameters: Mapping[str, Any]) -> Pipeline:
         """Return what is asked for.
@@ -163,6 +168,9 @@ class InterruptibleSession(KedroSession):
         if self._pipeline_names is None:
             return context
         parameters = context.config_loader["parameters"]
+        loader = self._get_config_loader()
+        if loader.experiment not in loader.experiments:
+            logger.info("Experiment %s: as --params describes it; conf/ has no file of that name.", loader.experiment)
         for name, place in parse_block(StorageBlock, parameters["storage"], key="storage").elsewhere().items():
             logger.info("storage.%s: written outside of the data folder, to %s", name, place)
         _remove_abandoned([Path(folder) for folder in parameters["storage"].values() if isinstance(folder, str)])

@@ -12,11 +12,10 @@ from genre_pipeline.blocks import Block
 from genre_pipeline.catalog import JSONDataset, OptionalJSONDataset
 from genre_pipeline.datasets import TRACK_COLUMNS
 from genre_pipeline.ops.refreshing import Request, read_graph
-from genre_pipeline.pipeline_registry import use_parameters
 from genre_pipeline.pipelines.binding import bind
 from genre_pipeline.pipelines.description import describe_pipeline
 from genre_pipeline.stages import LOGGED, SETTINGS, Reads, stage, stage_of
-from kedro_sessions import new_session
+from kedro_sessions import forget_sessions, new_session
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +43,7 @@ def every_node():
     with new_session(**parameters) as session:
         session.load_context()
         found = [node for pipeline in pipelines.values() for node in pipeline.nodes]
-    use_parameters(None)
+    forget_sessions()
     return {node.name: node for node in found}
 
 
