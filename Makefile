@@ -10,6 +10,11 @@ export DO_NOT_TRACK := 1
 export KEDRO_DISABLE_TELEMETRY := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
+# EXPERIMENT=my_music chooses what is run or shown.
+ifdef EXPERIMENT
+export GENRE_PIPELINE_EXPERIMENT := $(EXPERIMENT)
+endif
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -40,7 +45,7 @@ setup: $(VENV)/.installed-test ## Make .venv with everything for developing
 # --- using ----------------------------------------------------------------------------------------------------------
 
 .PHONY: run
-run: $(VENV)/.installed ## Demo dataset, all models, leaderboard and report (sets up what is missing)
+run: $(VENV)/.installed ## Demo (or EXPERIMENT=my_music): models, leaderboard and report (sets up what is missing)
 	@$(BIN)/kedro run --pipelines train_all
 	@$(BIN)/kedro leaderboard
 
@@ -53,8 +58,8 @@ mlflow: $(VENV)/.installed ## Compare runs in the browser (http://127.0.0.1:5000
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/kedro mlflow ui
 
 .PHONY: airflow-dags
-airflow-dags: $(VENV)/.installed ## Write the experiment's DAGs for Airflow (ENV=base, EVERY=hourly, DAGS=data/dags)
-	$(BIN)/kedro airflow-dags $(if $(ENV),--env $(ENV)) $(if $(EVERY),--every $(EVERY)) --output "$${DAGS:-$${GENRE_PIPELINE_DATA:-data}/dags}"
+airflow-dags: $(VENV)/.installed ## Write the experiment's DAGs for Airflow (EXPERIMENT=demo, EVERY=hourly, DAGS=data/dags)
+	$(BIN)/kedro airflow-dags $(if $(ENV),--env $(ENV)) $(if $(EXPERIMENT),--experiment $(EXPERIMENT)) $(if $(EVERY),--every $(EVERY)) --output "$${DAGS:-$${GENRE_PIPELINE_DATA:-data}/dags}"
 
 # --- checking -------------------------------------------------------------------------------------------------------
 

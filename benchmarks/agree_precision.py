@@ -89,12 +89,12 @@ def prepare(models: list[str], n_seeds: int, every: int) -> tuple[Experiment, di
     """Ingest, split, cut and extract; return the parameters, checked and as they are, and the segments of each cell."""
     bootstrap_project(PROJECT_ROOT)
     chosen = {
-        "experiment": {"protocols": [PROTOCOL], "models": models},
+        "experiment": {"name": "precision", "datasets": [DATASET], "protocols": [PROTOCOL], "models": models},
         "protocols": {PROTOCOL: {"repeats": n_seeds}},
     }
-    with InterruptibleSession.create(PROJECT_ROOT, env="gtzan6", runtime_params=chosen) as session:
+    with InterruptibleSession.create(PROJECT_ROOT, runtime_params=chosen) as session:
         session.run(pipeline_names=["ingest", "split", "segment", "features"])
-    with InterruptibleSession.create(PROJECT_ROOT, env="gtzan6", runtime_params=chosen) as session:
+    with InterruptibleSession.create(PROJECT_ROOT, runtime_params=chosen) as session:
         context = session.load_context()
         parameters, load = context.config_loader["parameters"], context.catalog.load
         experiment = load_experiment(parameters)

@@ -106,8 +106,8 @@ def main() -> None:
         os.environ["GENRE_PIPELINE_DATA"] = folder
         root = Path(folder, "01_raw", "my_music")
         write_music(root, n_tracks)
-        record_everything({"experiment": {"datasets": ["my_music"]}})
-        arguments = ["--dry-run", "--params", "experiment.datasets=[my_music]"]
+        record_everything({"experiment": {"name": "my_music"}})
+        arguments = ["--dry-run", "--experiment", "my_music"]
         for attempt in ("nothing stale", "nothing stale, again"):
             run(attempt, arguments)
         (root / "jazz" / "new.wav").write_bytes(b"new")

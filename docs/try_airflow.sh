@@ -36,8 +36,8 @@ ip link set lo up
 
 WORK="$(mktemp -d)"
 PORT=8080
-DAG=genre_pipeline_test
-PARAMS="experiment.datasets=[my_music],experiment.protocols=[artist_kfold],experiment.models=[naive_bayes],experiment.exclude=[]"
+DAG=genre_pipeline_own
+PARAMS="experiment.datasets=[my_music],experiment.models=[naive_bayes]"
 
 export GENRE_PIPELINE_DATA="$WORK/data" AIRFLOW_HOME="$WORK/home"
 export DO_NOT_TRACK=1 KEDRO_DISABLE_TELEMETRY=1 MLFLOW_DISABLE_TELEMETRY=true OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
@@ -129,7 +129,7 @@ seed=0
 for genre in jazz rock; do
     for track in 0 1 2 3; do write_clip "$GENRE_PIPELINE_DATA/01_raw/my_music/$genre/$track.wav" $((seed++)); done
 done
-kedro airflow-dags --env test --params "$PARAMS" --output "$AIRFLOW__CORE__DAGS_FOLDER"
+kedro airflow-dags --experiment own --params "$PARAMS" --output "$AIRFLOW__CORE__DAGS_FOLDER"
 
 set -m # a process group of its own, so that all of it can be stopped
 PATH="$AIRFLOW_VENV/bin:$PATH" "$AIRFLOW_VENV/bin/airflow" standalone >"$WORK/airflow.log" 2>&1 &

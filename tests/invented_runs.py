@@ -56,7 +56,7 @@ def session(*records, run_id="s1", **given):
     """A session that evaluated cells."""
     known = {
         "name": "train_all / base",
-        "environment": "base",
+        "experiment": "demo",
         "commit": "0123456789abcdef",
         "started": "2026-11-24 10:00 UTC",
         "status": "FINISHED",

@@ -12,27 +12,29 @@ import mlflow
 import numpy as np
 import pytest
 import soundfile
+from kedro.framework.project import pipelines
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro_mlflow.framework.hooks.mlflow_hook import mlflow_hook
 from mlflow.entities import Run
 
-from genre_pipeline.pipeline_registry import use_parameters
+from genre_pipeline.configuration import with_experiment
 from genre_pipeline.project import PROJECT_ROOT
 from genre_pipeline.session import InterruptibleSession
 from genre_pipeline.tracking import stop_tracking
 
 
-def new_session(env: str = "test", **parameters: Any) -> KedroSession:
-    """Make a session of the project, wherever the tests are started."""
+def new_session(**parameters: Any) -> KedroSession:
+    """Make a session of the project, wherever the tests are started, of the experiment ``test`` or the one given."""
     bootstrap_project(PROJECT_ROOT)
-    return InterruptibleSession.create(project_path=PROJECT_ROOT, env=env, runtime_params=parameters)
+    name = parameters.get("experiment", {}).get("name", "test")
+    return InterruptibleSession.create(PROJECT_ROOT, runtime_params=with_experiment(parameters, name))
 
 
-def run(*pipelines: str, env: str = "test", fresh: bool = False, **parameters: Any) -> dict[str, Any]:
+def run(*names: str, fresh: bool = False, **parameters: Any) -> dict[str, Any]:
     """Run pipelines in a session of their own."""
-    with new_session(env, **parameters) as session:
-        return session.run(pipeline_names=list(pipelines), fresh=fresh)
+    with new_session(**parameters) as session:
+        return session.run(pipeline_names=list(names), fresh=fresh)
 
 
 def forget_sessions() -> None:
@@ -48,7 +50,7 @@ def forget_sessions() -> None:
     mlflow.tracking.fluent._active_experiment_id = None
     # kedro-mlflow's hook lives as long as the process, and would reopen its last run where tracking is disabled.
     mlflow_hook.run_id = None
-    use_parameters(None)
+    pipelines.configure("genre_pipeline.pipeline_registry")
 
 
 def children(client: mlflow.MlflowClient, parent: Run) -> list[Run]:
@@ -59,9 +61,10 @@ def children(client: mlflow.MlflowClient, parent: Run) -> list[Run]:
     return sorted(runs, key=lambda each: str(each.info.run_name))
 
 
-# One's own music instead of the demo's, as --params would choose it; the classifier is fitted in a moment.
+# One's own music, as --params would choose it, under a name of its own; the classifier is fitted in a moment.
 OWN_MUSIC: dict[str, Any] = {
-    "experiment": {"datasets": ["my_music"], "protocols": ["artist_kfold"], "models": ["naive_bayes"], "exclude": []}
+    "experiment": {"name": "own", "datasets": ["my_music"], "models": ["naive_bayes"]},
+    "protocols": {"artist_kfold": {"n_folds": 3, "repeats": 2}},
 }
 
 
@@ -103,7 +106,7 @@ def copy_database(uri: str, data: Path) -> None:
 def settle(patch: pytest.MonkeyPatch, data: Path, folder: Path) -> None:
     """Give sessions a data folder, no MLflow server, and a folder to be started in."""
     patch.setenv("GENRE_PIPELINE_DATA", str(data))
-    for name in ("MLFLOW_TRACKING_URI", "KEDRO_ENV", "GENRE_PIPELINE_REAL_DATA"):
+    for name in ("MLFLOW_TRACKING_URI", "KEDRO_ENV", "GENRE_PIPELINE_EXPERIMENT", "GENRE_PIPELINE_REAL_DATA"):
         patch.delenv(name, raising=False)
     # Kedro-Viz writes statistics of runs into the project in whose folder it is started.
     patch.chdir(folder)

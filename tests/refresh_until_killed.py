@@ -60,7 +60,7 @@ POINTS: dict[str, Callable[[], None]] = {
 
 
 def refresh(parameters: dict[str, Any]) -> None:
-    with new_session("test", **parameters) as session:
+    with new_session(**parameters) as session:
         session.run(runner=StaleRunner())
 
 
@@ -91,7 +91,7 @@ def ended(child: int) -> int:
 def state(data: Path, parameters: dict[str, Any]) -> dict[str, Any]:
     """Return what all results hold, but for the time that they took."""
     os.environ["GENRE_PIPELINE_DATA"] = str(data)
-    graph = read_graph(Request("test", "", parameters))
+    graph = read_graph(Request(None, "test", "", parameters))
     parts = {name: record.parts for name, entry in graph.entries.items() if (record := read_record(entry.record))}
     # What other pipelines make, such as robustness, is not there.
     assert parts.keys() == graph.producers.keys()

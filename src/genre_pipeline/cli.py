@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import pairwise
 from pathlib import Path
@@ -27,16 +27,22 @@ from kedro.framework.cli.utils import KedroCliError, _config_file_callback, env_
 from kedro.framework.context import KedroContextError
 from kedro.io import DatasetError
 
-from genre_pipeline.configuration import load_configuration
+from genre_pipeline.configuration import (
+    DEFAULT_EXPERIMENT,
+    EXPERIMENT_VARIABLE,
+    ConfigLoader,
+    load_configuration,
+    with_experiment,
+)
 from genre_pipeline.errors import ConfigError, GenrePipelineError
 from genre_pipeline.registry import suggestion
 from genre_pipeline.runtime_parameters import read_parameters
 from genre_pipeline.work.processes import Ended, ends_on_signals
 
 if TYPE_CHECKING:
+    from genre_pipeline.experiment import Experiment
     from genre_pipeline.ops.scheduling import Every, Project
 
-# Environment variables that a command started elsewhere needs as well.
 _RUNNERS = (
     "ParallelRunner",
     "SequentialRunner",
@@ -44,7 +50,8 @@ _RUNNERS = (
     "genre_pipeline.runner.ClusterRunner",
     "genre_pipeline.runner.StaleRunner",
 )
-_PASSED_ON = ("MLFLOW_TRACKING_URI", "KEDRO_ENV", "OMP_NUM_THREADS", "DO_NOT_TRACK")
+# Environment variables that a command started elsewhere needs as well.
+_PASSED_ON = ("MLFLOW_TRACKING_URI", "KEDRO_ENV", EXPERIMENT_VARIABLE, "OMP_NUM_THREADS", "DO_NOT_TRACK")
 
 
 def _for_people(action: Callable[..., Any]) -> Callable[..., Any]:
@@ -71,6 +78,48 @@ def _for_people(action: Callable[..., Any]) -> Callable[..., Any]:
             raise click.exceptions.Exit(ended.exit_code) from None
 
     return wrapper
+
+
+# Of the option --experiment.
+_EXPERIMENT_HELP: dict[str, Any] = {
+    "metavar": "NAME",
+    "help": "What is compared: conf/base/experiments/NAME.yml, conf/local/experiments/NAME.yml, or a new name for what "
+    f"--params chooses. Default: the variable {EXPERIMENT_VARIABLE}, or {DEFAULT_EXPERIMENT}.",
+}
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """What the options of a command choose.
+
+    Attributes:
+        env: Name of the environment; ``None`` means the default.
+        experiment: Name of the experiment; ``None`` means the default.
+        params: The text of ``--params``.
+    """
+
+    env: str | None
+    experiment: str | None
+    params: str
+
+    def configuration(self) -> ConfigLoader:
+        return load_configuration(self.env, read_parameters(self.params), experiment=self.experiment)
+
+    def read(self) -> Experiment:
+        from genre_pipeline.experiment import load_experiment
+
+        return load_experiment(self.configuration()["parameters"])
+
+
+def _choosing(action: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options ``--env``, ``--experiment`` and ``--params``, and their choice as first argument."""
+
+    @functools.wraps(action)
+    def wrapper(*, env: str | None, experiment: str | None, params: str, **options: Any) -> Any:
+        return action(_Choice(env, experiment, params), **options)
+
+    params = click.option("--params", default="", callback=_check_parameters, help="Parameters, as for kedro run.")
+    return env_option(click.option("--experiment", **_EXPERIMENT_HELP)(params(wrapper)))  # type: ignore[no-any-return]
 
 
 class _Commands(click.Group):
@@ -154,13 +203,14 @@ def _run_options() -> list[click.Parameter]:
     fresh = click.Option(
         ["--fresh"], is_flag=True, help="Run every node that is asked for, also those whose results are up to date."
     )
-    return [*options, fresh]
+    return [*options, click.Option(["--experiment"], **_EXPERIMENT_HELP), fresh]
 
 
 def _run(
     *,
     fresh: bool,
     env: str | None,
+    experiment: str | None,
     conf_source: str | None,
     params: dict[str, Any],
     runner: str | None,
@@ -170,7 +220,7 @@ def _run(
     pipelines: list[str],
     **choice: Any,
 ) -> Any:
-    """Run as Kedro's own command does, which has no ``--fresh`` to hand on."""
+    """Run as Kedro's own command does, which has no ``--fresh`` and no ``--experiment``."""
     from kedro.utils import load_obj
 
     from genre_pipeline.session import InterruptibleSession
@@ -187,7 +237,8 @@ def _run(
     except (TypeError, ValueError) as error:
         raise click.BadParameter(f"{name} does not take them: {error}", param_hint="'--runner-params'") from None
     session: Any
-    with InterruptibleSession.create(env=env, conf_source=conf_source, runtime_params=params) as session:
+    given = with_experiment(params, experiment)
+    with InterruptibleSession.create(env=env, conf_source=conf_source, runtime_params=given) as session:
         return session.run(
             pipeline_names=[pipeline] if pipeline else list(dict.fromkeys(pipelines)),
             runner=made,
@@ -211,7 +262,7 @@ class _OtherPrograms:
             parser.add_argument(*names, nargs="?")
         given, _ = parser.parse_known_args(command_args)
         try:
-            _for_people(_check_choice)(given.env, given.params or "", given.pipeline)
+            _for_people(_check_choice)(_Choice(given.env, None, given.params or ""), given.pipeline)
         except click.ClickException as error:
             error.show()
             sys.exit(error.exit_code)
@@ -220,15 +271,11 @@ class _OtherPrograms:
 get_cli_hook_manager().register(_OtherPrograms())
 
 
-def _check_choice(env: str | None, params: str, pipeline: str | None) -> None:
-    from genre_pipeline.pipeline_registry import check_pipelines
+def _check_choice(choice: _Choice, pipeline: str | None) -> None:
+    from genre_pipeline.pipeline_registry import choose_pipelines
 
-    _experiment(env, params)
-    if pipeline:
-        check_pipelines([pipeline], load_configuration(env, read_parameters(params))["parameters"])
-
-
-_params_option = click.option("--params", default="", callback=_check_parameters, help="Parameters, as for kedro run.")
+    parameters = choice.configuration()["parameters"]
+    choose_pipelines([pipeline] if pipeline else [], parameters)
 
 
 @click.group(name="genre_pipeline", cls=_Commands)
@@ -250,35 +297,39 @@ cli.add_command(run)
 
 
 @cli.command()
-@env_option
-def leaderboard(env: str | None) -> None:
+@_choosing
+def leaderboard(choice: _Choice) -> None:
     """Print the leaderboard of the last comparison, and where to look further."""
+    click.echo(_leaderboard_text(choice.configuration()))
+
+
+def _leaderboard_text(loader: ConfigLoader) -> str:
     from kedro.io import DataCatalog
 
-    click.echo(_leaderboard_text(DataCatalog.from_config(load_configuration(env)["catalog"]), env))
-
-
-def _leaderboard_text(catalog: Any, env: str | None) -> str:
     from genre_pipeline.errors import EvaluationError
     from genre_pipeline.ops.refresh.records import check_intact
     from genre_pipeline.pipelines.description import entry_of
     from genre_pipeline.reporting.leaderboard import format_leaderboard
 
+    catalog: Any = DataCatalog.from_config(loader["catalog"])
     if not catalog.exists("leaderboard"):
-        option = f" --env {env}" if env else ""
-        raise EvaluationError(f"There is no leaderboard yet. Make one: kedro run --pipelines train_all{option}")
+        # Says so if there is no such experiment.
+        loader["parameters"]
+        raise EvaluationError(f"There is no leaderboard yet. Make one: kedro run --pipelines train_all{loader.options}")
     table, report = entry_of("leaderboard", catalog), entry_of("report", catalog)
     assert table is not None, "the catalog keeps it in a file"
     assert report is not None, "the catalog keeps it in a file"
     check_intact("leaderboard", table)
-    prefix = f"KEDRO_ENV={env} " if env else ""
+    chosen = {"KEDRO_ENV": loader.env, EXPERIMENT_VARIABLE: loader.experiment}
+    defaults = {None, loader.default_run_env, DEFAULT_EXPERIMENT}
+    prefix = "".join(f"{name}={value} " for name, value in chosen.items() if value not in defaults)
     return "\n".join(
         [
             format_leaderboard(catalog.load("leaderboard")),
             "",
             f"Report:    {_shown(report.place)}",
-            f"MLflow:    {prefix}make mlflow    then open http://127.0.0.1:5000 (Model training > Experiments)",
-            f"Kedro-Viz: {prefix}make viz       then open http://127.0.0.1:4141",
+            "MLflow:    make mlflow    then open http://127.0.0.1:5000 (Model training > Experiments)",
+            f"Kedro-Viz: {prefix}make viz    then open http://127.0.0.1:4141",
         ]
     )
 
@@ -289,8 +340,7 @@ def _shown(path: Path) -> str:
 
 
 @cli.command()
-@env_option
-@_params_option
+@_choosing
 @click.option("--dry-run", is_flag=True, help="Only show what is stale, and why.")
 @click.option("--explain", metavar="CELL", help="Only show what made a cell or a step stale, back to the first cause.")
 @click.option(
@@ -300,8 +350,7 @@ def _shown(path: Path) -> str:
 @click.option("--interval", "interval_s", default=60.0, show_default=True, help="Seconds between two checks.")
 @click.option("--settle", "settle_s", default=10.0, show_default=True, help="Seconds without changes before a refresh.")
 def refresh(
-    env: str | None,
-    params: str,
+    choice: _Choice,
     dry_run: bool,
     explain: str | None,
     check_content: bool,
@@ -312,7 +361,7 @@ def refresh(
     """Bring everything up to date: run what is stale, and only that."""
     from genre_pipeline.ops.refreshing import Request, plan_refresh, refresh_once, watch_and_refresh
 
-    request = Request(env, params, read_parameters(params), check_content)
+    request = Request(choice.env, choice.experiment, choice.params, read_parameters(choice.params), check_content)
     if explain is not None:
         click.echo("\n".join(plan_refresh(request).explain(explain)))
     elif dry_run:
@@ -324,8 +373,8 @@ def refresh(
 
 
 @cli.command()
+@_choosing
 @click.argument("runs", nargs=-1, metavar="[RUN RUN...]")
-@env_option
 @click.option("--cell", "pattern", default="*", metavar="PATTERN", help="Only such cells, like demo.*.*.net1")
 @click.option("--all-metrics", is_flag=True, help="All metrics of the test split, not only the accuracy of tracks.")
 @click.option(
@@ -336,7 +385,7 @@ def refresh(
     show_default=True,
     help="JSON has all metrics, and values in full.",
 )
-def compare(runs: tuple[str, ...], env: str | None, pattern: str, all_metrics: bool, form: str) -> None:
+def compare(choice: _Choice, runs: tuple[str, ...], pattern: str, all_metrics: bool, form: str) -> None:
     """Show what changed from run to run: data, parameters, code, and the numbers with their uncertainty.
 
     RUN is latest, previous, latest~2 (the second before the latest), the first digits of a run's id in MLflow, or a
@@ -348,8 +397,9 @@ def compare(runs: tuple[str, ...], env: str | None, pattern: str, all_metrics: b
 
     if len(runs) == 1:
         raise click.UsageError(f"Expected two runs or more, got one: '{runs[0]}'.")
-    confidence = _experiment(env).evaluation.confidence
-    sessions = [_session_of(reference, env, pattern) for reference in runs or ("previous", "latest")]
+    confidence = choice.read().evaluation.confidence
+    loader = choice.configuration()
+    sessions = [_session_of(reference, loader, pattern) for reference in runs or ("previous", "latest")]
     steps = [compare_sessions(before, after, confidence=confidence) for before, after in pairwise(sessions)]
     if form == "json":
         click.echo(format_json(steps, confidence=confidence))
@@ -360,22 +410,18 @@ def compare(runs: tuple[str, ...], env: str | None, pattern: str, all_metrics: b
     )
 
 
-def _session_of(reference: str, env: str | None, pattern: str) -> Any:
+def _session_of(reference: str, loader: ConfigLoader, pattern: str) -> Any:
     from genre_pipeline.errors import TrackingError
+    from genre_pipeline.tracking import RunHistory
 
-    session = _history(env).find(reference, env or os.environ.get("KEDRO_ENV") or "base")
+    settings = loader["mlflow"]
+    history = RunHistory.open(settings["server"]["mlflow_tracking_uri"], settings["tracking"]["experiment"]["name"])
+    session = history.find(reference, loader.experiment)
     cells = {cell: record for cell, record in session.cells.items() if fnmatchcase(cell.name, pattern)}
     if not cells:
         known = ", ".join(sorted(cell.name for cell in session.cells)) or "none"
         raise TrackingError(f"The run '{reference}' evaluated no cell like '{pattern}'. It evaluated: {known}.")
     return replace(session, cells=cells)
-
-
-def _history(env: str | None) -> Any:
-    from genre_pipeline.tracking import RunHistory
-
-    settings = load_configuration(env)["mlflow"]
-    return RunHistory.open(settings["server"]["mlflow_tracking_uri"], settings["tracking"]["experiment"]["name"])
 
 
 @cli.group()
@@ -384,22 +430,22 @@ def stores() -> None:
 
 
 @stores.command(name="list")
-@env_option
-def list_stores(env: str | None) -> None:
+@_choosing
+def list_stores(choice: _Choice) -> None:
     """List all feature stores with their sizes."""
     from genre_pipeline.stores.inventory import summarise_stores
 
-    click.echo(_stores_table(summarise_stores(_stores_folder(env))))
+    click.echo(_stores_table(summarise_stores(choice.read().storage.features)))
 
 
 @stores.command(name="verify")
-@env_option
-def verify_stores(env: str | None) -> None:
+@_choosing
+def verify_stores(choice: _Choice) -> None:
     """Read all feature stores and check their bytes."""
     from genre_pipeline.errors import StoreError
     from genre_pipeline.stores.inventory import summarise_stores
 
-    found = summarise_stores(_stores_folder(env), verify=True)
+    found = summarise_stores(choice.read().storage.features, verify=True)
     faults = [store.fault for store in found if store.fault]
     if faults:
         raise StoreError("\n".join([f"Damaged feature stores: {len(faults)} of {len(found)}", *faults]))
@@ -407,17 +453,17 @@ def verify_stores(env: str | None) -> None:
 
 
 @stores.command(name="prune")
-@env_option
+@_choosing
 @click.option("--dry-run", is_flag=True, help="Only list what would be deleted.")
 @click.option("--yes", is_flag=True, help="Do not ask before deleting.")
-def prune_stores(env: str | None, dry_run: bool, yes: bool) -> None:
-    """Delete feature stores that no environment defines and no trained model read, and damaged ones."""
+def prune_stores(choice: _Choice, dry_run: bool, yes: bool) -> None:
+    """Delete feature stores that no experiment defines and no trained model read, and damaged ones."""
     from rich.filesize import decimal
 
     from genre_pipeline.ops.pruning import find_unused_stores
     from genre_pipeline.stores.inventory import remove_store
 
-    unused = find_unused_stores(_stores_folder(env))
+    unused = find_unused_stores(choice.read().storage.features)
     if not unused:
         click.echo("Every feature store is used.")
         return
@@ -456,7 +502,7 @@ def prune(keep: int, dry_run: bool, yes: bool) -> None:
         leftovers, stores = find_leftovers(keep)
         lines = [(each.path, each.n_bytes, each.reason) for each in leftovers]
         lines += [
-            (store.folder, store.n_bytes, "damaged" if store.fault else "no environment or model uses it")
+            (store.folder, store.n_bytes, "damaged" if store.fault else "no experiment or model uses it")
             for store in stores
         ]
         if not lines:
@@ -477,7 +523,7 @@ def prune(keep: int, dry_run: bool, yes: bool) -> None:
         click.echo(f"{size} freed.")
 
 
-def _project(env: str | None, params: str) -> Project:
+def _project(choice: _Choice) -> Project:
     """Return what a schedule needs: the project's paths and settings."""
     import sys
 
@@ -491,8 +537,9 @@ def _project(env: str | None, params: str) -> Project:
         # Not resolved: the link is what makes it the virtual environment's.
         python=Path(sys.executable).absolute(),
         log=data / "scheduled_refreshes.log",
-        env=env,
-        params=params,
+        env=choice.env,
+        experiment=choice.experiment,
+        params=choice.params,
         variables={**given, "GENRE_PIPELINE_DATA": str(data)},
     )
 
@@ -511,23 +558,20 @@ def _write_or_print(contents: Mapping[str, str], output: Path | None) -> None:
 
 
 @cli.command()
-@env_option
+@_choosing
 @click.option("--format", "kind", type=click.Choice(["cron", "systemd"]), required=True, help="The scheduler.")
 @click.option("--every", type=click.Choice(["hourly", "daily", "weekly"]), default="daily", show_default=True)
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder to write to, not the screen.")
-@_params_option
 @click.argument("arguments", nargs=-1)
-def schedule(
-    env: str | None, kind: str, every: Every, output: Path | None, params: str, arguments: tuple[str, ...]
-) -> None:
+def schedule(choice: _Choice, kind: str, every: Every, output: Path | None, arguments: tuple[str, ...]) -> None:
     """Make a crontab line or a systemd timer that runs ``kedro refresh`` with ARGUMENTS (after ``--``)."""
     from genre_pipeline.ops.scheduling import crontab, systemd_units
     from genre_pipeline.storage import storage_errors
 
     # Otherwise an error would first appear when the timer runs, unseen.
-    _experiment(env, params)
+    choice.read()
     make = {"cron": crontab, "systemd": systemd_units}[kind]
-    project = _project(env, params)
+    project = _project(choice)
     # What a shell writes to must have a folder.
     with storage_errors(project.log):
         project.log.parent.mkdir(parents=True, exist_ok=True)
@@ -535,34 +579,23 @@ def schedule(
 
 
 @cli.command(name="airflow-dags")
-@env_option
+@_choosing
 @click.option("--every", type=click.Choice(["hourly", "daily", "weekly"]), help="How often to look for changed files.")
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Airflow's folder of DAGs.")
-@_params_option
-def airflow_dags(env: str | None, every: Every | None, output: Path | None, params: str) -> None:
+def airflow_dags(choice: _Choice, every: Every | None, output: Path | None) -> None:
     """Write the experiment's DAGs for Airflow 3 (one asset per dataset, one task per stage and per cell)."""
     from genre_pipeline.ops.scheduling import airflow_dag
 
-    experiment = _experiment(env, params)
+    experiment = choice.read()
     name = experiment.settings.name
     dag = airflow_dag(
-        _project(env, params),
+        _project(choice),
         experiment=name,
         cells=experiment.cells,
         every=every,
         n_tasks=experiment.compute.airflow_tasks,
     )
     _write_or_print({f"genre_pipeline_{name}.py": dag}, output)
-
-
-def _experiment(env: str | None, params: str = "") -> Any:
-    from genre_pipeline.experiment import load_experiment
-
-    return load_experiment(load_configuration(env, read_parameters(params))["parameters"])
-
-
-def _stores_folder(env: str | None) -> Path:
-    return Path(_experiment(env).storage.features)
 
 
 def _stores_table(found: Any) -> str:

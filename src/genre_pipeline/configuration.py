@@ -1,47 +1,64 @@
-"""Kedro's loader of the configuration, which reads nothing again that is as it was.
+"""Kedro's loader of the configuration. It adds the experiment, and reads nothing again that has not changed.
 
-A session reads the parameters twice, ``kedro refresh --watch`` at every check, and ``kedro prune`` those of every
-environment; reading the 60 files of one takes most of a second.
+Parameters come from the base environment, the experiment's file, ``conf/local``, the chosen environment and the
+command, in this order; later ones win. Reading the 60 files takes most of a second, and a session reads them twice,
+``kedro refresh --watch`` at every check, and ``kedro prune`` those of every experiment.
 """
 
 from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 from kedro.config import MissingConfigException, OmegaConfigLoader
 
+from genre_pipeline.cells import check_name
 from genre_pipeline.errors import ConfigError
 from genre_pipeline.project import PROJECT_ROOT
 from genre_pipeline.registry import suggestion
 
+# Chooses the experiment where there is no option for it.
+EXPERIMENT_VARIABLE = "GENRE_PIPELINE_EXPERIMENT"
+DEFAULT_EXPERIMENT = "demo"
+# Folder of an environment that holds experiments.
+_EXPERIMENTS = "experiments"
+# What an experiment compares: a run may leave some of it out, but add nothing.
+_COMPARED = ("datasets", "protocols", "models")
 # The others are small, and credentials are not to lie around.
 _SLOW = ("parameters", "catalog")
 # A session sets them for its child processes: neither parameters nor catalog know of them.
 _OURS = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID")
-# [?] More than a process has use for: both for each of a dozen environments.
+# [?] More than a process has use for: both for each of a dozen experiments.
 _N_KEPT = 32
 _kept: OrderedDict[Hashable, dict[str, Any]] = OrderedDict()
 
 
 class ConfigLoader(OmegaConfigLoader):
-    """The loader of Kedro, with a memory that all loaders of a process share.
+    """The loader of Kedro, with experiments, and with a memory that all loaders of a process share.
 
-    What was read is used again while the files, the environment variables and the runtime parameters are the same.
+    The experiment is ``experiment.name`` of the runtime parameters, else ``GENRE_PIPELINE_EXPERIMENT``, else ``demo``.
+    ``conf/local`` is read with every environment. What was read is used again while the files, the environment
+    variables and the runtime parameters are the same.
+
+    Attributes:
+        experiment: Name of the experiment.
 
     Raises:
-        ConfigError: If there is no such folder or environment.
+        ConfigError: If there is no such folder or environment, or the experiment's name cannot be used.
     """
 
     def __init__(self, conf_source: str, env: str | None = None, *args: Any, **options: Any) -> None:
         with _readable(f"{conf_source}: the globals"):
             _check_environment(conf_source, [name for name in (options.get("base_env"), env) if name])
             super().__init__(conf_source, env, *args, **options)
+            self.experiment = self._choose_experiment()
+            # Kedro's resolver ${globals:...} reads it.
+            self["globals"] = {**self["globals"], "experiment": self.experiment}
 
     def __getitem__(self, key: str) -> dict[str, Any]:
         """Return a kind of configuration, merged and resolved: a copy, which may be changed.
@@ -52,9 +69,13 @@ class ConfigLoader(OmegaConfigLoader):
         Raises:
             KeyError: If there is no such kind.
             MissingConfigException: If there is no file of it.
-            ConfigError: If a file, or what was given beside it, cannot be read.
+            ConfigError: If a file, or what was given beside it, cannot be read; for the parameters, if there is no such
+                experiment, or if what was given would make another one of it.
         """
-        with _readable(f"The {key} of the environment '{self.env or self.default_run_env}'"):
+        # What somebody put in is not read from files.
+        if key in self or key not in self.config_patterns:
+            return super().__getitem__(key)
+        with _readable(f"The {key} (environment '{self.env or self.default_run_env}')"):
             try:
                 return self._get(key)
             except MissingConfigException as error:
@@ -63,11 +84,43 @@ class ConfigLoader(OmegaConfigLoader):
                     raise ConfigError(f"{self.conf_source}: {_one_line(error)}") from None
                 raise
 
+    @property
+    def experiments(self) -> list[str]:
+        """The experiments that have a file, sorted."""
+        return sorted({path.stem for path in self._experiment_files()})
+
+    @property
+    def options(self) -> str:
+        """The options of a command that choose this environment and experiment; none for the defaults."""
+        env = "" if self.env in {None, self.default_run_env} else f" --env {self.env}"
+        return env + ("" if self.experiment == DEFAULT_EXPERIMENT else f" --experiment {self.experiment}")
+
+    def _choose_experiment(self) -> str:
+        section = self.runtime_params.get("experiment")
+        given = section.get("name") if isinstance(section, Mapping) else None
+        name = os.environ.get(EXPERIMENT_VARIABLE) or DEFAULT_EXPERIMENT if given is None else str(given)
+        return check_name(name, kind="experiment")
+
+    def _experiment_files(self) -> list[Path]:
+        """Return the files of all experiments.
+
+        Raises:
+            ConfigError: If Kedro would take one for its parameters, catalog or the like, in every experiment.
+        """
+        found = [
+            Path(path)
+            for env in self._environments()
+            for path in self._fs.glob(f"{self._folder(env)}/{_EXPERIMENTS}/*")
+            if self._is_valid_config_path(Path(path))
+        ]
+        for path in found:
+            if kinds := [kind for kind in self.config_patterns if path.name.startswith(kind)]:
+                raise ConfigError(f"{path}: an experiment's name must not begin with '{kinds[0]}'. Rename the file.")
+        return found
+
     def _get(self, key: str) -> dict[str, Any]:
-        # What somebody put in is not read from files; files of an archive or a server have no times to go by.
-        if key in self or key not in _SLOW:
-            return super().__getitem__(key)
-        if self._protocol != "file":
+        # Files of an archive or a server have no times to go by.
+        if key not in _SLOW or self._protocol != "file":
             return self._read(key)
         state = self._state(key)
         if state in _kept:
@@ -79,12 +132,94 @@ class ConfigLoader(OmegaConfigLoader):
         return deepcopy(_kept[state])
 
     def _read(self, key: str) -> dict[str, Any]:
-        read = super().__getitem__(key)
-        return complete_models(read) if key == "parameters" else read
+        # All loaders share the resolvers: another loader may have been made since.
+        self._register_globals_resolver()
+        self._register_runtime_params_resolver()
+        if key == "parameters":
+            return complete_models(self._read_parameters())
+        found: set[Path] = set()
+        layers = [self._layer(env, self.config_patterns[key], key, found) for env in self._environments()]
+        if not found and key != "globals":
+            folders = ", ".join(map(self._folder, self._environments()))
+            raise MissingConfigException(f"There is no file like {self.config_patterns[key]} in {folders}.")
+        return self._merge(key, layers)
+
+    def _read_parameters(self) -> dict[str, Any]:
+        machine = [env for env in self._environments() if env != self.base_env]
+        found: set[Path] = set()
+        layers = [self._layer(env, self.config_patterns["parameters"], "parameters", found) for env in machine]
+        parameters = self._merge("parameters", [self._of_experiment(self.runtime_params, found), *layers])
+        if not found:
+            raise MissingConfigException(f"There are no parameters in {self._folder(self.base_env)}.")
+        section = parameters.setdefault("experiment", {})
+        if isinstance(section, dict):
+            if section.setdefault("name", self.experiment) != self.experiment:
+                raise ConfigError(
+                    f"experiment.name: a file sets it to '{section['name']}', but an experiment is named by its file, "
+                    f"here '{self.experiment}'. Remove the key."
+                )
+            if self.experiment not in self.experiments:
+                self._check_new()
+            elif any(_comparison(each) for each in (self.runtime_params, *layers)):
+                _check_part(parameters, self._of_experiment({}, set()), self.experiment, self.experiments)
+        return parameters
+
+    def _of_experiment(self, given: dict[str, Any], found: set[Path]) -> dict[str, Any]:
+        """Return the parameters of the base environment and of the experiment's file, whatever the machine.
+
+        Args:
+            given: Runtime parameters.
+            found: Files that were read are added to it.
+        """
+        runtime_params, self.runtime_params = self.runtime_params, given
+        try:
+            base = self._layer(self.base_env, self.config_patterns["parameters"], "parameters", found)
+            files = [f"{_EXPERIMENTS}/{self.experiment}.*"]
+            return self._merge(
+                "parameters", [base, *(self._layer(env, files, "parameters", found) for env in self._environments())]
+            )
+        finally:
+            self.runtime_params = runtime_params
+
+    def _check_new(self) -> None:
+        """Check that an experiment without a file is described by what was given with its name.
+
+        Raises:
+            ConfigError: If it is not: the name is probably misspelt.
+        """
+        if not _comparison(self.runtime_params):
+            raise ConfigError(
+                f"There is no experiment '{self.experiment}' in {self.conf_source}. "
+                f"{suggestion(self.experiment, self.experiments)} For a new one, write "
+                f"conf/local/{_EXPERIMENTS}/{self.experiment}.yml, or give what it compares: "
+                '--params "experiment.datasets=[...]".'
+            )
+
+    def _environments(self) -> list[str]:
+        """Return the environments that are read, the last of which wins."""
+        return list(dict.fromkeys([self.base_env, self.default_run_env, self.env or self.default_run_env]))
+
+    def _folder(self, env: str) -> str:
+        return self._get_conf_env_path(env)
+
+    def _layer(self, env: str, patterns: list[str], key: str, found: set[Path]) -> dict[str, Any]:
+        """Return what an environment's files of some patterns hold; nothing where there is no folder."""
+        with suppress(MissingConfigException):
+            layer: dict[str, Any] = self.load_and_merge_dir_config(
+                self._folder(env), patterns, key, found, read_environment_variables=key == "credentials"
+            )
+            return layer
+        return {}
+
+    def _merge(self, key: str, layers: list[dict[str, Any]]) -> dict[str, Any]:
+        merged: dict[str, Any] = {}
+        for layer in layers:
+            merged = _merged(merged, layer) if self.merge_strategy.get(key) == "soft" else {**merged, **layer}
+        return merged
 
     def _state(self, key: str) -> Hashable:
         """Return all that what is read depends on."""
-        folders = [Path(self.conf_source) / env for env in (self.base_env, self.env or self.default_run_env)]
+        folders = [Path(self._folder(env)) for env in self._environments()]
         files = [
             (str(path), status.st_mtime_ns, status.st_size)
             for folder in folders
@@ -93,6 +228,7 @@ class ConfigLoader(OmegaConfigLoader):
         ]
         return (
             key,
+            self.experiment,
             tuple(self.config_patterns[key]),
             tuple(map(str, folders)),
             tuple(files),
@@ -101,6 +237,46 @@ class ConfigLoader(OmegaConfigLoader):
             tuple(sorted((name, value) for name, value in os.environ.items() if name not in _OURS)),
             str(Path.cwd()),
         )
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge mappings key by key; lists and values are replaced."""
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = _merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _comparison(parameters: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Return what parameters say is compared, by section; what is no list is refused by the check of the parameters."""
+    experiment = parameters.get("experiment")
+    if not isinstance(experiment, Mapping):
+        return {}
+    return {section: experiment[section] for section in _COMPARED if isinstance(experiment.get(section), list)}
+
+
+def _check_part(parameters: Mapping[str, Any], own: Mapping[str, Any], name: str, experiments: Sequence[str]) -> None:
+    """Check that parameters compare nothing that the file of their experiment does not.
+
+    Raises:
+        ConfigError: If they do: the results would replace those of the file.
+    """
+    known = _comparison(own)
+    for section, names in _comparison(parameters).items():
+        for each in names:
+            # What is not defined at all is refused by the check of the parameters, with a suggestion.
+            if each in known.get(section, ()) or each not in (parameters.get(section) or {}):
+                continue
+            remedy = (
+                f"Run the experiment '{each}' (--experiment {each})"
+                if each in experiments
+                else f"Give the comparison a name of its own (such as --experiment my_{name})"
+            )
+            raise ConfigError(
+                f"experiment.{section}: '{each}' is not part of the experiment '{name}', whose results would be "
+                f"replaced. {remedy}, or write conf/local/{_EXPERIMENTS}/<name>.yml."
+            )
 
 
 def complete_models(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,15 +305,18 @@ def _complete(name: str, values: object, shared: Mapping[str, Any]) -> object:
     return {"name": name, **values, "training": {**shared, **values.get("training", {})}}
 
 
-def load_configuration(env: str | None = None, given: Mapping[str, Any] | None = None) -> ConfigLoader:
+def load_configuration(
+    env: str | None = None, given: Mapping[str, Any] | None = None, *, experiment: str | None = None
+) -> ConfigLoader:
     """Return the project's configuration where there is no session.
 
     Args:
         env: Name of the environment; none for ``KEDRO_ENV``, or the default.
         given: Parameters that come last, as ``--params`` gives them.
+        experiment: Name of the experiment; none for that of ``given``, or the default.
 
     Raises:
-        ConfigError: If there is no such environment.
+        ConfigError: If there is no such environment, or the experiment's name cannot be used.
     """
     from kedro.framework import project
     from kedro.framework.project import settings
@@ -148,10 +327,33 @@ def load_configuration(env: str | None = None, given: Mapping[str, Any] | None =
     loader: ConfigLoader = settings.CONFIG_LOADER_CLASS(
         str(PROJECT_ROOT / settings.CONF_SOURCE),
         env or os.environ.get("KEDRO_ENV"),
-        runtime_params=dict(given) if given else None,
+        runtime_params=with_experiment(given or {}, experiment),
         **settings.CONFIG_LOADER_ARGS,
     )
     return loader
+
+
+def with_experiment(given: Mapping[str, Any], experiment: str | None) -> dict[str, Any]:
+    """Return parameters that choose an experiment, too.
+
+    Args:
+        given: Parameters, as ``--params`` gives them.
+        experiment: Name of the experiment; none for that of the parameters.
+
+    Raises:
+        ConfigError: If the parameters choose another one.
+
+    Example:
+        >>> with_experiment({"experiment": {"models": ["svm"]}}, "gtzan")
+        {'experiment': {'models': ['svm'], 'name': 'gtzan'}}
+    """
+    section = given.get("experiment", {})
+    # What is no mapping stays as it is: the check of the parameters refuses it.
+    if experiment is None or not isinstance(section, Mapping):
+        return dict(given)
+    if str(section.get("name", experiment)) != experiment:
+        raise ConfigError(f"--experiment {experiment} and experiment.name={section['name']} are both given. Give one.")
+    return {**given, "experiment": {**section, "name": experiment}}
 
 
 def _check_environment(conf_source: str, names: list[str]) -> None:
@@ -167,6 +369,11 @@ def _check_environment(conf_source: str, names: list[str]) -> None:
     known = [each.name for each in folder.iterdir() if each.is_dir()]
     for name in names:
         if name not in known:
+            if name in {path.stem for path in folder.glob(f"*/{_EXPERIMENTS}/*.*")}:
+                raise ConfigError(
+                    f"'{name}' is an experiment, not an environment: choose it with --experiment {name} "
+                    f"(or {EXPERIMENT_VARIABLE}={name})."
+                )
             raise ConfigError(f"There is no environment '{name}' in {folder}. {suggestion(name, known)}")
 
 

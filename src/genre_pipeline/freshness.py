@@ -44,15 +44,9 @@ def experiment_graph(loader: AbstractConfigLoader) -> Graph:
 
 def _make_graph(loader: AbstractConfigLoader, parameters: Mapping[str, Any], key: str) -> Graph:
     """Build the pipelines, for which every model's code is imported."""
-    from kedro.framework.project import pipelines
+    from genre_pipeline.pipeline_registry import build_pipelines
 
-    from genre_pipeline.pipeline_registry import use_parameters
-
-    use_parameters(parameters, only=())
-    try:
-        return pipeline_graph(pipelines["__default__"], loader, key=key)
-    finally:
-        use_parameters(None)
+    return pipeline_graph(build_pipelines(parameters, only=())["__default__"], loader, key=key)
 
 
 def pipeline_graph(pipeline: Pipeline, loader: AbstractConfigLoader, *, key: str = "") -> Graph:

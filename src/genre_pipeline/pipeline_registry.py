@@ -1,68 +1,89 @@
-"""The project's pipelines, built from the parameters of the chosen environment."""
+"""The project's pipelines, built from the parameters: those of a session, or as environment variables choose them."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
+from kedro.framework.context import KedroContext
+from kedro.framework.project import pipelines
 from kedro.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from genre_pipeline.cells import Cell
     from genre_pipeline.experiment import Experiment
 
-_parameters: Mapping[str, Any] | None = None
-_only: Collection[str] | None = None
 
+class ParametrisedContext(KedroContext):
+    """A context that builds Kedro's ``pipelines`` from its own parameters (environment and ``--params`` included).
 
-def use_parameters(parameters: Mapping[str, Any] | None, *, only: Collection[str] | None = None) -> None:
-    """Choose the parameters that the pipelines are built from, and forget those built before.
+    Whatever makes a session makes a context: ``kedro run``, notebooks, ``kedro catalog``, and Kedro-Viz, which leaves
+    out the hooks.
 
-    Args:
-        parameters: Merged parameters of a run (its environment and ``--params`` included), or none to read the
-            configuration again.
-        only: Names of the pipelines that will be used; ``None`` means any. Most of the time goes into ``train_<model>``
-            of models outside the experiment, which are then left out unless they are named.
+    Raises:
+        ConfigError: If a parameter is wrong; the message names the key, the value and what is allowed.
     """
-    from kedro.framework.project import pipelines
 
-    global _parameters, _only
-    _parameters, _only = parameters, only
-    pipelines.configure(__name__)
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        # What Kedro's session said it will run, before it made the context.
+        built = build_pipelines(self.config_loader["parameters"], only=pipelines._requested_pipelines)
+        # Without a module, Kedro does not build them itself.
+        pipelines.configure(None)
+        pipelines.update(built)
 
 
-def check_pipelines(names: Collection[str], parameters: Mapping[str, Any]) -> None:
-    """Check that there are pipelines of some names, and build the pipelines from the parameters.
+def register_pipelines() -> dict[str, Pipeline]:
+    """Build all pipelines where there is no session (``kedro registry list``).
+
+    ``KEDRO_ENV`` and ``GENRE_PIPELINE_EXPERIMENT`` choose the parameters.
+
+    Returns:
+        As :func:`build_pipelines`.
+    """
+    from genre_pipeline.configuration import load_configuration
+
+    return build_pipelines(load_configuration()["parameters"])
+
+
+def choose_pipelines(names: Collection[str], parameters: Mapping[str, Any]) -> dict[str, Pipeline]:
+    """Build the pipelines of some names.
 
     Args:
-        names: Names of pipelines.
+        names: Names of pipelines; without any, ``__default__`` is meant.
         parameters: Merged parameters of a run.
 
     Raises:
         ConfigError: If there is no pipeline of a name, or a parameter is wrong.
     """
-    from kedro.framework.project import pipelines
-
     from genre_pipeline.errors import ConfigError
     from genre_pipeline.registry import suggestion
 
-    use_parameters(parameters, only=names)
+    built = build_pipelines(parameters, only=names)
     for name in names:
-        if name not in pipelines:
+        if name not in built:
             # All of them, to suggest the nearest.
-            use_parameters(parameters)
-            raise ConfigError(f"There is no pipeline '{name}'. {suggestion(name, pipelines)}")
+            raise ConfigError(f"There is no pipeline '{name}'. {suggestion(name, build_pipelines(parameters))}")
+    return {name: built[name] for name in names or ["__default__"]}
 
 
-def register_pipelines() -> dict[str, Pipeline]:
+def build_pipelines(parameters: Mapping[str, Any], *, only: Collection[str] | None = None) -> dict[str, Pipeline]:
     """Build all pipelines.
+
+    Args:
+        parameters: Merged parameters of a run.
+        only: Names of the pipelines that will be used; ``None`` means any. Most of the time goes into ``train_<model>``
+            of models outside the experiment, which are then left out unless they are named.
 
     Returns:
         ``ingest``, ``split``, ``segment``, ``features``, ``train_<model>`` for each model of the parameters (with
-        all that it needs, from audio to its metrics; on the experiment's datasets and protocols; those that
-        :func:`use_parameters` leaves out are missing), ``evaluate``, ``compare``, ``robustness``, ``explain``,
-        ``predict``, ``tune`` (from audio to one model's best parameters; only if a model of the experiment has a search
-        space), ``train_all`` (everything, from audio to the report), and ``__default__``, which is ``train_all``.
+        all that it needs, from audio to its metrics; on the experiment's datasets and protocols), ``evaluate``,
+        ``compare``, ``robustness``, ``explain``, ``predict``, ``tune`` (from audio to one model's best parameters; only
+        if a model of the experiment has a search space), ``train_all`` (everything, from audio to the report), and
+        ``__default__``, which is ``train_all``.
+
+    Raises:
+        ConfigError: If a parameter is wrong.
     """
     from genre_pipeline.experiment import load_experiment
     from genre_pipeline.pipelines import (
@@ -79,7 +100,6 @@ def register_pipelines() -> dict[str, Pipeline]:
         tune,
     )
 
-    parameters = _parameters if _parameters is not None else _read_parameters()
     experiment = load_experiment(parameters)
     stages = {
         "ingest": ingest.create_pipeline(experiment),
@@ -93,7 +113,7 @@ def register_pipelines() -> dict[str, Pipeline]:
     everything = Pipeline([*stages.values(), *training.values()])
     one_model = {model: _training(experiment, everything, model) for model in experiment.models}
     for model in parameters["models"]:
-        if model not in one_model and (_only is None or f"train_{model}" in _only):
+        if model not in one_model and (only is None or f"train_{model}" in only):
             alone = load_experiment(for_model(parameters, model))
             parts = [stage.create_pipeline(alone) for stage in (ingest, split, segment, features, evaluate)]
             one_model[model] = _training(alone, Pipeline([*parts, train.create_pipeline(alone, model=model)]), model)
@@ -141,11 +161,3 @@ def for_cell(parameters: Mapping[str, Any], cell: Cell) -> dict[str, Any]:
 def _training(experiment: Experiment, pipeline: Pipeline, model: str) -> Pipeline:
     """Return what leads to the metrics of a model's cells."""
     return pipeline.to_outputs(*(f"{cell.name}.results" for cell in experiment.cells if cell.model == model))
-
-
-def _read_parameters() -> Mapping[str, Any]:
-    """Read the parameters where no session did (``kedro registry list``, ``kedro viz``); follows ``KEDRO_ENV``."""
-    from genre_pipeline.configuration import load_configuration
-
-    parameters: Mapping[str, Any] = load_configuration()["parameters"]
-    return parameters

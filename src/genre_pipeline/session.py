@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from tempfile import gettempdir
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 from kedro.framework.context import KedroContext
 from kedro.framework.session import KedroSession
@@ -16,6 +16,8 @@ from kedro.io import DatasetError
 from kedro.pipeline import Pipeline
 from kedro.runner import AbstractRunner, ParallelRunner, SequentialRunner, ThreadRunner
 
+from genre_pipeline.blocks import parse_block
+from genre_pipeline.configuration import ConfigLoader
 from genre_pipeline.errors import ConfigError, GenrePipelineError, own_error
 from genre_pipeline.ops.refresh.place import refresh_folder
 from genre_pipeline.ops.retention import abandoned_files, remove
@@ -139,9 +141,12 @@ class InterruptibleSession(KedroSession):
         return True
 
     def _show_report(self, path: str) -> None:
-        env = self.store.get("env")
         logger.info("Report: %s", path)
-        logger.info("Its table: kedro leaderboard%s", f" --env {env}" if env else "")
+        logger.info("Its table: kedro leaderboard%s", self._get_config_loader().options)
+
+    def _get_config_loader(self) -> ConfigLoader:
+        # The one that settings.py names.
+        return cast("ConfigLoader", super()._get_config_loader())
 
     def _chosen(self, parameters: Mapping[str, Any]) -> Pipeline:
         """Return what is asked for.
@@ -150,13 +155,9 @@ class InterruptibleSession(KedroSession):
             ConfigError: If a parameter is wrong, there is no pipeline, node, tag or dataset of a name, or nothing is
                 left.
         """
-        from kedro.framework.project import pipelines
+        from genre_pipeline.pipeline_registry import choose_pipelines
 
-        from genre_pipeline.pipeline_registry import check_pipelines
-
-        names = self._pipeline_names or []
-        check_pipelines(names, parameters)
-        chosen = sum((pipelines[name] for name in names or ["__default__"]), Pipeline([]))
+        chosen = sum(choose_pipelines(self._pipeline_names or [], parameters).values(), Pipeline([]))
         return _choose(chosen, self._choice) if any(self._choice.get(key) for key in _CHOICES) else chosen
 
     def load_context(self) -> KedroContext:
@@ -166,12 +167,19 @@ class InterruptibleSession(KedroSession):
             ConfigError: If a parameter is wrong, or there is no pipeline of a name.
             ComputeError: If what a pipeline needs is not installed.
         """
+        # It needs torch, which takes seconds to import.
+        from genre_pipeline.experiment import StorageBlock
         from genre_pipeline.tuning import check_optuna
 
         context = super().load_context()
         if self._pipeline_names is None:
             return context
         parameters = context.config_loader["parameters"]
+        loader = self._get_config_loader()
+        if loader.experiment not in loader.experiments:
+            logger.info("Experiment %s: as --params describes it; conf/ has no file of that name.", loader.experiment)
+        for name, place in parse_block(StorageBlock, parameters["storage"], key="storage").elsewhere().items():
+            logger.info("storage.%s: written outside of the data folder, to %s", name, place)
         _remove_abandoned([Path(folder) for folder in parameters["storage"].values() if isinstance(folder, str)])
         self._chosen(parameters)
         if "tune" in self._pipeline_names:

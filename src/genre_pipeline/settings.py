@@ -4,7 +4,8 @@ import os
 import warnings
 
 from genre_pipeline.configuration import ConfigLoader
-from genre_pipeline.hooks import ExtractionsHook, FailuresHook, ParametersHook, RecordsHook, TrackingHook
+from genre_pipeline.hooks import ExtractionsHook, FailuresHook, RecordsHook, TrackingHook
+from genre_pipeline.pipeline_registry import ParametrisedContext
 from genre_pipeline.project import artifact_location, data_root, environment_variable, tracking_uri
 from genre_pipeline.session import InterruptibleSession
 
@@ -14,8 +15,9 @@ warnings.filterwarnings("ignore", message=r".*Add type hints to the `predict` me
 # MLflow would draw a bar for every model that is logged, in the middle of the log.
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
-HOOKS = (ParametersHook(), ExtractionsHook(), TrackingHook(), FailuresHook(), RecordsHook())
+HOOKS = (ExtractionsHook(), TrackingHook(), FailuresHook(), RecordsHook())
 SESSION_CLASS = InterruptibleSession
+CONTEXT_CLASS = ParametrisedContext
 CONFIG_LOADER_CLASS = ConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

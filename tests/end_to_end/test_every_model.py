@@ -8,21 +8,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from kedro.config import OmegaConfigLoader
-from kedro.framework.startup import bootstrap_project
 
-from genre_pipeline import settings
+from genre_pipeline.configuration import load_configuration
 from genre_pipeline.datasets.demo import DemoBlock, plan_clips
 from genre_pipeline.experiment import parse_feature
 from genre_pipeline.features import FeatureBlock
 from genre_pipeline.features.embeddings import EmbeddingsBlock
 from genre_pipeline.models import EstimatorSpec
-from genre_pipeline.pipeline_registry import register_pipelines, use_parameters
-from genre_pipeline.project import PROJECT_ROOT
+from genre_pipeline.pipeline_registry import build_pipelines
 from genre_pipeline.training import Checkpoint, ModelBlock, parse_model
 from kedro_sessions import copy_database, forget_sessions, run
 
-_LOADER = OmegaConfigLoader(conf_source=str(PROJECT_ROOT / "conf"), env="base", **settings.CONFIG_LOADER_ARGS)
+_LOADER = load_configuration()
 PARAMETERS = _LOADER["parameters"]
 FEATURES = {name: parse_feature(name, values) for name, values in PARAMETERS["features"].items()}
 # Sorted: Kedro reads the files of an environment in any order, and all processes must name the same tests.
@@ -109,7 +106,7 @@ def trained(tmp_path_factory, database, _quiet_threads):
     data = tmp_path_factory.mktemp("every_model") / "data"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GENRE_PIPELINE_DATA", str(data))
-        for variable in ("MLFLOW_TRACKING_URI", "KEDRO_ENV", "GENRE_PIPELINE_REAL_DATA"):
+        for variable in ("MLFLOW_TRACKING_URI", "KEDRO_ENV", "GENRE_PIPELINE_EXPERIMENT", "GENRE_PIPELINE_REAL_DATA"):
             patch.delenv(variable, raising=False)
         # Kedro-Viz writes statistics of runs into the project in whose folder it is started.
         patch.chdir(data.parent)
@@ -153,9 +150,6 @@ def test_its_cell_is_whole(trained, name):
     assert set(pd.read_parquet(path)["split"]) == {"validation", "test"}
 
 
-def test_every_one_of_them_has_a_pipeline_in_the_base_environment():
-    bootstrap_project(PROJECT_ROOT)
-    use_parameters(PARAMETERS)
-    pipelines = register_pipelines()
-    use_parameters(None)
+def test_every_one_of_them_has_a_pipeline():
+    pipelines = build_pipelines(PARAMETERS)
     assert {f"train_{name}" for name in MODELS} | {"train_all"} == {name for name in pipelines if "train" in name}

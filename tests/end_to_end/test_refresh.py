@@ -245,14 +245,14 @@ def refresh(parameters=None):
     """Run what is stale, and return the names of the steps that ran."""
     # A session with nothing to do writes none.
     journal_path().unlink(missing_ok=True)
-    with new_session("test", **merged(parameters or {})) as session:
+    with new_session(**merged(parameters or {})) as session:
         session.run(runner=StaleRunner())
     forget_sessions()
     return set(Journal.read(journal_path()).steps_run)
 
 
 def plan(parameters=None, **options):
-    return plan_refresh(Request(env="test", runtime_params=merged(parameters or {}), **options))
+    return plan_refresh(Request(experiment="test", runtime_params=merged(parameters or {}), **options))
 
 
 def newest(data, entry):
@@ -325,7 +325,7 @@ def test_what_depends_on_it_is_run_again(music, monkeypatch, name):
 def test_a_run_without_refresh_runs_the_same_nodes(music, monkeypatch, caplog, runner):
     row = ROWS["a parameter of a model"]
     parameters = for_session(row.parameters, music.parents[1])
-    with caplog.at_level(logging.INFO), new_session("test", **merged(parameters)) as session:
+    with caplog.at_level(logging.INFO), new_session(**merged(parameters)) as session:
         session.run(runner=runner())
     forget_sessions()
     skipped = {name for name in EVERYTHING if f"{name}: up to date" in caplog.messages}

@@ -3,18 +3,16 @@
 from collections import Counter
 
 import pytest
-from kedro.config import OmegaConfigLoader
 
-from genre_pipeline import settings
+from genre_pipeline.configuration import load_configuration
 from genre_pipeline.evaluation.published import published_figures
-from genre_pipeline.project import PROJECT_ROOT
 
 FIGURES = published_figures()
 
 
 @pytest.fixture(scope="module")
 def parameters():
-    loader = OmegaConfigLoader(conf_source=str(PROJECT_ROOT / "conf"), env="base", **settings.CONFIG_LOADER_ARGS)
+    loader = load_configuration()
     return loader["parameters"]
 
 

@@ -12,7 +12,7 @@ from tiny_music import make_tiny_music, train_tiny
 def _own_place(monkeypatch, tmp_path):
     """Give each test its own data folder and no MLflow server, and forget its sessions."""
     monkeypatch.setenv("GENRE_PIPELINE_DATA", str(tmp_path / "data"))
-    for name in ("MLFLOW_TRACKING_URI", "KEDRO_ENV", "GENRE_PIPELINE_REAL_DATA"):
+    for name in ("MLFLOW_TRACKING_URI", "KEDRO_ENV", "GENRE_PIPELINE_EXPERIMENT", "GENRE_PIPELINE_REAL_DATA"):
         monkeypatch.delenv(name, raising=False)
     # Kedro-Viz writes statistics of runs into the project in whose folder it is started.
     monkeypatch.chdir(tmp_path)

@@ -13,12 +13,11 @@ from kedro.framework.startup import bootstrap_project
 
 from genre_pipeline.__main__ import main
 from genre_pipeline.cli import cli
-from genre_pipeline.pipeline_registry import use_parameters
 from genre_pipeline.project import PROJECT_ROOT
 from genre_pipeline.session import InterruptibleSession
-from kedro_sessions import write_own_music
+from kedro_sessions import forget_sessions, write_own_music
 
-OWN_MUSIC = "experiment.datasets=[my_music],experiment.models=[naive_bayes],experiment.protocols=[artist_kfold]"
+OWN_MUSIC = "experiment.datasets=[my_music],experiment.models=[naive_bayes]"
 
 
 @pytest.fixture
@@ -64,7 +63,7 @@ def assert_one_message(result, *parts):
     ],
 )
 def test_a_bad_parameter_stops_the_run_before_any_node(kedro, tmp_path, parameters, key, value, hint):
-    result = kedro("run", "--env", "test", "--params", parameters)
+    result = kedro("run", "--experiment", "test", "--params", parameters)
     assert_one_message(result, key, value, hint)
     assert not (tmp_path / "data" / "01_raw").exists()
 
@@ -72,9 +71,19 @@ def test_a_bad_parameter_stops_the_run_before_any_node(kedro, tmp_path, paramete
 @pytest.mark.parametrize(
     ("arguments", "message", "hint"),
     [
-        (["--env", "tset"], "There is no environment 'tset'", "Did you mean 'test'?"),
-        (["--env", "../test"], "There is no environment '../test'", "Did you mean 'test'?"),
-        (["--env", "."], "There is no environment '.'", "Known: base, "),
+        (["--env", "lcal"], "There is no environment 'lcal'", "Did you mean 'local'?"),
+        (["--env", "../local"], "There is no environment '../local'", "Did you mean 'local'?"),
+        (["--env", "."], "There is no environment '.'", "Known: base, local."),
+        (["--env", "paper_lgnet"], "'paper_lgnet' is an experiment, not an environment", "--experiment paper_lgnet"),
+        (["--experiment", "tset"], "There is no experiment 'tset'", "Did you mean 'test'?"),
+        (["--experiment", "../test"], "The experiment name '../test' cannot be used", "expected lower-case letters"),
+        (["--params", "experiment.name=demo"], "--experiment test and experiment.name=demo are both given", "Give one"),
+        (
+            ["--params", "experiment.datasets=[my_music]"],
+            "'my_music' is not part of the experiment 'test'",
+            "--experiment",
+        ),
+        (["--params", "experiment.models=[bbnn]"], "'bbnn' is not part of the experiment 'test'", "my_test"),
         (["--namespaces", "demmo"], "--namespaces: the pipeline has no namespace 'demmo'", "Did you mean 'demo'?"),
         (["--nodes", "demo.ingst"], "--nodes: the pipeline has no node 'demo.ingst'", "Did you mean 'demo.ingest'?"),
         (["--from-nodes", "demo.ingst"], "--from-nodes: the pipeline has no node", "Did you mean 'demo.ingest'?"),
@@ -87,8 +96,8 @@ def test_a_bad_parameter_stops_the_run_before_any_node(kedro, tmp_path, paramete
         (["--pipeline", "a", "--pipelines", "b"], "'--pipeline' and '--pipelines'", "cannot be used together"),
         (["--tags", "ingest", "--nodes", "compare_settings"], "--nodes, --tags: they leave nothing to run", ""),
         (["--params", "experiment.title=${nope}"], "experiment.title: Interpolation key 'nope' not found", ""),
-        (["--params", "experiment.title='${'"], "The parameters of the environment 'test' cannot be read", "'${'"),
-        (["--params", "datasets=[demo]"], "The parameters of the environment 'test' cannot be read", "merge"),
+        (["--params", "experiment.title='${'"], "The parameters (environment 'local') cannot be read", "'${'"),
+        (["--params", "datasets=[demo]"], "The parameters (environment 'local') cannot be read", "merge"),
         (["--params", "experiment=3"], "experiment: expected a mapping", "got 3"),
         (["--params", "predict.cell=demo.artist_kfold.log_mel_256.nett1"], "predict.cell: 'nett1'", "'net1'?"),
         (["--params", "explain.cell=demmo.artist_kfold.log_mel_256.net1"], "explain.cell: 'demmo'", "'demo'?"),
@@ -96,7 +105,7 @@ def test_a_bad_parameter_stops_the_run_before_any_node(kedro, tmp_path, paramete
     ],
 )
 def test_what_is_not_there_is_named_before_any_work(kedro, empty_data, arguments, message, hint):
-    assert_one_message(kedro("run", "--env", "test", *arguments), message, hint)
+    assert_one_message(kedro("run", "--experiment", "test", *arguments), message, hint)
     assert not (empty_data / "01_raw").exists()
 
 
@@ -112,11 +121,11 @@ def test_what_is_not_there_is_named_before_any_work(kedro, empty_data, arguments
         (["--params", "experiment.models=[naive_bayes"], "'[' is never closed"),
         (["--conf-source", "nowhere"], "Path 'nowhere' does not exist"),
         (["--config", str(PROJECT_ROOT / "README.md")], "Expected YAML with options of kedro run below 'run:'"),
-        (["--config", str(PROJECT_ROOT / "conf" / "base" / "globals.yml")], "below 'run:' (KeyError: 'run')"),
+        (["--config", str(PROJECT_ROOT / "conf" / "base" / "mlflow.yml")], "below 'run:' (KeyError: 'run')"),
     ],
 )
 def test_an_option_that_cannot_be_read_is_named(kedro, arguments, message):
-    result = kedro("run", "--env", "test", *arguments)
+    result = kedro("run", "--experiment", "test", *arguments)
     assert result.exit_code == 2
     assert result.output.count("\nError: ") == 1
     assert message in result.output
@@ -143,21 +152,37 @@ def test_an_option_that_cannot_be_read_is_named(kedro, arguments, message):
 def test_every_command_names_an_environment_that_is_not_there(command, monkeypatch):
     # Kedro's own commands look for the project where they are started.
     monkeypatch.chdir(PROJECT_ROOT)
-    result = CliRunner().invoke(KedroCLI(PROJECT_ROOT), [*command, "--env", "tset"])
+    result = CliRunner().invoke(KedroCLI(PROJECT_ROOT), [*command, "--env", "lcal"])
     assert result.exit_code == 1
     # Kedro may log something above it.
-    assert result.output.strip().splitlines()[-1].startswith("Error: There is no environment 'tset'")
-    assert "Did you mean 'test'?" in result.output
+    assert result.output.strip().splitlines()[-1].startswith("Error: There is no environment 'lcal'")
+    assert "Did you mean 'local'?" in result.output
     assert isinstance(result.exception, SystemExit)
 
 
-def test_the_environment_variable_is_checked_alike(monkeypatch):
-    monkeypatch.setenv("KEDRO_ENV", "tset")
-    use_parameters(None)
+@pytest.mark.parametrize(
+    ("variable", "name", "kind"),
+    [("KEDRO_ENV", "lcal", "environment"), ("GENRE_PIPELINE_EXPERIMENT", "tset", "experiment")],
+)
+def test_the_environment_variables_are_checked_alike(monkeypatch, variable, name, kind):
+    monkeypatch.setenv(variable, name)
+    forget_sessions()
     for command in (["registry", "list"], ["leaderboard"], ["viz"]):
         result = CliRunner().invoke(KedroCLI(PROJECT_ROOT), command)
-        assert "Error: There is no environment 'tset'" in result.output
+        assert f"Error: There is no {kind} '{name}'" in result.output
         assert isinstance(result.exception, SystemExit)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(["run"], ["refresh"], ["leaderboard"], ["compare"], ["stores", "list"], ["stores", "verify"]),
+        *(["stores", "prune"], ["schedule", "--format", "cron"], ["airflow-dags"]),
+    ],
+    ids=" ".join,
+)
+def test_every_command_of_ours_names_an_experiment_that_is_not_there(kedro, command):
+    assert_one_message(kedro(*command, "--experiment", "tset"), "There is no experiment 'tset'", "Did you mean 'test'?")
 
 
 @pytest.mark.parametrize("command", ["refresh --dry-run", "schedule --format cron", "airflow-dags"])
@@ -171,25 +196,25 @@ def test_parameters_are_read_alike_by_every_command(kedro, command):
 
 
 def test_a_file_of_options_may_hold_parameters(kedro, tmp_path):
-    (tmp_path / "run.yml").write_text("run:\n  env: test\n  params: {experiment: {models: [nett1]}}\n")
+    (tmp_path / "run.yml").write_text("run:\n  experiment: test\n  params: {experiment: {models: [nett1]}}\n")
     assert_one_message(kedro("run", "--config", str(tmp_path / "run.yml")), "experiment.models: 'nett1'")
 
 
 def test_the_package_runs_as_a_program(capsys, monkeypatch):
     monkeypatch.chdir(PROJECT_ROOT)
-    for arguments in (["--help"], ["run", "--help"], ["run", "--env", "tset"]):
+    for arguments in (["--help"], ["run", "--help"], ["run", "--env", "lcal"]):
         with pytest.raises(SystemExit) as ended:
             main(arguments)
         shown = capsys.readouterr()
-        assert ended.value.code == (1 if "tset" in arguments else 0)
-        assert "python -m genre_pipeline" in shown.out or "There is no environment 'tset'" in shown.err
+        assert ended.value.code == (1 if "lcal" in arguments else 0)
+        assert "python -m genre_pipeline" in shown.out or "There is no environment 'lcal'" in shown.err
 
 
 def test_parameters_may_be_lists(kedro, empty_data):
-    parameters = "experiment.datasets=[my_music,folder],experiment.models=[net1, nett2],experiment.seed=3"
-    assert_one_message(kedro("run", "--env", "test", "--params", parameters), "'folder' is not defined")
+    parameters = "experiment.datasets=[demo,folder],experiment.models=[net1, nett2],experiment.seed=3"
+    assert_one_message(kedro("run", "--experiment", "test", "--params", parameters), "'folder' is not defined")
     parameters = "experiment.models=[net1, nett2],experiment.seed=3"
-    assert_one_message(kedro("run", "--env", "test", "--params", parameters), "'nett2'", "Did you mean 'net2'?")
+    assert_one_message(kedro("run", "--experiment", "test", "--params", parameters), "'nett2'", "Did you mean 'net2'?")
 
 
 def test_a_parameter_without_a_value_is_named(kedro):
@@ -199,47 +224,47 @@ def test_a_parameter_without_a_value_is_named(kedro):
 
 
 def test_a_bad_parameter_stops_every_pipeline(kedro):
-    result = kedro("run", "--env", "test", "--pipelines", "predict", "--params", "experiment.models=[nett1]")
+    result = kedro("run", "--experiment", "test", "--pipelines", "predict", "--params", "experiment.models=[nett1]")
     assert_one_message(result, "experiment.models: 'nett1' is not defined")
 
 
 @pytest.mark.parametrize("name", ["train_nett1", "trian_all"])
 def test_a_misspelt_pipeline_is_named(kedro, empty_data, name):
-    result = kedro("run", "--env", "test", "--pipelines", name)
+    result = kedro("run", "--experiment", "test", "--pipelines", name)
     assert_one_message(result, f"There is no pipeline '{name}'", "Did you mean 'train_")
 
 
 def test_a_missing_dataset_says_where_it_is_expected(kedro, empty_data):
-    result = kedro("run", "--env", "test", "--params", OWN_MUSIC)
+    result = kedro("run", "--experiment", "own", "--params", OWN_MUSIC)
     assert_one_message(result, str(empty_data / "01_raw" / "my_music"))
 
 
 def test_predicting_nothing_says_how_to_name_files(kedro, empty_data):
-    result = kedro("run", "--env", "test", "--pipelines", "predict")
+    result = kedro("run", "--experiment", "test", "--pipelines", "predict")
     assert_one_message(result, "predict.audio: is empty", "--params")
 
 
 def test_predicting_with_an_untrained_cell_names_it(kedro, empty_data):
-    result = kedro("run", "--env", "test", "--pipelines", "predict", "--params", "predict.audio=[a.wav]")
+    result = kedro("run", "--experiment", "test", "--pipelines", "predict", "--params", "predict.audio=[a.wav]")
     assert_one_message(result, "There is no checkpoint at", str(empty_data / "06_models" / "test"))
 
 
 def test_a_dead_server_is_one_message(kedro, dead_server, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", dead_server)
-    assert_one_message(kedro("run", "--env", "test"), dead_server, "does not answer")
+    assert_one_message(kedro("run", "--experiment", "test"), dead_server, "does not answer")
 
 
 def test_an_entry_that_is_not_there_is_one_message(kedro, empty_data):
-    result = kedro("run", "--env", "test", "--pipelines", "split")
+    result = kedro("run", "--experiment", "test", "--pipelines", "split")
     assert_one_message(result, "demo.tracks")
 
 
 def test_a_damaged_result_is_one_message(kedro, empty_data):
     write_own_music(empty_data)
-    assert kedro("run", "--env", "test", "--pipelines", "ingest", "--params", OWN_MUSIC).exit_code == 0
+    assert kedro("run", "--experiment", "own", "--pipelines", "ingest", "--params", OWN_MUSIC).exit_code == 0
     (table,) = (empty_data / "02_intermediate" / "my_music" / "tracks.parquet").glob("*/tracks.parquet")
     table.write_bytes(table.read_bytes()[:100])
-    result = kedro("run", "--env", "test", "--pipelines", "split", "--params", OWN_MUSIC)
+    result = kedro("run", "--experiment", "own", "--pipelines", "split", "--params", OWN_MUSIC)
     assert_one_message(result, str(table))
 
 
@@ -248,14 +273,14 @@ def test_ctrl_c_has_the_exit_code_of_an_interruption(kedro, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(InterruptibleSession, "run", interrupt)
-    result = kedro("run", "--env", "test")
+    result = kedro("run", "--experiment", "test")
     assert result.exit_code == 130
     assert "Traceback" not in result.output
 
 
 @pytest.mark.usefixtures("obeyed_signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("command", [("run", "--env", "test"), ("stores", "list"), ("prune", "--keep", "1")])
+@pytest.mark.parametrize("command", [("run", "--experiment", "test"), ("stores", "list"), ("prune", "--keep", "1")])
 def test_every_command_ends_on_a_signal_with_its_exit_code(kedro, monkeypatch, number, command):
     def end(*_arguments, **_options):
         os.kill(os.getpid(), number)
@@ -274,22 +299,22 @@ def test_faults_of_the_program_keep_their_traceback(kedro, monkeypatch):
         raise ZeroDivisionError("a fault")
 
     monkeypatch.setattr(InterruptibleSession, "run", fail)
-    assert isinstance(kedro("run", "--env", "test").exception, ZeroDivisionError)
+    assert isinstance(kedro("run", "--experiment", "test").exception, ZeroDivisionError)
 
 
 def test_the_old_spelling_of_a_pipeline_is_accepted(kedro, empty_data):
     write_own_music(empty_data)
     with pytest.warns(KedroDeprecationWarning, match="--pipeline"):
-        result = kedro("run", "--env", "test", "--pipeline", "train_all", "--params", OWN_MUSIC)
+        result = kedro("run", "--experiment", "own", "--pipeline", "train_all", "--params", OWN_MUSIC)
     assert result.exit_code == 0, result.output
-    result = kedro("leaderboard", "--env", "test")
+    result = kedro("leaderboard", "--experiment", "own")
     assert result.exit_code == 0
     assert "naive_bayes" in result.output
     assert "report.html" in result.output
-    assert "KEDRO_ENV=test make mlflow" in result.output
+    assert "GENRE_PIPELINE_EXPERIMENT=own make viz" in result.output
 
 
-@pytest.mark.parametrize("arguments", [[], ["--env", "test"]])
+@pytest.mark.parametrize("arguments", [[], ["--experiment", "test"]])
 def test_the_leaderboard_says_how_to_make_one(kedro, empty_data, arguments):
     result = kedro("leaderboard", *arguments)
     assert_one_message(
@@ -298,9 +323,11 @@ def test_the_leaderboard_says_how_to_make_one(kedro, empty_data, arguments):
 
 
 def test_comparing_without_runs_says_how_to_make_some(kedro, empty_data):
-    assert_one_message(kedro("compare", "--env", "test"), "there is no run yet", "kedro run --pipelines train_all")
+    assert_one_message(
+        kedro("compare", "--experiment", "test"), "there is no run yet", "kedro run --pipelines train_all"
+    )
     (empty_data / "mlflow" / "mlflow.db").unlink()
-    assert_one_message(kedro("compare", "--env", "test"), "there is no run yet")
+    assert_one_message(kedro("compare", "--experiment", "test"), "there is no run yet")
     assert not (empty_data / "mlflow" / "mlflow.db").exists()
 
 
@@ -312,7 +339,7 @@ def test_a_run_is_compared_with_another(kedro):
 
 def test_comparing_with_a_dead_server_is_one_message(kedro, dead_server, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", dead_server)
-    assert_one_message(kedro("compare", "--env", "test"), dead_server, "does not answer")
+    assert_one_message(kedro("compare", "--experiment", "test"), dead_server, "does not answer")
 
 
 def test_the_commands_describe_themselves(kedro):
@@ -323,7 +350,7 @@ def test_the_commands_describe_themselves(kedro):
 def test_the_program_itself_shows_one_message(tmp_path):
     """With everything that Kedro does around the command."""
     result = subprocess.run(
-        [sys.executable, "-m", "kedro", "run", "--env", "test", "--params", "experiment.models=[nett1]"],
+        [sys.executable, "-m", "kedro", "run", "--experiment", "test", "--params", "experiment.models=[nett1]"],
         cwd=PROJECT_ROOT,
         env={**os.environ, "GENRE_PIPELINE_DATA": str(tmp_path / "data")},
         capture_output=True,

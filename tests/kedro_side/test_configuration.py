@@ -6,24 +6,21 @@ from functools import cache
 from typing import get_type_hints
 
 import pytest
-from kedro.config import OmegaConfigLoader
 from kedro.framework.project import pipelines
-from kedro.framework.startup import bootstrap_project
 from kedro.io import DataCatalog, MemoryDataset
 
-from genre_pipeline import settings
+from genre_pipeline.configuration import load_configuration
 from genre_pipeline.datasets import DATASETS
 from genre_pipeline.errors import ConfigError
 from genre_pipeline.experiment import SECTIONS, load_experiment
 from genre_pipeline.features import FEATURES
 from genre_pipeline.models import MODELS
-from genre_pipeline.pipeline_registry import register_pipelines, use_parameters
+from genre_pipeline.pipeline_registry import build_pipelines, register_pipelines
 from genre_pipeline.project import PROJECT_ROOT
 from genre_pipeline.splits import PROTOCOLS
+from kedro_sessions import new_session
 
-ENVIRONMENTS = sorted(
-    path.name for path in (PROJECT_ROOT / "conf").iterdir() if path.is_dir() and path.name not in {"base", "local"}
-)
+EXPERIMENTS = sorted(path.stem for path in (PROJECT_ROOT / "conf" / "base" / "experiments").iterdir())
 LAYERS = [
     "ingest",
     "split",
@@ -41,36 +38,33 @@ STAGES = ["ingest", "split", "segment", "features", "evaluate", "compare", "pred
 
 
 @cache
-def read(environment, section):
-    loader = OmegaConfigLoader(conf_source=str(PROJECT_ROOT / "conf"), env=environment, **settings.CONFIG_LOADER_ARGS)
-    return loader[section]
+def read(experiment, section):
+    return load_configuration(experiment=experiment)[section]
 
 
-def load(environment, section="parameters"):
-    return deepcopy(read(environment, section))
+def load(experiment_name, section="parameters"):
+    return deepcopy(read(experiment_name, section))
 
 
-@pytest.fixture(params=["base", *ENVIRONMENTS])
-def environment(request):
+@pytest.fixture(params=EXPERIMENTS)
+def experiment_name(request):
     return request.param
 
 
 @cache
-def pipelines_of(environment):
-    bootstrap_project(PROJECT_ROOT)
-    use_parameters(load(environment))
-    return register_pipelines()
+def pipelines_of(experiment_name):
+    return build_pipelines(load(experiment_name))
 
 
 @pytest.fixture
-def registered(environment):
-    """The pipelines of an environment."""
-    return pipelines_of(environment)
+def registered(experiment_name):
+    """The pipelines of an experiment."""
+    return pipelines_of(experiment_name)
 
 
 @pytest.fixture
 def test_pipelines():
-    """The pipelines of the environment ``test``."""
+    """The pipelines of the experiment ``test``."""
     return pipelines_of("test")
 
 
@@ -78,26 +72,22 @@ def entries_of(pipeline):
     return {name for name in pipeline.datasets() if not name.startswith("params:") and name != "parameters"}
 
 
-def test_the_known_environments_are_there():
-    assert {"test", "gtzan6"} <= set(ENVIRONMENTS)
-
-
-def test_every_environment_is_a_valid_experiment(environment):
-    parameters = load(environment)
+def test_every_experiment_is_valid(experiment_name):
+    parameters = load(experiment_name)
     experiment = load_experiment(parameters)
     assert experiment.cells
-    assert experiment.settings.name == ("demo" if environment == "base" else environment)
+    assert experiment.settings.name == experiment_name
     assert set(parameters) <= set(SECTIONS)
 
 
-def test_what_is_used_only_by_name_is_in_no_environment_but_a_papers(environment):
-    experiment = load_experiment(load(environment))
+def test_what_is_used_only_by_name_is_in_no_experiment_but_a_papers(experiment_name):
+    experiment = load_experiment(load(experiment_name))
     by_name = {name for name, block in experiment.protocols.items() if PROTOCOLS[block.kind].only_by_name}
-    assert not by_name or environment.startswith("paper_")
+    assert not by_name or experiment_name.startswith("paper_")
 
 
-def test_every_section_is_in_the_base_environment():
-    assert sorted(load("base")) == list(SECTIONS)
+def test_every_section_has_defaults():
+    assert sorted(load("demo")) == list(SECTIONS)
 
 
 @pytest.mark.parametrize(
@@ -110,30 +100,30 @@ def test_every_section_is_in_the_base_environment():
     ],
 )
 def test_whatever_is_registered_is_used_by_some_block(registry, section, key):
-    used = {block[key] for environment in ("base", *ENVIRONMENTS) for block in load(environment)[section].values()}
+    used = {block[key] for experiment_name in EXPERIMENTS for block in load(experiment_name)[section].values()}
     assert used == set(registry.names())
 
 
-def test_every_model_has_its_feature(environment):
-    parameters = load(environment)
+def test_every_model_has_its_feature(experiment_name):
+    parameters = load(experiment_name)
     assert {block["feature"] for block in parameters["models"].values()} <= set(parameters["features"])
 
 
-def test_the_cell_to_predict_with_is_part_of_the_experiment(environment):
-    experiment = load_experiment(load(environment))
+def test_the_cell_to_predict_with_is_part_of_the_experiment(experiment_name):
+    experiment = load_experiment(load(experiment_name))
     assert experiment.predict.cell in {cell.name for cell in experiment.cells}
     assert experiment.predict.audio == ()
 
 
 def test_every_entry_of_every_pipeline_has_a_pattern(registered):
-    catalog = DataCatalog.from_config(load("base", "catalog"))
+    catalog = DataCatalog.from_config(load("demo", "catalog"))
     for name, pipeline in registered.items():
         for entry in entries_of(pipeline):
             assert entry in catalog, f"{name}: {entry}"
 
 
 def test_no_pattern_is_unused_and_each_has_its_own(test_pipelines):
-    config = load("base", "catalog")
+    config = load("demo", "catalog")
     resolver = DataCatalog.from_config(config).config_resolver
     entries = {entry for pipeline in test_pipelines.values() for entry in entries_of(pipeline)}
     matched = {resolver.match_dataset_pattern(entry) or entry for entry in entries}
@@ -151,22 +141,22 @@ def test_entries_with_the_same_pattern_lie_in_files_of_their_own(test_pipelines)
 
 def test_results_of_experiments_lie_apart():
     paths = {
-        str(DataCatalog.from_config(load(environment, "catalog"))[entry]._filepath)
-        for environment in ("base", *ENVIRONMENTS)
+        str(DataCatalog.from_config(load(experiment_name, "catalog"))[entry]._filepath)
+        for experiment_name in EXPERIMENTS
         for entry in ("leaderboard", "demo.artist_kfold.log_mel_256.net1.results")
     }
-    assert len(paths) == 2 * (1 + len(ENVIRONMENTS))
+    assert len(paths) == 2 * len(EXPERIMENTS)
 
 
-def test_every_entry_has_a_layer(environment):
-    for name, entry in load(environment, "catalog").items():
+def test_every_entry_has_a_layer(experiment_name):
+    for name, entry in load(experiment_name, "catalog").items():
         if isinstance(entry, Mapping) and not name.startswith("_"):
             assert entry["metadata"]["kedro-viz"]["layer"] in LAYERS, name
 
 
 def test_the_patterns_are_versioned_or_say_why_not():
     """In place: pointers, whose content has its own checks, trials, which grow, and what costs little to make again."""
-    plain = {name for name, entry in load("base", "catalog").items() if not entry.get("versioned")}
+    plain = {name for name, entry in load("demo", "catalog").items() if not entry.get("versioned")}
     assert plain == {
         "{dataset}.{feature}.features",
         "{dataset}.{feature}.examples",
@@ -184,8 +174,8 @@ def test_the_patterns_are_versioned_or_say_why_not():
 
 
 class TestPipelines:
-    def test_the_registry_is_complete(self, registered, environment):
-        models = load(environment)["models"]
+    def test_the_registry_is_complete(self, registered, experiment_name):
+        models = load(experiment_name)["models"]
         expected = {
             *STAGES,
             *(f"train_{model}" for model in models),
@@ -266,15 +256,15 @@ class TestPipelines:
         assert "demo.artist_kfold.mfcc_20.svm" in names
         assert "demo.demo_official.mfcc_20.svm" not in names
 
-    def test_a_dataset_can_be_chosen_by_its_namespace(self, registered, environment):
-        for dataset in load_experiment(load(environment)).datasets:
+    def test_a_dataset_can_be_chosen_by_its_namespace(self, registered, experiment_name):
+        for dataset in load_experiment(load(experiment_name)).datasets:
             chosen = registered["train_all"].filter(node_namespaces=[dataset])
             assert {node.namespace.split(".")[0] for node in chosen.nodes} == {dataset}
 
 
 @pytest.mark.parametrize("change", [{"models": ["svm"]}, {"models": ["bbnn"]}, {"datasets": ["my_music"]}], ids=str)
-def test_every_environment_can_be_narrowed(environment, change):
-    parameters = load(environment)
+def test_every_experiment_can_be_changed(experiment_name, change):
+    parameters = load(experiment_name)
     parameters["experiment"].update(change)
     experiment = load_experiment(parameters)
     for section, names in change.items():
@@ -282,50 +272,60 @@ def test_every_environment_can_be_narrowed(environment, change):
 
 
 @pytest.mark.parametrize("section", ["models", "datasets", "protocols"])
-def test_every_environment_can_be_narrowed_to_a_part_of_its_own(environment, section):
-    parameters = load(environment)
+def test_every_experiment_can_be_narrowed_to_a_part_of_its_own(experiment_name, section):
+    parameters = load(experiment_name)
     for name in parameters["experiment"][section]:
         narrowed = {**parameters, "experiment": {**parameters["experiment"], section: [name]}}
         assert list(getattr(load_experiment(narrowed), section)) == [name]
 
 
 class TestWithoutSession:
-    """``kedro registry list`` and Kedro-Viz build pipelines without a session."""
+    """``kedro registry list`` builds pipelines without a session."""
 
-    def test_the_environment_variable_is_followed(self, monkeypatch):
-        bootstrap_project(PROJECT_ROOT)
-        monkeypatch.setenv("KEDRO_ENV", "test")
-        use_parameters(None)
+    def test_the_variable_chooses_the_experiment(self, monkeypatch):
+        monkeypatch.setenv("GENRE_PIPELINE_EXPERIMENT", "test")
         assert "demo.demo_official.split" in {node.name for node in register_pipelines()["split"].nodes}
 
-    def test_the_base_environment_is_the_default(self):
-        bootstrap_project(PROJECT_ROOT)
-        use_parameters(None)
+    def test_the_demo_is_the_default(self):
         assert "demo.random_track.split" in {node.name for node in register_pipelines()["split"].nodes}
 
     def test_other_parameters_give_other_pipelines(self):
-        bootstrap_project(PROJECT_ROOT)
         for models in (["net1"], ["svm", "naive_bayes"]):
             parameters = load("test")
             parameters["experiment"]["models"] = models
-            use_parameters(parameters)
-            trained = {node.name for node in pipelines["train_all"].nodes if "train" in node.tags}
+            trained = {node.name for node in build_pipelines(parameters)["train_all"].nodes if "train" in node.tags}
             assert {name.rsplit(".", 1)[1] for name in trained} == {f"train_{model}" for model in models}
 
     def test_a_model_outside_the_experiment_has_a_pipeline_of_its_own(self):
-        bootstrap_project(PROJECT_ROOT)
         parameters = load("test")
-        use_parameters(parameters)
         assert "bbnn" not in parameters["experiment"]["models"]
-        outputs = pipelines["train_bbnn"].outputs()
+        outputs = build_pipelines(parameters)["train_bbnn"].outputs()
         assert outputs >= {
             f"demo.{protocol}.log_mel_128.bbnn.results" for protocol in ("artist_kfold", "demo_official")
         }
 
     def test_a_bad_parameter_is_named(self):
-        bootstrap_project(PROJECT_ROOT)
         parameters = load("test")
         parameters["experiment"]["models"] = ["nett1"]
-        use_parameters(parameters)
         with pytest.raises(ConfigError, match="experiment.models: 'nett1' is not defined. Did you mean 'net1'"):
-            register_pipelines()
+            build_pipelines(parameters)
+
+
+@pytest.mark.usefixtures("empty_data")
+class TestWithSession:
+    """Sessions fill Kedro's ``pipelines`` from their own parameters, through private parts of Kedro 1.7."""
+
+    def test_each_session_has_its_own(self):
+        for models in (["net1"], ["svm", "naive_bayes"]):
+            new_session(experiment={"models": models}).load_context()
+            trained = {node.name for node in pipelines["train_all"].nodes if "train" in node.tags}
+            assert {name.rsplit(".", 1)[1] for name in trained} == {f"train_{model}" for model in models}
+
+    def test_only_what_is_asked_for_is_built_of_models_outside_the_experiment(self):
+        session = new_session()
+        pipelines.set_requested(["train_bbnn"])
+        session.load_context()
+        assert "train_bbnn" in pipelines
+        assert "train_bbnn_selu" not in pipelines
+        new_session().load_context()
+        assert "train_bbnn_selu" in pipelines

@@ -12,16 +12,15 @@ from genre_pipeline.blocks import Block
 from genre_pipeline.catalog import JSONDataset, OptionalJSONDataset
 from genre_pipeline.datasets import TRACK_COLUMNS
 from genre_pipeline.ops.refreshing import Request, read_graph
-from genre_pipeline.pipeline_registry import use_parameters
 from genre_pipeline.pipelines.binding import bind
 from genre_pipeline.pipelines.description import describe_pipeline
 from genre_pipeline.stages import LOGGED, SETTINGS, Reads, stage, stage_of
-from kedro_sessions import new_session
+from kedro_sessions import forget_sessions, new_session
 
 
 @pytest.fixture(scope="module")
 def graph():
-    return read_graph(Request("test", "", {}))
+    return read_graph(Request(None, "test", "", {}))
 
 
 def test_steps_follow_those_whose_results_they_read(graph):
@@ -41,10 +40,10 @@ def test_parts_that_are_read_are_columns_of_the_track_table(graph):
 def every_node():
     """The nodes of all pipelines, those of a search and of registered models included."""
     parameters = {"registry": {"enabled": True}, "tuning": {"cell": "demo.artist_kfold.log_mel_256.net1"}}
-    with new_session("test", **parameters) as session:
+    with new_session(**parameters) as session:
         session.load_context()
         found = [node for pipeline in pipelines.values() for node in pipeline.nodes]
-    use_parameters(None)
+    forget_sessions()
     return {node.name: node for node in found}
 
 

@@ -43,8 +43,8 @@ def track(client, experiment_id):
     """A function that tracks a session with its cells; each begins a second after the one before."""
     times = iter(range(1_700_000_000_000, 1_800_000_000_000, 1000))
 
-    def track_session(*cells, environment="base", status="FINISHED", metrics=METRICS, name="train_all / base"):
-        tags = {"environment": environment, "git_commit": "c0ffee"}
+    def track_session(*cells, experiment="base", status="FINISHED", metrics=METRICS, name="train_all / base"):
+        tags = {"experiment": experiment, "git_commit": "c0ffee"}
         run = client.create_run(experiment_id, start_time=next(times), run_name=name, tags={"level": "session", **tags})
         tracker = MlflowTracker(client, experiment_id, run.info.run_id, tags)
         for cell in cells:
@@ -67,7 +67,7 @@ def track(client, experiment_id):
 def test_a_session_is_read_as_it_was_logged(history, track):
     run_id = track(CELL, OTHER)
     session = history.find(run_id, "base")
-    assert (session.run_id, session.name, session.environment) == (run_id, "train_all / base", "base")
+    assert (session.run_id, session.name, session.experiment) == (run_id, "train_all / base", "base")
     assert (session.started, session.status, session.commit) == ("2023-11-14 22:13 UTC", "FINISHED", "c0ffee")
     assert set(session.cells) == {CELL, OTHER}
     cell = session.cells[CELL]
@@ -93,20 +93,20 @@ def test_a_cell_that_failed_is_there_and_one_that_was_only_trained_is_not(histor
 class TestFinding:
     def test_by_position(self, history, track):
         ids = [track(CELL) for _ in range(3)]
-        track(CELL, environment="gtzan6")
+        track(CELL, experiment="gtzan6")
         track(CELL, status="FAILED")
         track(CELL, status=None)
         track(CELL, metrics=None)
         track()
         names = ["latest", "latest~0", "previous", "latest~1", "previous~1", "latest~2"]
         assert [ids.index(history.find(name, "base").run_id) for name in names] == [2, 2, 1, 1, 0, 0]
-        with pytest.raises(TrackingError, match=r"no run 'latest~3': of the environment 'base', 3 finished sessions"):
+        with pytest.raises(TrackingError, match=r"no run 'latest~3': of the experiment 'base', 3 finished sessions"):
             history.find("latest~3", "base")
-        with pytest.raises(TrackingError, match=r"no run 'previous': of the environment 'gtzan6', 1 finished"):
+        with pytest.raises(TrackingError, match=r"no run 'previous': of the experiment 'gtzan6', 1 finished"):
             history.find("previous", "gtzan6")
 
     def test_by_the_first_digits_of_its_id(self, history, track):
-        run_id = track(CELL, status="FAILED", environment="gtzan6")
+        run_id = track(CELL, status="FAILED", experiment="gtzan6")
         assert history.find(run_id[:12], "base").run_id == run_id
 
     def test_by_a_cells_run(self, history, track):
@@ -138,7 +138,7 @@ class TestPrevious:
     def test_it_is_of_the_last_finished_session_of_the_experiment(self, history, track):
         track(CELL)
         wanted = track(CELL, OTHER)
-        track(CELL, environment="gtzan6")
+        track(CELL, experiment="gtzan6")
         track(OTHER)
         track(CELL, status="FAILED")
         track(CELL, metrics={})
@@ -160,7 +160,7 @@ class TestPrevious:
 
 class TestTracker:
     def test_it_knows_what_was_and_what_is(self, client, experiment_id, track):
-        tags = {"environment": "base"}
+        tags = {"experiment": "base"}
         tracker = MlflowTracker(client, experiment_id, track(), tags)
         run = tracker.cell_run(CELL)
         run.set_tags(TAGS)
@@ -175,7 +175,7 @@ class TestTracker:
 
     def test_a_regression_is_a_tag_that_can_be_searched_for(self, client, experiment_id, track):
         before = track(CELL)
-        tracker = MlflowTracker(client, experiment_id, track(status=None), {"environment": "base"})
+        tracker = MlflowTracker(client, experiment_id, track(status=None), {"experiment": "base"})
         start_tracking(tracker)
         run = tracker.cell_run(CELL)
         run.set_tags({**TAGS, "split_hash": "cccc"})

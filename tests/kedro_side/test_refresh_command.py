@@ -33,7 +33,9 @@ def kedro(monkeypatch):
     """A function that runs a command of the project, as if typed in its folder."""
     bootstrap_project(PROJECT_ROOT)
     monkeypatch.setattr("kedro.framework.session.session.find_kedro_project", lambda _: PROJECT_ROOT)
-    return lambda *arguments: CliRunner().invoke(cli, ["refresh", "--env", "test", "--params", OWN_MUSIC, *arguments])
+    return lambda *arguments: CliRunner().invoke(
+        cli, ["refresh", "--experiment", "own", "--params", OWN_MUSIC, *arguments]
+    )
 
 
 @pytest.fixture
@@ -74,7 +76,7 @@ def test_it_says_what_is_stale_and_has_kedro_run_it(kedro, commands, no_webhook,
     (command,) = commands
     assert command[1:] == [
         "-m", "kedro", "run", "--fresh", "--runner", "genre_pipeline.runner.StaleRunner",
-        "--env", "test", "--params", OWN_MUSIC,
+        "--experiment", "own", "--params", OWN_MUSIC,
     ]  # fmt: skip
 
 
@@ -95,14 +97,14 @@ def test_a_missing_dataset_is_what_the_run_will_tell(kedro, commands, no_webhook
 
 
 def test_the_graph_is_kept_until_parameters_change(tmp_path, monkeypatch):
-    request = Request("test", "", {"experiment": {"models": ["svm"], "exclude": []}})
+    request = Request(None, "test", "", {"experiment": {"models": ["svm"], "exclude": []}})
     graph = read_graph(request)
     path = refresh_folder() / "graph_test.json"
     assert load_graph(path, graph.key) == graph
     with monkeypatch.context() as patch:
         patch.setattr(freshness, "_make_graph", lambda *_: pytest.fail("made again"))
         assert read_graph(request) == graph
-    other = read_graph(Request("test", "", {"experiment": {"models": ["naive_bayes"], "exclude": []}}))
+    other = read_graph(Request(None, "test", "", {"experiment": {"models": ["naive_bayes"], "exclude": []}}))
     assert other.key != graph.key
     assert load_graph(path, graph.key) is None
     path.write_text("{")
@@ -112,10 +114,10 @@ def test_the_graph_is_kept_until_parameters_change(tmp_path, monkeypatch):
 def test_planning_needs_no_torch(tmp_path):
     """Nor MLflow: they take longer to import than everything else."""
     write_own_music(tmp_path / "data")
-    read_graph(Request("test", OWN_MUSIC, refreshing_parameters()))
+    read_graph(Request(None, "own", OWN_MUSIC, refreshing_parameters()))
     code = (
         "import sys; from genre_pipeline.ops.refreshing import Request, plan_refresh; import json;"
-        "plan = plan_refresh(Request('test', '', json.loads(sys.argv[1])));"
+        "plan = plan_refresh(Request(None, 'own', '', json.loads(sys.argv[1])));"
         "print(len(plan.stale), *sorted({'torch', 'mlflow', 'sklearn'} & sys.modules.keys()))"
     )
     command = [sys.executable, "-c", code, json.dumps(refreshing_parameters())]
@@ -170,7 +172,7 @@ class TestOutcome:
 @pytest.fixture
 def project_with_music(tmp_path):
     write_own_music(tmp_path / "data")
-    graph = read_graph(Request("test", "", refreshing_parameters()))
+    graph = read_graph(Request(None, "own", "", refreshing_parameters()))
     return Plan(graph, {}, {"my_music": ListingCheck(altered=("jazz/0.wav",))})
 
 
@@ -198,8 +200,7 @@ class TestWebhook:
             refreshing.webhook()
 
     def test_no_file_is_no_webhook(self, monkeypatch, tmp_path):
-        monkeypatch.setenv("KEDRO_ENV", "test")
-        loader = refreshing.load_configuration("test")
+        loader = refreshing.load_configuration("local")
         monkeypatch.setattr(refreshing, "load_configuration", lambda env: loader)
         assert refreshing.webhook() is None
 

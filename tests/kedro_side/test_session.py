@@ -108,16 +108,16 @@ def test_a_failure_closes_the_runs_as_failed(data, second_repeat_raises):
 def test_sessions_of_one_process_do_not_mix(data):
     """Both are made before either runs, with another environment, model and protocol."""
     other = {
-        "experiment": {**OWN_MUSIC["experiment"], "models": ["svm"], "protocols": ["track_kfold"]},
+        "experiment": {**OWN_MUSIC["experiment"], "name": "other", "models": ["svm"], "protocols": ["track_kfold"]},
         "protocols": {"track_kfold": {"n_folds": 4, "repeats": 1}},
         "models": {"svm": {"architecture": {"n_calibration_folds": 2}}},
     }
-    first, second = new_session("test", **OWN_MUSIC), new_session("base", **other)
+    first, second = new_session(**OWN_MUSIC), new_session(**other)
     first.run(pipeline_names=["train_naive_bayes"])
     second.run(pipeline_names=["train_svm"])
     client = mlflow.MlflowClient()
     sessions = sessions_of(client)
-    assert [each.data.tags["environment"] for each in sessions] == ["test", "base"]
+    assert [each.data.tags["experiment"] for each in sessions] == ["own", "other"]
     assert [each.info.status for each in sessions] == ["FINISHED", "FINISHED"]
     cells = [children(client, session) for session in sessions]
     assert [[each.data.tags["model"] for each in runs] for runs in cells] == [["naive_bayes"], ["svm"]]

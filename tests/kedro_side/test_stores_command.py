@@ -39,7 +39,7 @@ def make_store(tmp_path, features):
 
 def test_stores_are_listed_with_readable_sizes(kedro, make_store):
     make_store("demo", "mfcc_20")
-    result = kedro("list", "--env", "test")
+    result = kedro("list", "--experiment", "test")
     assert result.exit_code == 0
     assert "dataset  feature  tracks  size" in result.output
     assert "kB" in result.output

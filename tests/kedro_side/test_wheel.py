@@ -57,7 +57,7 @@ def test_it_is_the_wheel_that_runs(run, python):
 
 def test_it_runs_a_pipeline_with_the_configuration_that_is_there(run, tmp_path):
     shutil.copytree(PROJECT_ROOT / "conf", tmp_path / "conf")
-    done = run("-m", "genre_pipeline", "run", "--env", "test", "--pipelines", "ingest", "--params", PARAMETERS)
+    done = run("-m", "genre_pipeline", "run", "--experiment", "test", "--pipelines", "ingest", "--params", PARAMETERS)
     assert done.returncode == 0, done.stderr
     assert list((tmp_path / "data" / "02_intermediate" / "demo" / "tracks.parquet").glob("*/tracks.parquet"))
     assert list((tmp_path / "data" / "08_reporting").rglob("*.html"))

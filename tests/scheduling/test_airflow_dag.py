@@ -24,7 +24,7 @@ def dag_file(tmp_path):
 
     def generate(*arguments):
         output = tmp_path / "dags"
-        result = CliRunner().invoke(cli, ["airflow-dags", "--env", "test", "--output", str(output), *arguments])
+        result = CliRunner().invoke(cli, ["airflow-dags", "--experiment", "test", "--output", str(output), *arguments])
         assert result.exit_code == 0, result.output
         return output / "genre_pipeline_test.py"
 
@@ -40,7 +40,7 @@ def values_of(text):
 
 
 def make(tmp_path, **options):
-    project = Project(tmp_path, tmp_path / "python", tmp_path / "log", env="test")
+    project = Project(tmp_path, tmp_path / "python", tmp_path / "log", experiment="test")
     return airflow_dag(project, **{"experiment": "any", "cells": CELLS, "every": "daily", **options})
 
 
@@ -71,8 +71,8 @@ def test_a_single_task_at_a_time_runs_only_what_is_stale(tmp_path):
     one = values_of(make(tmp_path))["tasks"]["demo.folds.mel.net1"]["command"]
     several = values_of(make(tmp_path, n_tasks=4))["tasks"]["demo.folds.mel.net1"]["command"]
     expected = [str(tmp_path / "python"), "-m", "kedro", "run", "--namespaces", "demo.folds.mel.net1"]
-    assert shlex.split(one) == [*expected, "--runner", "genre_pipeline.runner.StaleRunner", "--env", "test"]
-    assert shlex.split(several) == [*expected, "--env", "test"]
+    assert shlex.split(one) == [*expected, "--runner", "genre_pipeline.runner.StaleRunner", "--experiment", "test"]
+    assert shlex.split(several) == [*expected, "--experiment", "test"]
 
 
 def test_the_command_knows_the_environment_and_the_parameters(dag_file):
@@ -81,7 +81,7 @@ def test_the_command_knows_the_environment_and_the_parameters(dag_file):
     assert values["every"] is None
     assert {name.rpartition(".")[2] for name in values["tasks"] if name.count(".") == 3} == {"svm", "net1"}
     command = shlex.split(values["tasks"]["demo.ingest"]["command"])
-    assert command[-4:] == ["--env", "test", "--params", "experiment.models=[svm,net1],compute.airflow_tasks=3"]
+    assert command[-4:] == ["--experiment", "test", "--params", "experiment.models=[svm,net1],compute.airflow_tasks=3"]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("airflow") is None, reason="Airflow is not installed here")

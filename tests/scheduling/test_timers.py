@@ -17,13 +17,13 @@ def data(tmp_path, monkeypatch):
     """A data folder whose name has all that shells, cron and systemd read otherwise."""
     folder = tmp_path / 'my 100% $HOME "music"'
     monkeypatch.setenv("GENRE_PIPELINE_DATA", str(folder))
-    for name in ("MLFLOW_TRACKING_URI", "KEDRO_ENV"):
+    for name in ("MLFLOW_TRACKING_URI", "KEDRO_ENV", "GENRE_PIPELINE_EXPERIMENT"):
         monkeypatch.delenv(name, raising=False)
     return folder
 
 
 def generate(*arguments):
-    result = CliRunner().invoke(cli, ["schedule", "--env", "test", *arguments])
+    result = CliRunner().invoke(cli, ["schedule", "--experiment", "test", *arguments])
     assert result.exit_code == 0, result.output
     return result.output
 
@@ -80,21 +80,26 @@ def test_the_service_says_what_is_stale(data, tmp_path):
     assert timer["WantedBy"] == ["timers.target"]
 
 
-PROJECT = Project(Path("/a b/100%"), Path("/p/python"), Path("/l o/g%"), "gtzan6", "a=[b,c]", {"DATA": '/d "$x" %s'})
+PROJECT = Project(
+    *(Path("/a b/100%"), Path("/p/python"), Path("/l o/g%")),
+    *("cluster", "gtzan6", "a=[b,c]"),
+    {"DATA": '/d "$x" %s'},
+)
 
 
 def test_cron_reads_no_per_cent_of_ours_and_a_shell_no_dollar():
     (text,) = crontab(PROJECT, every="weekly").values()
     line = text.splitlines()[-1]
     assert line.startswith("30 3 * * 1 cd '/a b/100\\%' && DATA='/d \"$x\" \\%s' /p/python -m kedro refresh ")
-    assert line.endswith("--env gtzan6 --params 'a=[b,c]' >> '/l o/g\\%' 2>&1")
+    assert line.endswith("--env cluster --experiment gtzan6 --params 'a=[b,c]' >> '/l o/g\\%' 2>&1")
 
 
 def test_systemd_reads_no_specifier_and_no_variable_of_ours():
     unit = read_unit(systemd_units(PROJECT, every="hourly")["genre-pipeline-refresh.service"])
     assert unit["Environment"] == [r'"DATA=/d \"$$x\" %%s"']
     assert unit["WorkingDirectory"] == ["/a b/100%%"]
-    assert words(unit["ExecStart"][0])[1:] == ["-m", "kedro", "refresh", "--env", "gtzan6", "--params", "a=[b,c]"]
+    options = ["--env", "cluster", "--experiment", "gtzan6", "--params", "a=[b,c]"]
+    assert words(unit["ExecStart"][0])[1:] == ["-m", "kedro", "refresh", *options]
 
 
 @pytest.mark.skipif(not Path("/usr/bin/systemd-analyze").exists(), reason="systemd is not installed")

@@ -4,14 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from kedro.config import OmegaConfigLoader
 
-from genre_pipeline import settings
+from genre_pipeline.configuration import load_configuration
 from genre_pipeline.datasets import DATASETS, DatasetBlock
 from genre_pipeline.datasets.gtzan import artists
 from genre_pipeline.errors import SplitError
 from genre_pipeline.experiment import parse_protocol
-from genre_pipeline.project import PROJECT_ROOT
 from genre_pipeline.splits import PROTOCOLS, split_tracks
 
 
@@ -30,7 +28,7 @@ def gtzan(make_tracks):
 
 @pytest.fixture(scope="module")
 def preset():
-    loader = OmegaConfigLoader(conf_source=str(PROJECT_ROOT / "conf"), env="base", **settings.CONFIG_LOADER_ARGS)
+    loader = load_configuration()
     return parse_protocol("fault_filtered", loader["parameters"]["protocols"]["fault_filtered"])
 
 

@@ -70,7 +70,9 @@ def measure(project: Path, *, trace: bool = False) -> Measured:
             done = subprocess.run(command, cwd=project, env=environment, check=True, stdout=subprocess.PIPE, text=True)
             return done.stdout
 
-        kedro = ("-m", "kedro", "run", "--env", "test", "--pipelines")
+        # Releases before experiments were files have it as an environment.
+        chosen = "--experiment" if (project / "conf" / "base" / "experiments").is_dir() else "--env"
+        kedro = ("-m", "kedro", "run", chosen, "test", "--pipelines")
         # Twice, because what was ingested before is read in another way.
         run(*kedro, "ingest")
         run(*kedro, _PIPELINES, "--params", _PARAMETERS)
@@ -165,7 +167,12 @@ def _tracked(data: Path) -> Iterator[tuple[str, Any]]:
             yield f"{path}:status", status
             for table, value in (("latest_metrics", "value"), ("params", "value"), ("tags", "value")):
                 found = connection.execute(f"SELECT key, {value} FROM {table} WHERE run_uuid = ?", (run,))
-                kept = {key: each for key, each in found if not key.startswith(("mlflow.", "system/"))}
+                # The tag with the experiment's name has had another name.
+                kept = {
+                    key: each
+                    for key, each in found
+                    if not key.startswith(("mlflow.", "system/")) and key not in {"experiment", "environment"}
+                }
                 yield f"{path}:{table}", sorted(kept)
                 if (parent, table) == (None, "tags"):
                     continue

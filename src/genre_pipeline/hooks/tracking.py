@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
@@ -57,11 +56,10 @@ class TrackingHook:
             os.environ[_URI_VARIABLE] = self._given_uri
 
     @hook_impl(trylast=True)
-    def before_pipeline_run(self, run_params: dict[str, Any], catalog: DataCatalog) -> None:
+    def before_pipeline_run(self, catalog: DataCatalog) -> None:
         """Start tracking below the active run; with tracking disabled for the pipeline there is none.
 
         Args:
-            run_params: What the session runs.
             catalog: The session's catalog, for the parameters that describe it.
         """
         import mlflow
@@ -77,16 +75,16 @@ class TrackingHook:
         if run is None:
             return
         client = tracking_client(mlflow.get_tracking_uri())
-        environment = run_params.get("env") or "base"
+        # kedro-mlflow logs what nodes take, and no node takes these as a whole.
+        described = {section: catalog.load(f"params:{section}") for section in _DESCRIBING}
+        experiment = described["experiment"]["name"]
         owner = owner_tags(Owner.this_process())
-        tags = {**owner, "environment": environment, "git_commit": git_commit()}
-        name = f"{run.info.run_name} / {environment}"
+        tags = {**owner, "experiment": experiment, "git_commit": git_commit()}
+        name = f"{run.info.run_name} / {experiment}"
         # The owner first, so that the next session closes the run if this process is killed now.
         for key, value in {**tags, "level": "session", MLFLOW_RUN_NAME: name}.items():
             client.set_tag(run.info.run_id, key, value)
         close_runs_of_the_dead(client, run.info.experiment_id)
-        # kedro-mlflow logs what nodes take, and no node takes these as a whole.
-        described = {section: catalog.load(f"params:{section}") for section in _DESCRIBING}
         log_params(client, run.info.run_id, described)
         monitor = watch_system(run.info.run_id)
         start_tracking(MlflowTracker(client, run.info.experiment_id, run.info.run_id, tags, monitor))

@@ -1,12 +1,12 @@
-"""``kedro prune``: find old versions of results, and feature stores that nothing uses, in all environments."""
+"""``kedro prune``: find old versions of results, and feature stores that nothing uses, of all experiments."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from genre_pipeline.configuration import load_configuration
+from genre_pipeline.cells import is_name
+from genre_pipeline.configuration import DEFAULT_EXPERIMENT, ConfigLoader, load_configuration
 from genre_pipeline.experiment import load_experiment, parse_feature
 from genre_pipeline.features import FEATURES
 from genre_pipeline.ops.retention import Leftover, abandoned_files, old_versions, trained_features
@@ -28,33 +28,41 @@ def find_leftovers(keep: int) -> tuple[list[Leftover], list[StoreSummary]]:
         Old versions, and temporary files of processes that are gone; unused feature stores.
 
     Raises:
-        ConfigError: If a parameter of an environment is wrong.
+        ConfigError: If a parameter of an experiment is wrong.
     """
     templates: set[str] = set()
     stores: set[Path] = set()
     models: set[Path] = set()
-    for loader in _environments():
+    reports: set[Path] = set()
+    names: set[str] = set()
+    for loader in _configurations():
         storage = load_experiment(loader["parameters"]).storage
         stores.add(storage.features)
         models.add(storage.models)
-        templates |= {str(entry["filepath"]) for entry in loader["catalog"].values() if entry.get("versioned")}
+        reports.add(storage.reports.parent)
+        names.add(loader.experiment)
+    # Experiments that have no file left their results all the same.
+    names |= {folder.name for place in reports for folder in place.glob("*") if is_name(folder.name)}
+    for name in names:
+        catalog = load_configuration(experiment=name)["catalog"]
+        templates |= {str(entry["filepath"]) for entry in catalog.values() if entry.get("versioned")}
     leftovers = old_versions(templates, keep=keep)
     leftovers += abandoned_files(Path(data_root()), stores | models, unmarked=True)
     return leftovers, [store for folder in sorted(stores) for store in find_unused_stores(folder)]
 
 
 def find_unused_stores(folder: Path) -> list[StoreSummary]:
-    """Find the feature stores that no environment defines and no trained cell read, and damaged ones.
+    """Find the feature stores that no experiment defines and no trained cell read, and damaged ones.
 
     Args:
         folder: Folder of all stores.
 
     Raises:
-        ConfigError: If a parameter of an environment is wrong.
+        ConfigError: If a parameter of an experiment is wrong.
     """
     defined: set[tuple[str, str, str]] = set()
     trained: set[tuple[str, str]] = set()
-    for loader in _environments():
+    for loader in _configurations():
         parameters = loader["parameters"]
         trained |= trained_features(load_experiment(parameters).storage.models)
         for feature, values in parameters["features"].items():
@@ -64,11 +72,11 @@ def find_unused_stores(folder: Path) -> list[StoreSummary]:
     return unused_stores(summarise_stores(folder), defined, trained)
 
 
-def _environments() -> Iterator[Any]:
-    """Read the configuration of every environment, the default one first."""
+def _configurations() -> Iterator[ConfigLoader]:
+    """Return the configuration of every experiment, and of the default one in every environment."""
     default = load_configuration()
-    yield default
-    base = default.base_env
+    for name in default.experiments:
+        yield load_configuration(experiment=name)
     for env in sorted(folder.name for folder in Path(default.conf_source).iterdir() if folder.is_dir()):
-        if env != base:
-            yield load_configuration(env)
+        if env != default.base_env:
+            yield load_configuration(env, experiment=DEFAULT_EXPERIMENT)

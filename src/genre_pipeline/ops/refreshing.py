@@ -33,12 +33,14 @@ class Request:
 
     Attributes:
         env: Name of the configuration environment; ``None`` means the default.
+        experiment: Name of the experiment; ``None`` means the default.
         params: The text of ``--params``.
         runtime_params: What it says.
         check_content: Whether to read the datasets' files.
     """
 
     env: str | None = None
+    experiment: str | None = None
     params: str = ""
     runtime_params: dict[str, Any] | None = None
     check_content: bool = False
@@ -48,13 +50,13 @@ def read_graph(request: Request) -> Graph:
     """Return what the experiment consists of, from the file that keeps it where nothing has changed since.
 
     Args:
-        request: The environment and parameters.
+        request: The environment, experiment and parameters.
 
     Raises:
         ConfigError: If a parameter is wrong.
         StorageError: If it cannot be kept.
     """
-    return experiment_graph(load_configuration(request.env, request.runtime_params))
+    return experiment_graph(load_configuration(request.env, request.runtime_params, experiment=request.experiment))
 
 
 def plan_refresh(request: Request) -> Plan:
@@ -144,6 +146,7 @@ def run_stale(request: Request, plan: Plan, *, run: Callable[[list[str]], tuple[
     # Fresh, because this runner checks each node, and the plan has listed the music already.
     command = [sys.executable, "-m", "kedro", "run", "--fresh", "--runner", "genre_pipeline.runner.StaleRunner"]
     command += ["--env", request.env] if request.env else []
+    command += ["--experiment", request.experiment] if request.experiment else []
     command += ["--params", request.params] if request.params else []
     pid, code = (run or run_command)(command)
     journal = _journal_of(pid, code)

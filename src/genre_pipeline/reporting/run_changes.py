@@ -48,7 +48,7 @@ def format_json(steps: Sequence[SessionChange], *, confidence: float) -> str:
         {
             "run_id": run.run_id,
             "name": run.name,
-            "environment": run.environment,
+            "experiment": run.experiment,
             "git_commit": run.commit,
             "started": run.started,
             "status": run.status,
@@ -143,11 +143,11 @@ def _runs(steps: Sequence[SessionChange]) -> list[SessionRecord]:
 
 
 def _runs_table(runs: Sequence[SessionRecord]) -> Table:
-    columns = [*texts("Run", "Id", "Name", "Began", "Environment", "Commit", "Status"), *numeric("Cells")]
+    columns = [*texts("Run", "Id", "Name", "Began", "Experiment", "Commit", "Status"), *numeric("Cells")]
     rows: list[list[Value]] = [
         [
             *(str(position), run.run_id[:SHORT_HASH], run.name, run.started),
-            *(run.environment, _short(run.commit), run.status.lower()),
+            *(run.experiment, _short(run.commit), run.status.lower()),
             len(run.cells),
         ]
         for position, run in enumerate(runs, start=1)

@@ -64,7 +64,7 @@ class SessionRecord:
     Attributes:
         run_id: Its run.
         name: The run's name.
-        environment: The Kedro environment, which is the experiment.
+        experiment: The experiment's name.
         commit: The code's commit.
         started: When it began, in UTC, as it should be read.
         status: How it ended.
@@ -73,7 +73,7 @@ class SessionRecord:
 
     run_id: str
     name: str
-    environment: str
+    experiment: str
     commit: str
     started: str
     status: str

@@ -73,15 +73,15 @@ class RunHistory:
                 return cls(client, [found.experiment_id])
         raise TrackingError(f"{uri}: there is no run yet. Make some: kedro run --pipelines train_all")
 
-    def find(self, reference: str, environment: str) -> SessionRecord:
+    def find(self, reference: str, experiment: str) -> SessionRecord:
         """Find the session that a person means, with its cells.
 
         Args:
-            reference: ``latest`` is the last finished session of the environment that evaluated a cell, ``previous``
+            reference: ``latest`` is the last finished session of the experiment that evaluated a cell, ``previous``
                 the one before, ``latest~3`` the third before. Else the id of a session's or a cell's run, four or more
                 of its first digits, or a run's name, of which the newest is meant. Of a cell's run, only that cell is
                 in the session.
-            environment: The Kedro environment.
+            experiment: The experiment that ran.
 
         Raises:
             TrackingError: If there is none, or several begin with these digits.
@@ -89,7 +89,7 @@ class RunHistory:
         position = _LATEST.fullmatch(reference)
         if position:
             n_back = int(position[1] or 0) + (1 if reference.startswith("previous") else 0)
-            return self._latest(n_back, reference, environment)
+            return self._latest(n_back, reference, experiment)
         levels = ("tags.level = 'session'", "tags.level = 'cell'")
         if _RUN_ID.fullmatch(reference):
             found = [run for level in levels for run in self._runs(f"{level} and run_id LIKE '{reference}%'")]
@@ -107,10 +107,10 @@ class RunHistory:
             "run's name, as MLflow shows them (make mlflow)."
         )
 
-    def previous(self, cell: Cell, environment: str) -> CellRecord | None:
-        """Return a cell's run in the last finished session of an environment that evaluated it, if there is one."""
+    def previous(self, cell: Cell, experiment: str) -> CellRecord | None:
+        """Return a cell's run in the last finished session of an experiment that evaluated it, if there is one."""
         coordinates = " and ".join(f"tags.{name} = '{getattr(cell, name)}'" for name in _COORDINATES)
-        query = f"tags.level = 'cell' and {_of(environment)} and {coordinates} and metrics.{JUDGED} >= 0"
+        query = f"tags.level = 'cell' and {_of(experiment)} and {coordinates} and metrics.{JUDGED} >= 0"
         for run in self._runs(query):
             if self._client.get_run(_parent(run)).info.status == "FINISHED":
                 return self._cell(run)
@@ -124,16 +124,16 @@ class RunHistory:
         """
         return self._cell(self._client.get_run(run_id))
 
-    def _latest(self, n_back: int, reference: str, environment: str) -> SessionRecord:
+    def _latest(self, n_back: int, reference: str, experiment: str) -> SessionRecord:
         n_found = 0
-        for run in self._runs(f"tags.level = 'session' and {_of(environment)} and status = 'FINISHED'"):
+        for run in self._runs(f"tags.level = 'session' and {_of(experiment)} and status = 'FINISHED'"):
             if next(self._cells(run.info.run_id), None) is not None:
                 if n_found == n_back:
                     return self._session(run)
                 n_found += 1
         raise TrackingError(
-            f"There is no run '{reference}': of the environment '{environment}', {n_found} finished sessions evaluated "
-            "a cell. Run an experiment (kedro run --pipelines train_all), or choose another environment with --env."
+            f"There is no run '{reference}': of the experiment '{experiment}', {n_found} finished sessions evaluated "
+            "a cell. Run it (kedro run --pipelines train_all), or choose another one with --experiment."
         )
 
     def _runs(self, query: str) -> Iterator[Run]:
@@ -170,7 +170,7 @@ class RunHistory:
         return SessionRecord(
             run_id=run.info.run_id,
             name=str(run.info.run_name),
-            environment=tags.get("environment", ""),
+            experiment=tags.get("experiment", ""),
             commit=tags.get("git_commit", ""),
             started=started.strftime("%Y-%m-%d %H:%M UTC"),
             status=run.info.status,
@@ -221,8 +221,8 @@ def _without_progress_bars() -> Iterator[None]:
             os.environ[name] = before
 
 
-def _of(environment: str) -> str:
-    return f"tags.environment = '{environment}'"
+def _of(experiment: str) -> str:
+    return f"tags.experiment = '{experiment}'"
 
 
 def _parent(run: Run) -> str:

@@ -394,7 +394,7 @@ class MlflowTracker(Tracker):
     @override
     def history(self, cell: Cell) -> tuple[CellRecord | None, CellRecord | None]:
         known = RunHistory(self._client, [self._experiment_id])
-        return known.previous(cell, self._tags.get("environment", "")), known.cell(self.cell_run(cell).run_id)
+        return known.previous(cell, self._tags.get("experiment", "")), known.cell(self.cell_run(cell).run_id)
 
     @override
     def register_model(

@@ -30,7 +30,7 @@ DAMAGES = {
 
 
 def plan(**options):
-    return plan_refresh(Request(env="test", **options))
+    return plan_refresh(Request(experiment="test", **options))
 
 
 def causes(**options):
@@ -104,16 +104,16 @@ def test_what_is_damaged_is_named_by_whatever_reads_it(graph, finished_copy, how
             damage(path, how)
     assert set(causes()) == {step.name for step in graph.steps}
     assert Journal.read(finished_copy / "refresh" / "journal.json").steps_run == []
-    catalog = new_session("test").load_context().catalog
+    catalog = new_session().load_context().catalog
     for entry in graph.entries:
         _load(catalog, entry)
     bootstrap_project(PROJECT_ROOT)
     for command in (
-        ["leaderboard", "--env", "test"],
-        ["stores", "list", "--env", "test"],
+        ["leaderboard", "--experiment", "test"],
+        ["stores", "list", "--experiment", "test"],
         ["prune", "--keep", "1", "--dry-run"],
-        ["compare", "--env", "test"],
-        ["refresh", "--env", "test", "--dry-run"],
+        ["compare", "--experiment", "test"],
+        ["refresh", "--experiment", "test", "--dry-run"],
     ):
         told = CliRunner().invoke(cli, command)
         assert told.exception is None or isinstance(told.exception, SystemExit), (command, told.exception)
@@ -145,7 +145,7 @@ def test_a_session_does_not_read_what_was_edited(finished_copy):
     (path,) = (finished_copy / "07_model_output/test/demo/artist_kfold/mfcc_20/svm/predictions.parquet").glob("*/*")
     pd.read_parquet(path).assign(track_id="demo").to_parquet(path)
     refused = pytest.raises(StorageError, match=rf"predictions of {SVM_CELL}: changed on disk .*Run 'kedro refresh'")
-    with new_session("test", **SVM) as session, refused:
+    with new_session(**SVM) as session, refused:
         session.run(pipeline_names=["train_all"], node_names=[f"{SVM_CELL}.score"], fresh=True)
 
 

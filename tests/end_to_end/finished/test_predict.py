@@ -45,7 +45,7 @@ def test_what_cannot_be_predicted_is_named(finished_copy, predict, error, messag
 
 def test_the_leaderboard_is_printed(finished_copy):
     bootstrap_project(PROJECT_ROOT)
-    result = CliRunner().invoke(cli, ["leaderboard", "--env", "test"])
+    result = CliRunner().invoke(cli, ["leaderboard", "--experiment", "test"])
     assert result.exit_code == 0
     for model in ("naive_bayes", "svm", "net1", "net2", "crnn_gru_small"):
         assert model in result.output

@@ -81,7 +81,7 @@ def test_what_is_left_over_goes_and_what_was_trained_stays_and_works(crowded, pr
     audio = next((data / "01_raw" / "demo").rglob("*.wav"))
     run("predict", predict={"cell": CELL, "repeat": 1, "audio": [str(audio)]})
     assert (data / "07_model_output" / "predicted_genres.csv").exists()
-    catalog = new_session("test").load_context().catalog
+    catalog = new_session().load_context().catalog
     assert "svm" in catalog.load("report_markdown")
     assert len(catalog.load("demo.artist_kfold.split")) > 0
     assert json.loads(json.dumps(catalog.load(f"{CELL}.results")))["cell"]["model"] == "svm"

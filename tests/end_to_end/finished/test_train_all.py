@@ -379,18 +379,18 @@ class TestAgain:
         monkeypatch.setenv("GENRE_PIPELINE_DATA", str(repeated.data))
         ids = [each.session.info.run_id for each in (finished, repeated)]
         for runs in ([], [each[:12] for each in ids]):
-            result = CliRunner().invoke(cli, ["compare", *runs, "--env", "test"])
+            result = CliRunner().invoke(cli, ["compare", *runs, "--experiment", "test"])
             assert result.exit_code == 0, result.output
             assert result.output.count("unchanged\n") == len(CELLS)
             assert "parameter " not in result.output
-        arguments = ["compare", "--env", "test", "--cell", "*.net1"]
+        arguments = ["compare", "--experiment", "test", "--cell", "*.net1"]
         content = json.loads(CliRunner().invoke(cli, [*arguments, "--format", "json"]).stdout)
         assert [run["run_id"] for run in content["runs"]] == ids
         assert {each["cell"] for each in content["comparisons"][0]["cells"]} == {
             cell.name for cell in CELLS if cell.model == "net1"
         }
         assert "| net1 | log_mel_256 |" in CliRunner().invoke(cli, [*arguments, "--format", "markdown"]).output
-        nothing = CliRunner().invoke(cli, ["compare", "--env", "test", "--cell", "*.net9"])
+        nothing = CliRunner().invoke(cli, ["compare", "--experiment", "test", "--cell", "*.net9"])
         assert "evaluated no cell like '*.net9'. It evaluated: demo.artist_kfold" in nothing.output
 
     def test_the_results_are_the_same(self, finished, repeated):

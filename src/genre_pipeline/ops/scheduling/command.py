@@ -19,6 +19,7 @@ class Project:
         python: The Python that has it installed, absolute.
         log: The file that a schedule without a log of its own writes to, absolute.
         env: The configuration environment; ``None`` means the default.
+        experiment: The experiment; ``None`` means the default.
         params: What ``--params`` is to say; empty for nothing.
         variables: Environment variables to set.
     """
@@ -27,17 +28,18 @@ class Project:
     python: Path
     log: Path
     env: str | None = None
+    experiment: str | None = None
     params: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
 
     def kedro(self, *arguments: str) -> list[str]:
-        """Return the words of a Kedro command in the chosen environment, with the chosen parameters.
+        """Return the words of a Kedro command for the chosen environment, experiment and parameters.
 
         Example:
-            >>> project = Project(Path("/music"), Path("/music/.venv/bin/python"), Path("/music/log"), env="gtzan6")
+            >>> project = Project(Path("/music"), Path("/usr/bin/python3"), Path("/music/log"), experiment="gtzan")
             >>> project.kedro("refresh", "--dry-run")
-            ['/music/.venv/bin/python', '-m', 'kedro', 'refresh', '--dry-run', '--env', 'gtzan6']
+            ['/usr/bin/python3', '-m', 'kedro', 'refresh', '--dry-run', '--experiment', 'gtzan']
         """
-        options = {"--env": self.env, "--params": self.params}
+        options = {"--env": self.env, "--experiment": self.experiment, "--params": self.params}
         chosen = [word for name, value in options.items() if value for word in (name, value)]
         return [str(self.python), "-m", "kedro", *arguments, *chosen]

@@ -111,8 +111,8 @@ def _page(paper: Paper, presets: Sequence[Preset], costs: Costs) -> str:
     lines = [_HEAD, f"# {paper.title}", "", f"{paper.citation}.", ""]
     if paper.code:
         lines += [f"Code of the authors: {paper.code}", ""]
-    if paper.environment:
-        lines += [f"The experiment: `kedro run --pipelines train_all --env {paper.environment}`.", ""]
+    if paper.experiment:
+        lines += [f"The experiment: `kedro run --pipelines train_all --experiment {paper.experiment}`.", ""]
     lines += [_TAGS, "", _COST, ""]
     if paper.figures:
         lines += ["## Reported", "", *_reported(paper), ""]

@@ -16,7 +16,7 @@ class Paper:
         figures: Short names in ``published.csv``.
         citation: The paper.
         code: What code its authors published, and the licence of that; empty where there is no paper.
-        environment: The experiment that repeats it; empty if there is none.
+        experiment: The experiment that repeats it; empty if there is none.
     """
 
     name: str
@@ -25,7 +25,7 @@ class Paper:
     figures: tuple[str, ...]
     citation: str
     code: str
-    environment: str = ""
+    experiment: str = ""
 
 
 PAPERS = (
@@ -37,7 +37,7 @@ PAPERS = (
         citation="Locally Activated Gated Neural Network for Automatic Music Genre Classification, Applied Sciences "
         "13(8), 2023, article 5010",
         code="None was found. The split's lists are published under the MIT licence (jongpillee/music_dataset_split).",
-        environment="paper_lgnet",
+        experiment="paper_lgnet",
     ),
     Paper(
         name="broadcast",
@@ -49,7 +49,7 @@ PAPERS = (
         "Study on Broadcast Networks for Music Genre Classification, IJCNN 2022",
         code="Notebooks of both (CaifengLiu/music-genre-classification; ahmedheakl/Study-on-Broadcast-Networks-for-"
         "Music-Genre-Classification), neither with a licence. Facts were read from them; no code was taken.",
-        environment="paper_broadcast",
+        experiment="paper_broadcast",
     ),
     Paper(
         name="duplicated_convolutions",
@@ -59,7 +59,7 @@ PAPERS = (
         citation="H. Yang and W.-Q. Zhang, Music Genre Classification Using Duplicated Convolutional Layers in Neural "
         "Networks, Interspeech 2019; nnet1 and nnet2: W. Zhang, W. Lei, X. Xu and X. Xing, Interspeech 2016",
         code="None was found.",
-        environment="paper_duplicated_convolutions",
+        experiment="paper_duplicated_convolutions",
     ),
     Paper(
         name="musicnext",
@@ -69,7 +69,7 @@ PAPERS = (
         citation="MusicNeXt, Intelligent Data Analysis, 2024 (IDA-230428)",
         code="None was found. What it builds on is under the MIT licence: facebookresearch/ConvNeXt and "
         "wy1iu/LargeMargin_Softmax_Loss. No code was taken from either.",
-        environment="paper_musicnext",
+        experiment="paper_musicnext",
     ),
     Paper(
         name="crnn",
@@ -78,7 +78,7 @@ PAPERS = (
         figures=("crnn",),
         citation="E. Paesano and G. Pizzuti, Music genre recognition, NAML report, Politecnico di Milano 2023",
         code="None was found of the network; its preprocessing is SLAPP's (MIT licence), of which no code was taken.",
-        environment="paper_crnn",
+        experiment="paper_crnn",
     ),
     Paper(
         name="beyond",

@@ -3,13 +3,11 @@
 from collections import Counter
 
 import pytest
-from kedro.config import OmegaConfigLoader
 
-from genre_pipeline import settings
 from genre_pipeline.cells import Cell
+from genre_pipeline.configuration import load_configuration
 from genre_pipeline.evaluation.published import published_figures
 from genre_pipeline.experiment import load_experiment
-from genre_pipeline.project import PROJECT_ROOT
 from genre_pipeline.reporting.model_cards.papers import PAPERS
 from genre_pipeline.splits import PROTOCOLS
 
@@ -37,30 +35,30 @@ GRIDS = {
         ("fma_small", "official"): 11,
     },
 }
-ENVIRONMENTS = {paper.environment: paper for paper in PAPERS if paper.environment}
+EXPERIMENTS = {paper.experiment: paper for paper in PAPERS if paper.experiment}
 
 
-def load(environment):
-    loader = OmegaConfigLoader(conf_source=str(PROJECT_ROOT / "conf"), env=environment, **settings.CONFIG_LOADER_ARGS)
+def load(name):
+    loader = load_configuration(experiment=name)
     return load_experiment(loader["parameters"])
 
 
-def test_every_paper_has_an_environment_here():
-    assert set(ENVIRONMENTS) | {"honest"} == set(GRIDS)
+def test_every_paper_has_an_experiment_here():
+    assert set(EXPERIMENTS) | {"honest"} == set(GRIDS)
 
 
-@pytest.mark.parametrize("environment", GRIDS)
-def test_the_grid_is_that_of_the_tables(environment):
-    experiment = load(environment)
-    assert Counter((cell.dataset, cell.protocol) for cell in experiment.cells) == GRIDS[environment]
-    assert experiment.settings.name == environment
+@pytest.mark.parametrize("name", GRIDS)
+def test_the_grid_is_that_of_the_tables(name):
+    experiment = load(name)
+    assert Counter((cell.dataset, cell.protocol) for cell in experiment.cells) == GRIDS[name]
+    assert experiment.settings.name == name
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_every_published_figure_has_its_cell(environment):
-    cells = set(load(environment).cells)
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_published_figure_has_its_cell(name):
+    cells = set(load(name).cells)
     for figure in published_figures():
-        if figure.paper in ENVIRONMENTS[environment].figures:
+        if figure.paper in EXPERIMENTS[name].figures:
             # HOMBURG's clips are shorter than the paper's input.
             feature = "log_mel_128_10s" if figure.dataset == "homburg" else figure.feature
             assert Cell(figure.dataset, figure.protocol, feature, figure.model) in cells, figure
