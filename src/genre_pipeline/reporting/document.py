@@ -551,7 +551,7 @@ def _lines(block: Block, signs: _Signs) -> list[str]:  # noqa: C901  # one case 
         case Paragraph(text):
             lines = [signs.inline(text)]
         case Code(text):
-            lines = ["```", text, "```"]
+            lines = [f"    {line}" for line in text.splitlines()]
         case Bullets(items):
             lines = [f"- {signs.inline(item)}" for item in items]
         case Facts(values) | Glossary(values):
