@@ -3,15 +3,20 @@ from __future__ import annotations
 import re
 
 import pytest
+from plotly.offline import get_plotlyjs
 
 from genre_pipeline.reporting.document import (
     MAX_NAMES,
     MAX_ROWS,
     NOTHING,
+    Article,
     Bars,
     Bullets,
+    Code,
     Document,
     Facts,
+    Figure,
+    Folded,
     Glossary,
     Group,
     Names,
@@ -184,3 +189,30 @@ def test_a_terminal_table_is_aligned_and_an_alarm_is_red(monkeypatch):
     head, _, *body = format_terminal([section]).splitlines()
     assert [head, *body] == ["Model    Clips", "net1         5", "FAILED   1,234"]
     assert "\x1b[1;31mFAILED" in format_terminal([section], is_terminal=True)
+
+
+def test_blocks_within_blocks_are_in_every_form():
+    figure = Figure("figure", "Drawn", "It rises.", {"data": [], "layout": {}})
+    inner = Article("A_title", [Group("grid", [figure, Folded("More", [Code("kedro run `x`")], is_open=True)])])
+    section = Section("all", "All of it", [inner])
+    page = render_html(Document("Title", "", "Lead.", [], [section]))
+    assert Page(page.replace(get_plotlyjs(), "")).errors == []
+    assert "<pre><code>kedro run `x`</code></pre>" in page
+    assert '<details class="fold" open><summary>More</summary>' in page
+    assert format_markdown([section]).splitlines()[2:] == [
+        *("A_title", "", "- **Drawn**: It rises.", "", "**More**", "", "    kedro run `x`"),
+    ]
+    assert "- Drawn: It rises." in format_terminal([section])
+
+
+def test_a_page_without_figures_has_no_plotly():
+    assert "plotly.js v" not in render_html(card_of(Paragraph("words")))
+
+
+def test_a_notice_holds_blocks():
+    notice = Notice("FAILED", "One training.", [Folded("Which one", [Bullets(["net1"])])])
+    document = Document("Title", "", "Lead.", [notice], [])
+    assert render_markdown(document).startswith(
+        "# Title\n\nLead.\n\n> **FAILED** One training.\n\n**Which one**\n\n- net1"
+    )
+    assert "<li>net1</li>" in render_html(document)

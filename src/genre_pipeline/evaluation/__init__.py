@@ -1,1 +1,1 @@
-"""Evaluation: numbers from predictions, how sure they are, and how they are shown."""
+"""Evaluation: numbers from predictions, and how sure they are."""

@@ -12,7 +12,7 @@ from genre_pipeline.evaluation.leaderboard import by_setting, clip_costs
 from genre_pipeline.reporting.figures import (
     AXIS_TITLE,
     GREY,
-    NOTHING,
+    NO_MODEL,
     Style,
     empty_figure,
     escape_html,
@@ -85,7 +85,7 @@ def cost_comparison(results: Sequence[CellResult], *, looks: Mapping[tuple[str, 
     """
     groups, looks = by_setting(results), looks or styles(results)
     if not groups:
-        return empty_figure(NOTHING)
+        return empty_figure(NO_MODEL)
     figure = panels(groups, heights=[320] * len(groups), spacing_px=110)
     named: set[str] = set()
     for place, group in enumerate(groups.values(), start=1):

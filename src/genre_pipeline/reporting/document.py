@@ -407,12 +407,12 @@ def folded_names(summary: str, names: Sequence[str], *, n_names: int | None = No
     return Folded(f"{summary} ({n_names:,})", [Names(shown)])
 
 
-def blocks_of(blocks: Sequence[Block]) -> Iterator[Block]:
+def _all_blocks(blocks: Sequence[Block]) -> Iterator[Block]:
     """Yield blocks with all that are within them."""
     for block in blocks:
         yield block
         if isinstance(block, Folded | Article | Group):
-            yield from blocks_of(block.blocks)
+            yield from _all_blocks(block.blocks)
 
 
 def render_html(document: Document) -> str:
@@ -435,7 +435,7 @@ def render_html(document: Document) -> str:
         lstrip_blocks=True,
     )
     plotly = ""
-    if any(isinstance(block, Figure) for section in document.sections for block in blocks_of(section.blocks)):
+    if any(isinstance(block, Figure) for section in document.sections for block in _all_blocks(section.blocks)):
         from plotly.offline import get_plotlyjs
 
         plotly = get_plotlyjs()
@@ -551,7 +551,7 @@ def _lines(block: Block, signs: _Signs) -> list[str]:  # noqa: C901  # one case 
         case Paragraph(text):
             lines = [signs.inline(text)]
         case Code(text):
-            lines = ["```", text, "```"]
+            lines = [f"    {line}" for line in text.splitlines()]
         case Bullets(items):
             lines = [f"- {signs.inline(item)}" for item in items]
         case Facts(values) | Glossary(values):

@@ -40,7 +40,7 @@ _GRID = "rgba(128, 128, 128, 0.25)"
 # White to the palette's blue: the value is read from the cell, the colour only leads the eye [?].
 _MATRIX_COLOURS = [[0.0, "#ffffff"], [1.0, "#0072B2"]]
 GREY = "#8C8C8C"
-NOTHING = "No model could be trained."
+NO_MODEL = "No model could be trained."
 AXIS_TITLE: Mapping[str, Any] = {"standoff": 8, "font": {"size": 13}}
 
 
@@ -117,7 +117,7 @@ def accuracy_comparison(
     """
     groups, looks = by_setting(results), looks or styles(results)
     if not groups:
-        return empty_figure(NOTHING)
+        return empty_figure(NO_MODEL)
     # 34 px a model keep labels apart; 90 px hold a panel's title and axis [?].
     figure = panels(groups, heights=[34 * len(group) + 90 for group in groups.values()], spacing_px=110)
     for place, group in enumerate(groups.values(), start=1):
@@ -201,7 +201,7 @@ def reliability_diagrams(
     """
     groups, looks = by_setting(results), looks or styles(results)
     if not groups:
-        return empty_figure(NOTHING)
+        return empty_figure(NO_MODEL)
     figure = panels(groups, heights=[320] * len(groups), spacing_px=110)
     named: set[str] = set()
     for place, group in enumerate(groups.values(), start=1):
@@ -237,7 +237,7 @@ def confusion_matrices(results: Sequence[CellResult], *, unit: str = "track") ->
 
     ordered = [result for group in by_setting(results).values() for result in group]
     if not ordered:
-        return empty_figure(NOTHING)
+        return empty_figure(NO_MODEL)
     figure = Figure()
     buttons: list[dict[str, Any]] = []
     for place, result in enumerate(ordered):

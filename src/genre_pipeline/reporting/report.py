@@ -106,7 +106,7 @@ def _notices(data: ReportData) -> list[Notice]:
         more = [Paragraph([Span(mark, "badge"), f" {setting}"]) for setting, mark in others]
         notices.append(Notice(mark, setting, [*more, Paragraph(f"{UNKNOWN_NOTE} {_REMEDY}")]))
     if data.failures:
-        text = f"{len(data.failures)} trainings could not go on. They are in no number below."
+        text = f"{plural(len(data.failures), 'training')} could not go on, and are in no number below."
         notices.append(Notice("FAILED", text, [Folded("Which ones, and why", [Bullets(data.failures)], is_open=True)]))
     if worse := _regressions(data):
         text = f"{len(worse)} of {n_cells}: {REGRESSION_NOTE}"

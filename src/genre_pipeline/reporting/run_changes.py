@@ -42,7 +42,7 @@ def format_json(steps: Sequence[SessionChange], *, confidence: float) -> str:
 
     Returns:
         ``confidence``, ``runs`` and ``comparisons``: ``before``, ``after`` (runs' ids) and ``cells``, each a
-        :class:`~genre_pipeline.evaluation.run_changes.CellChange`.
+        :class:`~genre_pipeline.results.run_changes.CellChange`.
     """
     runs = [
         {

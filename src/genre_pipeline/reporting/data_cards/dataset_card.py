@@ -34,14 +34,13 @@ from genre_pipeline.reporting.document import (
     numeric,
     texts,
 )
-from genre_pipeline.reporting.wording import duration, percent, split_marks
+from genre_pipeline.reporting.wording import PERCENT, duration, percent, split_marks
 from genre_pipeline.splits.identities import artist_keys
 
 # [?] The artists who weigh most; the track table has them all.
 _MAX_ARTISTS = 10
 _SOURCE = "the ingest report (quality.json)"
 _COPIES = ("duplicate_file", "duplicate_audio")
-_PER_CENT = "\N{NO-BREAK SPACE}%"
 _WORDS = {
     "Track": "One recording of the collection, with its name in it (the track id).",
     "Clip": "The audio file, or the part of one, that the collection has of a track.",
@@ -230,8 +229,8 @@ def _artists(usable: pd.DataFrame) -> list[Block]:
             {
                 "Artists": f"{len(sizes):,}",
                 "Artists of a single track": f"{int((sizes == 1).sum()):,}",
-                "Tracks of unknown artist": f"{n_unknown:,} ({percent(n_unknown / len(usable))}{_PER_CENT})",
-                "Largest artist": f"{percent(int(sizes.iloc[0]) / len(usable))}{_PER_CENT} of the usable tracks",
+                "Tracks of unknown artist": f"{n_unknown:,} ({percent(n_unknown / len(usable))}{PERCENT})",
+                "Largest artist": f"{percent(int(sizes.iloc[0]) / len(usable))}{PERCENT} of the usable tracks",
             }
         ),
         Table(

@@ -10,10 +10,11 @@ from genre_pipeline.audio import inspection
 from genre_pipeline.audio.acoustic import SAMPLE_RATES
 from genre_pipeline.ingest.findings import SHORT_S
 from genre_pipeline.ingest.near_duplicates import MIN_OVERLAP_S, MIN_SIMILARITY
+from genre_pipeline.reporting.wording import PERCENT
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:g}\N{NO-BREAK SPACE}%"
+    return f"{100 * share:g}{PERCENT}"
 
 
 MEANINGS: Mapping[str, str] = {

@@ -41,14 +41,14 @@ class ReportData:
             lacks are shown as unknown.
         pairs: What :func:`~genre_pipeline.evaluation.paired.compare_pairs` found, of all datasets and protocols; none
             where nothing was compared.
-        changes: What became of cells since the last finished run, see :mod:`genre_pipeline.evaluation.run_changes`.
+        changes: What became of cells since the last finished run, see :mod:`genre_pipeline.results.run_changes`.
         registrations: How each cell's model was registered: ``cell`` (its name) and, where it was, what
             :func:`~genre_pipeline.tracking.model_registry.register_model` returned.
         robustness: What :func:`~genre_pipeline.evaluation.robustness.scoring.score_robustness` found, of all cells that
-            were asked; ``None`` if no cell was. Rows of other trainings than the results' are not shown.
+            predicted changed audio; ``None`` if none did. Rows of other trainings than the results' are not shown.
         mistakes: The mistakes of each cell that are worth listening to.
-        explanations: What :meth:`~genre_pipeline.reporting.explaining.Explanation.summary` says of each track that was
-            explained.
+        explanations: What :func:`~genre_pipeline.reporting.explaining.explanation_summary` returned for each track that
+            was explained.
         folder: Where the report will lie, for links to audio; ``None`` means links that hold wherever it lies.
         confidence: Coverage of the results' intervals.
         title: The report's title.
