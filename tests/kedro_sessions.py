@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ import mlflow
 import numpy as np
 import pytest
 import soundfile
+import yaml
 from kedro.framework.project import pipelines
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro_mlflow.framework.hooks.mlflow_hook import mlflow_hook
 from mlflow.entities import Run
 
-from genre_pipeline.configuration import with_experiment
+from genre_pipeline.configuration import _merged, with_experiment
 from genre_pipeline.project import PROJECT_ROOT
 from genre_pipeline.session import InterruptibleSession
 from genre_pipeline.tracking import stop_tracking
@@ -27,8 +29,19 @@ from genre_pipeline.tracking import stop_tracking
 def new_session(**parameters: Any) -> KedroSession:
     """Make a session of the project, wherever the tests are started, of the experiment ``test`` or the one given."""
     bootstrap_project(PROJECT_ROOT)
+    return InterruptibleSession.create(PROJECT_ROOT, runtime_params=given(**parameters))
+
+
+def given(**parameters: Any) -> dict[str, Any]:
+    """Return what a run is given: parameters, and for another experiment than ``test`` the small sizes of that one."""
     name = parameters.get("experiment", {}).get("name", "test")
-    return InterruptibleSession.create(PROJECT_ROOT, runtime_params=with_experiment(parameters, name))
+    return with_experiment(parameters if name == "test" else _merged(_sizes(), parameters), name)
+
+
+@cache
+def _sizes() -> dict[str, Any]:
+    content = yaml.safe_load((PROJECT_ROOT / "conf" / "base" / "experiments" / "test.yml").read_text(encoding="utf-8"))
+    return {section: content[section] for section in ("protocols", "models")}
 
 
 def run(*names: str, fresh: bool = False, **parameters: Any) -> dict[str, Any]:
@@ -62,10 +75,7 @@ def children(client: mlflow.MlflowClient, parent: Run) -> list[Run]:
 
 
 # One's own music, as --params would choose it, under a name of its own; the classifier is fitted in a moment.
-OWN_MUSIC: dict[str, Any] = {
-    "experiment": {"name": "own", "datasets": ["my_music"], "models": ["naive_bayes"]},
-    "protocols": {"artist_kfold": {"n_folds": 3, "repeats": 2}},
-}
+OWN_MUSIC: dict[str, Any] = {"experiment": {"name": "own", "datasets": ["my_music"], "models": ["naive_bayes"]}}
 
 
 def write_own_music(data: Path, *, genres: Sequence[str] = ("jazz", "rock"), n_tracks: int = 4) -> Path:

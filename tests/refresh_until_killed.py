@@ -30,7 +30,7 @@ from genre_pipeline.project import PROJECT_ROOT
 from genre_pipeline.runner import StaleRunner
 from genre_pipeline.stores.store import FeatureStore
 from genre_pipeline.tracking.tracker import CellRun, MlflowTracker
-from kedro_sessions import new_session
+from kedro_sessions import given, new_session
 
 REFUSED = 7
 
@@ -91,7 +91,7 @@ def ended(child: int) -> int:
 def state(data: Path, parameters: dict[str, Any]) -> dict[str, Any]:
     """Return what all results hold, but for the time that they took."""
     os.environ["GENRE_PIPELINE_DATA"] = str(data)
-    graph = read_graph(Request(None, "test", "", parameters))
+    graph = read_graph(Request(runtime_params=given(**parameters)))
     parts = {name: record.parts for name, entry in graph.entries.items() if (record := read_record(entry.record))}
     # What other pipelines make, such as robustness, is not there.
     assert parts.keys() == graph.producers.keys()

@@ -23,7 +23,7 @@ from kedro.framework.cli.cli import project_commands
 from kedro.framework.cli.hooks import cli_hook_impl, get_cli_hook_manager
 from kedro.framework.cli.project import _resolve_runner_kwargs
 from kedro.framework.cli.project import run as kedro_run
-from kedro.framework.cli.utils import KedroCliError, _config_file_callback, env_option, load_entry_points
+from kedro.framework.cli.utils import KedroCliError, env_option, load_entry_points
 from kedro.framework.context import KedroContextError
 from kedro.io import DatasetError
 
@@ -174,16 +174,25 @@ def _check_runner(context: click.Context, option: click.Parameter, value: str | 
 
 
 def _read_run_options(context: click.Context, option: click.Parameter, value: str | None) -> Any:
-    """Read the file of ``--config``, as Kedro does."""
+    """Read the file of ``--config``: Kedro would refuse the options that only this project has."""
+    from omegaconf import OmegaConf
+
+    if not value:
+        return value
     try:
-        return _config_file_callback(context, option, value)
-    except click.ClickException:
-        raise
+        content: Any = OmegaConf.to_container(OmegaConf.load(value))
+        given = dict(content["run"])
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise click.BadParameter(
             f"{value} cannot be read. Expected YAML with options of kedro run below 'run:' ({reason}).", context, option
         ) from None
+    known = {each.name for each in context.command.params if each.name} - {"config"}
+    for name in given:
+        if name not in known:
+            raise click.BadParameter(f"{value}: kedro run has no option '{name}'. {suggestion(name, known)}")
+    context.default_map = {**(context.default_map or {}), **given}
+    return value
 
 
 # What is read otherwise than Kedro reads it.

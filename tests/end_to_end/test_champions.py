@@ -7,11 +7,11 @@ import pandas as pd
 
 from kedro_sessions import OWN_MUSIC, forget_sessions, run, write_own_clip, write_own_music
 
-NAME = "test.my_music.artist_kfold.mfcc_20.naive_bayes"
+NAME = "own.my_music.artist_kfold.mfcc_20.naive_bayes"
 
 
 def registration(data):
-    entry = data / "07_model_output/test/my_music/artist_kfold/mfcc_20/naive_bayes/registration.json"
+    entry = data / "07_model_output/own/my_music/artist_kfold/mfcc_20/naive_bayes/registration.json"
     return json.loads(max(entry.glob(f"*/{entry.name}")).read_text())
 
 
@@ -41,6 +41,6 @@ def test_a_retrained_model_is_compared_with_the_champion_on_their_common_tracks(
     assert str(client.get_registered_model(NAME).aliases[second["alias"]]) == "2"
     assert client.get_model_version(NAME, "2").tags["reason"] == second["reason"]
     for report in ("report.html", "report.md"):
-        text = (data / "08_reporting/test" / report).read_text()
+        text = (data / "08_reporting/own" / report).read_text()
         assert "Champions" in text
         assert second["reason"].split(" (")[0] in text

@@ -115,7 +115,13 @@ def trained(tmp_path_factory, database, _quiet_threads):
         patch.setattr(hook, "_assert_mlflow_enabled", lambda *_: False)
         run(
             *(f"train_{name}" for name in MODELS),
-            experiment={"datasets": ["demo"], "protocols": ["random_track"], "models": list(MODELS), "exclude": []},
+            experiment={
+                "name": "every_model",
+                "datasets": ["demo"],
+                "protocols": ["random_track"],
+                "models": list(MODELS),
+                "exclude": [],
+            },
             datasets={"demo": DEMO},
             protocols={"random_track": {"repeats": 1, "validation_ratio": 0.25, "test_ratio": 0.375}},
             features={
@@ -128,7 +134,7 @@ def trained(tmp_path_factory, database, _quiet_threads):
 
 
 def place(name):
-    return f"test/demo/random_track/{MODELS[name].feature}/{name}"
+    return f"every_model/demo/random_track/{MODELS[name].feature}/{name}"
 
 
 @pytest.mark.parametrize("name", MODELS)

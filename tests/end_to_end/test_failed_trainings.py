@@ -62,7 +62,7 @@ def test_one_failed_repeat_is_marked_and_the_others_count(music, fail, caplog):
         logging.ERROR
     ]
 
-    result = json.loads(newest(music, f"07_model_output/test/{PLACE}/results.json").read_text())
+    result = json.loads(newest(music, f"07_model_output/own/{PLACE}/results.json").read_text())
     (failure,) = result["failures"]
     assert (failure["repeat"], failure["seed"]) == (1, 1)
     message = "net1, repeat 1: the loss of epoch 1, batch 1 of 1 is inf. First not finite: the loss itself"
@@ -70,12 +70,12 @@ def test_one_failed_repeat_is_marked_and_the_others_count(music, fail, caplog):
     assert result["n_repeats"] == 1
     assert {row["repeat"] for row in result["repeats"]} == {row["repeat"] for row in result["history"]} == {0}
 
-    rows = pd.read_csv(music / "08_reporting/test/leaderboard.csv").set_index("model")
+    rows = pd.read_csv(music / "08_reporting/own/leaderboard.csv").set_index("model")
     assert rows["n_failed"].to_dict() == {"naive_bayes": 0, "net1": 1}
     assert rows["statistic"]["net1"] == "1 of 2 folds"
     assert "net1 FAILED 1 of 2" in format_leaderboard(rows.reset_index())
     for name in ("report.html", "report.md"):
-        text = (music / "08_reporting/test" / name).read_text()
+        text = (music / "08_reporting/own" / name).read_text()
         assert "FAILED 1 of 2" in text
         assert "repeat 1 (seed 1): my" in text.replace("\\", "")
 
@@ -98,7 +98,7 @@ def test_one_failed_repeat_is_marked_and_the_others_count(music, fail, caplog):
 def test_a_failed_cell_is_in_the_leaderboard_without_numbers(music, fail):
     fail(0, 1)
     run("train_all", **TWO_MODELS)
-    rows = pd.read_csv(music / "08_reporting/test/leaderboard.csv").set_index("model")
+    rows = pd.read_csv(music / "08_reporting/own/leaderboard.csv").set_index("model")
     assert rows.index.tolist() == ["naive_bayes", "net1"]
     assert rows["n_failed"]["net1"] == 2
     assert rows["statistic"]["net1"] == "0 of 2 folds"
@@ -116,25 +116,25 @@ def test_a_session_of_failures_ends_with_an_error_and_a_report(music, fail):
     with pytest.raises(TrainingError, match=r"2 of 2 trainings failed: my_music\..*\.net1, repeat 0; "):
         run("train_all", **alone)
     assert mlflow.active_run() is None
-    assert "FAILED 2 of 2" in (music / "08_reporting/test/report.html").read_text()
+    assert "FAILED 2 of 2" in (music / "08_reporting/own/report.html").read_text()
     forget_sessions()
     with pytest.raises(TrainingError, match=r"2 of 2 trainings failed: .*'--fresh' trains them again"):
         run("train_all", **alone)
     # Trained again, it finds nothing of the failed one.
     fail()
     run("train_all", fresh=True, **alone)
-    assert pd.read_csv(music / "08_reporting/test/leaderboard.csv")["n_failed"].tolist() == [0]
+    assert pd.read_csv(music / "08_reporting/own/leaderboard.csv")["n_failed"].tolist() == [0]
 
 
 def test_an_epoch_chosen_by_the_test_split_is_leaky_everywhere(music):
     selected = {"net1": {"training": {"max_epochs": 2, "precision": "float32", "selection": "best_test"}}}
     run("train_all", **{**TWO_MODELS, "models": selected})
-    rows = pd.read_csv(music / "08_reporting/test/leaderboard.csv").set_index("model")
+    rows = pd.read_csv(music / "08_reporting/own/leaderboard.csv").set_index("model")
     assert rows["leaky"].to_dict() == {"naive_bayes": False, "net1": True}
     assert rows["selection"]["net1"] == "best test"
-    result = json.loads(newest(music, f"07_model_output/test/{PLACE}/results.json").read_text())
+    result = json.loads(newest(music, f"07_model_output/own/{PLACE}/results.json").read_text())
     assert (result["leaky"], result["selection"]) == (True, "best test")
-    assert pd.read_parquet(newest(music, f"07_model_output/test/{PLACE}/predictions.parquet"))["leaky"].all()
+    assert pd.read_parquet(newest(music, f"07_model_output/own/{PLACE}/predictions.parquet"))["leaky"].all()
     _, cells, repeats = cell_runs(music)
     assert {each.data.tags["leaky"] for each in (cells["net1"], *repeats.values())} == {"True"}
     assert cells["naive_bayes"].data.tags["leaky"] == "False"

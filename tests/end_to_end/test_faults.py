@@ -110,7 +110,7 @@ def test_a_disk_that_fills_up_while_a_checkpoint_is_written(data, monkeypatch):
         patch.setattr(Path, "write_bytes", fill_up)
         with pytest.raises(StorageError, match=r"repeat_00: the disk is full; free some space and run again"):
             run("train_naive_bayes", **OWN_MUSIC)
-    models = data / "06_models/test/my_music/artist_kfold/mfcc_20/naive_bayes"
+    models = data / "06_models/own/my_music/artist_kfold/mfcc_20/naive_bayes"
     assert list(models.iterdir()) == []
     run("train_naive_bayes", **OWN_MUSIC)
     assert (models / "repeat_01" / "card.json").is_file()

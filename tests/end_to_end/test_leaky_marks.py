@@ -49,23 +49,23 @@ def test_everything_that_a_leaky_split_touches_is_marked(leaky):
     assert audit["leaks"]["overall"]["track"] > 0
 
     for repeat in range(2):
-        folder = leaky / "06_models/test" / PLACE
+        folder = leaky / "06_models/own" / PLACE
         assert Checkpoint.open(folder / f"repeat_{repeat:02d}").card.leaky
         assert pd.read_parquet(folder / f"repeat_{repeat:02d}.predictions.parquet")["leaky"].all()
-    predictions = pd.read_parquet(newest(leaky, f"07_model_output/test/{PLACE}/predictions.parquet"))
+    predictions = pd.read_parquet(newest(leaky, f"07_model_output/own/{PLACE}/predictions.parquet"))
     assert predictions["leaky"].all()
-    result = json.loads(newest(leaky, f"07_model_output/test/{PLACE}/results.json").read_text())
+    result = json.loads(newest(leaky, f"07_model_output/own/{PLACE}/results.json").read_text())
     assert result["leaky"] is True
     assert result["split_hash"] == audit["split_hash"]
     assert {row["unit"] for row in result["summary"]} == {"segment", "track"}
 
-    rows = pd.read_csv(leaky / "08_reporting/test/leaderboard.csv")
+    rows = pd.read_csv(leaky / "08_reporting/own/leaderboard.csv")
     assert rows[["leaky", "split_hash"]].to_numpy().tolist() == [[True, audit["split_hash"]]]
     assert "naive_bayes !" in format_leaderboard(rows)
     for name in ("accuracy_comparison.json", "learning_curves.json", "confusion_matrices.json", "report.html"):
-        assert "random_segment" in (text := (leaky / "08_reporting/test" / name).read_text())
+        assert "random_segment" in (text := (leaky / "08_reporting/own" / name).read_text())
         assert "LEAKY" in text
-    assert "**LEAKY** naive_bayes" in (leaky / "08_reporting/test/report.md").read_text()
+    assert "**LEAKY** naive_bayes" in (leaky / "08_reporting/own/report.md").read_text()
 
 
 def test_the_runs_of_a_leaky_cell_are_tagged(leaky):
@@ -86,5 +86,5 @@ def test_the_runs_of_a_leaky_cell_are_tagged(leaky):
 def test_predictions_of_a_model_of_a_leaky_cell_say_so(leaky, caplog):
     clip = leaky / "01_raw/my_music/jazz/0.wav"
     run("predict", **LEAKY, predict={"cell": CELL.name, "audio": [str(clip)]})
-    assert pd.read_csv(leaky / "07_model_output/predicted_genres.csv")["leaky"].tolist() == [True]
+    assert pd.read_csv(leaky / "07_model_output/own/predicted_genres.csv")["leaky"].tolist() == [True]
     assert any("LEAKY cell" in record.getMessage() for record in caplog.records)

@@ -53,7 +53,7 @@ def check_epochs(client, cell, data):
     repeats = children(client, cell)
     assert [each.data.tags["repeat"] for each in repeats] == ["0", "1"]
     for number, each in enumerate(repeats):
-        history = Checkpoint.open(data / f"06_models/test/{PLACE}/repeat_{number:02d}").history
+        history = Checkpoint.open(data / f"06_models/own/{PLACE}/repeat_{number:02d}").history
         logged = client.get_metric_history(each.info.run_id, "train_loss")
         assert [point.step for point in logged] == [1, 2, 3]
         assert [point.value for point in logged] == pytest.approx(history["train_loss"].tolist())

@@ -8,7 +8,7 @@ from pathlib import Path
 from genre_pipeline.runner import StaleRunner
 from kedro_sessions import OWN_MUSIC, forget_sessions, new_session, write_own_clip, write_own_music
 
-MODEL = "test.my_music.artist_kfold.mfcc_20.naive_bayes"
+MODEL = "own.my_music.artist_kfold.mfcc_20.naive_bayes"
 
 
 def refresh():

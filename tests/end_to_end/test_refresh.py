@@ -31,14 +31,13 @@ from genre_pipeline.pipelines.compare.nodes import draw_comparison
 from genre_pipeline.runner import StaleRunner
 from genre_pipeline.stages import stage_of
 from genre_pipeline.tracking.tracker import CellRun, MlflowTracker
-from kedro_sessions import copy_database, forget_sessions, new_session, settle, write_own_clip
+from kedro_sessions import copy_database, forget_sessions, given, new_session, settle, write_own_clip
 
 ONE_DATASET: dict[str, Any] = {
     "experiment": {
+        "name": "own",
         "datasets": ["my_music"],
-        "protocols": ["artist_kfold"],
         "models": ["naive_bayes", "svm"],
-        "exclude": [],
     }
 }
 MODELS_HERE = ONE_DATASET["experiment"]["models"]
@@ -167,7 +166,7 @@ def renew_figures(root, patch):
 
 
 def lose_leaderboard(root, patch):
-    (root.parents[1] / "08_reporting" / "test" / "leaderboard.csv").unlink()
+    (root.parents[1] / "08_reporting" / "own" / "leaderboard.csv").unlink()
 
 
 def new_dataset(root, patch):
@@ -252,7 +251,7 @@ def refresh(parameters=None):
 
 
 def plan(parameters=None, **options):
-    return plan_refresh(Request(experiment="test", runtime_params=merged(parameters or {}), **options))
+    return plan_refresh(Request(runtime_params=given(**merged(parameters or {})), **options))
 
 
 def newest(data, entry):
@@ -356,7 +355,7 @@ def test_a_refusal_to_write_leaves_the_last_results_and_the_rest_goes_on(music, 
     data = music.parents[1]
     (data / "refresh" / "last_session").write_text("2999-12-31T23.59.59.999Z")
     parameters = {"evaluation": {"confidence": 0.9}}
-    results = "07_model_output/test/my_music/artist_kfold/mfcc_20/{}/results.json"
+    results = "07_model_output/own/my_music/artist_kfold/mfcc_20/{}/results.json"
     before = newest(data, results.format("svm"))
     make_file = storage.tempfile.mkstemp
 
@@ -383,7 +382,7 @@ def test_a_refusal_to_write_leaves_the_last_results_and_the_rest_goes_on(music, 
 def test_kills_and_rivals_change_nothing(refreshed, tmp_path):
     """Killed at five points and run again, it all is as if nothing had happened; a second refresh is refused."""
     before = json.loads(
-        max((refreshed / "07_model_output/test/my_music/artist_kfold/mfcc_20/svm/results.json").glob("*/*")).read_text()
+        max((refreshed / "07_model_output/own/my_music/artist_kfold/mfcc_20/svm/results.json").glob("*/*")).read_text()
     )
     folders = [tmp_path / name for name in ("straight", "killed")]
     for folder in folders:
@@ -408,9 +407,7 @@ def test_kills_and_rivals_change_nothing(refreshed, tmp_path):
     assert set(told["straight"]["ran"]) == EVERYTHING
     assert told["straight"]["stale"] == told["killed"]["stale"] == []
     after = json.loads(
-        max(
-            (folders[0] / "07_model_output/test/my_music/artist_kfold/mfcc_20/svm/results.json").glob("*/*")
-        ).read_text()
+        max((folders[0] / "07_model_output/own/my_music/artist_kfold/mfcc_20/svm/results.json").glob("*/*")).read_text()
     )
     assert sum(after["n_tracks"].values()) == sum(before["n_tracks"].values()) + 1
     assert after["summary"] != before["summary"]

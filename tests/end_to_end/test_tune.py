@@ -30,7 +30,7 @@ def test_the_node_that_tunes_is_given_nothing_of_the_test_split():
 def test_a_search_is_written_logged_and_continued(data):
     write_own_music(data)
     run("tune", **parameters(n_trials=2))
-    folder = data / "08_reporting/test/tuning" / CELL
+    folder = data / "08_reporting/own/tuning" / CELL
     assert sorted(each.name for each in folder.iterdir()) == [
         "best_parameters.yml", "history.json", "importance.json", "trials.csv",
     ]  # fmt: skip

@@ -27,7 +27,7 @@ def test_nothing_looks_as_honest_as_it_would_with_artists(data, caution):
     assert "metadata.csv" in ingest
     assert split.startswith("my_music.artist_kfold: artists unknown: 8 of 8 tracks")
 
-    reporting = data / "08_reporting" / "test"
+    reporting = data / "08_reporting" / "own"
     rows = pd.read_csv(reporting / "leaderboard.csv")
     assert rows[["leaky", "artists_unknown"]].to_numpy().tolist() == [[False, 1.0]]
     assert MARK in format_leaderboard(rows)

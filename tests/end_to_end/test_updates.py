@@ -41,7 +41,7 @@ def test_only_what_changed_is_done_again(data):
 def test_a_changed_dataset_is_trained_on_again(data):
     root = write_own_music(data)
     run("train_naive_bayes", **OWN_MUSIC)
-    folder = data / "06_models/test/my_music/artist_kfold/mfcc_20/naive_bayes/repeat_00"
+    folder = data / "06_models/own/my_music/artist_kfold/mfcc_20/naive_bayes/repeat_00"
     before = Checkpoint.open(folder)
     write_own_clip(root / "jazz" / "new.wav", seed=1000)
     run("train_naive_bayes", **OWN_MUSIC)

@@ -17,7 +17,7 @@ from genre_pipeline.project import PROJECT_ROOT
 from genre_pipeline.session import InterruptibleSession
 from kedro_sessions import forget_sessions, write_own_music
 
-OWN_MUSIC = "experiment.datasets=[my_music],experiment.models=[naive_bayes]"
+OWN_MUSIC = "experiment.datasets=[my_music],experiment.models=[naive_bayes],protocols.artist_kfold.n_folds=3"
 
 
 @pytest.fixture
@@ -198,6 +198,10 @@ def test_parameters_are_read_alike_by_every_command(kedro, command):
 def test_a_file_of_options_may_hold_parameters(kedro, tmp_path):
     (tmp_path / "run.yml").write_text("run:\n  experiment: test\n  params: {experiment: {models: [nett1]}}\n")
     assert_one_message(kedro("run", "--config", str(tmp_path / "run.yml")), "experiment.models: 'nett1'")
+    (tmp_path / "run.yml").write_text("run:\n  experimnt: test\n")
+    result = kedro("run", "--config", str(tmp_path / "run.yml"))
+    assert result.exit_code == 2
+    assert "kedro run has no option 'experimnt'. Did you mean 'experiment'?" in result.output
 
 
 def test_the_package_runs_as_a_program(capsys, monkeypatch):

@@ -108,7 +108,7 @@ class TestTogether:
 def test_a_session_decodes_once_for_all_its_features(empty_data, decoded):
     write_own_music(empty_data)
     two = {"models": ["naive_bayes"], "features": {"naive_bayes": ["mfcc_20", "mfcc_20_deltas"]}}
-    experiment = {"datasets": ["my_music"], "protocols": ["artist_kfold"], "exclude": [], **two}
+    experiment = {"name": "own", "datasets": ["my_music"], "protocols": ["artist_kfold"], "exclude": [], **two}
     run("ingest", "segment", experiment=experiment)
     decoded.clear()
     run("features", experiment=experiment)

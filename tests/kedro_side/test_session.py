@@ -77,7 +77,7 @@ def test_a_session_tidies_up_after_killed_ones(data, caplog):
     assert {**first.data.tags, **owner_tags(this)} == first.data.tags
     killed = client.create_run(first.info.experiment_id, tags=owner_tags(dead))
     living = client.create_run(first.info.experiment_id, tags=owner_tags(this))
-    places = ["01_raw", "02_intermediate/my_music", "04_feature/my_music", "06_models", "08_reporting/test", "refresh"]
+    places = ["01_raw", "02_intermediate/my_music", "04_feature/my_music", "06_models", "08_reporting/own", "refresh"]
     for place in places:
         folder = data / place
         folder.mkdir(parents=True, exist_ok=True)

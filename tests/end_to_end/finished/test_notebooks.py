@@ -24,7 +24,7 @@ def test_no_output_is_committed(path):
 def execute(repeated, monkeypatch, tmp_path):
     """A function that runs a notebook as a person would, and returns what it shows, by kind."""
     monkeypatch.setenv("GENRE_PIPELINE_DATA", str(repeated.data))
-    monkeypatch.setenv("KEDRO_ENV", "test")
+    monkeypatch.setenv("GENRE_PIPELINE_EXPERIMENT", "test")
     for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
         monkeypatch.setenv(name, str(tmp_path / name))
 

@@ -20,7 +20,7 @@ def audio_of(data):
 def test_files_are_classified_and_bad_ones_named(finished_copy, cell):
     audio = audio_of(finished_copy)
     run("predict", predict={"cell": cell, "repeat": 1, "audio": [*audio, "missing.wav"]})
-    table = pd.read_csv(finished_copy / "07_model_output/predicted_genres.csv")
+    table = pd.read_csv(finished_copy / "07_model_output/test/predicted_genres.csv")
     assert table["path"].tolist() == [*audio, "missing.wav"]
     assert table["genre"].notna().tolist() == [True, True, False]
     probabilities = table.filter(regex="^p_").iloc[:2]

@@ -37,7 +37,7 @@ def crowded(finished_copy):
         _copy(cells / "svm", cells / "another_model"),
         _copy(cells / "svm", models / "base" / "my_music" / "artist_kfold" / "mfcc_20" / "svm"),
         _copy(cells / "svm" / "repeat_00", cells / "svm" / "repeat_07"),
-        # An environment that was removed since, with a dataset of its own.
+        # An experiment whose file was removed since, with a dataset of its own.
         _copy(cells / "svm", models / "removed" / "gone" / "folds" / "mfcc_20" / "svm"),
         _copy(data / "04_feature" / "demo" / "mfcc_20", data / "04_feature" / "gone" / "mfcc_20"),
     ]
@@ -80,7 +80,7 @@ def test_what_is_left_over_goes_and_what_was_trained_stays_and_works(crowded, pr
     # The last report, and a model, are what they were.
     audio = next((data / "01_raw" / "demo").rglob("*.wav"))
     run("predict", predict={"cell": CELL, "repeat": 1, "audio": [str(audio)]})
-    assert (data / "07_model_output" / "predicted_genres.csv").exists()
+    assert (data / "07_model_output" / "test" / "predicted_genres.csv").exists()
     catalog = new_session().load_context().catalog
     assert "svm" in catalog.load("report_markdown")
     assert len(catalog.load("demo.artist_kfold.split")) > 0
