@@ -1,9 +1,9 @@
-"""How alike copies and different recordings are, and how long the search for near duplicates takes.
+"""Measure how similar copies and different recordings are, and how long the search for near duplicates takes.
 
 Run ``GENRE_PIPELINE_REAL_DATA=<folder> python benchmarks/agree_near_duplicates.py``. Every fourth clip is altered in
 several ways and compared with the original; all clips are compared with each other at every offset. For the search, the
-real fingerprints are transposed by all intervals, the registers each on its own, and inverted: 114,336 recordings that
-change as music does, to which copies of the real ones are added.
+real fingerprints are transposed by all intervals, each register separately, and inverted. This gives 114,336 recordings
+that change like music; copies of the real ones are added.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def alterations(waveform: np.ndarray, start: int) -> dict[str, tuple[bytes, floa
 
 
 def different(fingerprints: list[bytes]) -> None:
-    """Print how alike different recordings are at all offsets with enough overlap."""
+    """Print how similar different recordings are at all offsets with enough overlap."""
     codes = [unpack_codes(each) for each in fingerprints]
     n_places = scipy.fft.next_fast_len(2 * max(map(len, codes)))
     bits = np.zeros((len(codes), CODE_BITS, n_places), dtype=np.float32)

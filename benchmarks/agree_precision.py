@@ -1,14 +1,14 @@
-"""Test accuracy of the fast way to train (bfloat16, channels last) against float32 in torch's own layout, over seeds.
+"""Compare test accuracy of fast training (bfloat16, channels last) with float32 in torch's own layout, over seeds.
 
-The same models on the same real tracks, split and seeds, trained in both ways; what is compared is the difference of
+The same models are trained in both ways on the same real tracks, split and seeds. The comparison uses the difference of
 each seed's two accuracies. Run ``GENRE_PIPELINE_REAL_DATA=<folder> GENRE_PIPELINE_DATA=<folder for results> python
-benchmarks/agree_precision.py``; finished trainings are kept there, so that a killed run goes on, and more ``--seeds``
-add to those that are there. ``--ways usual`` alone trains without a comparison.
+benchmarks/agree_precision.py``; finished trainings are kept there, so a killed run resumes, and more ``--seeds`` add to
+the existing ones. ``--ways usual`` alone trains without a comparison.
 
-Where the processor has no bfloat16 of its own, torch's emulation of it is twenty times slower than float32. There, each
-step computes in float32 and every number is rounded to bfloat16 where autocast would hold it as one: operands and
-results of convolutions and matrix products and what comes between them, forwards and backwards. ``--check`` prints how
-near the gradients of one step come to those of torch's emulation.
+On a processor without bfloat16, torch's emulation of it is twenty times slower than float32. There, each step computes
+in float32 and rounds every number that autocast would hold as bfloat16: operands and results of convolutions and matrix
+products and everything between them, forwards and backwards. ``--check`` prints how close the gradients of one step are
+to those of torch's emulation.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ HELD_IN_BFLOAT16 = ("convolution", "mm", "batch_norm", "sigmoid", "tanh", "relu"
 
 
 class RoundedProducts(TorchDispatchMode):
-    """Rounds to bfloat16 what autocast holds in it, while everything is computed in float32."""
+    """Rounds to bfloat16 the numbers that autocast holds in it, while everything is computed in float32."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket.__name__
@@ -86,7 +86,7 @@ def rounding() -> Iterator[None]:
 
 
 def prepare(models: list[str], n_seeds: int, every: int) -> tuple[Experiment, dict[str, Any], dict[Cell, CellData]]:
-    """Ingest, split, cut and extract; return the parameters, checked and as they are, and the segments of each cell."""
+    """Ingest, split, cut and extract; return the checked and the raw parameters, and the segments of each cell."""
     bootstrap_project(PROJECT_ROOT)
     chosen = {
         "experiment": {"name": "precision", "datasets": [DATASET], "protocols": [PROTOCOL], "models": models},
@@ -109,7 +109,7 @@ def prepare(models: list[str], n_seeds: int, every: int) -> tuple[Experiment, di
 
 
 def recipe_of(way: str) -> tuple[dict[str, Any], bool]:
-    """Return what the recipe says of a way, and whether steps are rounded."""
+    """Return a way's changes of the recipe, and whether steps are rounded."""
     if way == "usual":
         return USUAL, False
     if has_native_bfloat16(torch.device("cpu")):
@@ -135,7 +135,7 @@ def accuracies(checkpoint: Checkpoint, data: CellData) -> dict[str, float]:
 
 
 def summary(results: pd.DataFrame) -> str:
-    """Return a Markdown table: a row per model and unit, of the seeds that were trained in every way."""
+    """Return a Markdown table: one row per model and unit, over the seeds that were trained in every way."""
     lines = [
         "| model | unit | seeds | usual | fast | fast - usual, paired | 95 % interval |",
         "|---|---|--:|--:|--:|--:|---|",

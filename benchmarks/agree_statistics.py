@@ -1,7 +1,7 @@
 """Compare our hand-made statistics with the feature table of GTZAN that is commonly used, column by column.
 
-Run ``GENRE_PIPELINE_REAL_DATA=<folder> python benchmarks/agree_statistics.py``. The original WAV files say
-whether the computation is the same; the re-encoded ones say how far a lossy codec moves each number.
+Run ``GENRE_PIPELINE_REAL_DATA=<folder> python benchmarks/agree_statistics.py``. The original WAV files show whether the
+computation is the same; the re-encoded ones show how much a lossy codec changes each number.
 """
 
 from __future__ import annotations

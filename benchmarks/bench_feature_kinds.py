@@ -1,8 +1,8 @@
 """Measure each kind of feature against the librosa calls that it equals, on one core, from waveform to array.
 
 Run ``OMP_NUM_THREADS=1 python benchmarks/bench_feature_kinds.py [folder with audio]``; without a folder, on synthetic
-music. The contestants take turns, and a ratio is the median of the rounds' ratios, so that a busy machine slows both
-alike. Times are the processor's, not the clock's.
+music. The two take turns, and a ratio is the median of the rounds' ratios, so that a busy machine slows both alike.
+Times are processor times, not wall times.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Measure feature extraction and the feature store against the plain way of doing the same.
+"""Compare feature extraction and the feature store with a plain implementation.
 
-Run ``python benchmarks/bench_features.py``. The contestants take turns, and each ratio is the median of the rounds'
-ratios, so that a busy machine slows all of them alike. A machine whose cores are busy with something else has no second
-core to give: look at the load first.
+Run ``python benchmarks/bench_features.py``. The jobs take turns, and each ratio is the median of the rounds' ratios, so
+that a busy machine slows all of them alike. Check the load first: on a busy machine there is no second core to use.
 """
 
 from __future__ import annotations
@@ -66,7 +65,7 @@ LONG_S = 7200
 
 
 def plain_feature(name: str, waveform: np.ndarray) -> np.ndarray:
-    """Compute a feature by the librosa calls that anybody would write."""
+    """Compute a feature with the obvious librosa calls."""
     import librosa
 
     if name == "stft":
@@ -83,7 +82,7 @@ def plain_feature(name: str, waveform: np.ndarray) -> np.ndarray:
 
 
 def plain_loop(tracks: pd.DataFrame, audio: Path, folder: Path, features: Sequence[str]) -> None:
-    """Load, transform and save, track by track, as one writes it without thinking of speed."""
+    """Load, transform and save, track by track, without regard to speed."""
     import librosa
 
     shutil.rmtree(folder, ignore_errors=True)
@@ -102,7 +101,7 @@ def our_way(tracks: pd.DataFrame, audio: Path, folder: Path, features: Sequence[
 
 
 def write_tracks(folder: Path, n_tracks: int, duration_s: float, suffix: str) -> pd.DataFrame:
-    """Write clips of tones in noise: WAV as GTZAN has them, or MP3 as FMA has them (44.1 kHz, stereo)."""
+    """Write clips of tones in noise: WAV as in GTZAN, or MP3 as in FMA (44.1 kHz, stereo)."""
     rate, n_channels = (SAMPLE_RATE, 1) if suffix == "wav" else (44_100, 2)
     folder.mkdir()
     rows = []
@@ -136,7 +135,7 @@ def music(seed: int, n_samples: int, rate: int, n_channels: int) -> np.ndarray:
 
 
 def compare(title: str, unit: str, n_units: int, jobs: dict[str, Callable[[], object]], n_rounds: int) -> None:
-    """Let jobs take turns, and print their speeds, their ratios to the first, and the processor time they took."""
+    """Run jobs in turn, and print their speeds, their ratios to the first, and their processor time."""
     for job in jobs.values():
         job()
     seconds: dict[str, list[float]] = {name: [] for name in jobs}
@@ -193,7 +192,7 @@ def compare_extraction(work: Path, n_tracks: int, duration_s: float, n_rounds: i
 
 
 def compare_features(duration_s: float, n_rounds: int) -> None:
-    """Waveform to feature, on one core."""
+    """Measure from waveform to feature, on one core."""
     import torch
 
     waveform = music(0, int(duration_s * SAMPLE_RATE), SAMPLE_RATE, 1)[:, 0]
@@ -283,7 +282,7 @@ def measure_memory(work: Path, n_tracks: int, duration_s: float) -> None:
 
 
 def measure_backends(work: Path, n_tracks: int, duration_s: float) -> None:
-    """What each backend takes to begin, and what is left to the process that asks: the bound of a cluster."""
+    """Measure how long each backend takes to start, and the work of the parent process, which limits a cluster."""
     tracks = write_tracks(work / "backends", n_tracks, duration_s, "wav")
     print("\n| log-mel 2048/1024/128, all | wall s | CPU ms a track in the asking process |\n|---|---|---|")
     for workers in (Workers("serial"), Workers("threads", 2), Workers("processes", 2), Workers("dask", 2)):
@@ -294,7 +293,7 @@ def measure_backends(work: Path, n_tracks: int, duration_s: float) -> None:
 
 
 def measure_index(work: Path) -> None:
-    """What a store of all of FMA costs beside its frames: an index of 106,574 tracks."""
+    """Measure the index of a store of all of FMA: 106,574 tracks."""
     n = 106_574
     block = BLOCKS["mfcc"]
     spec = FEATURES[block.kind]

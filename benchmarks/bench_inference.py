@@ -1,6 +1,6 @@
-"""Scoring segments the usual way against this project's, in turns, in segments per second.
+"""Compare scoring of segments, the usual way and this project's, in turns, in segments per second.
 
-The usual way: batches of 64. Ours: batches of the size that is chosen, and memory kept from batch to batch.
+The usual way: batches of 64. Ours: batches of the chosen size, and memory kept from batch to batch.
 
     python benchmarks/bench_inference.py                      # five models, a Markdown table
     python benchmarks/bench_inference.py --models bbnn --rounds 5

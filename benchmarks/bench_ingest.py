@@ -1,9 +1,9 @@
 """Measure ingest: how fast files are inspected, what a second run costs, and how memory grows with the collection.
 
 Run ``python benchmarks/bench_ingest.py --n-tracks 2000 --duration-s 30 --n-workers 1 2``. The audio is noise in WAV
-files of 22,050 Hz, mono, 16 bits, all different. With ``--n-files``, only so many are written, and the other tracks are
-hard links to them, which ingest reads like any file and finds to be duplicates. Each ingest runs in a process of its
-own, whose peak of resident memory is reported; files were just written, so that reading them costs next to nothing.
+files of 22,050 Hz, mono, 16 bits, all different. With ``--n-files``, only that many are written, and the other tracks
+are hard links to them. Ingest reads these like any file and reports them as duplicates. Each ingest runs in its own
+process, whose peak resident memory is reported. The files were just written, so reading them costs almost nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ GENRES = ("blues", "jazz", "rock", "pop")
 
 
 def write_tracks(root: Path, n_tracks: int, duration_s: float, n_files: int) -> None:
-    """Write tracks of four genres, a thousand in a folder as large collections have them."""
+    """Write tracks of four genres, a thousand per folder, as in large collections."""
     rng = np.random.default_rng(0)
     written: list[Path] = []
     for number in range(n_tracks):
@@ -41,7 +41,7 @@ def write_tracks(root: Path, n_tracks: int, duration_s: float, n_files: int) -> 
 
 
 def ingest_once(root: Path, cache: Path, n_workers: int) -> None:
-    """Ingest in this process, and print what it took."""
+    """Ingest in this process, and print time and memory."""
     from genre_pipeline.datasets import DATASETS, DatasetBlock
     from genre_pipeline.ingest.ingest import ingest
 

@@ -1,9 +1,9 @@
-"""How long ``kedro refresh`` takes to find that nothing is stale, and that one track is new.
+"""Measure how long ``kedro refresh`` takes to find that nothing is stale, and that one track is new.
 
     OMP_NUM_THREADS=1 python benchmarks/bench_refresh.py --n-tracks 100000
 
-A folder of files of a few bytes each is recorded as if it had been ingested and everything been trained on it; nothing
-is decoded. Then the command is run as a person would type it, in a new process.
+The script writes tables and records for a folder of files of a few bytes each, as if they had been ingested and trained
+on; nothing is decoded. Then it runs the command in a new process.
 """
 
 from __future__ import annotations

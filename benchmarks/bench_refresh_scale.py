@@ -1,9 +1,9 @@
-"""Measure what a refresh costs at a million tracks, without audio: planner, index, fingerprints and splits.
+"""Measure the cost of a refresh at a million tracks, without audio: planner, index, fingerprints and splits.
 
-Run ``OMP_NUM_THREADS=1 python benchmarks/bench_refresh_scale.py --n-tracks 1000000``. The files are there and empty:
-ten genres, a thousand files in a folder; artists have ten tracks each. Everything else (inspections, tracks, index) is
-fabricated. Times are of the processor, which other work on the machine inflates little; after each step stands the
-process's greatest memory so far.
+Run ``OMP_NUM_THREADS=1 python benchmarks/bench_refresh_scale.py --n-tracks 1000000``. The files exist but are empty:
+ten genres, a thousand files per folder, ten tracks per artist. Everything else (inspections, tracks, index) is
+fabricated. Times are processor times, which other work on the machine inflates little. Each step also prints the
+process's peak memory so far.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def write_files(root: Path, n_tracks: int) -> None:
 
 
 def write_metadata(root: Path) -> int:
-    """Give each ten files in the order of their names an artist."""
+    """Give every ten files, in the order of their names, one artist."""
     from genre_pipeline.datasets.reading.files import list_files
 
     paths = list(list_files(root)[0])
@@ -57,7 +57,7 @@ def write_inspections(cache: Path, stamps: dict[str, tuple[int, int]]) -> None:
 
 
 def invented_clip(number: int) -> Clip:
-    """Return a clip whose genre depends on its artist, and seems to do so by chance."""
+    """Return a clip whose genre depends on its artist in a seemingly random way."""
     artist = number // TRACKS_PER_ARTIST
     genre = GENRES[artist * 2654435761 % 2**32 % len(GENRES)]
     return Clip(f"{number:07d}", genre, f"{genre}/{number:07d}.wav", f"Artist {artist}")

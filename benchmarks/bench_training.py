@@ -1,9 +1,8 @@
-"""Training steps of this project against the same networks trained the usual way, in turns, in segments per second.
+"""Compare the speed of this project's training steps with the usual way to train the same networks, in turns.
 
-The usual way: float32, torch's default memory layout, a ``DataLoader`` over one ``.npy`` file a track. Ours: features
-in one tensor, batches gathered by index, number type and layout as the measurement of ``precision: auto`` chooses,
-memory kept from step to step.
-Features are noise: what is in them changes no time.
+The usual way: float32, torch's default memory layout, a ``DataLoader`` over one ``.npy`` file per track. Ours: features
+in one tensor, batches gathered by index, number type and layout as ``precision: auto`` measures them, memory kept from
+step to step. Features are noise, because their values do not affect the time.
 
     python benchmarks/bench_training.py                      # five models, Markdown tables
     python benchmarks/bench_training.py --models net1 --rounds 10
@@ -44,7 +43,7 @@ N_BINS = {"log_mel": "n_mels"}
 
 
 class Tracks(Dataset[tuple[torch.Tensor, int]]):
-    """One ``.npy`` file a track of ten segments, a segment an item."""
+    """One ``.npy`` file per track of ten segments; each item is one segment."""
 
     def __init__(self, folder: Path, segments: SegmentSet) -> None:
         self.n_frames = segments.shape.n_frames
@@ -108,7 +107,7 @@ def ours(loop: fitting._Loop, batch_size: int) -> Callable:
 
 
 def data_pipeline(loop: fitting._Loop, batch_size: int) -> Callable:
-    """Return a function that does all of a step that comes before the network."""
+    """Return a function that does the part of a step before the network."""
 
     def step() -> None:
         batch = torch.randperm(len(loop.train.targets))[:batch_size].to(loop.device)

@@ -1,9 +1,9 @@
-"""How long the papers' tables take on one GPU: LGNet's Table 1 for mel in 30 minutes, BBNN's ten splits in 20.
+"""Measure how long the papers' tables take on one GPU; aims: LGNet's Table 1 for mel 30 minutes, BBNN's ten splits 20.
 
-Features are noise of the real shapes: what is in them changes no time. Each row times single steps on the device (CUDA
-events; the clock on a processor) and on the clock, then trains some epochs of as many repeats at once as are asked for,
-as ``compute.training_workers`` does, and reckons the whole from the last of them. With ``--whole`` everything is
-trained, and the time is measured.
+Features are noise of the real shapes, because their values do not affect the time. Each row times single steps on the
+device (CUDA events; the clock on a processor) and on the clock. It then trains some epochs of the requested number of
+repeats at once, like ``compute.training_workers``, and extrapolates the total from the last epochs. With ``--whole``
+everything is trained, and the time is measured.
 
     python benchmarks/bench_training_gpu.py                         # both targets, 1 and 5 repeats at once
     python benchmarks/bench_training_gpu.py --targets bbnn --at-once 1 2 5 10
@@ -37,7 +37,7 @@ from genre_pipeline.training.workers import Job, Outcome, Trainers
 
 @dataclass(frozen=True)
 class Target:
-    """What is to be trained in how many minutes: repeats of models on so many tracks."""
+    """A benchmark's models, repeats and tracks, and the minutes aimed at."""
 
     models: tuple[str, ...]
     n_train_tracks: int
@@ -122,9 +122,9 @@ class Row:
 
 
 def step_ms(row: Row, n_steps: int) -> tuple[float, float]:
-    """Return how long a step keeps the device busy, and how long it takes on the clock, in milliseconds.
+    """Return how long a step keeps the device busy, and its wall time, in milliseconds.
 
-    As many steps come before, to warm up.
+    The same number of steps runs before, as a warm-up.
     """
     device = choose_device(row.model.training.device)
     task = fitting.Task("bench", row.model, row.feature, N_CLASSES, 0, row.train(), row.validation())
@@ -153,7 +153,7 @@ def step_ms(row: Row, n_steps: int) -> tuple[float, float]:
 
 
 class Clock:
-    """Notes when epochs and repeats ended."""
+    """Records when epochs and repeats end."""
 
     def __init__(self) -> None:
         self.started = time.perf_counter()
@@ -168,7 +168,7 @@ class Clock:
             raise outcome
 
     def epoch_s(self) -> tuple[float, float]:
-        """Return how long an epoch of all the repeats takes, and what comes before."""
+        """Return how long an epoch of all the repeats takes, and the time before the first."""
         first = max(times[0] for times in self.rounds.values())
         last = max(times[-1] for times in self.rounds.values())
         n_epochs = min(len(times) for times in self.rounds.values()) - 1
@@ -177,7 +177,7 @@ class Clock:
 
 
 def whole_minutes(row: Row, at_once: int, n_epochs: int, *, whole: bool) -> float:
-    """Return the minutes that all repeats of a model take, trained or reckoned from some epochs."""
+    """Return the minutes that all repeats of a model take, measured or extrapolated from some epochs."""
     target, recipe = row.target, row.model.training
     is_estimator = isinstance(row.model.spec, EstimatorSpec)
     n_all = 1 if is_estimator else recipe.max_epochs

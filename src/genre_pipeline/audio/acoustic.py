@@ -1,9 +1,9 @@
-"""Acoustic fingerprints: what a recording sounds like, so compactly that copies are found among 100,000 recordings.
+"""Acoustic fingerprints: compact descriptions of sound that find copies among 100,000 recordings.
 
-Two files of one recording have nearly the same fingerprint whatever became of it: re-encoded, resampled, quieter, or
-cut out elsewhere. Two performances of one piece do not. The idea, signs of differences across pitch and time as a
-binary code for each frame, is Haitsma and Kalker's ("A highly robust audio fingerprinting system", ISMIR 2002), here
-[P]; taking them from chroma is Chromaprint's (Lalinsky, "How does Chromaprint work?", 2011), here [C].
+Two files of one recording have nearly the same fingerprint, also if one was re-encoded, resampled, made quieter or cut
+elsewhere. Two performances of one piece do not. The idea, signs of differences across pitch and time as a binary code
+for each frame, is Haitsma and Kalker's ("A highly robust audio fingerprinting system", ISMIR 2002), here [P]; taking
+them from chroma is Chromaprint's (Lalinsky, "How does Chromaprint work?", 2011), here [C].
 
 Format, version 1: one byte with the version, then three bytes (little-endian) for each code, 10.8 codes a second: 32
 bytes a second, 0.9 kB for 30 s. A code is made as follows.
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from genre_pipeline.errors import AudioError
 
 ACOUSTIC_VERSION = 1
-"""First byte of a fingerprint. Raised, with INSPECTION_VERSION, whenever the same audio would give another one."""
+"""First byte of a fingerprint. Raise it, with INSPECTION_VERSION, when the same audio gives another fingerprint."""
 
 CODE_BITS = 24
 _CODE_BYTES = CODE_BITS // 8
@@ -40,7 +40,7 @@ _FRAME_SAMPLES = 2048  # [P] and [C]: 0.37 s
 _HOP_SAMPLES = 512
 CODES_PER_S = _SAMPLE_RATE / _HOP_SAMPLES
 
-_LOWEST_MIDI = 48  # [?] C3, 131 Hz: a semitone is three bins wide there, and a shift of the mean far away.
+_LOWEST_MIDI = 48  # [?] C3, 131 Hz: a semitone is three bins wide there, and a shift of the mean has no effect.
 _N_OCTAVES = 4  # [?] Up to B6, 1976 Hz, which every codec keeps; [P] ends at 2 kHz.
 _N_REGISTERS = 2
 
@@ -51,17 +51,17 @@ _ABSOLUTE_FLOOR = 1e-10
 
 _SMOOTHING = np.array([0.25, 0.75, 1.0, 0.75, 0.25], dtype=np.float32) / 3  # [C]
 _LAG = 5  # [?] The length of the smoothing: half a second.
-# [?] In nepers of power, 0.2 dB: what rounding makes of a steady tone; music changes by several dB.
+# [?] In nepers of power, 0.2 dB: the effect of rounding on a steady tone; music changes by several dB.
 _LEAST_STEP = 0.05
 
-# Always the same frames are transformed together, so that a fingerprint does not depend on how the audio came in.
+# The same frames are always transformed together, so that a fingerprint does not depend on the blocks of audio.
 _GROUP_FRAMES = 64
 _GROUP_HOP = _GROUP_FRAMES * _HOP_SAMPLES
 _GROUP_SAMPLES = _GROUP_HOP - _HOP_SAMPLES + _FRAME_SAMPLES
 
-# [D] Below, the highest note is missing. [?] Above, no audio is; soxr's filters grow with the ratio of the rates.
+# [D] Lower rates lack the highest note. [?] No audio has higher rates, and soxr's filters grow with the ratio of rates.
 SAMPLE_RATES = (4000, 768_000)
-"""The lowest and the highest sample rate of audio that is read, in Hz."""
+"""The lowest and the highest accepted sample rate, in Hz."""
 
 # [?] +40 dB: float samples may be above full scale, but not so far that their square overflows.
 _MAX_SAMPLE = 100.0
@@ -71,7 +71,7 @@ _WINDOW = np.hanning(_FRAME_SAMPLES + 1)[:-1].astype(np.float32) * np.float32(4 
 
 
 def _band_starts() -> NDArray[np.intp]:
-    """Return the first bin of each semitone's band, and of what is above the last."""
+    """Return the first bin of each semitone's band, and the bin after the last band."""
     semitones = np.arange(12 * _N_OCTAVES + 1) + _LOWEST_MIDI - 0.5
     edges_hz = 440 * 2 ** ((semitones - 69) / 12)
     return np.ceil(edges_hz * _FRAME_SAMPLES / _SAMPLE_RATE).astype(np.intp)
@@ -81,7 +81,7 @@ _BAND_STARTS = _band_starts()
 
 
 class AcousticMeter:
-    """Makes the fingerprint of a recording that comes in piece by piece; its memory does not grow but for the codes.
+    """Makes the fingerprint of a recording from successive blocks; only the codes stay in memory.
 
     Args:
         sample_rate: Of the recording, in Hz.
@@ -113,11 +113,11 @@ class AcousticMeter:
         self._resample(block)
 
     def finish(self) -> bytes:
-        """Return the fingerprint of what was added; nothing can be added any more.
+        """Return the fingerprint of the added samples; no more samples can be added.
 
         Returns:
-            The fingerprint. Empty if there is nothing to know a recording by: it is silent, steady or shorter than
-            1.2 s, or its sample rate is not within 4 to 768 kHz.
+            The fingerprint. Empty if the recording has no features: it is silent, steady or shorter than 1.2 s, or its
+            sample rate is not within 4 to 768 kHz.
         """
         self._resample(np.zeros(0, dtype=np.float32), last=True)
         n_frames = (len(self._samples) - _FRAME_SAMPLES) // _HOP_SAMPLES + 1
@@ -135,7 +135,7 @@ class AcousticMeter:
             self._samples = self._samples[_GROUP_HOP:]
 
     def _encode(self, chroma: NDArray[np.float32]) -> None:
-        """Add the codes that further frames complete."""
+        """Add the codes that new frames complete."""
         chroma = np.concatenate([self._chroma, chroma])
         self._chroma = chroma[max(len(chroma) - (len(_SMOOTHING) - 1 + _LAG), 0) :]
         n_smooth = len(chroma) - len(_SMOOTHING) + 1

@@ -1,8 +1,8 @@
-"""What audio files hold, read from their headers without decoding: their parts, and whether their end is there.
+"""Read the structure of audio files from their headers, without decoding: their parts, and whether the end is missing.
 
 Decoders are lenient. libsndfile reads a WAV, AIFF, AU, MP3 or Ogg file that was cut short as if it were whole, only the
-first of several streams in a file, and nothing of a file whose program could not go back to write its size. What is
-given to it here has the right sizes, one stream at a time.
+first of several streams in a file, and nothing of a file whose size was never written. This module gives it one stream
+at a time, with the right sizes.
 
 Sources: RIFF and RF64 (EBU Tech 3306), AIFF (Apple 1989), Wave64 (Sonic Foundry), CAF (Apple), AU (Sun's ``audio.h``),
 FLAC (RFC 9639), Ogg (RFC 3533).
@@ -22,7 +22,7 @@ from typing import BinaryIO, NamedTuple
 from genre_pipeline.audio.mpeg import FIRST_FRAME_BYTES, find_frame, free_format_at, mpeg_parts, tags_end
 from genre_pipeline.audio.parts import Part, Segment
 
-# [C] Programs that write to a pipe cannot know the length: ffmpeg leaves 0xFFFFFFFF, SoX 0x7FFFFFFF less its header.
+# [C] Programs that write to a pipe cannot write the length: ffmpeg leaves 0xFFFFFFFF, SoX 0x7FFFFFFF less its header.
 _UNKNOWN_SIZE = 0x7FFF_F000
 _UNKNOWN_LONG_SIZE = 2**62
 
@@ -39,15 +39,15 @@ _FLAC_STARTS = (b"fLaC\0\0\0\x22", b"fLaC\x80\0\0\x22")
 # [D] The total of samples is the lower 36 bits of a FLAC stream's bytes 21 to 25; a frame begins with 15 bits.
 _FLAC_LENGTH = 2**36 - 1
 _FLAC_SYNC = re.compile(rb"\xff[\xf8\xf9]")
-# [?] The last frame begins in there: of eight channels of 24 bits and 4096 samples, it has 98 kB at most.
+# [?] The last frame begins within this: with eight channels of 24 bits and 4096 samples, it has 98 kB at most.
 _FLAC_TAIL_BYTES = 1 << 17
-# [D] No head of a frame is longer, and no frame: 65,535 samples of eight channels of 32 bits.
+# [D] Maximum sizes of a frame's header and of a frame: 65,535 samples of eight channels of 32 bits.
 _FLAC_HEAD_BYTES = 16
 _FLAC_FRAME_BYTES = 1 << 21
 
 _WINDOW_BYTES = 1 << 20
 
-# Yields the parts of what begins at some place of a file, and returns where it ends: something may have been joined.
+# Yields the parts of the data that begin at a position, and returns where they end: more data may follow.
 _Parts = Generator[Part, None, int]
 _Reader = Callable[[BinaryIO, int, int], _Parts]
 
@@ -59,7 +59,7 @@ def audio_parts(path: Path) -> Generator[Part]:
         path: The file, of any format.
 
     Yields:
-        The parts: at least one. Of a format that makes no promises, or a damaged one, the file itself.
+        The parts: at least one. For a format without stated sizes, or a damaged file, the file itself.
 
     Raises:
         OSError: If the file cannot be read.
@@ -82,25 +82,25 @@ def audio_parts(path: Path) -> Generator[Part]:
 
 
 def _rest(start: int, n_bytes: int) -> Part:
-    """Return what is in a file from some place on, as it is."""
+    """Return a file's content from a position on, unchanged."""
     return Part(segments=((start, n_bytes),) if start else ())
 
 
 def _reader_at(file: BinaryIO, start: int) -> _Reader | None:
-    """Return what knows the format that begins at some place of a file."""
+    """Return the reader of the format that begins at a position of a file."""
     file.seek(start)
     return _READERS.get(file.read(4))
 
 
 def _mp3_parts(file: BinaryIO, start: int, n_bytes: int) -> Iterator[Part]:
-    """Yield the streams of an MP3, which has no mark of its own; of anything else, the file itself."""
+    """Yield the streams of an MP3, which has no magic number; for anything else, the file itself."""
     is_free = free_format_at(file, start)
     first = start if is_free else find_frame(file, start, n_bytes, last_start=start + FIRST_FRAME_BYTES)
     if first is None:
         yield Part()
         return
     for part in mpeg_parts(file, first, n_bytes):
-        # Every encoder's usual file: libsndfile opens it by itself.
+        # The usual output of encoders: libsndfile opens it directly.
         is_usual = first == start and part.is_counted and part.segments == ((start, n_bytes),)
         yield replace(part, segments=()) if is_usual else part
 
@@ -115,7 +115,7 @@ class _Chunks:
         data: Name of the chunk with the samples.
         first: Where the chunks begin.
         preface: Bytes of that chunk before the samples.
-        align: What the sizes are rounded up to.
+        align: Multiple to which sizes are rounded up.
         counts_header: Whether a size includes the chunk's header.
     """
 
@@ -154,8 +154,8 @@ class _Samples(NamedTuple):
 
     Attributes:
         body: Where it begins, after its header.
-        size: How long it is, as is stated.
-        unknown: From which size on no size is meant.
+        size: Its stated length.
+        unknown: Sizes from this on mean that the size is unknown.
         size_at: Where the size is stated, and its type.
         size_type: Its type, in :mod:`struct`'s signs.
         is_mpeg: Whether they are MPEG audio.
@@ -209,13 +209,13 @@ def _chunk_parts(file: BinaryIO, start: int, n_bytes: int) -> _Parts:
     next_chunk = chunks.next_at(samples.body, samples.size)
     is_stated = stated <= n_there or samples.size < samples.unknown
     if not stated:
-        # Nothing but chunks behind an empty one: it is empty. Otherwise the size was never written.
+        # If only chunks follow an empty one, it is empty. Otherwise the size was never written.
         is_stated = _chain_end(file, chunks, next_chunk, n_bytes) == n_bytes
     n_stated = stated if is_stated else n_there
     n_sound = min(n_there, n_stated)
     end = _chain_end(file, chunks, next_chunk, n_bytes) if is_stated and stated <= n_there else n_bytes
     is_joined = end < n_bytes and _reader_at(file, end) is not None
-    # What follows the samples of a Wave64, libsndfile takes for samples, too.
+    # libsndfile would read data after the samples of a Wave64 as samples.
     stop = sound + n_sound if chunks.counts_header else end
     part = Part(
         segments=((start, stop),) if start or stop < n_bytes else (),
@@ -242,7 +242,7 @@ def _is_mpeg(fmt: bytes) -> bool:
 
 
 def _mpeg_in_wav(file: BinaryIO, whole: Part, start: int, end: int) -> Iterator[Part]:
-    """Yield the MPEG audio in a WAV, as it would be in a file of its own."""
+    """Yield the MPEG audio in a WAV as if it were a separate file."""
     first = find_frame(file, start, end)
     parts = [whole] if first is None else list(mpeg_parts(file, first, end))
     parts[-1] = replace(parts[-1], n_missing=whole.n_missing, n_left=parts[-1].n_left + whole.n_left)
@@ -250,17 +250,17 @@ def _mpeg_in_wav(file: BinaryIO, whole: Part, start: int, end: int) -> Iterator[
 
 
 def _patched(start: int, end: int, at: int, content: bytes) -> tuple[Segment, ...]:
-    """Return a range of a file with other bytes in one place."""
+    """Return a range of a file with replaced bytes at one position."""
     return ((start, at), content, (at + len(content), end))
 
 
 def _chain_end(file: BinaryIO, chunks: _Chunks, position: int, end: int) -> int:
-    """Return where a row of chunks ends that begins at some place: the file's end, if nothing else is there."""
+    """Return where a series of chunks ends that begins at a position: the file's end, if nothing else follows."""
     while position < end:
         position = tags_end(file, position)
         header = file.read(chunks.header.size)
         if len(header) < chunks.header.size:
-            # [?] So few bytes are a chunk that was cut, or what a size was rounded up to.
+            # [?] So few bytes are a truncated chunk or padding.
             return end
         name, size = chunks.header.unpack(header)
         after = chunks.next_at(position + len(header), size)
@@ -303,7 +303,7 @@ def _flac_parts(file: BinaryIO, start: int, n_bytes: int) -> _Parts:
     block_samples = int.from_bytes(streaminfo[8:10], "big")
     n_samples, end = _last_flac_frame(file, max(start, n_bytes - _FLAC_TAIL_BYTES), n_bytes, block_samples, n_stated)
     if n_stated >= n_samples > 0 and end == n_bytes:
-        # libFLAC reads no further than the stated length: where the next stream begins may be looked for afterwards.
+        # libFLAC does not read beyond the stated length, so the next stream can be searched for afterwards.
         yield _rest(start, n_bytes)
         return _find_flac(file, start + 1, n_bytes)
     after = _find_flac(file, start + 1, n_bytes)
@@ -319,21 +319,21 @@ def _flac_parts(file: BinaryIO, start: int, n_bytes: int) -> _Parts:
 
 
 def _last_flac_frame(file: BinaryIO, start: int, end: int, block_samples: int, n_stated: int) -> tuple[int, int]:
-    """Find the last frame of a FLAC stream: the last one that ends where the stream should, else the last one.
+    """Find the last frame of a FLAC stream: preferably one that ends where the stream should.
 
     Args:
         file: The file.
-        start: Where to stop looking, from the end on.
+        start: Where the backward search stops.
         end: Where the stream ends at the latest.
-        block_samples: Length of a frame, where all are as long.
+        block_samples: Length of a frame, if all have the same length.
         n_stated: How many samples the stream states, 0 if none.
 
     Returns:
-        How many samples there are up to its end, 0 if there is no frame; and where it ends, ``end`` if it is cut.
+        The number of samples up to its end, 0 if there is no frame; and where it ends, ``end`` if it is truncated.
     """
     last = 0, end
     for at, n_samples in _flac_frames(file, start, end, block_samples):
-        # What looks like a frame may be chance, in what follows the stream.
+        # Data after the stream may look like a frame by chance.
         if n_samples == n_stated or not n_stated:
             return n_samples, _end_of_flac_frame(file, at, end)
         last = last if last[0] else (n_samples, _end_of_flac_frame(file, at, end))
@@ -354,10 +354,10 @@ def _flac_frames(file: BinaryIO, start: int, end: int, block_samples: int) -> It
 
 
 def _end_of_flac_frame(file: BinaryIO, start: int, end: int) -> int:
-    """Return where a frame ends by its checksum: at the end, or where tags or something known follow, if it can."""
+    """Return where a frame ends by its checksum: at the end, or where tags or a known format follow, if possible."""
     file.seek(start)
     ends = [start + at for at in _crc_16_ends(file.read(min(end - start, _FLAC_FRAME_BYTES)))]
-    # Elsewhere the checksum is right by chance, once in 65,536 bytes.
+    # Elsewhere the checksum matches by chance once in 65,536 bytes.
     if end in ends:
         return end
     known = (each for each in ends if (after := tags_end(file, each)) >= end or _reader_at(file, after) is not None)
@@ -366,7 +366,7 @@ def _end_of_flac_frame(file: BinaryIO, start: int, end: int) -> int:
 
 def _flac_frame_end(head: bytes, block_samples: int) -> int:
     """Return the number of samples from the stream's start to a frame's end, 0 if there is no frame."""
-    # [D] The frame's or its first sample's number is coded like a character, in up to 7 bytes.
+    # [D] The number of the frame or of its first sample is coded like a UTF-8 character, in up to 7 bytes.
     n_coded = max(1, 8 - (head[4] ^ 0xFF).bit_length()) if len(head) == _FLAC_HEAD_BYTES else 0
     size_code, rate_code = (head[2] >> 4, head[2] & 0x0F) if n_coded else (0, 0)
     if not 1 <= n_coded <= 7 or size_code == 0 or rate_code == 15:
@@ -410,7 +410,7 @@ _CRC_16 = _crc_16_table()
 
 
 def _crc_16_ends(content: bytes) -> list[int]:
-    """Return how many bytes of what begins with a FLAC frame can be that frame: the checksum at its end is right."""
+    """Return the possible lengths of a FLAC frame: those at which the checksum at its end is right."""
     crc = 0
     ends = []
     for at, byte in enumerate(content, 1):
@@ -434,7 +434,7 @@ def _find_flac(file: BinaryIO, start: int, end: int) -> int:
 
 
 def _ogg_parts(file: BinaryIO, start: int, n_bytes: int) -> _Parts:
-    """Yield the links of an Ogg file's chain: most have one."""
+    """Yield the links of an Ogg file's chain; most files have one."""
     links: list[int] = []
     position = end = start
     flags = n_left = 0

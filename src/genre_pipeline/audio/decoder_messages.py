@@ -1,9 +1,9 @@
-"""What decoders write to the standard error stream, caught together with the file that it is about.
+"""Catch what decoders write to the standard error stream, together with the file that caused it.
 
-libmpg123, which libsndfile holds, prints a line for each damaged frame, without a name, and libsndfile does not silence
-it. File descriptor 2 belongs to the whole process, where other threads decode other files and draw a progress bar. So
-only C's ``stderr`` is replaced, while something is decoded, by a stream that checks which thread writes. What any other
-thread writes to it goes where it would have gone.
+libmpg123, which libsndfile contains, prints a line for each damaged frame without the file's name, and libsndfile does
+not silence it. File descriptor 2 belongs to the whole process, in which other threads decode other files and draw a
+progress bar. So during decoding, only C's ``stderr`` is replaced, by a stream that checks which thread writes. Output
+of other threads goes to its usual place.
 
 This needs the GNU C library. Elsewhere, nothing is caught.
 """
@@ -22,11 +22,11 @@ from functools import cache
 _UNBUFFERED = 2  # _IONBF
 _LOCKED_BY_CALLER = 2  # FSETLOCKING_BYCALLER
 
-# [?] So many kinds of message are quoted for a file, and so much of each.
+# [?] Number of kinds of message quoted per file, and their maximum length.
 _QUOTED_KINDS = 3
 _QUOTED_CHARACTERS = 120
 
-_ENDS_AT = 10_000  # [?] So many lines are kept of a file; a damaged hour may give more.
+_ENDS_AT = 10_000  # [?] Number of lines kept per file; a damaged hour may give more.
 
 _Write = ctypes.CFUNCTYPE(ctypes.c_ssize_t, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 
@@ -38,19 +38,19 @@ class _Functions(ctypes.Structure):
 
 
 class _Switch:
-    """Replaces C's ``stderr`` by the stream that checks the thread, while a decoder runs."""
+    """Replaces C's ``stderr`` by a stream that checks the thread, while a decoder runs."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._variable = ctypes.c_void_p.in_dll(library, "stderr")
         self._original = self._variable.value
-        # Kept: C calls it for as long as the process lives.
+        # A reference is kept, because C calls it as long as the process lives.
         self._functions = _Functions(None, _Write(self._write), None, None)
         library.fopencookie.restype = ctypes.c_void_p
         library.fopencookie.argtypes = [ctypes.c_void_p, ctypes.c_char_p, _Functions]
         self._asking = library.fopencookie(None, b"w", self._functions)
         stream = ctypes.c_void_p(self._asking)
         library.setvbuf(stream, None, _UNBUFFERED, ctypes.c_size_t(0))
-        # The stream's own lock could wait for Python's lock, and Python's for it.
+        # The stream's own lock and Python's lock could wait for each other.
         getattr(library, "__fsetlocking")(stream, _LOCKED_BY_CALLER)
         self._lines: dict[int, list[bytes]] = {}
         self._lock = threading.Lock()
@@ -67,13 +67,13 @@ class _Switch:
         return size
 
     def listen(self, lines: list[bytes]) -> None:
-        """Give what this thread writes from now on to a list."""
+        """Collect this thread's output in a list from now on."""
         with self._lock:
             self._lines[threading.get_ident()] = lines
             self._variable.value = self._asking
 
     def stop(self) -> None:
-        """Give what this thread writes to ``stderr`` again."""
+        """Send this thread's output to ``stderr`` again."""
         with self._lock:
             del self._lines[threading.get_ident()]
             if not self._lines:
@@ -97,7 +97,7 @@ def caught_messages(lines: list[bytes]) -> Iterator[None]:
     """Catch what C code of this thread writes to the standard error stream.
 
     Args:
-        lines: What it wrote is appended to this.
+        lines: The output is appended to this.
     """
     switch = _switch()
     if switch is None:
@@ -111,20 +111,21 @@ def caught_messages(lines: list[bytes]) -> Iterator[None]:
 
 
 def summarise_messages(lines: Iterable[bytes]) -> str:
-    r"""Return in one line what decoders wrote, each kind of message once, with its count.
+    r"""Summarise decoders' messages in one line, each kind once, with its count.
 
     Args:
-        lines: What they wrote.
+        lines: Their output.
 
     Returns:
-        The messages, the most frequent first; those that differ in numbers only are one kind. Empty if there are none.
+        The messages, the most frequent first; messages that differ only in numbers are one kind. Empty if there are
+        none.
 
     Example:
         >>> summarise_messages([b"[layer3.c:1] error: too large (7)\n", b"[layer3.c:1] error: too large (8)\n"])
         'error: too large (7) (2 times)'
     """
     text = b"".join(lines).decode("utf-8", "replace")
-    # Where in its own source it came from.
+    # The position in the decoder's source.
     messages = [" ".join(re.sub(r"^\[[^\]]*\.c:[^\]]*\]", "", line).split()) for line in text.splitlines()]
     messages = [message[:_QUOTED_CHARACTERS] for message in messages if message]
     kinds = Counter(_kind(message) for message in messages)

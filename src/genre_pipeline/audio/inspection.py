@@ -1,4 +1,4 @@
-"""Inspecting audio files: what they are, hashes to find copies by, and what is wrong with them."""
+"""Inspect audio files: their properties, hashes to find copies, and faults."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from genre_pipeline.errors import AudioError, SampleRateError
 from genre_pipeline.stages import stage
 
 INSPECTION_VERSION = 4
-"""Raised whenever the same file would be described otherwise, so that remembered inspections are made anew."""
+"""Raise it when the same file gets another description, so that stored inspections are repeated."""
 
-# [?] -80 dBFS, about three steps of 16-bit audio: what dither alone reaches and music does not.
+# [?] -80 dBFS, about three steps of 16-bit audio: dither alone reaches this, music exceeds it.
 SILENT_PEAK = 1e-4
 
 # [?] -40 dBFS: a shift that shows in the lowest bins of a spectrogram; three of 397 GTZAN clips have more.
 MAX_DC_OFFSET = 0.01
 
-# [?] -0.01 dBFS. A wave that was cut off stays there for several samples; a lone full-scale sample is only a loud one.
+# [?] -0.01 dBFS. A clipped wave stays there for several samples; a single full-scale sample is only loud.
 CLIP_LEVEL = 0.999
 CLIP_RUN = 4
 
-# [?] One sample in a thousand. Fewer are common in mastered music, and harmless; none of 397 GTZAN clips has more.
+# [?] One sample in a thousand. Fewer are common in mastered music and harmless; none of 397 GTZAN clips has more.
 MAX_CLIPPED = 1e-3
 
-# [D] No integer format holds a greater number. Floats that do, a damaged file's, would outshout a whole dataset.
+# [D] No integer format holds a greater number. Greater floats, from a damaged file, would dominate a whole dataset.
 MAX_SAMPLE = 2.0**32
 
-# [?] What may be missing of a file that is called whole: about a frame of a spectrogram, and of a short clip as little
-# as a hundredth. Programs that count a header or a chunk too much state some 0.1 ms more than there is.
+# [?] How much may be missing from a file that counts as whole: about a frame of a spectrogram, and at most a hundredth
+# of a short clip. Programs that count a header or a chunk too much state some 0.1 ms more than there is.
 MAX_LACKING_S = 0.05
 MAX_LACKING_SHARE = 0.01
 
@@ -44,9 +44,9 @@ _READ_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class AudioFacts:
-    """What is known of an audio file once it was read and decoded from start to end.
+    """Facts about an audio file that was read and decoded from start to end.
 
-    Numbers are 0 and texts empty where the file could not be read so far.
+    Numbers are 0 and texts empty if the file could not be read that far.
 
     Attributes:
         duration_s: Length of what could be decoded, in seconds.
@@ -58,9 +58,9 @@ class AudioFacts:
         content_hash: MD5 of the file's bytes (the hash in which datasets publish their checksums), hexadecimal.
         audio_hash: BLAKE2b (128 bits) of the sample rate and the decoded samples, averaged over channels and rounded
             to 16 bits: equal for a WAV and a FLAC of the same recording. Empty if nothing could be decoded.
-        acoustic: What it sounds like (see :mod:`~genre_pipeline.audio.acoustic`): alike for all files of a recording.
-            Empty if it is silent, steady or shorter than 1.2 s.
-        faults: Names of what is wrong, out of :data:`genre_pipeline.datasets.base.Fault`.
+        acoustic: Acoustic fingerprint (see :mod:`~genre_pipeline.audio.acoustic`): similar for all files of a
+            recording. Empty if it is silent, steady or shorter than 1.2 s.
+        faults: Names of its faults, from :data:`genre_pipeline.datasets.base.Fault`.
         detail: One line for each fault, in the same order.
     """
 
@@ -79,13 +79,12 @@ class AudioFacts:
 
 @stage(version=INSPECTION_VERSION)
 def inspect_audio(path: Path | str) -> AudioFacts:
-    """Read and decode a file from start to end, in constant memory, and say what is wrong with it.
+    """Read and decode a file from start to end, in constant memory, and return its faults.
 
-    A bad file raises nothing: its faults are stated. They are ``unreadable`` (cannot be opened, or is not audio),
-    ``unusable_rate``, ``truncated`` (the end that its headers promise is missing, or decoding stops part-way),
-    ``wrong_size`` (so little of it is missing that it is whole), ``left_over`` (it holds bytes that are not decoded),
-    ``empty``, ``silent`` (once its channels are averaged), ``non_finite``, ``clipped``, ``dc_offset`` and
-    ``decoder_warning``.
+    A bad file raises nothing; its faults are returned. They are ``unreadable`` (cannot be opened, or is not audio),
+    ``unusable_rate``, ``truncated`` (less audio than its headers state, or decoding stops part-way), ``wrong_size`` (so
+    little is missing that it counts as whole), ``left_over`` (it holds bytes that are not decoded), ``empty``,
+    ``silent`` (after averaging its channels), ``non_finite``, ``clipped``, ``dc_offset`` and ``decoder_warning``.
 
     Args:
         path: The file.
@@ -151,7 +150,7 @@ def _measured(facts: AudioFacts, path: Path, file: AudioFile) -> AudioFacts:
     if messages := summarise_messages(file.messages):
         warning = f"the decoder warns: {messages}"
         if faults and faults[0][0] == "truncated":
-            # A damaged file is not two faults for one damage.
+            # One damage should not count as two faults.
             faults[0] = ("truncated", f"{faults[0][1]}; {warning}")
         else:
             faults.append(("decoder_warning", warning))
@@ -159,12 +158,12 @@ def _measured(facts: AudioFacts, path: Path, file: AudioFile) -> AudioFacts:
 
 
 def _structural_faults(duration_s: float, file: AudioFile, broken: str) -> list[tuple[str, str]]:
-    """Describe what a file lacks of what it states or holds, and what else is in it.
+    """Describe missing audio of a file, and data in it that are not audio.
 
     Args:
         duration_s: How much could be decoded.
         file: The file, decoded to its end.
-        broken: Why that was not its end, as a phrase.
+        broken: Why decoding stopped before its end, as a phrase.
     """
     n_bytes = sum(part.n_bytes for part in file.parts)
     seconds_per_byte = duration_s / n_bytes if n_bytes else 0.0
@@ -187,7 +186,7 @@ def _structural_faults(duration_s: float, file: AudioFile, broken: str) -> list[
 
 
 class _Meter:
-    """Statistics of the samples seen so far."""
+    """Statistics of the samples so far."""
 
     def __init__(self, sample_rate: int) -> None:
         self.n_samples = 0
@@ -239,7 +238,7 @@ class _Meter:
         return self._acoustic.finish()
 
     def faults(self) -> list[tuple[str, str]]:
-        """Return what is wrong with the samples (there must be some), each fault with what was measured."""
+        """Return the faults of the samples (there must be some), each with the measured value."""
         found = []
         peak = (self._highest - self._lowest) / 2
         offset = self._sum / self.n_samples

@@ -22,17 +22,18 @@ from genre_pipeline.audio.decoder_messages import caught_messages
 from genre_pipeline.audio.parts import Part, PartFile
 from genre_pipeline.errors import AudioError, SampleRateError
 
-# [?] 0.4 s at 44.1 kHz: what is lost before the place where a decoder gives up.
+# [?] 0.4 s at 44.1 kHz: how much is lost before the position where a decoder gives up.
 _BLOCK_SAMPLES = 16_384
 
-# Measured [?], where all is lost anyway if a decoder gives up: a megabyte of numbers. Blocks of an eighth of that take
-# half as long again, larger ones gain nothing. Mono, they are the chunks that features are computed of.
+# Measured [?], for use where a decoder that gives up loses everything anyway: a megabyte of numbers. Blocks of an
+# eighth of that take half as long again, larger ones gain nothing. As mono, they are the chunks from which features are
+# computed.
 _READ_NUMBERS = 2**18
 
 # [D] 16-bit audio at full scale 1.
 _PCM_16_STEP = np.float32(2**-15)
 
-# Changes the mono waveform of a whole clip, shape (n,), at the rate in Hz that it is given with.
+# Changes the mono waveform of a whole clip, shape (n,), at the given rate in Hz.
 Alteration = Callable[[NDArray[np.float32], int], NDArray[np.float32]]
 
 _ADVICE = "Replace the file by a sound copy, or leave it out."
@@ -41,7 +42,7 @@ _ADVICE = "Replace the file by a sound copy, or leave it out."
 # [D] Above this many samples, the header's count means "unknown" (libsndfile: the largest 64-bit number).
 _UNKNOWN_LENGTH = 2**62
 
-# [?] Some frames of an MP3 at a time go from Python to the decoder.
+# [?] Python passes some frames of an MP3 at a time to the decoder.
 _PART_BUFFER_BYTES = 1 << 16
 
 
@@ -53,15 +54,15 @@ class _ForwardSoundFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile
     """
 
     def seekable(self) -> bool:
-        """Answer no, so that ``read`` does not seek."""
+        """Return false, so that ``read`` does not seek."""
         return False
 
 
 class AudioFile:
     """An open audio file, decoded forwards and once: all of its parts, one after the other.
 
-    The first part sets the sample rate; others are resampled to it. Whatever C code writes to the standard error stream
-    meanwhile is caught.
+    The first part sets the sample rate; others are resampled to it. Output of C code to the standard error stream is
+    caught meanwhile.
 
     Args:
         path: The file.
@@ -71,7 +72,7 @@ class AudioFile:
         n_channels: Number of channels of the first part.
         format: Container, in libsndfile's names: ``"WAV"``, ``"FLAC"``, ``"OGG"``, ``"MP3"``...
         parts: Those that were opened so far.
-        lacking_s: How many seconds less than they hold could be decoded of the parts that are finished.
+        lacking_s: Seconds of the finished parts that could not be decoded.
         messages: What decoders wrote to the standard error stream.
 
     Raises:
@@ -102,7 +103,7 @@ class AudioFile:
         return bool(self._decoder.subtype == "PCM_16")
 
     def _open_parts(self) -> Generator[_ForwardSoundFile]:
-        """Open the parts for decoding, each when the one before is finished."""
+        """Open the parts for decoding, each after the one before is finished."""
         try:
             with self._path.open("rb") as source, closing(audio_parts(self._path)) as parts:
                 for part in parts:
@@ -121,7 +122,7 @@ class AudioFile:
             with caught_messages(self.messages):
                 decoder = _ForwardSoundFile(file)
         except soundfile.LibsndfileError as error:
-            # libsndfile says "does not exist" of a file without one MPEG frame; that it exists was seen before.
+            # libsndfile reports "does not exist" for a file without one MPEG frame; its existence was checked before.
             reason = "Format not recognised." if "does not exist" in error.error_string else error.error_string
             raise AudioError(
                 f"{self._path}: is not an audio file that libsndfile can read ({reason}) {_ADVICE}"
@@ -135,7 +136,7 @@ class AudioFile:
             return decoder
         decoder.close()
         if decoder.format == "RAW":
-            # What libsndfile makes of any bytes at all in a file named .au or .snd.
+            # libsndfile returns this for arbitrary bytes in a file named .au or .snd.
             raise AudioError(f"{self._path}: is not an audio file (it has no header). {_ADVICE}")
         raise SampleRateError(
             f"{self._path}: its header states a sample rate of {decoder.samplerate} Hz, and {lowest} to {highest} "
@@ -148,8 +149,8 @@ class AudioFile:
         """Decode the file from its start, in constant memory.
 
         Args:
-            block_samples: Length of a block, except the last one of a part; ``None`` means so short that little is
-                lost before the place where a decoder gives up.
+            block_samples: Length of a block, except the last one of a part; ``None`` means so short that little is lost
+                before the position where a decoder gives up.
             end_sample: Where to stop; nothing from there on is decoded.
 
         Yields:
@@ -175,12 +176,13 @@ class AudioFile:
             self._decoder = following
 
     def _part_blocks(self, block_samples: int, n_wanted: int) -> Iterator[NDArray[np.float32]]:
-        """Decode the part that is open, and note how much of it was lacking if all is wanted."""
+        """Decode the open part, and record how much of it is missing if all of it is wanted."""
         decoder, part = self._decoder, self.parts[-1]
         # The same numbers as libsndfile's own conversion, in a third of the time.
         stored = "int16" if self.is_pcm_16 else "float32"
         longest = min(block_samples, max(1, _READ_NUMBERS // decoder.channels))
-        # Bytes after the stated end of a FLAC stream would be taken for a damaged frame, and the last block be lost.
+        # Bytes after the stated end of a FLAC stream would be read as a damaged frame, and the last block would be
+        # lost.
         n_stated = decoder.frames if part.is_counted else _UNKNOWN_LENGTH
         n_readable = n_stated if decoder.samplerate != self.sample_rate else min(n_stated, n_wanted)
         n_decoded = 0
@@ -279,14 +281,14 @@ def waveform_blocks(
         start_sample: First sample of the clip, at the file's own rate.
         n_samples: Length of the clip at the file's own rate; ``None`` means all that follows its start.
         block_samples: How much is decoded at a time, in samples of the file's rate; ``None`` chooses the fastest.
-        alter: What is done to the clip at its own rate, before it is resampled; then it is in memory as a whole.
+        alter: Change of the clip at its own rate, before it is resampled; the whole clip is then in memory.
 
     Yields:
         Blocks of shape ``(n,)``, of differing lengths, none empty. Joined, they are what :func:`read_waveform` returns,
         to the bit.
 
     Raises:
-        AudioError: As :func:`read_waveform` does, once the blocks before the fault have been taken.
+        AudioError: As :func:`read_waveform`, after the blocks before the fault.
     """
     path = Path(path)
     with open_audio(path) as file:
@@ -307,7 +309,7 @@ def _clip_blocks(
     end_sample = sys.maxsize if n_samples is None else start_sample + n_samples
     position = 0
     for block in file.sample_blocks(block_samples=block_samples, end_sample=end_sample):
-        # Forwards only (see AudioFile): what lies before the clip is decoded and dropped.
+        # Forwards only (see AudioFile): audio before the clip is decoded and dropped.
         wanted = block[max(start_sample - position, 0) :]
         position += len(block)
         if not len(wanted):
@@ -348,7 +350,7 @@ def downmix(block: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def all_finite(samples: NDArray[np.float32]) -> bool:
-    """Return whether no sample is NaN or infinite, from the greatest and the least: a third of ``isfinite``'s time.
+    """Return whether no sample is NaN or infinite, from the maximum and minimum: a third of ``isfinite``'s time.
 
     Args:
         samples: Shape ``(n_samples,)``, at least one.
@@ -368,7 +370,7 @@ def _resampled(
     Args:
         blocks: All of shape ``(n,)``, or all of shape ``(n, n_channels)``.
         native_rate: Their rate, in Hz.
-        sample_rate: The rate of what is yielded, in Hz.
+        sample_rate: The new rate, in Hz.
 
     Yields:
         Blocks of such shapes, none empty.
@@ -386,7 +388,7 @@ def _resampled(
         if len(resampled):
             yield resampled
     n_missing = math.ceil(n_taken * (float(sample_rate) / native_rate)) - n_given
-    # soxr rounds the length to the nearest number, so that a sample may be missing or too many.
+    # soxr rounds the length to the nearest number, so there may be a sample too few or too many.
     rest = stream.resample_chunk(np.zeros((0, *first.shape[1:]), dtype=np.float32), last=True)[:n_missing]
     if n_missing:
         yield np.pad(rest, [(0, n_missing - len(rest)), *[(0, 0)] * (first.ndim - 1)])

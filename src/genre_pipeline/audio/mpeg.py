@@ -1,8 +1,8 @@
-"""The frames of MPEG audio (layers I to III), found without decoding: how much sound there is, and where.
+"""Find the frames of MPEG audio (layers I to III) without decoding: how much sound there is, and where.
 
 Most MP3s state it: their encoder put the number of frames into the first one. For others libsndfile divides the file's
-size by the first frames' bitrate, and never decodes more samples than that; and where two MP3s were joined, only the
-first one's number counts.
+size by the first frames' bitrate, and never decodes more samples than that. If two MP3s were joined, it uses only the
+first one's number.
 
 Sources: the frame header (ISO/IEC 11172-3 and 13818-3; MPEG 2.5 by Fraunhofer), the Xing/Info header and the VBRI
 header that encoders put into the first frame, ID3v2.4, ID3v1, and APEv2.
@@ -29,31 +29,31 @@ _BITRATES = {
 }
 _SAMPLE_RATES = (44_100, 48_000, 32_000)
 
-# [D] A frame begins with eleven bits set, and more are where its version and layer are valid.
+# [D] A frame begins with eleven set bits; a valid version and layer set more.
 _SYNC = re.compile(rb"\xff[\xe2-\xe7\xf2-\xff]")
 
 # [D] Up to the number of frames in a Xing/Info or VBRI header.
 _HEAD_BYTES = 56
 
-# [?] In a chain: that bytes of anything else look like so many headers, each where the one before says, is no chance.
+# [?] In a chain: other bytes do not look by chance like so many headers, each at the place that the one before states.
 _CHAIN = 3
 
-# [?] How far behind its tags a file's first frame is looked for: what players and editors pad with zeros is shorter.
+# [?] How far after its tags a file's first frame is searched for: the zero padding of players and editors is shorter.
 FIRST_FRAME_BYTES = 1 << 16
 
-# [?] mpg123 decodes nothing of a stream of one frame; of a few frames, it drops the decoder's delay.
+# [?] mpg123 decodes nothing of a stream of one frame, and drops the decoder's delay from a stream of a few frames.
 _LEAST_FRAMES = 3
 
 _WINDOW_BYTES = 1 << 13
 
 
 class _Frame(NamedTuple):
-    """What a frame's header says.
+    """Content of a frame's header.
 
     Attributes:
         n_bytes: The frame's length.
         n_samples: Its samples in each channel.
-        stream: What all frames of a stream have in common.
+        stream: The fields that all frames of a stream share.
         xing_at: Where its Xing or Info header would begin.
     """
 
@@ -85,7 +85,7 @@ def _parse(header: bytes) -> _Frame | None:
 
 
 def tags_end(file: BinaryIO, start: int) -> int:
-    """Return where the ID3 and APE tags at some place of a file end; that place if there are none.
+    """Return where the ID3 and APE tags at a position of a file end; that position if there are none.
 
     Args:
         file: The file; it is left at the returned place.
@@ -107,7 +107,7 @@ def tags_end(file: BinaryIO, start: int) -> int:
 
 
 def find_frame(file: BinaryIO, start: int, end: int, *, last_start: int | None = None) -> int | None:
-    """Return where the first frame begins that others follow without a gap, or only the end; ``None`` if there is none.
+    """Return the start of the first frame that is followed by others without a gap, or by the end; else ``None``.
 
     Args:
         file: The file.
@@ -143,7 +143,7 @@ def _begins_chain(file: BinaryIO, position: int, end: int) -> bool:
 
 
 def free_format_at(file: BinaryIO, start: int) -> bool:
-    """Return whether a frame of unstated ("free") bitrate begins there, whose end only a decoder finds."""
+    """Return whether a frame of unstated ("free") bitrate begins there; only a decoder can find its end."""
     file.seek(start)
     header = bytearray(file.read(4))
     if len(header) < 4 or header[2] >> 4:
@@ -153,7 +153,7 @@ def free_format_at(file: BinaryIO, start: int) -> bool:
 
 
 class _Stated(NamedTuple):
-    """The numbers of frames and bytes of the whole in the first frame's header, 0 where not stated."""
+    """The stream's numbers of frames and bytes, from the first frame's header, 0 where not stated."""
 
     n_frames: int
     n_bytes: int
@@ -176,7 +176,7 @@ def _stated(head: bytes, frame: _Frame) -> _Stated | None:
 
 @dataclass
 class _Run:
-    """Frames of one stream, as they are found."""
+    """Collects the frames of one stream."""
 
     frame: _Frame
     n_stated: int = 0
@@ -196,7 +196,7 @@ class _Run:
         self.n_bytes += n_bytes
 
     def part(self) -> Part:
-        """Return the part of the file that this is."""
+        """Return them as a part of the file."""
         n_frames = 0 if self.is_counted else max(self.n_frames, self.n_stated)
         return Part(
             segments=tuple((start, end) for start, end in self.ranges),
@@ -227,14 +227,14 @@ def mpeg_parts(file: BinaryIO, start: int, end: int) -> Iterator[Part]:
     stated_end = start + stated.n_bytes if stated and stated.is_xing and stated.n_frames else start
     if stated_end > start and tags_end(file, stated_end) >= end - 2 * frame.n_bytes:
         yield Part(segments=((start, end),), n_bytes=end - start)
-        # After so many frames libsndfile stops; whether there are more is looked up only if somebody reads so far.
+        # libsndfile stops after so many frames; whether there are more is checked only if a reader gets there.
         yield from (run.part() for run in _runs(file, start, end)[1:])
         return
     yield from (run.part() for run in _runs(file, start, end))
 
 
 def _runs(file: BinaryIO, position: int, end: int) -> list[_Run]:
-    """Go from frame to frame."""
+    """Step from frame to frame."""
     runs: list[_Run] = []
     n_left = n_missing = 0
     is_chained = False

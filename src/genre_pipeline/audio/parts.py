@@ -1,4 +1,4 @@
-"""What one audio file is made of, as far as a decoder has to know it."""
+"""The parts of an audio file that a decoder reads."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from itertools import accumulate
 from typing import BinaryIO
 
 Segment = bytes | tuple[int, int]
-"""Bytes as they are, or where bytes of a file begin and end."""
+"""Bytes, or start and end of a range in a file."""
 
 # [?] A terabyte. At the lowest bitrate of an MP3, 8 kbit/s, that is 30 years.
 _ENDLESS = 2**40
 
-# [D] mpg123 looks for an ID3v1 tag there, and takes a file without so many bytes for one that it cannot seek in.
+# [D] mpg123 looks for an ID3v1 tag there, and treats a shorter file as not seekable.
 _ID3V1_BYTES = 128
 
 
 @dataclass(frozen=True)
 class Part:
-    """A stream that a decoder reads from its start to its end. Most files are one; joined ones have several.
+    """A stream that a decoder reads from start to end. Most files have one; joined files have several.
 
     Attributes:
-        segments: What is given to the decoder in place of the file, one after the other; empty for the file itself.
-        container: The file's format where it is not the decoder's name for the part, in libsndfile's names.
-        n_bytes: How many bytes of sound there are; 0 where that was not counted.
-        n_missing: How many bytes more its header states.
-        n_left: How many bytes amid or after it belong to nothing that is known.
-        n_samples: Samples in each channel that it holds, counted without decoding; 0 where the decoder says that.
-        is_counted: Whether the decoder can know how many samples there are. Otherwise libsndfile would estimate it for
+        segments: Segments that the decoder gets, in order, instead of the file; empty for the file itself.
+        container: The file's format, in libsndfile's names, if the decoder names the part differently.
+        n_bytes: Bytes of sound; 0 if not counted.
+        n_missing: Bytes that its header states but that are missing.
+        n_left: Unidentified bytes within or after it.
+        n_samples: Samples in each channel that it holds, counted without decoding; 0 if only the decoder reports it.
+        is_counted: Whether the decoder can determine the number of samples. Otherwise libsndfile would estimate it for
             an MP3, and stop there.
         cut: What else is missing, as a phrase.
     """
@@ -50,9 +50,9 @@ class PartFile(io.RawIOBase):
     """Segments of a file as a file of their own, for libsndfile.
 
     Args:
-        file: The whole file, opened for this only. What cannot be read from it ends this one.
+        file: The whole file, opened only for this. If it cannot be read further, this file ends.
         segments: What this file consists of.
-        is_endless: Whether to claim a length that nothing has: an estimate made of it never ends before the file does.
+        is_endless: Whether to report an impossible length, so that an estimate from it never ends before the file.
     """
 
     def __init__(self, file: BinaryIO, segments: Sequence[Segment], *, is_endless: bool = False) -> None:
@@ -64,21 +64,21 @@ class PartFile(io.RawIOBase):
         self._position = 0
 
     def readable(self) -> bool:
-        """Answer yes."""
+        """Return true."""
         return True
 
     def seekable(self) -> bool:
-        """Answer yes."""
+        """Return true."""
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to another place, also to one beyond the end."""
+        """Move to another position, also beyond the end."""
         origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
         self._position = max(0, origin + offset)
         return self._position
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        """Fill a buffer, from one segment at a time."""
+        """Fill a buffer from one segment at a time."""
         if self._position == _ENDLESS - _ID3V1_BYTES:
             buffer[:_ID3V1_BYTES] = bytes(min(_ID3V1_BYTES, len(buffer)))
             return min(_ID3V1_BYTES, len(buffer))
@@ -94,7 +94,7 @@ class PartFile(io.RawIOBase):
                 self._file.seek(segment[0] + offset)
                 content = self._file.read(n_wanted)
             except OSError:
-                # What the system cannot read is missing, as it is where libsndfile reads by itself.
+                # Unreadable data count as missing, as when libsndfile reads the file itself.
                 return 0
         buffer[: len(content)] = content
         self._position += len(content)

@@ -1,4 +1,4 @@
-"""Unknown artists: what people and programs write where an artist's name should be."""
+"""Unknown artists: names that people and programs write if there is no artist."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NOBODY = frozenset(
         *("noartist", "none", "null", "nil", "nan", "na", "notavailable", "notapplicable", "notknown", "tbd"),
         *("undefined", "unspecified", "anonymous", "anon", "traditional", "trad"),
         *("various", "variousartist", "variousartists", "variousperformers", "multipleartists", "va", "compilation"),
-        # The same of programs in other languages.
+        # The same from programs in other languages.
         *("unbekannt", "unbekannterkünstler", "unbekannterinterpret", "verschiedene", "verschiedeneinterpreten"),
         *("verschiedenekünstler", "diverse", "diverseinterpreten", "inconnu", "artisteinconnu", "artistesdivers"),
         *("desconocido", "artistadesconocido", "variosartistas", "varios", "desconhecido", "artistadesconhecido"),
@@ -21,7 +21,7 @@ _NOBODY = frozenset(
         *("アーティスト不明", "알수없는아티스트", "여러아티스트"),
     }
 )
-# Names of these alone are no names; of others they may be ("!!!", "+/-").
+# A name of only these characters is not a name; one of other signs may be ("!!!", "+/-").
 _DASHES = frozenset("-\N{EN DASH}\N{EM DASH}_?.,*/\\|~#()[]{}<>'\"")
 
 

@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 
 def exact_copies(tracks: pd.DataFrame, listed: Callable[[], Container[str]]) -> dict[int, int]:
-    """Find the tracks that have the same samples as another one, which stands for all of them.
+    """Find the tracks that have the same samples as another one, the original.
 
-    That is the first that an official list names, so that such a list loses no track by it, or else the first.
+    The original is the first one in an official list, so that the list loses no track, or else the first.
 
     Args:
         tracks: Some rows of the track table, sorted by track id.
         listed: Returns the track ids that official lists name; called only where there are copies.
 
     Returns:
-        Index of each copy, and of the track that it repeats.
+        Index of each copy, and of its original.
     """
     has_hash = tracks["audio_hash"] != ""
     shared = tracks[has_hash & tracks["audio_hash"].duplicated(keep=False)]
@@ -45,11 +45,11 @@ def exact_copies(tracks: pd.DataFrame, listed: Callable[[], Container[str]]) -> 
 
 
 def near_copies(tracks: pd.DataFrame, inspections: Inspections) -> list[NearDuplicate]:
-    """Find the pairs of tracks whose acoustic fingerprints agree, or remember them where no track has changed.
+    """Find the pairs of tracks whose acoustic fingerprints agree, or read them if no track has changed.
 
     Args:
         tracks: Some rows of the track table: ``track_id``, ``path``, and the ``audio_hash`` of the whole file.
-        inspections: Has the fingerprints; the pairs are remembered beside its cache.
+        inspections: Has the fingerprints; the pairs are stored beside its cache.
 
     Returns:
         The pairs.
@@ -99,14 +99,14 @@ def official_duplicates(checksums: Mapping[str, str]) -> list[list[str]]:
 
 
 def recordings(track_ids: pd.Series, pairs: Iterable[tuple[str, str]]) -> list[str]:
-    """Name each track's recording: the first of all tracks that pairs connect it with, directly or through others.
+    """Name each track's recording by the first track connected to it by pairs, directly or through others.
 
     Args:
         track_ids: All track ids, sorted.
         pairs: Track ids that hold the same recording.
 
     Returns:
-        A track id for each track, its own where it is alone.
+        A track id for each track; its own if there is no other.
 
     Example:
         >>> recordings(pd.Series(["a", "b", "c", "d"]), [("d", "b"), ("b", "a")])

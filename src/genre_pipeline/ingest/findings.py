@@ -1,4 +1,4 @@
-"""What is wrong with the clips of a track table: each function looks for one sort of fault in all of them at once."""
+"""Faults of the clips of a track table: each function checks all clips for one kind of fault."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHECKSUM_STATUSES = ("official", "re_encoded", "unknown")
 
 
 class Finding(NamedTuple):
-    """A fault of a clip, and what was measured, in a line."""
+    """A fault of a clip, and the measured value, in one line."""
 
     fault: str
     detail: str
@@ -31,12 +31,12 @@ class Finding(NamedTuple):
 
 @dataclass
 class Findings:
-    """What is wrong, by row of the track table; most rows have no entry.
+    """Faults by row of the track table; most rows have no entry.
 
     Attributes:
         n_tracks: Rows of the table.
-        quarantine: The faults that keep a track out.
-        by_row: What was found, in the order in which it was.
+        quarantine: The faults that exclude a track.
+        by_row: The faults, in the order in which they were found.
     """
 
     n_tracks: int
@@ -63,7 +63,7 @@ class Findings:
 
 
 def find_inspected(tracks: pd.DataFrame, findings: Findings) -> None:
-    """Add what inspection found: the columns ``faults`` (joined by ``;``) and ``detail`` (a line for each)."""
+    """Add the faults from inspection: the columns ``faults`` (joined by ``;``) and ``detail`` (one line each)."""
     faulty = tracks[tracks["faults"] != ""]
     for row, faults, detail in zip(faulty.index.tolist(), faulty["faults"], faulty["detail"], strict=True):
         for fault, line in zip(faults.split(";"), detail.splitlines(), strict=True):
@@ -71,7 +71,7 @@ def find_inspected(tracks: pd.DataFrame, findings: Findings) -> None:
 
 
 def find_unlike_published(tracks: pd.DataFrame, spec: DatasetSpec, findings: Findings) -> None:
-    """Add ``short`` and ``wrong_rate``, of files against what the dataset is known for."""
+    """Add ``short`` and ``wrong_rate``, by comparing files with the dataset's published duration and rate."""
     audible = tracks[tracks["n_samples"] > 0]
     if spec.clip_duration_s is not None:
         short = audible[audible["duration_s"] < spec.clip_duration_s - SHORT_S]
@@ -84,7 +84,7 @@ def find_unlike_published(tracks: pd.DataFrame, spec: DatasetSpec, findings: Fin
 
 
 def cut_excerpts(tracks: pd.DataFrame, excerpt: ExcerptBlock, findings: Findings) -> None:
-    """Make clips excerpts of their files; a file that is too short for one stays whole, and is ``too_short``."""
+    """Make clips excerpts of their files; a file that is too short for one stays whole and is ``too_short``."""
     n_samples, rate = tracks["n_samples"].to_numpy(), tracks["sample_rate"].to_numpy()
     length = np.rint(excerpt.duration_s * rate).astype(np.int64)
     start = np.minimum(np.rint(excerpt.start_s * rate).astype(np.int64), n_samples - length)
@@ -97,14 +97,14 @@ def cut_excerpts(tracks: pd.DataFrame, excerpt: ExcerptBlock, findings: Findings
 
 
 def excerpt_hashes(tracks: pd.DataFrame, n_samples: pd.Series) -> list[str]:
-    """Derive the clips' audio hashes from those of their files, of which each excerpt is another part.
+    """Derive the clips' audio hashes from their files' hashes and the excerpts.
 
     Args:
         tracks: The track table, with the clips' ``start_sample`` and ``n_samples``, and the files' ``audio_hash``.
         n_samples: Lengths of the files.
 
     Returns:
-        A hash for each track; the file's where all of it is the clip.
+        A hash for each track; the file's hash if the clip is the whole file.
     """
     columns = (tracks["audio_hash"], tracks["start_sample"], tracks["n_samples"], n_samples)
     return [
@@ -116,7 +116,7 @@ def excerpt_hashes(tracks: pd.DataFrame, n_samples: pd.Series) -> list[str]:
 
 
 def find_too_short(tracks: pd.DataFrame, block: DatasetBlock, findings: Findings) -> None:
-    """Add ``too_short``, of clips that have some audio, but less than the block requires."""
+    """Add ``too_short`` to clips that have some audio, but less than the block requires."""
     is_short = (tracks["n_samples"] > 0) & (tracks["duration_s"] < block.min_duration_s) & ~findings.have(["too_short"])
     short = tracks[is_short]
     for row, duration_s in zip(short.index.tolist(), short["duration_s"], strict=True):
@@ -133,8 +133,9 @@ def compare_checksums(
     Args:
         tracks: The track table.
         checksums: Published MD5 by track id.
-        file_format: Format of the published files; what has another was encoded anew, and cannot have their checksum.
-        findings: Where to add to.
+        file_format: Format of the published files; a file of another format was re-encoded, and cannot have their
+            checksum.
+        findings: Collects the faults.
 
     Returns:
         ``official``, ``re_encoded`` or ``unknown`` for each track; empty where there is no file, or no checksum.
@@ -157,7 +158,7 @@ def compare_checksums(
 
 
 def find_exact_copies(tracks: pd.DataFrame, copies: Mapping[int, int], findings: Findings) -> None:
-    """Add ``duplicate_file`` and ``duplicate_audio`` to copies, given the row of what each repeats."""
+    """Add ``duplicate_file`` and ``duplicate_audio`` to copies, given the rows of their originals."""
     for copy, original in copies.items():
         is_same_file = tracks["content_hash"].iloc[copy] == tracks["content_hash"].iloc[original]
         detail = f"same {'file' if is_same_file else 'audio'} as {_labelled(tracks, original, copy)}"
@@ -180,7 +181,7 @@ def find_near_copies(tracks: pd.DataFrame, pairs: Sequence[NearDuplicate], findi
 
 
 def _labelled(tracks: pd.DataFrame, original: int, copy: int) -> str:
-    """Name a track, and its genre where that is another than its copy's."""
+    """Name a track, and its genre if its copy has another one."""
     genre, other = tracks["genre"].iloc[original], tracks["genre"].iloc[copy]
     track_id = str(tracks["track_id"].iloc[original])
     return track_id if genre == other else f"{track_id}, which is labelled '{genre}', not '{other}'"

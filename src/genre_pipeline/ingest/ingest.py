@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class IngestResult:
-    """What ingest found.
+    """Result of ingest.
 
     Attributes:
         tracks: One row per clip, sorted by track id, with the columns :data:`~genre_pipeline.datasets.TRACK_COLUMNS`.
@@ -52,16 +52,16 @@ class IngestResult:
         report: Plain JSON types: ``dataset``, ``kind``, ``title``, ``citation``, ``licence``, ``caveats``; ``subset``
             (see :class:`~genre_pipeline.ingest.selection.Subset`); ``n_clips``, ``n_usable``, ``n_quarantined``,
             ``total_duration_s`` (of the usable ones), ``genres`` (for each, ``clips``, ``usable`` and the number of
-            known ``artists`` among the usable); ``checksums`` (how many are ``official``, ``re_encoded``,
-            ``unknown``); ``unknown_artists`` (``n_tracks`` among the usable ones, and ``names``: what stands where
-            their artist should, if anything does, with the number of tracks); ``expected`` (published number of clips
-            of each genre) and ``missing`` (``track_id`` and ``genre`` of published clips that are not on disk), of the
-            whole dataset even where a part is used; ``left_out`` (all other files, counted by kind, see
-            :func:`~genre_pipeline.datasets.reading.files.count_left_out`), ``extra`` (paths of those that should not
-            be there as they are); ``remarks`` (what a person should look at, a sentence each); ``faults`` (each with
-            ``track_id``, ``path``, ``fault``, ``detail``, ``quarantined``); ``official_duplicates`` (groups of track
-            ids with one published checksum, on disk or not); ``near_duplicates`` (each with ``track_ids``, ``genres``,
-            ``similarity``, ``offset_s``); ``n_inspected`` and ``n_reused``.
+            known ``artists`` among the usable); ``checksums`` (how many are ``official``, ``re_encoded``, ``unknown``);
+            ``unknown_artists`` (``n_tracks`` among the usable ones, and ``names``: the entries in place of their
+            artist, if any, with the number of tracks); ``expected`` (published number of clips of each genre) and
+            ``missing`` (``track_id`` and ``genre`` of published clips that are not on disk), of the whole dataset even
+            where a part is used; ``left_out`` (all other files, counted by kind, see
+            :func:`~genre_pipeline.datasets.reading.files.count_left_out`), ``extra`` (paths of those that should not be
+            there); ``remarks`` (things to check, one sentence each); ``faults`` (each with ``track_id``, ``path``,
+            ``fault``, ``detail``, ``quarantined``); ``official_duplicates`` (groups of track ids with one published
+            checksum, on disk or not); ``near_duplicates`` (each with ``track_ids``, ``genres``, ``similarity``,
+            ``offset_s``); ``n_inspected`` and ``n_reused``.
     """
 
     tracks: pd.DataFrame
@@ -69,31 +69,31 @@ class IngestResult:
 
 
 def ingest(name: str, spec: DatasetSpec, block: DatasetBlock, *, cache: Path, n_workers: int) -> IngestResult:
-    """List a dataset's clips, look into each file, and say which can be used.
+    """List a dataset's clips, inspect each file, and decide which can be used.
 
     Besides what :func:`~genre_pipeline.audio.inspect_audio` finds, clips are ``too_short`` (against the block's
-    ``min_duration_s`` and ``excerpt``), ``short`` and ``wrong_rate`` (against what the dataset is known for),
+    ``min_duration_s`` and ``excerpt``), ``short`` and ``wrong_rate`` (against the dataset's published values),
     ``unknown_checksum`` (of the published format, but not the published bytes), ``duplicate_file`` or
     ``duplicate_audio`` (the same bytes, or the same samples, as a clip that is kept: the first that is not quarantined,
-    one that an official list names before others) and ``near_duplicate`` (the same recording as one with a smaller
-    track id, by acoustic fingerprint).
+    preferably one in an official list) and ``near_duplicate`` (the same recording as one with a smaller track id, by
+    acoustic fingerprint).
 
-    Audio, and what is found in it, are streamed. Memory grows with the listing and the track table, and, when near
-    duplicates are looked for anew, with the acoustic fingerprints.
+    Audio and inspections are streamed. Memory grows with the listing and the track table, and, when near duplicates are
+    searched again, with the acoustic fingerprints.
 
     Args:
         name: The dataset's name in the parameters.
         spec: Its kind.
         block: Its parameters.
-        cache: Parquet file that remembers what was inspected: only new or changed files are opened.
+        cache: Parquet file with earlier inspections: only new or changed files are opened.
         n_workers: Number of threads.
 
     Returns:
         The track table and the report.
 
     Raises:
-        DatasetError: If the dataset is missing, a genre has no usable clip, or the block is strict and anything at all
-            is wrong.
+        DatasetError: If the dataset is missing, a genre has no usable clip, or the block is strict and there is any
+            fault.
         ConfigError: If ``block.genres`` names a genre that the dataset does not have.
         StorageError: If the cache cannot be written.
     """
@@ -118,7 +118,7 @@ def ingest(name: str, spec: DatasetSpec, block: DatasetBlock, *, cache: Path, n_
         cut_excerpts(tracks, block.excerpt, findings)
     find_too_short(tracks, block, findings)
     tracks["checksum"] = compare_checksums(tracks, checksums, spec.file_format, findings)
-    # Silent clips of one length are all the same, and nothing repeats what is quarantined.
+    # Silent clips of one length are all the same, and a quarantined clip is no original.
     is_heard = ~(findings.quarantined() | findings.have(["silent"]))
     copies = exact_copies(tracks[is_heard], lambda: {*chain.from_iterable(spec.official_splits(block).values())})
     find_exact_copies(tracks, copies, findings)
@@ -155,7 +155,7 @@ def ingest(name: str, spec: DatasetSpec, block: DatasetBlock, *, cache: Path, n_
 
 
 def _table(clips: Sequence[Clip], facts: pd.DataFrame) -> pd.DataFrame:
-    """Put the clips beside what their files hold."""
+    """Join the clips with the facts about their files."""
     columns = {each.name: pd.array([getattr(clip, each.name) for clip in clips], "string") for each in fields(Clip)}
     return pd.concat([pd.DataFrame(columns), facts], axis="columns").assign(start_sample=0)
 
@@ -169,7 +169,7 @@ def _same(
         yield track_ids[copy], track_ids[original]
     for pair in near:
         yield pair.one, pair.other
-    # Of a re-encoded copy, what was published still tells what the originals were.
+    # For a re-encoded copy, the published checksums still identify the originals.
     there = set(track_ids)
     for group in repeated:
         yield from pairwise(track_id for track_id in group if track_id in there)

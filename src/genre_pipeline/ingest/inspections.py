@@ -1,8 +1,8 @@
-"""Inspecting many files once: what was found is remembered, and only new or changed files are opened.
+"""Inspect many files once: results are stored, and only new or changed files are opened.
 
-The memory is a Parquet file, the *cache*. While files are inspected, what is found goes to further files, the *parts*,
-in a folder beside it; in the end all are merged into the cache. No step holds more than some thousands of inspections,
-and whatever stops the work, the parts that are there are used the next time.
+Results are in a Parquet file, the *cache*. During inspection they go to further files, the *parts*, in a folder beside
+it; at the end all are merged into the cache. No step holds more than some thousands of inspections. If the work is
+interrupted, the next run uses the existing parts.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from genre_pipeline.storage import abandoned, atomic_file
 
 logger = logging.getLogger(__name__)
 
-# [?] Some ten seconds of work, which is what a power cut may cost.
+# [?] Some ten seconds of work, the most that a power cut can lose.
 _PART_FILES = 500
 
-# [?] Inspections that wait for each worker: enough that none is idle while a long file keeps its turn.
+# [?] Inspections queued per worker: enough that none is idle while results wait for a long file.
 _LOOK_AHEAD = 8
 
 # [?] Some ten megabytes at a time go from the parts into the cache.
@@ -49,13 +49,13 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True)
 class Inspections:
-    """What is known of a dataset's files.
+    """The inspections of a dataset's files.
 
     Attributes:
-        facts: A row for each file, in the order in which they were asked for, with the fields of
-            :class:`~genre_pipeline.audio.AudioFacts` but ``acoustic``; ``faults`` are joined by ``;``.
-        n_inspected: How many files were opened for it.
-        cache: Where all is remembered.
+        facts: One row per file, in the requested order, with the fields of :class:`~genre_pipeline.audio.AudioFacts`
+            but ``acoustic``; ``faults`` are joined by ``;``.
+        n_inspected: How many files were opened.
+        cache: The file that stores all inspections.
     """
 
     facts: pd.DataFrame
@@ -63,7 +63,7 @@ class Inspections:
     cache: Path
 
     def acoustic(self, paths: Sequence[str]) -> list[bytes]:
-        """Return acoustic fingerprints, which are large, and wanted only where something changed.
+        """Return acoustic fingerprints, which are large and needed only after changes.
 
         Args:
             paths: Some of the files.
@@ -80,26 +80,25 @@ def inspect_files(
     n_workers: int,
     description: str,
 ) -> Inspections:
-    """Inspect audio files, those that changed since they were last seen only.
+    """Inspect audio files, but only those that changed since the last inspection.
 
-    A file is taken for unchanged if its path, size and time of change are: it is not opened. What was found is saved
-    every few hundred files and whenever the work ends, however it ends.
+    A file with the same path, size and modification time counts as unchanged and is not opened. Results are saved every
+    few hundred files and when the work ends, in any way.
 
     Args:
-        root: What the paths are relative to.
-        paths: The files to inspect. One that has no stamp is not there.
-        stamps: Size and time of change by path, of these files and of others whose inspections are to be remembered;
-            those of all further ones are forgotten.
-        cache: Parquet file that remembers inspections; a damaged one is discarded with a warning.
+        root: The folder to which the paths are relative.
+        paths: The files to inspect. A file without a stamp does not exist.
+        stamps: Size and modification time by path, of these files and of others whose inspections to keep; all other
+            inspections are dropped.
+        cache: Parquet file with stored inspections; a damaged one is discarded with a warning.
         n_workers: Number of threads (decoding and hashing release the interpreter's lock).
-        description: What the progress bar says.
+        description: Label of the progress bar.
 
     Returns:
-        What is known of the files.
+        The inspections of the files.
 
     Raises:
-        StorageError: If the cache cannot be written, is damaged where that was not seen at once, or is in use by
-            another process.
+        StorageError: If the cache cannot be written, turns out to be damaged later, or is in use by another process.
     """
     with _alone(cache):
         folder = cache.with_name(f"{cache.stem}.parts")
@@ -117,10 +116,10 @@ def inspect_files(
 
 
 def remembered_stamps(cache: Path) -> dict[str, Stamp]:
-    """Return size and time of change, by path, of the files whose inspections are remembered.
+    """Return size and modification time, by path, of the files with stored inspections.
 
     Args:
-        cache: Parquet file that remembers inspections; one that is not there or cannot be read remembers none.
+        cache: Parquet file with stored inspections; a missing or unreadable one has none.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -137,10 +136,10 @@ def remembered_stamps(cache: Path) -> dict[str, Stamp]:
 
 
 def forget_inspections(cache: Path, paths: Collection[str]) -> None:
-    """Forget what is remembered of some files, which are then opened the next time whatever their time of change.
+    """Drop the inspections of some files, which the next run then opens whatever their modification time.
 
     Args:
-        cache: Parquet file that remembers inspections.
+        cache: Parquet file with stored inspections.
         paths: The files.
 
     Raises:
@@ -164,7 +163,7 @@ def _read_paths(cache: Path) -> list[str]:
 
 @contextmanager
 def _alone(cache: Path) -> Iterator[None]:
-    """Lock the cache, and remove what a killed process left half-written."""
+    """Lock the cache, and remove half-written files of a killed process."""
 
     def refusal(owner: str) -> StorageError:
         return StorageError(f"{cache}: {owner} is inspecting this dataset. Wait until that ends, and run again.")
@@ -180,7 +179,7 @@ def _alone(cache: Path) -> Iterator[None]:
 def _inspect(
     root: Path, paths: Sequence[str], stamps: Mapping[str, Stamp], folder: Path, n_workers: int, description: str
 ) -> list[Path]:
-    """Inspect files and return the parts that hold what was found."""
+    """Inspect files and return the parts with the results."""
     parts: list[Path] = []
     rows: list[Row] = []
 
@@ -218,10 +217,10 @@ def _map_in_order(
 
 
 class _Holds:
-    """Tells which remembered inspections still hold.
+    """Finds the stored inspections that are still valid.
 
     Attributes:
-        known: The paths of those that do.
+        known: Their paths.
     """
 
     def __init__(self, stamps: Mapping[str, Stamp]) -> None:
@@ -246,7 +245,7 @@ class _Holds:
         return [self._holds(*row) for row in zip(*(column.to_pylist() for column in table.columns), strict=True)]
 
     def _holds(self, path: str, n_bytes: int, mtime_ns: int, content_hash: str) -> bool:
-        # What the system refused to open has no hash; it may be opened the next time, with no sign of change.
+        # A file that the system refused to open has no hash; it may be readable next time without any sign of change.
         holds = bool(content_hash) and path not in self.known and self._stamps.get(path) == (n_bytes, mtime_ns)
         if holds:
             self.known.add(path)
@@ -263,7 +262,7 @@ def _save(path: Path, rows: Sequence[Row]) -> None:
 
 
 def _merge(cache: Path, held: Mapping[Path, Sequence[bool]], parts: Sequence[Path]) -> None:
-    """Write what holds, and all of the parts that are new, into the cache."""
+    """Write the valid inspections and the new parts into the cache."""
     from pyarrow import parquet
 
     new = [part for part in parts if part not in held]
@@ -278,7 +277,7 @@ def _merge(cache: Path, held: Mapping[Path, Sequence[bool]], parts: Sequence[Pat
 
 
 def _batches(source: Path, rows: Sequence[bool] | None) -> Iterator[Any]:
-    """Yield record batches of the rows that are true, or of all."""
+    """Yield record batches of the selected rows, or of all."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -318,7 +317,7 @@ def _row(path: str, mtime_ns: int, facts: AudioFacts) -> Row:
 
 
 def _schema() -> Any:
-    """Return the columns of the cache and its parts: a file's path and time of change, and what was found."""
+    """Return the columns of the cache and its parts: a file's path and modification time, and its facts."""
     import pyarrow as pa
 
     types = {

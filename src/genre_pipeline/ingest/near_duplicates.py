@@ -1,8 +1,8 @@
-"""Near duplicates: tracks that hold the same recording, however it was encoded and wherever it was cut.
+"""Near duplicates: tracks that hold the same recording, with any encoding and any cut.
 
 All pairs of 100,000 tracks are too many to compare. As in Haitsma and Kalker's search (see
 :mod:`~genre_pipeline.audio.acoustic`), some codes of a copy are free of errors: tracks are compared where they share a
-code, and only if the codes beside it are alike as well.
+code, and only if the neighbouring codes are similar too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from genre_pipeline.audio.acoustic import CODE_BITS, CODES_PER_S, count_codes, u
 from genre_pipeline.stages import stage
 
 COPIES_VERSION = 1
-"""Raised whenever the same fingerprints would give other pairs, so that remembered pairs are found anew."""
+"""Raise it when the same fingerprints give other pairs, so that stored pairs are found again."""
 MIN_SIMILARITY = 0.8
 """[?] Copies of real music reach 0.90 and more, different music up to 0.62 (docs/adr/009-acoustic-fingerprints.md)."""
 
@@ -26,13 +26,13 @@ MIN_OVERLAP_S = 5.0
 """Of the codes; the audio's is 1.2 s longer. [?] Similarities over 5 s scatter by 0.028, over 20 s by 0.016."""
 
 _MIN_CODES = round(MIN_OVERLAP_S * CODES_PER_S)
-# [?] In both tracks together, half of what music has in that time: a tone that hardly ever changes is no evidence.
+# [?] In both tracks together, half of the bits that music has in that time: a tone that hardly changes is no evidence.
 _MIN_BITS = _MIN_CODES * CODE_BITS // 2
 
-# [D] A code compares moments that are five frames apart; this is the next comparison after it, and the one before.
+# [D] A code compares moments five frames apart; these are the comparisons after and before it.
 _NEIGHBOUR = 5
 
-# [?] With how many of the next tracks that share a code a track is compared; copies share dozens of codes.
+# [?] Each track is compared with this many of the next tracks that share a code; copies share dozens of codes.
 _MAX_PARTNERS = 64
 
 # [?] Some 300 MB at a time.
@@ -46,9 +46,8 @@ class NearDuplicate:
     Attributes:
         one: Id of the track that sorts first.
         other: Id of the other track.
-        similarity: Of the bits that are set in the overlapping parts of their fingerprints, the share that is set in
-            both (Dice's coefficient): 0.5 by chance, 1 for equal ones, which is the share of equal bits where half of
-            them are set, but zeros, which silence has too, are no evidence.
+        similarity: Dice's coefficient of the set bits in the overlapping parts of their fingerprints: 0.5 by chance, 1
+            if equal. Unlike the share of equal bits, it ignores zeros, which silence has too and which are no evidence.
         offset_s: Where the other track begins within the first one, in seconds; negative if before it.
     """
 
@@ -92,14 +91,13 @@ def find_near_duplicates(
 ) -> list[NearDuplicate]:
     """Find the pairs of tracks that hold the same recording.
 
-    Two tracks do if their fingerprints are alike, by at least ``threshold``, at some offset at which they overlap by
-    ``MIN_OVERLAP_S`` or more. To be found, they must have a code in common there, as all copies had that were tried; of
-    many tracks that share a code, each is compared with the next 64 only, so that copies of one recording are linked,
-    but not each with each.
+    Two tracks do if the similarity of their fingerprints is at least ``threshold`` at some offset at which they overlap
+    by ``MIN_OVERLAP_S`` or more. They must have a code in common there, as all tested copies had. If many tracks share
+    a code, each is compared only with the next 64, so copies of one recording are linked, but not every pair.
 
     Args:
         track_ids: Distinct ids.
-        fingerprints: Of each track, from :class:`~genre_pipeline.audio.AudioFacts`; empty where there is none.
+        fingerprints: Of each track, from :class:`~genre_pipeline.audio.AudioFacts`; empty if there is none.
         threshold: The lowest similarity of a pair.
 
     Returns:
@@ -122,7 +120,7 @@ def find_near_duplicates(
 
 
 def _candidates(index: _Codes, threshold: float) -> list[tuple[int, int, int]]:
-    """Return pairs of tracks with an offset in codes at which they may be alike, sorted and distinct."""
+    """Return candidate pairs of tracks, each with an offset in codes, sorted and distinct."""
     longest = int(index.lengths.max(initial=0)) + 1
     n_tracks = len(index.lengths)
     found = [np.zeros(0, dtype=np.int64)]
@@ -137,7 +135,7 @@ def _candidates(index: _Codes, threshold: float) -> list[tuple[int, int, int]]:
 
 
 def _hits(index: _Codes, max_errors: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Yield places of the same code in two tracks, the smaller track first, where the neighbours are alike."""
+    """Yield positions in two tracks, the smaller one first, with the same code and similar neighbouring codes."""
     n_passes = -(-len(index.codes) // _PASS_CODES)
     bounds = np.linspace(1, 1 << CODE_BITS, n_passes + 1, dtype=np.int64)
     for lowest, beyond in pairwise(bounds):

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 Report = dict[str, Any]
 
-# [?] As many lines as are still read; the report has them all.
+# [?] As many lines as people still read; the report has all of them.
 _MAX_WARNINGS = 20
 
 # [?] Enough names of a kind to show where to begin.
@@ -66,14 +66,14 @@ def track_counts(tracks: pd.DataFrame) -> Report:
 
 
 def unknown_artists(tracks: pd.DataFrame) -> Report:
-    """Count the usable tracks whose artist is unknown, and what stands in the artist's place."""
+    """Count the usable tracks whose artist is unknown, and the entries in place of the artist."""
     artists = tracks["artist"][~tracks["quarantined"]]
     names = artists[artists.map(is_unknown).astype(bool)].str.strip()
     return {"n_tracks": len(names), "names": names[names != ""].value_counts().to_dict()}
 
 
 def listing_facts(listing: Listing, catalogue: Mapping[str, str]) -> Report:
-    """Compare what is on disk with what was published, and count what is left out."""
+    """Compare the files with the published list, and count those left out."""
     present = {clip.track_id for clip in listing.clips if clip.path in listing.stamps}
     return {
         "expected": dict(sorted(Counter(catalogue.values()).items())),
@@ -88,7 +88,7 @@ def listing_facts(listing: Listing, catalogue: Mapping[str, str]) -> Report:
 
 
 def remarks(listing: Listing, tracks: pd.DataFrame) -> list[str]:
-    """List what a person should check: findings of the listing, and genres and artists that look alike."""
+    """List things to check: remarks of the listing, and genres and artists whose names look alike."""
     said = list(listing.remarks)
     if genres := look_alikes(tracks["genre"].unique()):
         said.append(f"genres that look alike are different ones: {_alike(genres)}. If they are one, give it one name.")
@@ -133,7 +133,7 @@ def named_pairs(tracks: pd.DataFrame, pairs: Sequence[NearDuplicate]) -> list[Re
 
 
 def log_report(report: Report) -> None:
-    """Log what a reader of the terminal should see: what is not used, by name, then the counts."""
+    """Log the clips that are not used, by name, then the counts."""
     name = report["dataset"]
     reasons: dict[tuple[str, str], list[str]] = {}
     for fault in report["faults"]:
@@ -184,7 +184,7 @@ def log_report(report: Report) -> None:
 
 
 def _log_listing(report: Report) -> None:
-    """Log what a person should look at in the dataset's folder, and in a line all that it holds besides the clips."""
+    """Log things to check in the dataset's folder, and in one line everything that it holds besides the clips."""
     name, left_out = report["dataset"], report["left_out"]
     for remark in report["remarks"]:
         logger.warning("%s: %s", name, remark)
@@ -221,7 +221,7 @@ def check_strictly(report: Report, block: DatasetBlock) -> None:
     """Check that the selected genres have no fault at all.
 
     Raises:
-        DatasetError: If anything is: missing clips, files that are no clip, any fault.
+        DatasetError: If there is any: missing clips, files that are no clip, any fault.
     """
     missing = [each["track_id"] for each in report["missing"] if block.genres is None or each["genre"] in block.genres]
     sorts = {"missing": missing, "extra": report["extra"]}

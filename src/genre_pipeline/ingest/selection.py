@@ -1,4 +1,4 @@
-"""Which of a dataset's clips are used, and what to call them where they are not the whole dataset."""
+"""Select the clips of a dataset, and name the selection if it is not the whole dataset."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from genre_pipeline.registry import suggestion
 
 @dataclass(frozen=True)
 class Subset:
-    """What part of a dataset is used.
+    """The part of a dataset that is used.
 
     Attributes:
-        name: In words; empty for all of it. It is part of the split's hash and of every number's tags.
+        name: In words; empty for the whole dataset. It is part of the split's hash and of every number's tags.
         genres: The genres that have a clip, sorted.
         of_genres: How many genres the dataset has.
-        n_tracks: How many clips are used whose file is there.
-        of_tracks: How many the dataset has: by its published list, or else on disk.
+        n_tracks: Number of used clips whose file exists.
+        of_tracks: Number of clips in the dataset: by its published list, or else on disk.
         max_per_genre: The block's limit.
     """
 
@@ -44,7 +44,7 @@ def select_clips(
         block: The dataset's parameters.
 
     Returns:
-        The clips, in the listing's order, and the part of the dataset that they are.
+        The clips, in the listing's order, and a description of this part.
 
     Raises:
         ConfigError: If ``block.genres`` names a genre that the dataset does not have.
@@ -70,7 +70,7 @@ def select_clips(
 
 
 def _at_most(clips: Sequence[Clip], n: int) -> list[Clip]:
-    """Keep the ``n`` clips of each genre whose track ids have the smallest hashes: no order of files matters."""
+    """Keep the ``n`` clips of each genre whose track ids have the smallest hashes, in any order of files."""
     by_genre: dict[str, list[Clip]] = {}
     for clip in clips:
         by_genre.setdefault(clip.genre, []).append(clip)

@@ -1,4 +1,4 @@
-"""Splits: which tracks train, validate and test a model in each repeat, and the audit of what leaks between them."""
+"""Splits: which tracks train, validate and test a model in each repeat, and the audit of leaks between them."""
 
 from genre_pipeline.splits.base import PROTOCOLS, SPLITS, Assignment, ProtocolBlock, ProtocolSpec, SplitContext
 from genre_pipeline.splits.records import SplitRecord, read_record, write_record

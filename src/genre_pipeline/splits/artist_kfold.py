@@ -12,12 +12,12 @@ from genre_pipeline.splits.identities import linked_groups
 
 
 def split(tracks: pd.DataFrame, block: KFoldBlock, context: SplitContext) -> Assignment:
-    """Give each artist one fold, keeping the genres' proportions alike.
+    """Assign each artist to one fold, with similar genre proportions in all folds.
 
-    A track of unknown artist counts as an artist of its own. Artists who share a recording (or its bytes, or its
-    samples) stay together: the same music under another name would be a leak as well. The artist filter is that of
-    Pampalk, Flexer and Widmer (ISMIR 2005); how even the folds are is said in
-    :func:`~genre_pipeline.splits.folds.balanced_folds`.
+    A track whose artist is unknown counts as an artist of its own. Artists who share a recording (or its bytes, or its
+    samples) stay together: the same music under another name would also be a leak. The artist filter is that of
+    Pampalk, Flexer and Widmer (ISMIR 2005); :func:`~genre_pipeline.splits.folds.balanced_folds` states how even the
+    folds are.
 
     Args:
         tracks: The usable tracks, sorted by track id.

@@ -1,4 +1,4 @@
-"""The leak audit: what stands on two sides of a split, whatever the protocol promises."""
+"""The leak audit: everything that is on two sides of a split, whatever the protocol promises."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from genre_pipeline.splits.base import SPLITS
 from genre_pipeline.splits.identities import identities, value_codes
 
-# [?] Enough to see what kind of thing leaks.
+# [?] Enough to recognise what leaks.
 MAX_EXAMPLES = 5
-# An album in common is a hint, not a leak: its tracks are other recordings, and its artist counts by itself.
+# A shared album is a hint, not a leak: its tracks are different recordings, and its artist is compared separately.
 LEAKS = ("track", "file", "audio", "recording", "artist")
 _PAIRS = tuple(combinations(SPLITS, 2))
 
@@ -23,14 +23,14 @@ Verdict = Literal["held", "broken", "cannot be checked", "none found", "on two s
 
 
 def leak_audit(tracks: pd.DataFrame, labels: NDArray[np.str_]) -> dict[str, Any]:
-    """Find what stands on more than one side in the same repeat.
+    """Find everything that is on more than one side in the same repeat.
 
     Tracks, files (by a hash of their bytes), audio (by a hash of the decoded samples), recordings (near-duplicates
-    count as one), artists and albums are compared; what is unknown is not.
+    count as one), artists and albums are compared; unknown values are not.
 
     Args:
         tracks: The tracks, see :func:`~genre_pipeline.splits.identities.identities`; a track that the split divides has
-            a row for each of its pieces.
+            one row per piece.
         labels: Side of each row, ``""`` where left out, shape ``(n_repeats, n_rows)``.
 
     Returns:
@@ -75,9 +75,9 @@ def leak_audit(tracks: pd.DataFrame, labels: NDArray[np.str_]) -> dict[str, Any]
 
 
 def verdict(report: Mapping[str, Any], kind: str) -> Verdict:
-    """Judge what was found of a kind.
+    """Judge the audit's findings of one kind.
 
-    What nobody knows cannot be found: with tracks of unknown artist, nothing found is no promise held.
+    Unknown artists cannot be compared, so if some are unknown and nothing was found, no promise is confirmed.
 
     Args:
         report: The split's report, see :class:`~genre_pipeline.splits.splitting.SplitResult`.
@@ -85,7 +85,7 @@ def verdict(report: Mapping[str, Any], kind: str) -> Verdict:
 
     Returns:
         ``held`` or ``broken`` for what the protocol promises to keep apart, ``none found`` or ``on two sides`` for the
-        rest, and ``cannot be checked`` for both where nothing was found and the artist of some track is unknown.
+        rest, and ``cannot be checked`` for both if nothing was found and the artist of some track is unknown.
 
     Example:
         >>> report = {"leaks": {"overall": {"artist": 0}}, "promises": ["artist"], "unknown_artist_tracks": 3}
@@ -101,15 +101,15 @@ def verdict(report: Mapping[str, Any], kind: str) -> Verdict:
 
 
 def artists_unknown(report: Mapping[str, Any]) -> float:
-    """Return how much of a split stands on unknown artists, where a reader takes artists to be apart.
+    """Return the share of tracks with unknown artists, if readers expect artists to be kept apart.
 
-    So a reader does where the protocol promises it, and of every split that is not leaky.
+    Readers expect this if the protocol promises it, and of every split that is not leaky.
 
     Args:
         report: The split's report.
 
     Returns:
-        Share of its tracks, between 0 and 1; 0 for a split that is leaky and promises nothing of artists.
+        Share of its tracks, between 0 and 1; 0 for a split that is leaky and promises nothing about artists.
     """
     if report["leaky"] and "artist" not in report["promises"]:
         return 0.0
@@ -117,7 +117,7 @@ def artists_unknown(report: Mapping[str, Any]) -> float:
 
 
 def _present(codes: NDArray[np.intp], n_values: int) -> NDArray[np.bool_]:
-    """Return which values there are, shape ``(n_values,)``."""
+    """Return which values occur, shape ``(n_values,)``."""
     present = np.zeros(n_values, dtype=np.bool_)
     present[codes[codes >= 0]] = True
     return present

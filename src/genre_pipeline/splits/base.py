@@ -1,4 +1,4 @@
-"""What a protocol is: a rule that says, for each repeat, on which side of the split a track stands."""
+"""Protocols: rules that assign each track to a side of the split in each repeat."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class ProtocolBlock(Block):
         kind: Registered name of the protocol.
         seed: Seed of everything random in the split.
         repeats: How often models are trained and tested; ``None`` means the protocol's own number.
-        promises: What must not stand on two sides, besides what the kind of protocol promises by itself; a split that
-            breaks it is an error.
-        growth: What becomes of tracks that were split before. With ``keep`` they stay where they are and only new ones
-            are dealt; ``resplit`` deals all of them anew, as if none had ever been split.
+        promises: What must not be on two sides, in addition to the promises of the protocol's kind; a split that breaks
+            a promise is an error.
+        growth: What to do with tracks that were split before. With ``keep`` they stay on their sides, and only new ones
+            are assigned; ``resplit`` splits all tracks again.
     """
 
     kind: str
-    # [?] 32 bits: what every random generator takes.
+    # [?] 32 bits: the seeds that every random generator accepts.
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
     repeats: Repeats | None = None
     promises: tuple[Promise, ...] = ()
@@ -52,14 +52,14 @@ class ProtocolBlock(Block):
 
 @dataclass(frozen=True)
 class SplitContext:
-    """What a protocol may need besides the tracks.
+    """What a protocol may need in addition to the tracks.
 
     Attributes:
         dataset: The dataset's name.
         protocol: The protocol's name in the YAML; messages name its parameters by ``protocols.<name>``.
         official: The lists that ship with the dataset: name to track id to ``train``, ``validation`` or ``test``.
-        record: Where tracks, or pieces by their :func:`piece_keys`, stood before. A protocol gives one another place
-            only where it must.
+        record: Earlier places of tracks, or of pieces by their :func:`piece_keys`. A protocol changes a place only if
+            it must.
     """
 
     dataset: str
@@ -79,7 +79,7 @@ def piece_keys(track_ids: Iterable[str], start_s: Iterable[float]) -> list[str]:
 
 
 def side_codes(labels: NDArray[np.str_]) -> NDArray[np.intp]:
-    """Number sides by their position in :data:`SPLITS`; what is left out is -1.
+    """Number sides by their position in :data:`SPLITS`; -1 if left out.
 
     Example:
         >>> side_codes(np.array([["train", "", "test"]])).tolist()
@@ -96,13 +96,13 @@ class Assignment:
     """A protocol's decision.
 
     Attributes:
-        labels: ``train``, ``validation``, ``test``, or ``""`` for what is left out; shape ``(n_repeats, n_tracks)``, or
+        labels: ``train``, ``validation``, ``test``, or ``""`` if left out; shape ``(n_repeats, n_tracks)``, or
             ``(n_repeats, n_pieces)``.
-        listed: The track ids that the protocol knows by name, whether the dataset has them or not.
-        pieces: Where tracks are divided, one row a piece: ``row`` (the track's position in the table), ``start_s`` and
-            ``end_s``; sorted by ``row`` and ``start_s``. None where every track stands on one side as a whole.
-        folds: Each track's fold, from 0, shape ``(n_tracks,)``, where the labels follow from folds: then the fold is
-            what a track keeps when the dataset grows. Otherwise it is its side in each repeat.
+        listed: The track ids that the protocol's list names, whether the dataset has them or not.
+        pieces: If tracks are divided, one row per piece: ``row`` (the track's position in the table), ``start_s`` and
+            ``end_s``; sorted by ``row`` and ``start_s``. ``None`` if every track is on one side as a whole.
+        folds: Each track's fold, from 0, shape ``(n_tracks,)``, if the labels follow from folds. Then a track keeps its
+            fold when the dataset grows; otherwise it keeps its side in each repeat.
     """
 
     labels: NDArray[np.str_]
@@ -112,7 +112,7 @@ class Assignment:
 
     @property
     def places(self) -> NDArray[np.intp]:
-        """What each track or piece keeps, shape ``(n_deals, n_units)``; -1 for what is left out."""
+        """The place that each track or piece keeps, shape ``(n_deals, n_units)``; -1 if left out."""
         return side_codes(self.labels) if self.folds is None else self.folds[None]
 
 
@@ -123,16 +123,15 @@ class ProtocolSpec:
     Attributes:
         name: Registered name, used as ``kind`` in YAML.
         block: Class of its parameters.
-        split: Assigns tracks, sorted by track id and free of quarantined ones, to the sides of each repeat. Raises
-            :class:`~genre_pipeline.errors.SplitError` where they are too few.
-        promises: What never stands on two sides of one repeat; a block may add to it. What is not promised is only
-            counted.
-        leaky: Whether recordings or artists stand on two sides by design.
+        split: Assigns tracks, sorted by track id and without quarantined ones, to the sides of each repeat. Raises
+            :class:`~genre_pipeline.errors.SplitError` if there are too few.
+        promises: What is never on two sides of one repeat; a block may add to it. Everything else is only counted.
+        leaky: Whether recordings or artists are on two sides by design.
         design: How repeats relate, which decides the confidence interval: ``kfold`` (disjoint test folds),
             ``resampled`` (independent, overlapping test sets) or ``seeds`` (one split, another training seed).
         n_repeats: Number of repeats, from the block.
-        only_by_name: Whether a protocol of this kind must bear the kind's name, so that it is never used unknowingly
-            and every file, row and tag says it.
+        only_by_name: Whether a protocol of this kind must have the kind's name, so that it is never used unknowingly
+            and the name is in every file, row and tag.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What the k-fold protocols share: their block, balanced folds, their rotation, and whether genres can be divided."""
+"""Shared by the k-fold protocols: their block, balanced folds, their rotation, and a check of the genres."""
 
 from __future__ import annotations
 
@@ -44,33 +44,33 @@ def balanced_folds(
     seed: int,
     kept: NDArray[np.intp] | None = None,
 ) -> NDArray[np.intp]:
-    """Give each group of tracks one fold, so that every genre is spread evenly over the folds.
+    """Assign each group of tracks to one fold, so that every genre is spread evenly over the folds.
 
-    Groups come by size, the largest first, then by genre, in random order where equal. Each goes where it adds least
-    to the sum, over genres and folds, of the squared share of the genre that the fold holds; where that is equal, to
-    the smaller fold. It is the longest-processing-time rule of Graham (SIAM J. Appl. Math. 17, 1969) for several genres
-    at once. A group of which tracks have a fold already goes where most of them are, before any other is dealt.
+    Groups are assigned by size, the largest first, then by genre, in random order if equal. Each goes to the fold where
+    it adds least to the sum, over genres and folds, of the squared share of the genre in the fold; if equal, to the
+    smaller fold. It is the longest-processing-time rule of Graham (SIAM J. Appl. Math. 17, 1969) for several genres at
+    once. A group with tracks that have a fold already goes to the fold of most of them, before any other group is
+    assigned.
 
-    Three bounds hold, whatever the tracks, where none has a fold yet. With c the tracks of a genre in a fold, v those
-    in a group, N all of them and k folds:
+    Three bounds hold for any tracks, if none has a fold yet. With c the tracks of a genre in a fold, v those in a
+    group, N all of them and k folds:
 
     - Where no group has tracks of two genres, the folds' c differ by at most the largest v of the genre: each group
       goes to the fold that holds least of it.
-    - Where moreover every group is a single track, the folds' totals differ by at most one: a genre goes round all
-      folds, and what is left over goes to the smallest.
+    - If moreover every group is a single track, the folds' totals differ by at most one: a genre goes round all folds,
+        and the remainder goes to the smallest.
     - In any case the sum over genres and folds of (c / N - 1 / k)^2 is at most (1 - 1 / k) times the sum over genres
-      and groups of (v / N)^2. That is what folds drawn at random give on average, and no choice of the rule is worse
-      than the average of its choices (the method of conditional expectations).
+      and groups of (v / N)^2. That is the average of random folds, and no choice of the rule is worse than the average of its choices (the method of conditional expectations).
 
-    What is dealt to folds that hold something already leaves the first difference no larger than it was, or than the
-    largest new v; and it adds to the last sum no more than that bound says of the new groups alone.
+    If the folds already hold tracks, the first difference afterwards is at most its old value or the largest new v, and
+    the last sum grows by at most this bound for the new groups alone.
 
     Args:
         groups: Each track's group, from 0, shape ``(n_tracks,)``.
         genres: Each track's genre, shape ``(n_tracks,)``.
         n_folds: Number of folds.
         seed: Seed of the order of equal groups.
-        kept: Each track's fold so far, -1 where it has none, shape ``(n_tracks,)``.
+        kept: Each track's fold so far, -1 if none, shape ``(n_tracks,)``.
 
     Returns:
         Each track's fold, from 0, shape ``(n_tracks,)``.
@@ -91,7 +91,7 @@ def balanced_folds(
     shuffled = shuffled[fold_of_group[shuffled] < 0]
     for group in shuffled[np.lexsort((counts.argmax(axis=1)[shuffled], -counts.sum(axis=1)[shuffled]))]:
         added = np.zeros(n_folds)
-        # One genre after another, so that every machine adds in the same order.
+        # One genre after another, so that every machine sums in the same order.
         for genre in np.flatnonzero(counts[group]):
             added += held[:, genre] * (weights[genre] * counts[group, genre])
         fold = np.lexsort((held.sum(axis=1), added))[0]
@@ -101,14 +101,14 @@ def balanced_folds(
 
 
 def kept_places(groups: NDArray[np.intp], places: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Give each group the place of most of its tracks, so that as few as possible move where groups were joined.
+    """Give each group the place of most of its tracks, so that as few as possible move when groups are joined.
 
     Args:
         groups: Each track's group, from 0, shape ``(n_tracks,)``.
-        places: Each track's place so far, -1 where it has none, shape ``(n_tracks,)``.
+        places: Each track's place so far, -1 if none, shape ``(n_tracks,)``.
 
     Returns:
-        Each group's place, the lowest of equally common ones, -1 where no track has any; shape ``(n_groups,)``.
+        Each group's place, the lowest of equally common ones, -1 if no track has one; shape ``(n_groups,)``.
 
     Example:
         >>> kept_places(np.array([0, 0, 0, 1, 2, 2]), np.array([4, 1, 1, -1, 3, 2])).tolist()
@@ -116,7 +116,7 @@ def kept_places(groups: NDArray[np.intp], places: NDArray[np.intp]) -> NDArray[n
     """
     settled = places >= 0
     pairs, sizes = np.unique(np.stack([groups[settled], places[settled]]), axis=1, return_counts=True)
-    # The commonest place of a group is written last, and the lowest of equally common ones.
+    # The most common place of a group is written last, and the lowest of equally common ones.
     order = np.lexsort((-pairs[1], sizes))
     of_group = np.full(groups.max() + 1, -1, dtype=np.intp)
     of_group[pairs[0, order]] = pairs[1, order]
@@ -124,7 +124,7 @@ def kept_places(groups: NDArray[np.intp], places: NDArray[np.intp]) -> NDArray[n
 
 
 def rotate(fold_of_track: NDArray[np.intp], block: KFoldBlock) -> NDArray[np.str_]:
-    """Let fold i test and the next one validate in repeat i.
+    """In repeat i, test on fold i and validate on the next one.
 
     Args:
         fold_of_track: Each track's fold, from 0, shape ``(n_tracks,)``.
@@ -144,11 +144,11 @@ def rotate(fold_of_track: NDArray[np.intp], block: KFoldBlock) -> NDArray[np.str
 
 
 def check_divisible(counts: Mapping[str, int], *, unit: str, n_parts: int, protocol: str, remedy: str) -> None:
-    """Make sure that each genre has something for every part.
+    """Check that each genre has enough units for every part.
 
     Args:
         counts: Genre to number of units.
-        unit: What is counted, in the plural: ``"artists"``.
+        unit: Name of the units, in the plural: ``"artists"``.
         n_parts: Parts to fill.
         protocol: The protocol's name.
         remedy: What to change in the protocol, as an imperative clause; may be empty.

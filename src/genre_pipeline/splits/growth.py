@@ -1,4 +1,4 @@
-"""How a split came from the one before: which tracks were added, removed, moved, or given another genre."""
+"""Changes of a split since the last one: which tracks were added, removed, moved, or given another genre."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def describe_growth(
     """Describe what changed since the split in a record.
 
     Args:
-        record: What is remembered, under the tracks' present names.
+        record: The record, under the tracks' present names.
         units: The tracks or pieces of the new split: ``key``, ``track_id``, ``genre``, and what ``groups_of`` needs.
         places: Their places, shape ``(n_deals, n_units)``.
         split_hash: The new split's hash.
         renamed: Tracks that had another name before.
-        resplit: Whether all were dealt anew.
+        resplit: Whether all tracks were split again.
         place_name: Names a place.
         groups_of: Numbers the groups that the protocol keeps together.
 
     Returns:
-        The report's ``growth``, see :class:`~genre_pipeline.splits.splitting.SplitResult`; that of the record where the
-        split is still the same, and None where there was none before.
+        The report's ``growth``, see :class:`~genre_pipeline.splits.splitting.SplitResult`; the record's if the split is
+        unchanged, and ``None`` if there was no split before.
     """
     if record.split_hash in {"", split_hash}:
         return record.growth
@@ -72,7 +72,7 @@ def _moves(
     place_name: Callable[[int], str],
     groups_of: Callable[[pd.DataFrame], NDArray[np.intp]],
 ) -> list[dict[str, Any]]:
-    """Describe where some tracks went, and which track of their group was there before."""
+    """Describe where tracks moved, and which track of their group was there before."""
     groups, track_ids = groups_of(units), units["track_id"].to_numpy()
     moves = []
     for unit in np.flatnonzero(moved.any(axis=0))[:MAX_NAMED]:

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from genre_pipeline.ingest.artists import is_unknown
 from genre_pipeline.spelling import composed, name_key
 
-# What a track shares with no other, if a split is to say something of music never heard.
+# A split must keep tracks with these in common on one side, to measure performance on new music.
 MUSIC = ("file", "audio", "recording", "artist")
 
 
 def artist_keys(tracks: pd.DataFrame) -> pd.Series[str]:
-    """Return what the spellings of each track's artist have in common; ``""`` where unknown.
+    """Return a key of each track's artist that different spellings share; ``""`` if unknown.
 
-    Two artists who look alike may be two after all: to take them for one makes a split a little stricter, to take one
-    artist for two makes it leak.
+    Two artists with similar names may differ. Treating them as one makes a split a little stricter; treating one artist
+    as two makes it leak.
 
     Example:
         >>> artist_keys(pd.DataFrame({"artist": ["Bob  Marley", "Marley, Bob", "", "Various Artists"]})).tolist()
@@ -31,9 +31,9 @@ def artist_keys(tracks: pd.DataFrame) -> pd.Series[str]:
 
 
 def identities(tracks: pd.DataFrame) -> dict[str, pd.Series[str]]:
-    """Return what each track is recognised by, ``""`` where unknown.
+    """Return the identities of each track, ``""`` if unknown.
 
-    An album is one only together with its artist: many are called "Greatest Hits".
+    An album is identified together with its artist: many are called "Greatest Hits".
 
     Args:
         tracks: The tracks, with ``track_id``, ``content_hash``, ``audio_hash``, ``recording``, ``artist``, ``album``.
@@ -54,13 +54,13 @@ def identities(tracks: pd.DataFrame) -> dict[str, pd.Series[str]]:
 
 
 def linked_groups(tracks: pd.DataFrame, kinds: Sequence[str] = MUSIC) -> NDArray[np.intp]:
-    """Number the groups of tracks that something links, directly or through other tracks.
+    """Number the groups of linked tracks, linked directly or through other tracks.
 
-    What is unknown links nothing: a track of unknown artist, whose recording is nowhere else, is a group of its own.
+    Unknown values link nothing: a track with an unknown artist and a unique recording is a group of its own.
 
     Args:
         tracks: The tracks, see :func:`identities`.
-        kinds: What links two tracks that have it in common.
+        kinds: Kinds of identity that link two tracks if they share one.
 
     Returns:
         Codes from 0, shape ``(n_tracks,)``, in order of appearance.

@@ -1,4 +1,4 @@
-"""The split that ships with a dataset, or a published list: one split, repeated with other training seeds."""
+"""Official splits: the list that ships with a dataset or was published, repeated with different training seeds."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class OfficialBlock(ProtocolBlock):
 
     Attributes:
         list: Name of one of the dataset's official splits.
-        test_part: The part of the list that tests. With ``validation``, for where only the published training and
-            validation tracks are at hand, the list's test part is left out, and validation is carved from training.
-        validation_ratio: Share of the training tracks that validate, where no part of the list does. [?]
+        test_part: The part of the list that tests. With ``validation``, for when only the published training and
+            validation tracks are available, the list's test part is left out, and a part of training validates.
+        validation_ratio: Share of the training tracks that validate, if no part of the list does. [?]
     """
 
     list: str
@@ -66,7 +66,7 @@ def split(tracks: pd.DataFrame, block: OfficialBlock, context: SplitContext) -> 
 
 
 def _parts(block: OfficialBlock, context: SplitContext) -> Mapping[str, str]:
-    """Return what the list gives a side to: track id to side."""
+    """Return the side of each listed track, by track id."""
     key = f"protocols.{context.protocol}.list"
     if block.list not in context.official:
         raise SplitError(
@@ -87,16 +87,16 @@ def _parts(block: OfficialBlock, context: SplitContext) -> Mapping[str, str]:
 
 
 def _carve(training: pd.DataFrame, kept: NDArray[np.intp], block: OfficialBlock) -> NDArray[np.str_]:
-    """Move whole artists, with all who share a recording with them, until each genre has about the share asked for.
+    """Move whole artists, with all artists who share a recording, until each genre has about the wanted share.
 
-    Artists are tried in random order, and one is moved where that brings the genres' counts nearer (in L1 distance)
-    to the wanted ones. A genre whose artists are all too large for that gives its smallest. So a genre whose artists
-    have no other misses the wanted count by at most half of its largest artist, or gives its smallest artist alone:
-    an artist of v tracks is moved only where less than v / 2 are too many afterwards, and left only where at most
-    v / 2 are missing.
+    Artists are tried in random order, and one is moved if that brings the genres' counts closer (in L1 distance) to the
+    wanted ones. If all artists of a genre are too large for that, its smallest one moves. So a genre whose artists have
+    no other genre misses the wanted count by at most half of its largest artist, or its smallest artist alone moves: an
+    artist of v tracks is moved only if less than v / 2 are too many afterwards, and stays only if at most v / 2 are
+    missing.
 
-    Artists who train or validate already (``kept``, by track) go on to do so, and only the others are tried. That the
-    list had a track test before counts for nothing.
+    Artists on the training or validation side already (``kept``, by track) stay there, and only the others are tried. A
+    track's earlier place on the test side is ignored.
     """
     _, validation, test = range(len(SPLITS))
     groups = linked_groups(training)

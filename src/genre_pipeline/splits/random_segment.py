@@ -1,4 +1,4 @@
-"""Random splits of pieces of tracks: every track stands on both sides. LEAKY: here to measure how much it inflates."""
+"""Random splits of pieces of tracks: every track is on both sides. LEAKY: exists to measure the inflation."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from genre_pipeline.splits.resampling import ResampledBlock, resample
 
 
 class RandomSegmentBlock(ResampledBlock):
-    """Parameters of the random split by segment, as MusicNeXt was tested.
+    """Parameters of the random split by segment, with which MusicNeXt was tested.
 
     Attributes:
         segment_s: Length of the pieces in seconds. [P]
         test_ratio: Share of each genre's pieces that test. [P]
-        validation_ratio: Share of each genre's pieces that validate: the paper has none, and would have to choose the
-            epoch by the test. [?]
+        validation_ratio: Share of each genre's pieces that validate. The paper has none; then the test side would have
+            to choose the epoch. [?]
     """
 
     segment_s: float = Field(default=3.0, gt=0.0, le=86_400.0)
@@ -29,15 +29,15 @@ class RandomSegmentBlock(ResampledBlock):
 
 def n_repeats(block: RandomSegmentBlock) -> int:
     """Return the number of random splits: five by default."""
-    # [?] The paper does not say how often it drew.
+    # [?] The paper does not state the number of splits.
     return 5 if block.repeats is None else block.repeats
 
 
 def split(tracks: pd.DataFrame, block: RandomSegmentBlock, context: SplitContext) -> Assignment:
     """Cut each track into pieces, shuffle each genre's and cut them by the ratios.
 
-    The last piece of a track goes on to its end. A feature's segment belongs to the piece that holds its centre, so
-    that features of other segment lengths can be split in the same way.
+    The last piece of a track extends to its end. A feature's segment belongs to the piece that holds its centre, so
+    features of other segment lengths can be split in the same way.
 
     Args:
         tracks: The usable tracks, sorted by track id.

@@ -1,4 +1,4 @@
-"""Independent random splits by track: artists and albums stand on both sides, test sets of repeats overlap."""
+"""Independent random splits by track: artists and albums are on both sides, test sets of repeats overlap."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def n_repeats(block: RandomTrackBlock) -> int:
 def split(tracks: pd.DataFrame, block: RandomTrackBlock, context: SplitContext) -> Assignment:
     """Shuffle each genre's tracks and cut them by the ratios, see :func:`~genre_pipeline.splits.resampling.resample`.
 
-    Nothing but the track is kept together: copies are kept out by ingest, unless the dataset's ``quarantine`` lets
-    them in, and then the audit counts them.
+    Only tracks are kept together. Ingest excludes copies, unless the dataset's ``quarantine`` accepts them; then the
+    audit counts them.
 
     Args:
         tracks: The usable tracks, sorted by track id.

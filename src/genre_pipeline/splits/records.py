@@ -1,4 +1,4 @@
-"""What is remembered of a split, so that tracks stay on their side when the dataset grows."""
+"""Records of splits, so that tracks stay on their side when the dataset grows."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def _no_units() -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class SplitRecord:
-    """The place of every track or piece that was ever split, and how the split came to be what it is.
+    """The place of every track or piece that was ever split, and the history of the split.
 
     Attributes:
-        units: One row a unit, by its key: ``track_id``, ``audio_hash``, ``genre``, ``present`` (whether it is in the
+        units: One row per unit, by its key: ``track_id``, ``audio_hash``, ``genre``, ``present`` (whether it is in the
             split now; one that comes back returns to its place) and its place in each deal, in the columns ``"0"``,
-            ``"1"`` and so on, -1 where it has none.
+            ``"1"`` and so on, -1 if none.
         split_hash: The split's hash; empty before the first.
-        growth: The report's ``growth``, see :class:`~genre_pipeline.splits.splitting.SplitResult`; None where the split
-            did not grow from another.
+        growth: The report's ``growth``, see :class:`~genre_pipeline.splits.splitting.SplitResult`; ``None`` if the
+            split did not grow from another.
     """
 
     units: pd.DataFrame = field(default_factory=_no_units)
@@ -41,13 +41,13 @@ class SplitRecord:
     growth: dict[str, Any] | None = None
 
     def places(self, keys: Sequence[str], n_deals: int) -> NDArray[np.intp]:
-        """Return each unit's place in each deal, shape ``(n_deals, n_units)``; -1 where it has none."""
+        """Return each unit's place in each deal, shape ``(n_deals, n_units)``; -1 if none."""
         deals = [str(deal) for deal in range(n_deals)]
         known = self.units.reindex(index=list(keys), columns=deals)
         return known.fillna(-1).to_numpy(dtype=np.intp).T
 
     def following(self, tracks: pd.DataFrame) -> tuple[SplitRecord, list[str]]:
-        """Take tracks that have another name now, but the same audio, for what they were.
+        """Recognise renamed tracks by their audio.
 
         Args:
             tracks: All tracks, with ``track_id`` and ``audio_hash``.
@@ -80,7 +80,7 @@ class SplitRecord:
     def with_split(
         self, units: pd.DataFrame, places: NDArray[np.intp], *, split_hash: str, growth: dict[str, Any] | None
     ) -> SplitRecord:
-        """Return the record with a split written over what was known; deals that it does not have stay as they are.
+        """Return the record updated with a split; deals that the split lacks stay as they are.
 
         Args:
             units: The tracks or pieces of the split: ``key``, ``track_id``, ``audio_hash``, ``genre``.
@@ -92,7 +92,7 @@ class SplitRecord:
         new = facts.assign(**{str(deal): row for deal, row in enumerate(places)})
         old = self.units.assign(present=False)
         units = pd.concat([new, old.loc[old.index.difference(new.index)]])
-        # Further repeats of an earlier, longer split, which the newest one does not have.
+        # Repeats of an earlier, longer split that the new one does not have.
         further = old.columns.difference(new.columns)
         units[further] = old[further].reindex(units.index)
         deals = units.columns.difference(list(_FACTS))
@@ -101,7 +101,7 @@ class SplitRecord:
 
 
 def read_record(path: Path) -> SplitRecord:
-    """Read a record; where there is none, nothing was ever split.
+    """Read a record; without a file it is empty.
 
     Raises:
         SplitError: If the file cannot be read.
@@ -120,7 +120,7 @@ def read_record(path: Path) -> SplitRecord:
 
 
 def write_record(path: Path, record: SplitRecord) -> None:
-    """Write a record, whole or not at all.
+    """Write a record, completely or not at all.
 
     Raises:
         StorageError: If the disk is full, or the folder is read-only.

@@ -1,4 +1,4 @@
-"""What the randomly resampled protocols share: their ratios, and independent stratified draws."""
+"""Shared by the randomly resampled protocols: their ratios, and independent stratified draws."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ class ResampledBlock(ProtocolBlock):
 def resample(genres: NDArray[np.str_], block: ResampledBlock, *, kept: NDArray[np.intp]) -> NDArray[np.str_]:
     """Shuffle each genre and cut it by the ratios.
 
-    A genre of n gives each side its ratio of n, rounded: half of one off at most, but for the one that every side gets
-    in any case. Repeat i depends on the seed and i alone, so that more repeats leave the earlier ones as they were.
+    From a genre of n, each side gets its ratio of n, rounded, and at least one. Repeat i depends only on the seed and
+    i, so more repeats do not change the earlier ones.
 
-    What has a side keeps it, and what has none fills the sides up, the test side first. So additions leave a genre's
-    test side as it should be, and its validation side at most one short.
+    Units with a side keep it; the others fill up the sides, the test side first. So after additions a genre's test side
+    has its full size, and its validation side is at most one short.
 
     Args:
         genres: Each track's or piece's genre, shape ``(n_units,)``; at least three of each genre.
         block: The seed and the ratios.
-        kept: Each unit's side in each draw so far, as its position in :data:`~genre_pipeline.splits.base.SPLITS`, -1
-            where it has none; shape ``(n_repeats, n_units)``.
+        kept: Each unit's side in each draw so far, as its position in :data:`~genre_pipeline.splits.base.SPLITS`, -1 if
+            none; shape ``(n_repeats, n_units)``.
 
     Returns:
         Labels, shape ``(n_repeats, n_units)``.

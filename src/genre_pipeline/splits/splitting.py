@@ -1,4 +1,4 @@
-"""Splitting a dataset under a protocol: quarantine, the protocol's rule, the checks, and the report."""
+"""Split a dataset under a protocol: quarantine, the protocol's rule, the checks, and the report."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from genre_pipeline.stages import stage
 
 logger = logging.getLogger(__name__)
 
-# Raised whenever a protocol's splits change for the same tracks and parameters.
+# Raise it when a protocol's splits change for the same tracks and parameters.
 SPLITS_VERSION = 2
 
 _COPIES = (
@@ -42,29 +42,29 @@ _BROKEN = {
 
 @dataclass(frozen=True)
 class SplitResult:
-    """A split and what is known of it.
+    """A split and its report.
 
     Attributes:
         table: One row per repeat and track, sorted by both: ``repeat``, ``track_id``, ``genre``, ``split``, ``leaky``
-            (the same in every row, as in the report). Where a protocol divides tracks, a row per repeat and piece, with
+            (the same in every row, as in the report). If a protocol divides tracks, one row per repeat and piece, with
             ``start_s`` and ``end_s`` after ``track_id``. Its ``attrs``, which Parquet keeps, are the report's
             ``dataset``, ``subset``, ``protocol``, ``split_hash`` and ``leaky``.
-        report: Plain JSON types: ``dataset``, ``subset`` (what part of the dataset it is, empty for all of it),
-            ``protocol`` (its name), ``split_hash``, ``leaky`` (by design, or because the audit found shared tracks,
-            files, audio, recordings or artists), ``kind``, ``parameters``, ``design``, ``promises``, ``genres``,
-            ``unit`` (``track`` or ``piece``), ``n_tracks``, ``n_units``, ``n_repeats``, ``counts`` (per repeat: split
-            to genre to units), ``stratification_imbalance`` (for each split, the largest absolute difference, over
-            repeats and genres, of a genre's proportion there and in all), ``leaks`` (see
-            :func:`~genre_pipeline.splits.audit.leak_audit`), ``unknown_artist_tracks``, ``verdicts`` (kind of thing
-            compared to :data:`~genre_pipeline.splits.audit.Verdict`), ``artists_unknown`` (see
+        report: Plain JSON types: ``dataset``, ``subset`` (the part of the dataset, empty for all of it), ``protocol``
+            (its name), ``split_hash``, ``leaky`` (by design, or because the audit found shared tracks, files, audio,
+            recordings or artists), ``kind``, ``parameters``, ``design``, ``promises``, ``genres``, ``unit`` (``track``
+            or ``piece``), ``n_tracks``, ``n_units``, ``n_repeats``, ``counts`` (per repeat: split to genre to units),
+            ``stratification_imbalance`` (for each split, the largest absolute difference, over repeats and genres, of a
+            genre's proportion there and in all), ``leaks`` (see :func:`~genre_pipeline.splits.audit.leak_audit`),
+            ``unknown_artist_tracks``, ``verdicts`` (kind of thing compared to
+            :data:`~genre_pipeline.splits.audit.Verdict`), ``artists_unknown`` (see
             :func:`~genre_pipeline.splits.audit.artists_unknown`), ``left_out`` (``quarantined`` and ``not_listed``,
-            numbers), ``listed_not_present`` and ``listed_quarantined`` (``n_tracks`` and up to 20
-            ``track_ids`` that a list names and no split has), ``growth`` (None for a first split; else
-            ``previous_split_hash``, ``resplit`` (whether all tracks were dealt anew), ``n_kept``, the tracks ``added``,
-            ``removed``, ``renamed`` (new names of the same audio), ``moved`` and ``relabelled`` (of another genre), in
-            the same form, and ``moves``: up to 20 of those moved, with ``track_id``, ``repeat``, ``from``, ``to`` and
-            ``with``, the track of their group that was there before).
-        record: What is to be remembered, for the next split.
+            numbers), ``listed_not_present`` and ``listed_quarantined`` (``n_tracks`` and up to 20 ``track_ids`` that a
+            list names and no split has), ``growth`` (None for a first split; else ``previous_split_hash``, ``resplit``
+            (whether all tracks were split again), ``n_kept``, the tracks ``added``, ``removed``, ``renamed`` (new names
+            of the same audio), ``moved`` and ``relabelled`` (of another genre), in the same form, and ``moves``: up to
+            20 of those moved, with ``track_id``, ``repeat``, ``from``, ``to`` and ``with``, the track of their group
+            that was there before).
+        record: The record for the next split.
     """
 
     table: pd.DataFrame
@@ -84,7 +84,7 @@ def split_tracks(
     subset: str = "",
     record: SplitRecord | None = None,
 ) -> SplitResult:
-    """Split tracks under a protocol, and check what it promises.
+    """Split tracks under a protocol, and check its promises.
 
     The result does not depend on the order of the rows or on the machine, and is the same for the same seed and
     record.
@@ -97,16 +97,16 @@ def split_tracks(
         dataset: The dataset's name, part of the split's hash.
         official: The dataset's official splits; may be empty for protocols that make their own.
         protocol: The protocol's name in the YAML, for messages and the report; by default its kind.
-        subset: What part of the dataset the tracks are, in words, empty for all of it; part of the split's hash.
-        record: What is remembered of earlier splits of the dataset under these parameters. Its tracks stay where they
-            are (unless ``block.growth`` is ``resplit``, or a promise asks for more); ``None`` if there was no split.
+        subset: The part of the dataset, in words, empty for all of it; included in the split's hash.
+        record: Record of earlier splits of the dataset under these parameters. Its tracks stay on their sides (unless
+            ``block.growth`` is ``resplit``, or a promise requires a move); ``None`` if there was no split.
 
     Returns:
         The split table, its report, and the new record.
 
     Raises:
-        SplitError: If there are fewer than two genres, a genre has too few tracks or artists, a genre is missing from
-            a side of a repeat, a promise of the protocol is broken, or the protocol cannot be carried out.
+        SplitError: If there are fewer than two genres, a genre has too few tracks or artists, a genre is missing from a
+            side of a repeat, a promise of the protocol is broken, or the protocol cannot be applied.
     """
     before, renamed = (record or SplitRecord()).following(tracks)
     resplit = block.growth == "resplit"
@@ -178,12 +178,12 @@ def split_tracks(
 
 
 def record_key(dataset: DatasetBlock, protocol: ProtocolBlock) -> str:
-    """Name what tracks are remembered under: other parameters that decide where a track goes are another split.
+    """Return the record's name, which depends on all parameters that decide where a track goes.
 
-    How often models are trained, what is promised besides, and what becomes of old tracks decide nothing.
+    The number of repeats, additional promises and ``growth`` do not count.
 
     Args:
-        dataset: The dataset's parameters: another choice of genres or of clips is another collection.
+        dataset: The dataset's parameters: another selection of genres or clips is another collection.
         protocol: The protocol's parameters.
     """
     deciding = {key: value for key, value in protocol.dump().items() if key not in {"repeats", "promises", "growth"}}
@@ -208,7 +208,7 @@ def _check_genres(tracks: pd.DataFrame, usable: pd.DataFrame, context: SplitCont
 
 
 def _units(tracks: pd.DataFrame, assignment: Assignment) -> tuple[pd.DataFrame, NDArray[np.str_], NDArray[np.intp]]:
-    """Return the tracks, or their pieces, that stand on any side, with their keys, their labels and places."""
+    """Return the tracks, or their pieces, that are on any side, with their keys, labels and places."""
     pieces = assignment.pieces
     units = tracks.assign(key=tracks["track_id"])
     if pieces is not None:

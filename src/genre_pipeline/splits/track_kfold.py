@@ -1,4 +1,4 @@
-"""Stratified k-fold by track, the protocol most papers claim: artists and albums stand on both sides."""
+"""Stratified k-fold by track, the protocol that most papers state: artists and albums are on both sides."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class TrackKFoldBlock(KFoldBlock):
 
 
 def split(tracks: pd.DataFrame, block: TrackKFoldBlock, context: SplitContext) -> Assignment:
-    """Give each track one fold, keeping the genres' proportions alike, whoever plays.
+    """Assign each track to one fold, with similar genre proportions, regardless of artists.
 
-    The folds' numbers of tracks differ by at most one, of each genre, and in all where every track is dealt at once.
-    Nothing but the track is kept together: copies are kept out by ingest, unless the dataset's ``quarantine`` lets them
-    in, and then the audit counts them.
+    The folds' numbers of tracks of each genre differ by at most one, and so do the totals if all tracks are assigned at
+    once. Only tracks are kept together. Ingest excludes copies, unless the dataset's ``quarantine`` accepts them; then
+    the audit counts them.
 
     Args:
         tracks: The usable tracks, sorted by track id.

@@ -1,1 +1,1 @@
-"""Feature stores: where computed features are kept, written, checked and fetched."""
+"""Feature stores: write, read, check and fetch computed features."""

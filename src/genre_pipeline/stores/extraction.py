@@ -35,13 +35,13 @@ from genre_pipeline.work.backends import Device, Workers, require_device
 
 logger = logging.getLogger(__name__)
 
-# Share of unused bytes [?] from which a store is rewritten: it then never takes more than twice the space it needs.
+# Share of unused bytes [?] from which a store is rewritten: so it never takes more than twice the space it needs.
 _MAX_WASTE = 0.5
-# [?] Tracks that a worker does at a time: half a second of work, so that few seconds are lost and the workers end
-# together, and enough for what is written beside the frames not to count.
+# [?] Tracks per task of a worker: half a second of work. So few seconds are lost, the workers finish together, and the
+# cost of the other files of a shard is negligible.
 SHARD_SIZE = 16
-# [?] Staged shards wait for the store's next index until they hold so many tracks, and so large a share of those stored
-# already: writing the index then takes time in proportion to the tracks, however many they are.
+# [?] Staged shards wait for the store's next index until they hold this many tracks, and this share of the stored ones:
+# so the time for writing indexes grows only in proportion to the tracks.
 _COMMIT_TRACKS = 256
 _COMMIT_SHARE = 1 / 8
 
@@ -50,7 +50,7 @@ _NO_HASH = "has no audio hash, because its audio could not be read at ingest"
 
 @dataclass(frozen=True)
 class Target:
-    """A feature that is wanted, and where.
+    """A requested feature and its store.
 
     Attributes:
         spec: The kind of feature.
@@ -65,14 +65,14 @@ class Target:
 
 @dataclass(frozen=True)
 class ExtractionResult:
-    """What an extraction left.
+    """Result of an extraction.
 
     Attributes:
         store: The store, holding exactly the tracks that are not quarantined and did not fail.
         report: Plain JSON: ``n_tracks`` in the store; ``n_extracted`` recordings computed in this run; ``n_copied``
             recordings found in other stores of the same specification; ``n_reused`` tracks found in this store, or in
-            what a killed run left; ``n_removed`` recordings no longer wanted; ``n_bytes`` of the frames; ``failed``, a
-            list of ``track_id``, ``path`` and ``error``.
+            the shards of a killed run; ``n_removed`` recordings no longer wanted; ``n_bytes`` of the frames;
+            ``failed``, a list of ``track_id``, ``path`` and ``error``.
     """
 
     store: FeatureStore
@@ -107,30 +107,30 @@ def extract_together(
 ) -> list[ExtractionResult]:
     """Bring feature stores up to date with a track table, decoding each clip once for all of one sample rate.
 
-    Recordings are known by their ``audio_hash``: a track that was renamed, or is a copy of another, is not decoded
-    again; one whose audio changed is. A recording that another store of the same specification holds is copied from
-    there. A store of another specification or extractor version is replaced. Quarantined tracks are not part of it.
-    What is not computed from audio (``spec.load``) is read here, each time.
+    Recordings are identified by their ``audio_hash``: a track that was renamed, or is a copy of another, is not decoded
+    again; one whose audio changed is. Recordings are copied from other stores of the same specification. A store of
+    another specification or extractor version is replaced. Quarantined tracks are not part of it. Features that are not
+    computed from audio (``spec.load``) are read each time.
 
-    Workers write shards beside the stores (see :mod:`~genre_pipeline.stores.shards`), and the stores take them in,
-    in the order of the tracks: their bytes do not depend on who did the work, nor on interruptions. What a run that was
-    killed had finished, the next one finds.
+    Workers write shards beside the stores (see :mod:`~genre_pipeline.stores.shards`), and the stores append them in the
+    order of the tracks: their bytes depend neither on the workers nor on interruptions. The next run reuses the
+    finished shards of a killed run.
 
     Args:
         tracks: Track table, sorted by ``track_id``.
         targets: The features, each with a store of its own.
-        root: The dataset's root folder, which the tracks' paths are relative to. Where the workers are on other
-            machines, it and the stores' folders lie on a file system that all of them mount at the same place.
-        workers: Who decodes and computes.
-        library: Folder of all feature stores (``<dataset>/<feature>``), which is searched for recordings; ``None``
-            disables the search.
-        shard_size: Tracks that a worker does at a time, which is what each of them can lose if all are killed.
-        alter: What is done to each clip before its features are computed. An altered clip is another recording, of
-            another ``audio_hash``.
+        root: The dataset's root folder, which the tracks' paths are relative to. If workers are on other machines, it
+            and the stores' folders must be on a file system that all of them mount at the same path.
+        workers: The workers that decode and compute.
+        library: Folder of all feature stores (``<dataset>/<feature>``), searched for recordings; ``None`` disables the
+            search.
+        shard_size: Tracks per task of a worker; each worker loses at most this many if it is killed.
+        alter: Change of each clip before its features are computed. An altered clip is another recording with another
+            ``audio_hash``.
 
     Returns:
-        For each target the store, and a report. A track that fails is left out of the store, logged and reported; it
-        does not stop the others, and is tried again in the next run.
+        For each target the store and a report. A track that fails is left out of the store, logged and reported. It
+        does not stop the others, and the next run tries it again.
 
     Raises:
         FeatureError: If no track is left for a feature: all are quarantined, or every one failed (altered clips may
@@ -176,18 +176,18 @@ def _altered(wanted: pd.DataFrame, targets: Sequence[Target], alter: ClipAlterat
                 f"The feature '{target.spec.name}' is read, not computed from audio: what is done to the audio cannot "
                 "change it. Leave it out."
             )
-    # A clip without a hash was not decoded, and is reported as such.
+    # A clip without a hash was not decoded; the report states this.
     hashes = [each and fingerprint("altered_audio", 1, of=each, by=alter.fingerprint) for each in wanted["audio_hash"]]
     return wanted.assign(audio_hash=pd.Series(hashes, index=wanted.index, dtype="string"))
 
 
 class _Update:
-    """One store on its way to holding the wanted tracks.
+    """One store during extraction.
 
     Attributes:
-        shards: What has to be computed, in the order of the frames, by the number of its task.
-        written: What the workers returned, by the number of the task.
-        staged: The shards whose frames wait in the store for its next index.
+        shards: The shards to compute, in the order of the frames, by task number.
+        written: The workers' results, by task number.
+        staged: Shards whose frames are in the store but not yet in its index.
     """
 
     def __init__(self, target: Target, wanted: pd.DataFrame, library: Path | None, *, may_be_empty: bool) -> None:
@@ -210,18 +210,18 @@ class _Update:
         self.errors: dict[str, str] = {}
 
     def recordings(self) -> list[Recording]:
-        """Return what has to be computed, sorted."""
+        """Return the recordings to compute, sorted."""
         rows = self._missing().itertuples(index=False, name=None)
         return sorted(Recording(*row) for row in rows if row[1])
 
     def ask(self, number: int, recordings: Sequence[Recording]) -> Shard | None:
-        """Note that recordings are computed as a shard, after those noted before.
+        """Plan a shard of recordings, after those planned before.
 
         Returns:
             The task for a worker; ``None`` if a killed run has staged the shard.
         """
         shard = Shard(self.target.spec, self.target.block, tuple(recordings), shards_folder(self.target.folder))
-        # In the order of the frames: what comes after a gap is computed anew.
+        # In the order of the frames: everything after a gap is computed again.
         if not self.shards and (staged := shard.staged()) and self.store.restage(staged.tracks):
             self.n_reused += len(staged.tracks)
             self._note_staged(shard, staged)
@@ -230,7 +230,7 @@ class _Update:
         return shard
 
     def receive(self, number: int, shard: WrittenShard) -> None:
-        """Take what a worker wrote; shards go into the store in their order, and many at a time into its index."""
+        """Accept a worker's result; shards go into the store in order, and into its index many at a time."""
         self.written[number] = shard
         if shard.reused:
             self.n_reused += len(shard.tracks)
@@ -242,11 +242,11 @@ class _Update:
             self._commit()
 
     def finish(self, root: Path) -> ExtractionResult:
-        """Name the last shards, tidy up, and report."""
+        """Add the last shards to the index, clean up, and report."""
         self._commit()
         if self.store.waste() > _MAX_WASTE:
             self.store.compact()
-        # A second time, for the copies of what was computed just now.
+        # A second time, for copies of recordings that were just computed.
         self.store.adopt(self.wanted)
         shutil.rmtree(shards_folder(self.target.folder), ignore_errors=True)
         failed = self._failed()
@@ -277,17 +277,17 @@ class _Update:
         return ExtractionResult(store=self.store, report=report)
 
     def n_bytes_missing(self, tracks: pd.DataFrame) -> int:
-        """Return about how many bytes the recordings that have to be computed will take."""
+        """Estimate the bytes of the recordings to compute."""
         spec, block = self.target.spec, self.target.block
         missing = tracks[tracks["track_id"].isin(self._missing()["track_id"])]
-        # A table without rates is taken to have the feature's.
+        # Without rates in the table, the feature's rate is assumed.
         rates = missing["sample_rate"].clip(lower=1) if "sample_rate" in missing else block.sample_rate
         lengths = missing["n_samples"].astype("float64") * block.sample_rate / rates
         n_frames = sum(block.n_frames(int(length)) for length in lengths)
         return n_frames * spec.n_bins(block) * np.dtype(block.dtype).itemsize
 
     def _missing(self) -> pd.DataFrame:
-        """Return the wanted recordings that are not stored, once each."""
+        """Return the requested recordings that are not stored, once each."""
         stored = self.wanted["audio_hash"].isin(self.store.index["audio_hash"])
         return self.wanted.loc[~stored].drop_duplicates("audio_hash")
 
@@ -295,7 +295,7 @@ class _Update:
         return int(self.store.index["audio_hash"].nunique())
 
     def _in_order(self) -> list[int]:
-        """Return the numbers of the shards that may be staged now: those that wait for none before them."""
+        """Return the numbers of the shards that can be staged now: those without a missing shard before them."""
         numbers = []
         for number in self.shards:
             if number not in self.written:
@@ -306,7 +306,7 @@ class _Update:
     def _stage(self, shard: Shard, written: WrittenShard) -> None:
         if written.tracks:
             self.store.stage(shard.frames_path, written.tracks)
-        # The list stays until the index names the tracks: it says what is staged.
+        # The list stays until the index names the tracks, because it records what is staged.
         shard.frames_path.unlink(missing_ok=True)
         self._note_staged(shard, written)
 
@@ -346,8 +346,8 @@ class _Update:
 class _Loading:
     """One store of a feature that is not computed from audio but read.
 
-    All of it is read each time, because only its content says whether it has changed. In the store's index, and so in
-    the fingerprints of what is trained on it, the content's hash stands where that of the audio does.
+    All of it is read each time, because only its content shows whether it has changed. In the store's index, and so in
+    the fingerprints of models trained on it, the content's hash replaces the audio's.
     """
 
     def __init__(self, target: Target, wanted: pd.DataFrame) -> None:
@@ -355,7 +355,7 @@ class _Loading:
         self.wanted = wanted
 
     def finish(self, root: Path) -> ExtractionResult:
-        """Read every track, write the store if it is not what was read, and report."""
+        """Read every track, write the store if it differs, and report."""
         store = _open_or_create(self.target)
         tracks: list[PackedTrack] = []
         failed: list[dict[str, str]] = []
@@ -397,7 +397,7 @@ class _Loading:
 
 
 def _check_room(updates: Sequence[_Update], tracks: pd.DataFrame) -> None:
-    """Make sure that the disks have room for what is to be computed.
+    """Check that the disks have room for the results.
 
     Raises:
         StorageError: If one has not.
@@ -436,7 +436,7 @@ def _open_or_create(target: Target) -> FeatureStore:
 
 
 def _copy_from_others(store: FeatureStore, missing: pd.DataFrame, library: Path) -> None:
-    """Copy what other stores of the same specification hold. One that is damaged, or being packed, has nothing."""
+    """Copy recordings from other stores of the same specification, except damaged stores and stores being packed."""
     for header in sorted(library.glob("*/*/store.json")):
         if missing.empty:
             return
@@ -465,7 +465,7 @@ def _plan(
     device: Device,
     alter: ClipAlteration | None,
 ) -> list[_Job]:
-    """Share out the work. A clip's group does not depend on what is stored, so that shards left by a crash fit."""
+    """Divide the work. A clip's group does not depend on what is stored, so that shards left by a crash fit."""
     hashes = wanted["audio_hash"].drop_duplicates()
     group_of = {audio_hash: index // shard_size for index, audio_hash in enumerate(hashes)}
     groups: defaultdict[int, dict[int, list[Recording]]] = defaultdict(dict)
@@ -505,7 +505,7 @@ def _clips(task: ShardTask) -> list[str]:
 
 @contextmanager
 def _threads_kept() -> Iterator[None]:
-    """Undo what workers in this process do to torch and numpy."""
+    """Undo the changes that workers in this process make to torch and numpy."""
     import torch
 
     n_threads = torch.get_num_threads()

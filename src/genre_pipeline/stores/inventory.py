@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class StoreSummary:
-    """A feature store, in short.
+    """Summary of a feature store.
 
     Attributes:
         folder: Where it is: ``<dataset>/<feature>`` below the folder of all stores.
@@ -26,7 +26,7 @@ class StoreSummary:
         n_bytes: Size of all its files, and of shards that a killed run left beside it.
         waste: Share of its frames that no track uses, from 0 to 1.
         spec_hash: Hash of the feature's specification and of the extractor's version.
-        fault: What is wrong with it; empty if nothing. The numbers of a store that cannot be opened are 0.
+        fault: Its fault; empty if none. The numbers of a store that cannot be opened are 0.
     """
 
     folder: Path
@@ -65,11 +65,11 @@ def unused_stores(
     defined: Collection[tuple[str, str, str]],
     trained: Collection[tuple[str, str]] = (),
 ) -> list[StoreSummary]:
-    """Choose the unused stores; a damaged one is always among them.
+    """Return the unused stores; damaged ones are always included.
 
     Args:
         stores: All stores.
-        defined: Dataset, feature and specification hash of what may be computed.
+        defined: Dataset, feature and specification hash of every defined feature.
         trained: Dataset and feature of trained models, whatever their specification.
     """
     return [
@@ -84,14 +84,14 @@ def unused_stores(
 
 
 def remove_store(folder: Path) -> None:
-    """Delete a store, with what belongs to it beside it.
+    """Delete a store and its files beside it.
 
     Args:
         folder: The store's folder.
 
     Raises:
         StoreError: If another process writes to it.
-        StorageError: If it may not be deleted.
+        StorageError: If deleting is not permitted.
     """
     with writing(folder), storage_errors(folder):
         for each in (folder, shards_folder(folder)):
@@ -100,10 +100,10 @@ def remove_store(folder: Path) -> None:
 
 
 def mend_store(folder: Path) -> None:
-    """Drop what is damaged in a store whose files have changed since they were written, and say so.
+    """Drop and log the damaged content of a store whose files were changed.
 
     Args:
-        folder: The store's folder. One that is not there is extracted anew.
+        folder: The store's folder. A missing one is extracted again.
 
     Raises:
         StoreError: If another process writes to it.

@@ -1,7 +1,8 @@
-"""Feature stores behind a URL: whole files are fetched from there and published to there.
+"""Feature stores behind a URL: fetched and published as whole files.
 
-A store is read and written on the local disk, because training maps its frames into memory, which no URL allows; the
-URL holds a copy. Publishing is not one step: a reader in between finds checksums that do not fit, never wrong numbers.
+A store is read and written on the local disk, because training maps its frames into memory, which does not work with a
+URL. The URL holds a copy. Publishing takes several steps: a reader in between gets a checksum error, never wrong
+numbers.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from genre_pipeline.stores.store import FeatureStore
 
 
 def publish(store: FeatureStore, url: str) -> None:
-    """Copy a store to a URL, unless it is there already: frames first, so that what an index names is there.
+    """Copy a store to a URL, unless it exists there: frames first, so that everything in an index exists.
 
     Args:
         store: The store.
@@ -42,7 +43,7 @@ def publish(store: FeatureStore, url: str) -> None:
 
 
 def _is_published(store: FeatureStore, files: Any, folder: str) -> bool:
-    """Compare all but the frames, which were copied before."""
+    """Compare all files except the frames, which were copied before."""
     return all(
         files.exists(f"{folder}/{name}") and files.cat_file(f"{folder}/{name}") == (store.folder / name).read_bytes()
         for name in store.files[1:]
@@ -50,7 +51,7 @@ def _is_published(store: FeatureStore, files: Any, folder: str) -> bool:
 
 
 def fetch(url: str, folder: Path) -> bool:
-    """Copy a store from a URL, in place of what is in the folder.
+    """Copy a store from a URL, replacing the folder's content.
 
     Args:
         url: Where it was published.
@@ -60,7 +61,7 @@ def fetch(url: str, folder: Path) -> bool:
         Whether there was a store.
 
     Raises:
-        StoreError: If the URL cannot be read, or what is there is damaged or only half published.
+        StoreError: If the URL cannot be read, or its store is damaged or only half published.
         StorageError: If the disk is full, or the folder is read-only.
     """
     try:

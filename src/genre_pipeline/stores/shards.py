@@ -1,8 +1,8 @@
-"""Shards: a few tracks' features in files of their own, which a worker writes and the store takes in.
+"""Shards: files with the features of a few tracks, which a worker writes and the store appends.
 
-A shard is a file of packed frames and a list of what is in it, written last. Whoever finds the list finds a whole
-shard: a worker that gets it a second time, after a crash or because another worker was lost, checks it and is
-done. Only the list is returned to the main process.
+A shard is a file of packed frames and a list of its content. The list is written last, so a shard with a list is
+complete. A worker that gets the task again, after a crash or because another worker was lost, only checks it. Only the
+list is returned to the main process.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from genre_pipeline.stores.store import StoredTrack, pack_frames, spec_hash
 from genre_pipeline.work.backends import Device, require_device
 
 _SHARD_VERSION = 1
-# [D] glibc's DEFAULT_MMAP_THRESHOLD_MAX on 64-bit systems, less what it adds to a piece.
+# [D] glibc's DEFAULT_MMAP_THRESHOLD_MAX on 64-bit systems, minus glibc's overhead per block.
 _GREATEST_MEASURE = 2**25 - 2**13
 
 
 class Recording(NamedTuple):
-    """One clip to be computed.
+    """A clip to compute.
 
     Attributes:
         track_id: The track.
@@ -53,23 +53,23 @@ class Recording(NamedTuple):
 
 
 class ClipAlteration(Protocol):
-    """What is done to clips before their features are computed. Worker processes must be able to unpickle it."""
+    """A change of clips before their features are computed. Worker processes must be able to unpickle it."""
 
     @property
     def fingerprint(self) -> str:
-        """Hash of all that its results depend on, besides the clip."""
+        """Hash of everything that its results depend on, except the clip."""
         ...
 
     def __call__(self, audio_hash: str, waveform: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
         """Return another waveform.
 
         Args:
-            audio_hash: What the altered clip is known by: two clips differ in it.
+            audio_hash: Identity of the altered clip: two clips differ in it.
             waveform: The clip at its file's own rate, shape ``(n_samples,)``.
             sample_rate: That rate, in Hz.
 
         Raises:
-            AudioError: If it cannot be done to this clip.
+            AudioError: If this clip cannot be changed in this way.
         """
         ...
 
@@ -92,7 +92,7 @@ class Shard:
 
     @cached_property
     def name(self) -> str:
-        """Name of the shard's files: what its bytes depend on."""
+        """Name of the shard's files: a hash of everything that its bytes depend on."""
         clips = [(each.track_id, each.audio_hash) for each in self.recordings]
         return fingerprint("shard", _SHARD_VERSION, spec_hash=spec_hash(self.spec, self.block), clips=clips)
 
@@ -103,11 +103,11 @@ class Shard:
 
     @property
     def list_path(self) -> Path:
-        """The list of what is in it."""
+        """The list of its content."""
         return self.folder / f"{self.name}.json"
 
     def staged(self) -> WrittenShard | None:
-        """Return what is in a shard whose frames the store has taken: one that has a list, but no frames any more."""
+        """Return the content of a shard whose frames are already in the store: only its list is left."""
         return None if self.frames_path.exists() else _read_list(self)
 
 
@@ -116,8 +116,8 @@ class WrittenShard(NamedTuple):
 
     Attributes:
         tracks: The tracks in the file of frames, in order.
-        errors: Why the others are not there, by audio hash.
-        reused: Whether the shard was there already.
+        errors: Why the others are missing, by audio hash.
+        reused: Whether the shard existed already.
     """
 
     tracks: tuple[StoredTrack, ...]
@@ -126,13 +126,13 @@ class WrittenShard(NamedTuple):
 
 
 class ShardTask(NamedTuple):
-    """The work that goes to a worker at once: some clips, and the features of them that are wanted.
+    """A worker's unit of work: some clips, and their requested features.
 
     Attributes:
         root: The dataset's root folder.
-        shards: One shard a feature; clips that several of them want are decoded once for each sample rate.
+        shards: One shard per feature; clips that several of them need are decoded once per sample rate.
         device: Where spectra are computed.
-        alter: What is done to each clip before its features are computed.
+        alter: Change of each clip before its features are computed.
     """
 
     root: Path
@@ -142,20 +142,20 @@ class ShardTask(NamedTuple):
 
 
 def write_shards(task: ShardTask) -> list[WrittenShard]:
-    """Compute and write the shards of a task that are not there yet.
+    """Compute and write the missing shards of a task.
 
-    One thread of torch and of numpy's matrix products is used, whatever the process was set to: the workers already
-    share out the cores, and the numbers must not depend on their number.
+    torch and numpy's matrix products use one thread, whatever the process's settings: the workers already divide the
+    cores, and the numbers must not depend on the number of threads.
 
     Args:
-        task: What to do.
+        task: The task.
 
     Returns:
-        For each shard what is in it. A clip that cannot be decoded, or cannot give the feature, is an entry of
-        ``errors`` and stops nothing.
+        The content of each shard. A clip that cannot be decoded, or from which the feature cannot be computed, is an
+        entry of ``errors`` and stops nothing.
 
     Raises:
-        ComputeError: If the device is not there.
+        ComputeError: If the device does not exist.
         StorageError: If the disk is full, or the folder is read-only.
     """
     import torch
@@ -176,16 +176,16 @@ def write_shards(task: ShardTask) -> list[WrittenShard]:
 
 @lru_cache(maxsize=1)
 def matrix_threads() -> ThreadpoolController:
-    """Return what sets the number of threads of numpy's matrix products."""
+    """Return the controller of the number of threads of numpy's matrix products."""
     return ThreadpoolController().select(user_api="blas")
 
 
 def _keep_freed_memory() -> None:
-    """Have glibc keep what a track's features took for the next track's, instead of giving it back to the system.
+    """Make glibc keep freed memory for the next track's features, instead of returning it to the system.
 
-    It keeps up to twice the greatest piece that was freed (mallopt(3), M_MMAP_THRESHOLD), and this is the greatest that
-    counts; nothing is written to it. Otherwise clearing new pages takes a sixth of the time of four features. Other
-    allocators are not affected.
+    It keeps up to twice the largest freed block (mallopt(3), M_MMAP_THRESHOLD), so this frees a block of the largest
+    size that counts, without writing to it. Otherwise clearing new pages takes a sixth of the time of four features.
+    Other allocators are not affected.
     """
     np.empty(_GREATEST_MEASURE, dtype=np.uint8)
 
@@ -219,7 +219,7 @@ class _ShardWriter:
         self._errors: dict[str, str] = {}
 
     def add(self, recording: Recording, blocks: Iterable[Features]) -> None:
-        """Add a clip's features, from blocks of shape ``(n_bins, n)``: all of them, or note why none."""
+        """Add a clip's features from blocks of shape ``(n_bins, n)``: all of them, or record the error."""
         block = self.shard.block
         n_bins = self.shard.spec.n_bins(block)
         start = self._file.tell()
@@ -238,11 +238,11 @@ class _ShardWriter:
             self._tracks.append(StoredTrack(recording.track_id, recording.audio_hash, n_frames, crc32))
 
     def leave_out(self, recording: Recording, error: Exception) -> None:
-        """Note why a clip is not there."""
+        """Record why a clip is missing."""
         self._errors[recording.audio_hash] = str(error)
 
     def finish(self) -> WrittenShard:
-        """Give the files their names, the list last. Not made durable: the store checks what it takes in from them."""
+        """Give the files their names, the list last. No fsync: the store checks what it reads from them."""
         self._file.close()
         Path(self._file.name).replace(self.shard.frames_path)
         with _temporary(self.shard) as file:
@@ -260,7 +260,7 @@ def _writing(shards: Sequence[Shard]) -> Iterator[list[_ShardWriter]]:
 
 @contextmanager
 def _temporary(shard: Shard) -> Iterator[IO[bytes]]:
-    """Open a file for writing in a shard's folder; it is gone in the end, unless it was renamed."""
+    """Open a file for writing in a shard's folder; it is deleted at the end, unless it was renamed."""
     with storage_errors(shard.frames_path):
         shard.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=shard.folder, prefix=temporary_prefix(shard.name), delete=False) as file:
@@ -271,7 +271,7 @@ def _temporary(shard: Shard) -> Iterator[IO[bytes]]:
 
 
 def _read(shard: Shard) -> WrittenShard | None:
-    """Read a shard that is there, whole and without errors (which are worth another try)."""
+    """Read an existing shard if it is complete and without errors (errors are tried again)."""
     written = _read_list(shard)
     return written if written and not written.errors and _is_intact(shard, written.tracks) else None
 

@@ -1,18 +1,18 @@
-"""The feature store: all the features of a dataset in one packed, memory-mapped file, and an index of its tracks.
+"""The feature store: one feature of a dataset in a packed, memory-mapped file, with an index of its tracks.
 
 A store is a folder of three files:
 
-- ``frames.bin``: numbers only, C order, shape ``(total_frames, n_bins)``, little-endian; tracks one after another,
-  each frame's bins side by side, so that a segment is one piece of it.
+- ``frames.bin``: numbers only, C order, shape ``(total_frames, n_bins)``, little-endian; tracks one after another, each
+    frame's bins side by side, so that a segment is one contiguous piece.
 - ``index.parquet``: one row per track: ``track_id``, ``audio_hash``, ``offset`` and ``n_frames`` (in frames), ``crc32``
   of the track's bytes. Tracks of one ``audio_hash`` share their bytes. Its metadata names the file of frames.
-- ``store.json``: what was computed, and with which version of the extractor.
+- ``store.json``: the feature's parameters and the extractor's version.
 
-Frames are appended, made durable, and only then named by a new index that takes the old one's place in one step. What
-the index does not name does not exist for readers; the next write goes over it, unless it is told what should lie there
-(:meth:`FeatureStore.restage`). So a crash leaves a valid store, short of the tracks being written. Packing moves the
-tracks into a second file of frames, which the new index names. One process writes at a time
-(:func:`~genre_pipeline.stores.locks.writing`), and nobody reads while frames are dropped.
+Frames are appended, made durable, and only then added to a new index, which replaces the old one in one step. Readers
+ignore frames that the index does not name; the next write overwrites them, unless they are staged
+(:meth:`FeatureStore.restage`). So a crash leaves a valid store, without the tracks that were being written. Packing
+moves the tracks into a second file of frames, which the new index names. One process writes at a time
+(:func:`~genre_pipeline.stores.locks.writing`), and no process reads while frames are dropped.
 """
 
 from __future__ import annotations
@@ -48,23 +48,23 @@ _INDEX = "index.parquet"
 # Two names, so that packing can write one while the index still names the other.
 _FRAMES = ("frames.bin", "frames-packed.bin")
 _INDEX_TYPES = {"track_id": "string", "audio_hash": "string", "offset": "int64", "n_frames": "int64", "crc32": "int64"}
-# [?] Frames of another store that are in memory at a time while they are copied.
+# [?] Frames of another store that are in memory at once during copying.
 _COPY_BYTES = 2**25
-# [?] Staged frames are made durable when they are so many: a tenth of a second's work for a disk.
+# [?] Number of staged frames that are made durable together: a tenth of a second's work for a disk.
 _SYNC_BYTES = 2**25
-# Segments copied in one go [?]: enough to make numpy's overhead small, few enough to need little memory beside.
+# Segments copied at once [?]: enough to make numpy's overhead small, few enough to need little extra memory.
 _GATHER_SEGMENTS = 256
 
-# Fields of a feature block that say how its numbers are used, not what they are.
+# Fields of a feature block that set how its numbers are used, not their values.
 _USE_FIELDS = frozenset({"segment", "normalisation"})
 
 
 def spec_hash(spec: FeatureSpec, block: FeatureBlock) -> str:
-    """Hash all that a feature's stored numbers depend on, but the audio.
+    """Hash everything that a feature's stored numbers depend on, except the audio.
 
     Args:
         spec: The kind of feature.
-        block: Its parameters. How segments are normalised does not matter, nor how they are cut out of the feature.
+        block: Its parameters. How segments are normalised or cut out of the feature does not matter.
 
     Returns:
         16 hexadecimal digits.
@@ -77,23 +77,23 @@ def _spec_hash(extractor_version: int, feature: dict[str, Any]) -> str:
 
 
 def _stored_parameters(block: FeatureBlock) -> dict[str, Any]:
-    """Return a block without how its numbers are used, but with what of that they do depend on."""
+    """Return a block without the fields for the use of its numbers, except those that the numbers depend on."""
     parameters = {field: value for field, value in block.dump().items() if field not in _USE_FIELDS}
     padding = None if block.padding is None else [block.padding.least, block.padding.full]
     return {**parameters, "own_samples": block.own_samples, "padding": padding}
 
 
 def shards_folder(folder: Path) -> Path:
-    """Return the folder, beside a store's, of shards that it has not taken in yet."""
+    """Return the folder, beside a store's, of shards that are not in the store yet."""
     return folder.with_name(f".{folder.name}.shards")
 
 
 class StoreHeader(Block):
-    """What ``store.json`` says.
+    """Content of ``store.json``.
 
     Attributes:
         format_version: Version of the files' layout.
-        feature: The feature's parameters that its numbers depend on.
+        feature: The feature's parameters on which its numbers depend.
         extractor_version: Version of the extractor.
         spec_hash: Hash of ``feature`` and ``extractor_version``.
         n_bins: Numbers in a frame.
@@ -124,7 +124,7 @@ class PackedTrack:
 
 
 class StoredTrack(NamedTuple):
-    """A track whose packed frames lie in a file.
+    """A track whose packed frames are in a file.
 
     Attributes:
         track_id: The track.
@@ -140,7 +140,7 @@ class StoredTrack(NamedTuple):
 
 
 def pack_frames(frames: NDArray[np.float32], *, n_bins: int, dtype: Literal["float16", "float32"]) -> Frames:
-    """Bring frames into the form in which they are stored.
+    """Convert frames to their stored form.
 
     Args:
         frames: Shape ``(n_frames, n_bins)``, float32.
@@ -156,7 +156,7 @@ def pack_frames(frames: NDArray[np.float32], *, n_bins: int, dtype: Literal["flo
     """
     if frames.ndim != 2 or frames.shape[1] != n_bins or frames.shape[0] == 0:
         raise ValueError(f"Expected features of shape ({n_bins}, n_frames), got {frames.shape[::-1]}.")
-    # Without a copy of the magnitudes; a NaN makes both NaN.
+    # Avoids a copy of the magnitudes; a NaN makes both NaN.
     greatest = max(float(frames.max()), -float(frames.min()))
     if not np.isfinite(greatest):
         raise FeatureError("The feature holds NaN or infinite numbers. Leave the clip out, or change the parameters.")
@@ -171,14 +171,14 @@ def pack_frames(frames: NDArray[np.float32], *, n_bins: int, dtype: Literal["flo
         return frames.astype(stored, order="C")
     import torch
 
-    # The same numbers as numpy's conversion, in half the time. What may not be written to, torch warns of.
+    # The same numbers as numpy's conversion, in half the time. torch warns about arrays that are not writable.
     source = torch.from_numpy(frames if frames.flags.writeable else frames.copy())
     packed: Frames = source.to(torch.float16, memory_format=torch.contiguous_format).numpy().astype(stored, copy=False)
     return packed
 
 
 class FeatureStore:
-    """The stored features of one dataset, of one specification.
+    """The stored features of one dataset with one specification.
 
     Made by :meth:`create` or :meth:`open`.
     """
@@ -186,7 +186,7 @@ class FeatureStore:
     _mapped: Frames | None
     # Offsets of the tracks whose bytes were checked since the store was opened.
     _intact: set[int]
-    # Tracks whose frames lie behind the last that the index names, and where they end.
+    # Tracks whose frames are after the last one in the index, and where they end.
     _staged: list[StoredTrack]
     _staged_end: int
     _n_unsynced: int
@@ -199,7 +199,7 @@ class FeatureStore:
 
     @classmethod
     def create(cls, folder: Path, spec: FeatureSpec, block: FeatureBlock) -> FeatureStore:
-        """Make an empty store. A store already in the folder is replaced.
+        """Create an empty store. An existing store in the folder is replaced.
 
         Args:
             folder: The store's folder.
@@ -226,11 +226,11 @@ class FeatureStore:
 
     @classmethod
     def open(cls, folder: Path, *, spec_hash: str | None = None) -> FeatureStore:
-        """Open a store. Frames beyond those that the index names, left by a crash, are no fault.
+        """Open a store. Extra frames after those in the index, left by a crash, are not a fault.
 
         Args:
             folder: The store's folder.
-            spec_hash: The specification that it must hold, if that is known: see :func:`spec_hash`.
+            spec_hash: The specification that it must have, if known: see :func:`spec_hash`.
 
         Raises:
             StoreError: If it is missing, incomplete, corrupted, or holds another feature.
@@ -250,16 +250,16 @@ class FeatureStore:
 
     @classmethod
     def mend(cls, folder: Path) -> str:
-        """Take out of a store what is damaged, so that extraction computes it again.
+        """Remove damaged content from a store, so that extraction computes it again.
 
-        Tracks whose bytes are not those that were written are dropped; where the store does not say which they are, all
-        of it is deleted.
+        Tracks whose bytes differ from those written are dropped; if the store cannot identify them, all of it is
+        deleted.
 
         Args:
             folder: The store's folder.
 
         Returns:
-            What was wrong; empty if nothing was.
+            The damage; empty if there was none.
 
         Raises:
             StorageError: If the folder cannot be written.
@@ -281,7 +281,7 @@ class FeatureStore:
         return fault
 
     def _intact_rows(self) -> list[bool]:
-        """Return for each track whether its bytes are those written. Read, not mapped: the file may be short."""
+        """Return for each track whether its bytes are those written. Read, not mapped: the file may be truncated."""
         intact = []
         with self._path.open("rb") as file:
             for offset, n_frames, crc32 in self._index[["offset", "n_frames", "crc32"]].itertuples(index=False):
@@ -290,7 +290,7 @@ class FeatureStore:
         return intact
 
     def __reduce__(self) -> tuple[Callable[[Path, str], FeatureStore], tuple[Path, str]]:
-        """Go to another process as a place, not as numbers: it is opened anew there."""
+        """Pickle only the folder: another process opens the store again."""
         return _open, (self.folder, self.spec_hash)
 
     @property
@@ -305,17 +305,17 @@ class FeatureStore:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Names of its files, each after those that it refers to."""
+        """Names of its files, each after the files that it refers to."""
         return (self._frames_name, _INDEX, _HEADER)
 
     @property
     def n_bytes(self) -> int:
-        """Size of the frames up to the last that the index names, with the waste between them."""
+        """Size of the frames up to the last one in the index, including unused ones between."""
         return self._end * self._frame_bytes
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the specification and of every track's audio: equal where the features are."""
+        """Hash of the specification and of every track's audio: equal for equal features."""
         tracks = self._index[["track_id", "audio_hash"]].to_numpy(dtype=object).tolist()
         return fingerprint("feature_store", _FORMAT_VERSION, spec_hash=self.spec_hash, tracks=tracks)
 
@@ -338,13 +338,14 @@ class FeatureStore:
 
         Args:
             segments: Segment table: ``track_id``, ``start_frame``, ``n_frames``; all of one length.
-            verify: Whether the bytes of the tracks are checked, once for each track as long as the store is open.
+            verify: Whether the bytes of the tracks are checked, once per track while the store is open.
 
         Returns:
             Shape ``(n_segments, n_bins, n_frames)``, float32, in the order of the table.
 
         Raises:
-            StoreError: If a track is not in the store or is shorter than a segment says, or its bytes were corrupted.
+            StoreError: If a track is not in the store or is shorter than a segment requires, or its bytes were
+                corrupted.
         """
         if segments.empty:
             return np.empty((0, self.header.n_bins, 0), dtype=np.float32)
@@ -378,7 +379,7 @@ class FeatureStore:
         self._check_rows(range(len(self._index)))
 
     def pack(self, features: NDArray[np.float32]) -> Frames:
-        """Bring a track's features into the form in which they are stored. May be called from several threads.
+        """Convert a track's features to their stored form. May be called from several threads.
 
         Args:
             features: Shape ``(n_bins, n_frames)``, float32.
@@ -393,7 +394,7 @@ class FeatureStore:
         return pack_frames(features.T, n_bins=self.header.n_bins, dtype=self.header.dtype)
 
     def append(self, tracks: Sequence[PackedTrack]) -> None:
-        """Add tracks. They become part of the store all at once, or not at all.
+        """Add tracks. All of them become part of the store at once, or none.
 
         Args:
             tracks: Tracks that are not in the store yet.
@@ -414,7 +415,7 @@ class FeatureStore:
         self.commit()
 
     def stage(self, path: Path, tracks: Sequence[StoredTrack]) -> None:
-        """Write the frames of tracks behind those that are there. :meth:`commit` makes them part of the store.
+        """Write the frames of tracks after the existing ones. :meth:`commit` makes them part of the store.
 
         Args:
             path: A file of their packed frames, one track after another.
@@ -431,13 +432,13 @@ class FeatureStore:
         self._stage(tracks, write)
 
     def restage(self, tracks: Sequence[StoredTrack]) -> bool:
-        """Find out whether tracks were staged before a crash, and if so go on behind them.
+        """Check whether tracks were staged before a crash, and if so continue after them.
 
         Args:
             tracks: The tracks that should come next.
 
         Returns:
-            Whether their frames lie behind those that are named or staged, every byte of them.
+            Whether all bytes of their frames are present after the indexed or staged ones.
         """
         with self._path.open("rb") as file:
             file.seek(self._staged_end * self._frame_bytes)
@@ -447,7 +448,7 @@ class FeatureStore:
         return True
 
     def commit(self) -> None:
-        """Make the staged tracks part of the store: all at once, or not at all.
+        """Make the staged tracks part of the store: all at once, or none.
 
         Raises:
             StorageError: If the disk is full, or the folder is read-only.
@@ -463,10 +464,10 @@ class FeatureStore:
         self._remove_other_frames()
 
     def copy_from(self, other: FeatureStore, tracks: pd.DataFrame) -> None:
-        """Add those of some tracks whose audio another store of the same specification holds intact.
+        """Add the tracks whose audio is intact in another store of the same specification.
 
         Args:
-            other: The other store. It may be written to meanwhile.
+            other: The other store. Another process may write to it meanwhile.
             tracks: ``track_id`` and ``audio_hash`` of tracks that are not in this store yet.
 
         Raises:
@@ -476,7 +477,7 @@ class FeatureStore:
         found = tracks[["track_id", "audio_hash"]].merge(stored, on="audio_hash", how="inner")
         waiting: list[PackedTrack] = []
         n_bytes = 0
-        # Read, not mapped: of a file that is cut short meanwhile, a mapping would kill the process.
+        # Read, not mapped: if the file is truncated meanwhile, a mapping would kill the process.
         with other._path.open("rb") as file:
             for track_id, audio_hash, offset, n_frames, crc32 in found.itertuples(index=False, name=None):
                 file.seek(offset * self._frame_bytes)
@@ -493,7 +494,7 @@ class FeatureStore:
             self.append(waiting)
 
     def adopt(self, tracks: pd.DataFrame) -> None:
-        """Make the index name exactly those of the given tracks whose audio is stored, under their present ids.
+        """Make the index name exactly the given tracks whose audio is stored, under their present ids.
 
         Args:
             tracks: Track table, or its columns ``track_id`` and ``audio_hash``.
@@ -509,7 +510,7 @@ class FeatureStore:
             self._discard_unnamed()
 
     def waste(self) -> float:
-        """Return the share of the frames' bytes that no track uses any more, from 0 to 1."""
+        """Return the share of the frames' bytes that no track uses, from 0 to 1."""
         used = int(self._index.drop_duplicates("offset")["n_frames"].sum())
         return 1.0 - used / self._end if self._end else 0.0
 
@@ -545,7 +546,7 @@ class FeatureStore:
 
     @property
     def _frames(self) -> Frames:
-        """All frames up to the last named one, shape ``(total_frames, n_bins)``, mapped on first use."""
+        """All frames up to the last indexed one, shape ``(total_frames, n_bins)``, mapped on first use."""
         if self._mapped is None:
             shape = (self._end, self.header.n_bins)
             # A plain view: slices of numpy's memmap class cost several times as much.
@@ -574,7 +575,7 @@ class FeatureStore:
         self._use_index(index, frames_name)
 
     def _stage(self, tracks: Sequence[StoredTrack], write: Callable[[IO[bytes]], None]) -> None:
-        """Have the frames of tracks written behind those that are there, over whatever a crash left."""
+        """Write the frames of tracks after the existing ones, over leftovers of a crash."""
         with storage_errors(self._path), self._path.open("r+b") as file:
             file.truncate(self._staged_end * self._frame_bytes)
             file.seek(0, os.SEEK_END)
@@ -591,7 +592,7 @@ class FeatureStore:
         self._staged_end += sum(track.n_frames for track in tracks)
 
     def _discard_unnamed(self) -> None:
-        """Remove the bytes that the index does not name, left by a crash or by tracks that are gone."""
+        """Remove bytes that are not in the index, left by a crash or by removed tracks."""
         with storage_errors(self._path):
             os.truncate(self._path, self.n_bytes)
         self._remove_other_frames()
@@ -664,7 +665,7 @@ def _sorted(index: pd.DataFrame) -> pd.DataFrame:
 
 
 def _index_schema() -> pa.Schema:
-    """Return the index's columns: a schema of its own, free of pandas' metadata, which differs between versions."""
+    """Return the index's columns: a schema without pandas' metadata, which differs between versions."""
     import pyarrow as pa
 
     kinds = {"string": pa.string(), "int64": pa.int64()}

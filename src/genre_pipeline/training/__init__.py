@@ -1,4 +1,4 @@
-"""Training: recipes, the loop over epochs, and the checkpoints that come out of it."""
+"""Training: recipes, the loop over epochs, and checkpoints."""
 
 from genre_pipeline.training.checkpoints import Checkpoint, CheckpointCard, FailedRepeat
 from genre_pipeline.training.epochs import EpochRecord

@@ -1,8 +1,8 @@
 """Which parts of a segment drove a model's decision: integrated gradients for networks, occlusion for any model.
 
-Both explain the log odds of one genre, log(p / (1 - p)): what speaks for it against all others. They are a few lines
-here instead of the dependency captum, because nothing else of it is needed, and the two must share the log odds, the
-baseline and the scaling of segments.
+Both explain the log odds of one genre, log(p / (1 - p)): the evidence for it against all others. They are a few lines
+here instead of a dependency on captum: nothing else of captum is needed, and both must share log odds, baseline and
+scaling of segments.
 """
 
 from __future__ import annotations
@@ -18,17 +18,16 @@ from torch import Tensor
 from genre_pipeline.training.predictors import NetworkPredictor, Predictor, in_batches
 from genre_pipeline.training.segments import as_tensor
 
-# [?] Probabilities closer to 0 or 1 are taken for this close: an estimator's may be 0 exactly.
+# [?] Probabilities are clipped to this distance from 0 and 1: an estimator's may be exactly 0.
 _CLOSEST = 1e-6
 
 
 class Attribution(NamedTuple):
-    """What each number of each segment contributed.
+    """The contribution of each number of each segment.
 
     Attributes:
         contributions: In log odds, shape ``(n_segments, n_bins, n_frames)``.
-        explained: Log odds that are to be explained: of the segment, less those of the baseline; shape
-            ``(n_segments,)``.
+        explained: Log odds to explain: those of the segment minus those of the baseline; shape ``(n_segments,)``.
     """
 
     contributions: NDArray[np.float64]
@@ -40,9 +39,9 @@ def attribute_network(
 ) -> Attribution:
     """Explain a network by integrated gradients.
 
-    The baseline is a segment without anything in particular: where the network's input is scaled, all zeros, which is
-    the mean of the training segments' bins (``training``) or of the segment (``per_segment``); where it is not, the
-    segment's least number, which is silence.
+    The baseline is a neutral segment. Where the network's input is scaled, it is all zeros: the mean of the training
+    segments' bins (``training``) or of the segment (``per_segment``). Where it is not scaled, it is the segment's
+    smallest number, which is silence.
 
     Args:
         predictor: The trained network.
@@ -51,7 +50,7 @@ def attribute_network(
         n_steps: Points at which gradients are taken on the way from the baseline.
 
     Returns:
-        The contributions: they sum to what is explained, up to the error of so many steps.
+        The contributions: they sum to ``explained``, up to the error of the quadrature.
     """
     network, scale = predictor.network, predictor.normalisation
     device = next(network.parameters()).device
@@ -105,12 +104,12 @@ def log_odds(logits: Tensor, target: int) -> Tensor:
 def attribute_by_occlusion(
     predictor: Predictor, features: NDArray[np.float32], target: int, *, n_rows: int, n_columns: int
 ) -> Attribution:
-    """Explain any model by what it loses when a part of the segment is blotted out.
+    """Explain any model by its loss when a part of the segment is masked.
 
     M. D. Zeiler and R. Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014, section 4.2. A patch
-    is replaced by the least that each of its bins has in the segment (the mean would leave alone a model that hears
-    means), and its loss of log odds is spread evenly over it. Losses need not sum to what is explained, which here is
-    the loss when all is blotted out. A model that stays sure to a millionth loses nothing.
+    is replaced by the minimum of each of its bins in the segment (the mean would not affect a model that uses means),
+    and the loss of log odds is spread evenly over the patch. Losses need not sum to ``explained``, which here is the
+    loss when everything is masked. A model that stays sure to a millionth loses nothing.
 
     Args:
         predictor: The trained model.

@@ -1,6 +1,6 @@
-"""Changes of the training segments, drawn anew for each batch; validation and test segments are never changed.
+"""Random changes of the training segments, drawn for each batch; validation and test segments are never changed.
 
-All work on normalised features, in the place where they are, and use torch's global random state, which training seeds.
+All work on normalised features, on their device, and use torch's global random state, which training seeds.
 """
 
 from __future__ import annotations
@@ -14,22 +14,21 @@ from genre_pipeline.blocks import Block, NotNegative
 
 
 class AugmentationBlock(Block):
-    """What is done to training segments; nothing by default.
+    """Changes of training segments; none by default.
 
     Attributes:
         time_reversal: Probability that a segment is played backwards: MusicNeXt's "horizontal flip" [P].
-        shift_frames: Greatest number of frames by which a segment is moved in time; what leaves at one end comes back
-            at the other.
-        crop_frames: Greatest number of frames that are cut off at one end, while as many zeros come in at the other: a
-            random crop of the segment with zeros around it (K. He et al., CVPR 2016, section 4.2, on images).
+        shift_frames: Greatest number of frames by which a segment is shifted in time, cyclically.
+        crop_frames: Greatest number of frames that are cut off at one end and replaced by zeros at the other: a random
+            crop of the segment with zeros around it (K. He et al., CVPR 2016, section 4.2, on images).
         gain: Standard deviation of a constant that is added to a whole segment; on a scale in decibels it is a gain.
         noise: Standard deviation of noise that is added to each number.
-        n_time_masks: Stretches of frames that are blotted out: SpecAugment (D. S. Park et al., Interspeech 2019).
+        n_time_masks: Number of masked stretches of frames: SpecAugment (D. S. Park et al., Interspeech 2019).
         max_time_mask: Greatest length of such a stretch, in frames.
-        n_frequency_masks: Stretches of bins that are blotted out.
+        n_frequency_masks: Number of masked stretches of bins.
         max_frequency_mask: Greatest length of such a stretch, in bins.
-        mixup: Parameter of the beta distribution from which the share of the second of two mixed segments is drawn
-            (H. Zhang, M. Cisse, Y. N. Dauphin and D. Lopez-Paz, mixup, ICLR 2018); 0 for none.
+        mixup: Parameter of the beta distribution from which the share of the second of two mixed segments is drawn (H.
+            Zhang, M. Cisse, Y. N. Dauphin and D. Lopez-Paz, mixup, ICLR 2018); 0 disables it.
     """
 
     time_reversal: float = Field(default=0.0, ge=0.0, le=1.0)
@@ -45,11 +44,11 @@ class AugmentationBlock(Block):
 
 
 def augment(features: Tensor, block: AugmentationBlock) -> Tensor:
-    """Change segments in every way but mixing them.
+    """Change segments in every way except mixing them.
 
     Args:
         features: Normalised segments, shape ``(batch, n_bins, n_frames)``. Not changed.
-        block: What is done.
+        block: The changes.
 
     Returns:
         Segments of the same shape; the same tensor if nothing is done.
@@ -93,26 +92,26 @@ def _uniform(features: Tensor) -> Tensor:
 
 
 def _shifted(features: Tensor, limit: int) -> Tensor:
-    """Move each segment by its own number of frames; what leaves at one end comes back at the other."""
+    """Shift each segment cyclically by its own number of frames."""
     sources = _moved_frames(features, limit) % features.shape[2]
     return features.gather(2, sources[:, None, :].expand_as(features))
 
 
 def _cropped(features: Tensor, limit: int) -> Tensor:
-    """Move each segment by its own number of frames; what leaves at one end is lost."""
+    """Shift each segment by its own number of frames; frames that leave at one end are lost."""
     padded = functional.pad(features, (limit, limit))
     sources = _moved_frames(features, limit) + limit
     return padded.gather(2, sources[:, None, :].expand_as(features))
 
 
 def _moved_frames(features: Tensor, limit: int) -> Tensor:
-    """Return from where each frame of each segment is taken when it moves by ``-limit`` to ``limit`` frames."""
+    """Return the source index of each frame of each segment after a shift by ``-limit`` to ``limit`` frames."""
     moves = torch.randint(-limit, limit + 1, (len(features), 1), device=features.device)
     return torch.arange(features.shape[2], device=features.device) - moves
 
 
 def _masked(features: Tensor, limit: int, *, axis: int) -> Tensor:
-    """Set a stretch along an axis to zero, which is the mean of normalised features; another one in each segment."""
+    """Set a stretch along an axis to zero, the mean of normalised features; each segment gets its own."""
     size = features.shape[axis]
     lengths = (_uniform(features) * (min(limit, size) + 1)).floor()
     starts = (_uniform(features) * (size - lengths + 1)).floor()

@@ -18,7 +18,7 @@ from genre_pipeline.stages import stage
 from genre_pipeline.stores.store import FeatureStore
 from genre_pipeline.training.segments import SegmentSet
 
-# Raised whenever the same inputs would reach a model in another form.
+# Raise this when the same inputs reach a model in another form.
 CELL_DATA_VERSION = 2
 _SIDES = ("train", "validation", "test")
 
@@ -26,7 +26,7 @@ _SIDES = ("train", "validation", "test")
 @stage(version=CELL_DATA_VERSION)
 @dataclass(frozen=True)
 class CellData:
-    """Everything that a cell's repeats are trained and tested on.
+    """All data that a cell's repeats are trained and tested on.
 
     Attributes:
         cell: The cell's name, for messages.
@@ -44,11 +44,10 @@ class CellData:
 
     @classmethod
     def join(cls, cell: str, *, split: pd.DataFrame, segments: pd.DataFrame, store: FeatureStore) -> CellData:
-        """Bring split, segments and features together.
+        """Combine split, segments and features.
 
-        A segment stands where its track does; where the split divides tracks, where the piece does that holds the
-        segment's centre. Tracks of the split that have no segment or no feature are left out; :attr:`left_out` names
-        them.
+        A segment is on the side of its track. Where the split divides tracks, it is on the side of the piece that holds
+        its centre. Tracks of the split without a segment or feature are left out and named in :attr:`left_out`.
 
         Args:
             cell: The cell's name.
@@ -69,7 +68,7 @@ class CellData:
 
     @property
     def leaky(self) -> bool:
-        """Whether the split lets something stand on two sides."""
+        """Whether the split shares something between sides."""
         return bool(self.split["leaky"].iloc[0])
 
     @property
@@ -79,7 +78,7 @@ class CellData:
 
     @cached_property
     def left_out(self) -> list[str]:
-        """Tracks of the split that no model sees, because they are too short or could not be extracted."""
+        """Tracks of the split that no model uses, because they are too short or could not be extracted."""
         return sorted(set(self.split["track_id"]) - set(self.segments["track_id"]))
 
     @cached_property
@@ -91,7 +90,7 @@ class CellData:
     def _members(self) -> dict[tuple[int, str], NDArray[np.intp]]:
         """For each repeat and side, the positions of its segments, in their order."""
         unit_of_row, unit_of_segment = _matched(self.split, self.segments)
-        # The last place is for the segments that stand in no unit.
+        # The last place is for segments that are in no unit.
         n_units = int(unit_of_row.max(initial=-1)) + 1
         members = {}
         for repeat in self.repeats:
@@ -102,7 +101,7 @@ class CellData:
         return members
 
     def rows(self, repeat: int, side: str) -> pd.DataFrame:
-        """Return the segments that stand on a side (``train``, ``validation``, ``test``) of a repeat."""
+        """Return the segments on a side (``train``, ``validation``, ``test``) of a repeat."""
         return self.segments.take(self._members[repeat, side]).reset_index(drop=True)
 
     def segment_set(self, repeat: int, side: str) -> SegmentSet:
@@ -116,9 +115,9 @@ class CellData:
         return partial(_gather, self.store, places, self._targets[members])
 
     def fingerprint(self, repeat: int, *sides: str) -> str:
-        """Hash what the sides of a repeat consist of: audio, feature, segments, genres and sides.
+        """Hash the content of a repeat's sides: audio, feature, segments, genres and sides.
 
-        Whether the split is leaky counts too, because it is written into what is made of them.
+        The hash includes whether the split is leaky, because results record it.
 
         Args:
             repeat: The repeat.
@@ -174,7 +173,7 @@ def _gather(store: FeatureStore, places: pd.DataFrame, targets: NDArray[np.int64
 
 
 def _matched(split: pd.DataFrame, segments: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Number what the split gives sides to, tracks or pieces of tracks.
+    """Number the units that the split assigns to sides: tracks or pieces of tracks.
 
     Returns:
         The unit of each row of the split, and of each segment: the one that holds its centre, -1 for none.

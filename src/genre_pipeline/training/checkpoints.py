@@ -1,9 +1,9 @@
-"""Checkpoints: trained models on disk, whole or not at all, and never unpickled.
+"""Checkpoints: trained models on disk, complete or absent, and never unpickled.
 
-A checkpoint is a folder: ``card.json`` says what the model is and what it came from and holds the other files'
-checksums; ``weights.safetensors`` (a network) or ``estimator.skops`` (a scikit-learn classifier) is the model;
-``normalisation.safetensors`` scales its input; ``history.parquet`` has one row an epoch. Where there are experts,
-``routing.parquet`` says which genres went to which of them.
+A checkpoint is a folder: ``card.json`` describes the model and its origin and holds the other files' checksums;
+``weights.safetensors`` (a network) or ``estimator.skops`` (a scikit-learn classifier) is the model;
+``normalisation.safetensors`` scales its input; ``history.parquet`` has one row per epoch. For a model with experts,
+``routing.parquet`` counts which genres went to which expert.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _NORMALISATION = "normalisation.safetensors"
 _WEIGHTS = "weights.safetensors"
 _ESTIMATOR = "estimator.skops"
 
-# What our estimators are made of beyond the types that skops trusts by itself.
+# Types in our estimators that skops does not trust by default.
 _TRUSTED_TYPES = (
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
@@ -57,7 +57,7 @@ _TRUSTED_TYPES = (
 
 
 class CheckpointCard(Block):
-    """What a checkpoint is and what it came from.
+    """Description of a checkpoint and its origin.
 
     Attributes:
         cell: Name of the cell, ``dataset.protocol.feature.model``.
@@ -71,17 +71,17 @@ class CheckpointCard(Block):
         n_frames: Length of one segment.
         n_parameters: Trainable parameters; ``None`` for estimators.
         n_train_segments: Segments it was trained on.
-        n_validation_segments: Segments its epoch was selected by.
+        n_validation_segments: Segments used to select its epoch.
         selected_epoch: Epoch whose weights were kept.
         precision: Number type of the forward pass in training.
         channels_last: Memory layout in training; it can change a number's last digits.
-        compiled: Whether the network was compiled for training, which can do so too.
-        measured_rates: Segments per second in each way of computing that was tried before this one was chosen.
+        compiled: Whether the network was compiled for training, which can change the last digits too.
+        measured_rates: Segments per second of each way of computing that was measured before this one was chosen.
         device: Type of the device it was trained on.
         micro_batch_size: Segments whose activations were in memory at once in training; ``None`` for estimators.
-        training_s: Time of all epochs, in seconds, those of interrupted attempts too.
+        training_s: Time of all epochs, in seconds, including interrupted attempts.
         inputs: Fingerprint of the data.
-        leaky: Whether the split lets something stand on two sides, or the test side chose the epoch, so that scores are
+        leaky: Whether the split shares something between sides, or the test side chose the epoch, so that scores are
             inflated.
         fingerprint: Fingerprint of everything it depends on.
         versions: Version of each library that matters.
@@ -122,7 +122,7 @@ class Checkpoint:
     Attributes:
         folder: Where it is.
         card: What it is.
-        reused: Whether it was found there and not trained now.
+        reused: Whether it existed already and was not trained now.
     """
 
     folder: Path
@@ -135,7 +135,7 @@ class Checkpoint:
 
         Args:
             folder: Where it is.
-            reused: Whether it stands for a training that was not needed.
+            reused: Whether it replaces a training that was not needed.
 
         Returns:
             The checkpoint.
@@ -164,7 +164,7 @@ class Checkpoint:
 
     @property
     def history(self) -> pd.DataFrame:
-        """One row an epoch, with the fields of :class:`~genre_pipeline.training.epochs.EpochRecord` as columns.
+        """One row per epoch, with the fields of :class:`~genre_pipeline.training.epochs.EpochRecord` as columns.
 
         Raises:
             CheckpointError: If the file is missing or was changed.
@@ -175,7 +175,7 @@ class Checkpoint:
     def routing(self) -> pd.DataFrame | None:
         """Where the validation segments went: see :func:`~genre_pipeline.training.routing.routing_table`.
 
-        None for a model without experts.
+        ``None`` for a model without experts.
 
         Raises:
             CheckpointError: If the file was changed.
@@ -203,7 +203,7 @@ class Checkpoint:
 
         Raises:
             CheckpointError: If the files are not those that were written, or do not fit the installed code.
-            ConfigError: If the device is not there.
+            ConfigError: If the device does not exist.
         """
         card = self.card
         shape = InputShape(card.n_bins, card.n_frames)
@@ -221,7 +221,7 @@ class Checkpoint:
         state = load_tensors(self._read(_WEIGHTS))
         try:
             block = parse_block(spec.block, self.card.model["architecture"], key="architecture")
-            # The weights drawn here are replaced at once; the global random state must not notice.
+            # The weights drawn here are replaced at once; the global random state must not change.
             with torch.random.fork_rng(devices=[]):
                 network = spec.build(block, shape, len(self.card.genres))
             network.load_state_dict(state, strict=True)
@@ -253,7 +253,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class FailedRepeat:
-    """A repeat whose training could not go on: it stands where the checkpoint would.
+    """A repeat whose training could not continue; it takes the place of the checkpoint.
 
     Attributes:
         repeat: Which repeat of the protocol.
@@ -267,12 +267,12 @@ class FailedRepeat:
 
 
 def write_checkpoint(folder: Path, fitted: Fitted, description: Mapping[str, Any]) -> Checkpoint:
-    """Write a checkpoint: the folder is there as a whole, or not at all.
+    """Write a checkpoint: the folder is complete or absent.
 
     Args:
-        folder: Where; what is there already is replaced.
+        folder: Where; an existing checkpoint is replaced.
         fitted: The trained model.
-        description: The fields of the card that ``fitted`` does not give.
+        description: The fields of the card that ``fitted`` does not have.
 
     Returns:
         The checkpoint.
@@ -325,8 +325,8 @@ def _checksum(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-# Everything is turned into bytes first and written by Python itself, so that a full disk is an OSError whatever the
-# library, and what is hashed is what is written.
+# All content becomes bytes first, which Python writes. So a full disk is an OSError with any library, and the hashed
+# bytes are the written ones.
 def _network_bytes(network: GenreNetwork) -> bytes:
     return _tensor_bytes(network.state_dict())
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from genre_pipeline.errors import ConfigError
 from genre_pipeline.models import GenreNetwork
 
-# Trainings seed the process's own generators: those of several threads would draw each other's numbers.
+# Trainings seed the process's global generators: trainings in several threads would draw each other's numbers.
 _TURN = threading.RLock()
 
 
@@ -20,11 +20,11 @@ def choose_device(name: str, slot: int = 0) -> torch.device:
     """Return the device to compute on.
 
     Args:
-        name: ``cpu``, ``cuda``, ``mps``, or ``auto`` for the first of CUDA, MPS and CPU that is there.
-        slot: Number of what computes, of those that compute side by side: several CUDA devices are dealt out in turn.
+        name: ``cpu``, ``cuda``, ``mps``, or ``auto`` for the first of CUDA, MPS and CPU that exists.
+        slot: Number of this computation among those that run side by side; several CUDA devices are assigned in turn.
 
     Raises:
-        ConfigError: If the requested device is not there.
+        ConfigError: If the requested device does not exist.
     """
     available = [device for device, is_there in (("cuda", _has_cuda()), ("mps", _has_mps()), ("cpu", True)) if is_there]
     kind = available[0] if name == "auto" else name
@@ -61,7 +61,7 @@ def has_native_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
-        # Older releases of torch cannot tell what the processor has.
+        # Older releases of torch cannot detect this.
         capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
         return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
     return False
@@ -69,14 +69,14 @@ def has_native_bfloat16(device: torch.device) -> bool:
 
 @contextmanager
 def reproducible(seed: int, device: torch.device, n_threads: int | None = None) -> Iterator[None]:
-    """Seed torch's global generators and use deterministic kernels; put everything back afterwards.
+    """Seed torch's global generators and use deterministic kernels; restore everything afterwards.
 
     Threads of one process take turns.
 
     Args:
         seed: The seed.
         device: The device that will be used; a CUDA device's generator is restored as well.
-        n_threads: Threads on the CPU meanwhile; none to leave them.
+        n_threads: Threads on the CPU meanwhile; ``None`` leaves them unchanged.
     """
     is_cuda = device.type == "cuda"
     with _TURN:
@@ -106,7 +106,7 @@ def random_state(device: torch.device) -> dict[str, Tensor]:
 
 
 def set_random_state(states: Mapping[str, Tensor], device: torch.device) -> None:
-    """Go back to what :func:`random_state` returned."""
+    """Restore what :func:`random_state` returned."""
     torch.set_rng_state(states["cpu"])
     if device.type == "cuda":
         torch.cuda.set_rng_state(states["cuda"], device)
@@ -115,7 +115,7 @@ def set_random_state(states: Mapping[str, Tensor], device: torch.device) -> None
 
 
 def free_memory(device: torch.device) -> None:
-    """Give memory that no tensor uses back to a device."""
+    """Release memory of a device that no tensor uses."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     if device.type == "mps":

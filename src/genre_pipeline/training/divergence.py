@@ -1,4 +1,4 @@
-"""Where numbers stopped being finite."""
+"""Find where numbers stopped being finite."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 @contextmanager
 def watched(network: nn.Module) -> Iterator[list[str]]:
-    """Look at what each layer of a network puts out.
+    """Watch the output of each layer of a network.
 
     Args:
         network: The network.
 
     Yields:
-        A list, to which each layer is added, in the order of computation, whose output is not all finite.
+        A list that collects, in the order of computation, each layer whose output is not all finite.
 
     Example:
         >>> import torch
@@ -45,7 +45,7 @@ def watched(network: nn.Module) -> Iterator[list[str]]:
 
 
 def first_not_finite(network: nn.Module, loss: Tensor) -> str | None:
-    """Look at what a step of training left behind, in the order in which it was computed.
+    """Check the results of a training step, in the order of computation, for numbers that are not finite.
 
     Args:
         network: The network, with its gradients.

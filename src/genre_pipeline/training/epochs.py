@@ -1,4 +1,4 @@
-"""The story of a training: one record an epoch, which epoch counts, when to stop, and what people are told."""
+"""The course of a training: one record per epoch, the selected epoch, when to stop, and progress for the user."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What one epoch brought.
+    """Results of one epoch.
 
     Attributes:
         epoch: Number of the epoch, from 1.
         n_epochs: Epochs planned.
-        train_loss: Mean cross-entropy over the training split while its weights were being changed, with dropout and
-            label smoothing, without weight penalties.
+        train_loss: Mean cross-entropy over the training split during the epoch, with dropout and label smoothing,
+            without weight penalties.
         train_accuracy: Share of training segments that were right, under the same conditions.
         validation_loss: Mean cross-entropy over the validation split after the epoch.
         validation_accuracy: Share of validation segments that are right after the epoch.
@@ -33,8 +33,7 @@ class EpochRecord:
         seconds_left: Estimate of the time until the last planned epoch.
         test_loss: Mean cross-entropy over the test split after the epoch, only where that selects the epoch (leaky).
         test_accuracy: Share of test segments that are right after the epoch, under the same condition.
-        gradient_norm: Mean over the steps of the gradient's L2 norm, without coupled weight decay; not a number for
-            estimators.
+        gradient_norm: Mean over the steps of the gradient's L2 norm, without coupled weight decay; NaN for estimators.
     """
 
     epoch: int
@@ -55,12 +54,12 @@ EpochCallback = Callable[[EpochRecord], None]
 
 
 def history_table(records: Iterable[EpochRecord]) -> pd.DataFrame:
-    """Return one row an epoch, with the record's fields as columns."""
+    """Return one row per epoch, with the record's fields as columns."""
     return pd.DataFrame([asdict(record) for record in records], columns=[each.name for each in fields(EpochRecord)])
 
 
 def history_records(table: pd.DataFrame) -> list[EpochRecord]:
-    """Return the records that :func:`history_table` made a table of."""
+    """Return the records of a table from :func:`history_table`."""
     return [EpochRecord(*row) for row in table.itertuples(index=False, name=None)]
 
 
@@ -71,7 +70,7 @@ class Selection:
 
     Args:
         side: The split whose result counts.
-        patience: Epochs without a better result after which it is time to stop; ``None`` means never.
+        patience: Epochs without a better result after which to stop; ``None`` means never.
 
     Example:
         >>> def record(epoch, accuracy, loss):
@@ -101,7 +100,7 @@ class Selection:
         return self._patience is not None and self._n_waited >= self._patience
 
     def update(self, record: EpochRecord) -> bool:
-        """Take note of an epoch and return whether it is the best so far."""
+        """Record an epoch and return whether it is the best so far."""
         is_better = self._best is None or self._rank(record) > self._rank(self._best)
         self._n_waited = 0 if is_better else self._n_waited + 1
         if is_better:
@@ -118,7 +117,7 @@ class Selection:
 def narrated(label: str, n_epochs: int, on_epoch: EpochCallback | None) -> Iterator[EpochCallback]:
     """Report each epoch: a progress bar, a few log lines, the callback.
 
-    Lines are logged for the first and the last epoch and for new best results, at most one each tenth of the epochs.
+    Lines are logged for the first and the last epoch and for new best results, at most one per tenth of the epochs.
 
     Args:
         label: Names what is trained.
@@ -154,7 +153,7 @@ def narrated(label: str, n_epochs: int, on_epoch: EpochCallback | None) -> Itera
 
 
 def note(record: EpochRecord) -> str:
-    """Return what stands at the end of a training's bar."""
+    """Return the text at the end of a training's progress bar."""
     return (
         f"loss {record.train_loss:.3f}, accuracy {record.validation_accuracy:.3f}, "
         f"learning rate {record.learning_rate:.2g}"

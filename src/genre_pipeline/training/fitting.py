@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# [D] A weight, its gradient, and the two averages that Adam keeps of that, in single precision.
+# [D] A weight, its gradient, and Adam's two averages of the gradient, in single precision.
 _BYTES_PER_PARAMETER = 16
 
 
@@ -67,12 +67,12 @@ class Task:
     Attributes:
         label: Names it in error messages.
         model: Architecture and recipe.
-        feature: The feature, which says how segments are scaled.
+        feature: The feature, which sets how segments are scaled.
         n_classes: Number of genres.
         seed: Seed of the initial weights, of dropout and of the order of the segments.
-        train: The segments to learn from.
+        train: The segments to train on.
         validation: The segments to select the epoch by.
-        test: The segments to select the epoch by where the recipe says ``best_test``; none everywhere else.
+        test: The segments to select the epoch by if the recipe's selection is ``best_test``; ``None`` otherwise.
     """
 
     label: str
@@ -93,7 +93,7 @@ class Fitted:
         model: The network with the selected weights, or the estimator.
         normalisation: How segments are scaled.
         history: One record an epoch.
-        training_s: Time that all epochs took, those of interrupted attempts too.
+        training_s: Time of all epochs, including interrupted attempts.
         selected_epoch: The epoch whose weights were kept.
         device: Type of the device it was computed on.
         computation: How it was computed.
@@ -113,7 +113,7 @@ class Fitted:
     routing: tuple[Tensor, ...] = ()
 
 
-# [?] The measurement costs about twenty steps: less than a twentieth of this.
+# [?] The measurement takes about twenty steps: less than a twentieth of this.
 _WORTH_MEASURING = 500
 
 
@@ -140,18 +140,18 @@ def fit(
     """Fit a network or an estimator.
 
     Args:
-        task: What is to be fitted.
-        tell: Called after each epoch, also after those of an earlier attempt that was interrupted.
-        resumption: Keeps a network's state from epoch to epoch, and gives back that of an earlier attempt.
-        computations: File of how networks compute fastest, where it was measured; none to forget it.
-        slot: Number of this process, of those that run side by side: several devices are dealt out in turn.
-        ranks: This process, among those that train the network together. What the first returns counts.
+        task: What to fit.
+        tell: Called after each epoch, including those of an earlier, interrupted attempt.
+        resumption: Saves a network's state from epoch to epoch, and returns that of an earlier attempt.
+        computations: File with the measured fastest ways to compute; ``None`` does not store them.
+        slot: Number of this process among those that run side by side; several devices are assigned in turn.
+        ranks: This process among those that train the network together. The first one's result counts.
 
     Returns:
         The trained model with its history.
 
     Raises:
-        ConfigError: If the architecture does not fit the feature, or the device is not there.
+        ConfigError: If the architecture does not fit the feature, or the device does not exist.
         RepeatFailedError: If a loss stops being finite, memory is not enough, or ``torch.compile`` fails.
     """
     spec = task.model.spec
@@ -166,7 +166,7 @@ def _memory_bytes() -> int:
 
 
 def _check_memory(task: Task, spec: NetworkSpec) -> None:
-    """Make sure that the network's weights fit in this machine, before they are made.
+    """Check that the network's weights fit in this machine's memory, before they are created.
 
     Raises:
         ConfigError: If they do not.
@@ -239,7 +239,7 @@ class _Loop:
         self.normalisation = Normalisation.fit(task.feature.normalisation, self.train.features)
         self.order = torch.Generator().manual_seed(task.seed)
         self.batch_size = min(self.recipe.batch_size, len(task.train))
-        # What one process computes of a batch.
+        # This process's part of a batch.
         share = -(-self.batch_size // ranks.n)
         self.micro_batch_size = min(self.recipe.micro_batch_size or share, share)
         self.n_steps = 0
@@ -265,7 +265,7 @@ class _Loop:
         self.spent_s = 0.0
 
     def chosen_computation(self, network: GenreNetwork, computations: Path | None) -> Computation:
-        """Return how to compute: as the recipe says, or as is fastest, if the training is long enough to measure it."""
+        """Return how to compute: as the recipe sets, or the measured fastest way if the training is long."""
         recipe, device = self.recipe, self.device
         ways = possible_computations(recipe.precision, recipe.channels_last, device)
         is_open = len(ways) > 1 or recipe.compile == "auto"
@@ -276,7 +276,7 @@ class _Loop:
         return replace(chosen, compiled=True) if recipe.compile is True else chosen
 
     def computation_key(self) -> str:
-        """Return the fingerprint of all that decides how it is fastest to compute."""
+        """Return the fingerprint of everything that determines the fastest way to compute."""
         recipe, shape = self.recipe, self.task.train.shape
         return fingerprint(
             "computation",
@@ -294,7 +294,7 @@ class _Loop:
         )
 
     def measured(self, network: GenreNetwork, ways: Sequence[Computation]) -> Computation:
-        """Return which of some ways to compute is the fastest."""
+        """Return the fastest of several ways to compute."""
         batch = slice(self.micro_batch_size)
         features, targets = self.normalisation(self.train.features[batch]), self.train.targets[batch]
         n_segments = None
@@ -310,7 +310,7 @@ class _Loop:
         history: list[EpochRecord] = []
         earlier, kept = self.resumed(resumption)
         for epoch in range(1, self.recipe.max_epochs + 1):
-            # Epochs of an earlier attempt are gone through like any other, which brings all counters where they were.
+            # Epochs of an earlier attempt are replayed like any other, which restores all counters.
             is_new = epoch > len(earlier)
             history.append(self.run_epoch(epoch) if is_new else earlier[epoch - 1])
             is_best = selection.update(history[-1])
@@ -346,7 +346,7 @@ class _Loop:
         return earlier, found["kept"]
 
     def run_epoch(self, epoch: int) -> EpochRecord:
-        """Train on every segment once, then look at the validation split."""
+        """Train on every segment once, then evaluate the validation split."""
         started = time.perf_counter()
         before = copy.deepcopy(self.state())
         self.ranks.reseed(self.task.seed, epoch)
@@ -369,7 +369,7 @@ class _Loop:
         )
 
     def look(self) -> dict[str, float]:
-        """Look at the validation split, and at the test split where that selects; note where segments were sent."""
+        """Evaluate the validation split, and the test split if it selects; record the routing of segments."""
         with noted_choices(self.trained) as choices:
             validation_loss, validation_accuracy = self.score(self.validation)
         if choices:
@@ -381,17 +381,17 @@ class _Loop:
         return looked
 
     def train_epoch(self, epoch: int, before: State) -> _Learned:
-        """Train on every segment once; where memory is not enough for that, in smaller pieces of a batch."""
+        """Train on every segment once; if memory runs out, in smaller pieces of a batch."""
         while True:
             try:
                 return self.one_pass(epoch, before)
             except torch.OutOfMemoryError as error:
                 if self.ranks.n > 1:
-                    # The other processes wait in the midst of a step: they cannot begin again.
+                    # The other processes wait in the middle of a step: they cannot start again.
                     raise
                 reason = str(error).splitlines()[0]
             except Exception as error:
-                # Its classes are torch's own: to import them takes seconds.
+                # Its classes are torch's own, which take seconds to import.
                 if not (self.computation.compiled and type(error).__module__ == "torch._dynamo.exc"):
                     raise
                 reason = " ".join(str(error).split("\n\n")[0].splitlines())
@@ -400,7 +400,7 @@ class _Loop:
                     "earlier translation does that: delete the folder TORCHINDUCTOR_CACHE_DIR, or torchinductor_<user> "
                     f"in the temporary folder, or set models.{self.task.model.name}.training.compile to false."
                 ) from error
-            # Only here, when the exception no longer holds on to the failed step's tensors.
+            # Only here, because the exception no longer references the failed step's tensors.
             self.shrink(reason)
             self.restore(before)
 
@@ -409,7 +409,7 @@ class _Loop:
         self.network.train()
         batches = self.batches()
         steps = [self.step(batch, epoch) for batch in batches]
-        # Looking at the numbers once an epoch spares a GPU a halt after each batch.
+        # Reading the numbers once per epoch saves a GPU a synchronisation after each batch.
         parts = [torch.stack(values) for values in zip(*steps, strict=True)]
         losses, n_right, norms = (each.cpu().double() for each in (*map(self.ranks.sum, parts[:2]), parts[2]))
         broken = (~losses.isfinite()).nonzero()
@@ -431,9 +431,9 @@ class _Loop:
         return torch.split(order, self.recipe.batch_size)
 
     def step(self, batch: Tensor, epoch: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Change the weights once; return the batch's mean loss, how many segments were right, the gradient's norm.
+        """Update the weights once; return the batch's mean loss, its number of right segments, and the gradient's norm.
 
-        Where several processes train together, the first two are this one's part of them.
+        If several processes train together, the first two are this process's part.
         """
         progress = self.n_steps / self.n_planned_steps
         self.network.begin_step(epoch, progress)
@@ -460,7 +460,7 @@ class _Loop:
                 of_piece = torch.stack(
                     [share * (self.loss(logits, aims[piece]) / whole) for aims, share in parts]
                 ).sum()
-                # The processes' gradients are averaged, where they are to be summed.
+                # DDP averages the processes' gradients, but they should be summed.
                 (of_piece * self.ranks.n).backward()  # type: ignore[no-untyped-call]
             loss += of_piece.detach()
             n_right += counts * (logits.argmax(dim=1) == targets[piece]).sum()
@@ -473,14 +473,14 @@ class _Loop:
         return loss, n_right, norm
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Return the sum of the segments' cross-entropies, each as much as its genre counts."""
+        """Return the sum of the segments' cross-entropies, weighted by genre."""
         smoothing = self.recipe.label_smoothing
         return functional.cross_entropy(
             logits.float(), targets, weight=self.weights, label_smoothing=smoothing, reduction="sum"
         )
 
     def total_weight(self, batch: Tensor) -> Tensor | int:
-        """Return how much the segments of a batch count together."""
+        """Return the total weight of a batch's segments."""
         return len(batch) if self.weights is None else self.weights[self.train.targets[batch]].sum()
 
     @property
@@ -497,7 +497,7 @@ class _Loop:
         return loss, float((logits.argmax(dim=1) == data.targets).float().mean())
 
     def state(self) -> State:
-        """Return all that the coming epochs depend on, the history aside; tensors are shared, not copied."""
+        """Return everything that later epochs depend on, except the history; tensors are shared, not copied."""
         return {
             "network": self.network.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
@@ -509,7 +509,7 @@ class _Loop:
         }
 
     def restore(self, state: State) -> None:
-        """Go back to a state, but for the size of the micro-batches."""
+        """Restore a state, except the size of the micro-batches."""
         state = copy.deepcopy(state)
         self.network.load_state_dict(state["network"])
         if self.average is not None:
@@ -536,7 +536,7 @@ class _Loop:
         )
 
     def diverged(self, what: str, epoch: int, before: State) -> NoReturn:
-        """Raise an error that says where the numbers went wrong, which going through the epoch again shows."""
+        """Repeat the epoch to find where numbers stopped being finite, and raise an error that names the place."""
         if not self.ranks.is_first:
             raise RepeatFailedError(f"{self.task.label}: {what}.")
         raise RepeatFailedError(
@@ -546,10 +546,10 @@ class _Loop:
         )
 
     def first_fault(self, epoch: int, before: State) -> str:
-        """Go through an epoch again, looking at every layer, and return what is the first not to be finite."""
+        """Repeat an epoch, watch every layer, and return the first thing that is not finite."""
         self.restore(before)
         self.network.train()
-        # What is compiled does not call the layers one by one, and the other processes are gone.
+        # A compiled network does not call the layers one by one, and the other processes are gone.
         self.scores = self.network.training_logits
         self.ranks = ALONE
         batches = self.batches()
@@ -569,14 +569,14 @@ def _copied(network: GenreNetwork) -> dict[str, Tensor]:
 
 
 def _pieces(n: int, size: int) -> Iterator[slice]:
-    """Divide a batch of ``n`` segments into pieces of at most a size, alike in length."""
+    """Divide a batch of ``n`` segments into pieces of similar length, of at most a given size."""
     n_pieces = -(-n // size)
     edges = [n * piece // n_pieces for piece in range(n_pieces + 1)]
     return map(slice, edges[:-1], edges[1:])
 
 
 def _class_weights(recipe: TrainingBlock, targets: Tensor, n_classes: int) -> Tensor | None:
-    """Return what a segment of each genre counts: on average one."""
+    """Return the weight of a segment of each genre: on average one."""
     if recipe.class_weights == "none":
         return None
     counts = torch.bincount(targets, minlength=n_classes)

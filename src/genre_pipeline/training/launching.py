@@ -28,14 +28,14 @@ from genre_pipeline.work.processes import START_METHOD, Ended, begin_worker, no_
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-# [?] Longer than any epoch's validation, which the others wait for.
+# [?] Longer than any epoch's validation, for which the other ranks wait.
 _PATIENCE = timedelta(hours=6)
-# [?] Many times the launcher's interval of 0.1 s, for a machine with much else to do.
+# [?] Many times the launcher's interval of 0.1 s, for a busy machine.
 _GRACE_S = 5.0
 
 
 class Work(Protocol):
-    """A training that several processes do together: each calls it, with its number among them."""
+    """A training that several processes do together: each calls it with its rank."""
 
     def __call__(self, *, tell: EpochCallback, slot: int, ranks: Ranks) -> object:
         """Train; only the first process reports epochs and writes."""
@@ -44,15 +44,15 @@ class Work(Protocol):
 def train_in_ranks(work: Work, *, label: str, device: str, n_ranks: int, slot: int, tell: EpochCallback) -> None:
     """Train one network in several processes of this machine, each on a device of its own or on the processor.
 
-    They are started and watched by torch's elastic launcher: when one ends before its time, so do the others.
+    torch's elastic launcher starts and watches them: if one ends early, it ends the others.
 
     Args:
         work: The training, picklable.
         label: Names it in messages.
         device: ``cpu``, ``cuda`` or ``auto``.
         n_ranks: How many processes.
-        slot: Number of this training, of those that run side by side: the devices are dealt out in turn.
-        tell: Hears of each epoch.
+        slot: Number of this training among those that run side by side; the devices are assigned in turn.
+        tell: Called with each epoch.
 
     Raises:
         ConfigError: If there are not as many devices.
@@ -64,7 +64,7 @@ def train_in_ranks(work: Work, *, label: str, device: str, n_ranks: int, slot: i
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     _check_devices(device, n_ranks)
-    # The launcher starts its processes from the same server.
+    # The launcher starts its processes from the same fork server.
     context = worker_context()
     lines = [context.Pipe(duplex=False) for _ in range(n_ranks)]
     listener = _Listener([receiving for receiving, _ in lines], [sending for _, sending in lines], tell)
@@ -114,7 +114,7 @@ def _check_devices(device: str, n_ranks: int) -> None:
 
 
 class _Listener:
-    """Receives the processes' messages in a thread: the launcher keeps the main one, where signals arrive."""
+    """Receives the processes' messages in a thread: the launcher occupies the main thread, where signals arrive."""
 
     def __init__(self, receiving: list[Connection], sending: list[Connection], tell: EpochCallback) -> None:
         self.sending = sending
@@ -128,13 +128,13 @@ class _Listener:
         self._thread.start()
 
     def __exit__(self, *_: object) -> None:
-        # The last hold on them, now that the processes are gone: the thread comes to their ends.
+        # The processes are gone, so these are the last open ends: closing them ends the thread.
         for line in self.sending:
             line.close()
         self._thread.join()
 
     def raise_errors(self) -> None:
-        """Raise an error of a callback, or one of a process that would hit every other training too."""
+        """Raise an error of a callback, or an error of a process that would affect every other training too."""
         if self._error is not None:
             raise self._error
         for rank, fault in self.faults.items():
@@ -179,7 +179,7 @@ def _ends(error: ChildFailedError, faults: Mapping[int, Fault]) -> str:
 
 
 def _train_rank(work: Work, device: str, slot: int, n_threads: int, level: int, lines: list[Connection]) -> str | None:
-    """Do one process's part; return why the training cannot continue, or ``None``."""
+    """Run one process's part; return why the training cannot continue, or ``None``."""
     begin_worker()
     show_no_bars()
     torch.set_num_threads(n_threads)
@@ -198,8 +198,8 @@ def _train_rank(work: Work, device: str, slot: int, n_threads: int, level: int, 
     except Exception as error:
         line.send(Fault.of(error))
         if isinstance(error, RuntimeError):
-            # So torch calls a lost connection. The launcher reports one end only, which shall be that of the other
-            # process: the launcher sees it first, and then ends this one.
+            # torch raises this for a lost connection. The launcher reports only one end, which should be that of the
+            # other process: the launcher sees it first, and then ends this one.
             threading.Event().wait(_GRACE_S)
         raise
     distributed.destroy_process_group()
@@ -208,7 +208,7 @@ def _train_rank(work: Work, device: str, slot: int, n_threads: int, level: int, 
 
 @contextmanager
 def _own_signals() -> Iterator[None]:
-    """Put signal handlers back, in whose place the launcher puts its own; only the main thread has any."""
+    """Restore the signal handlers that the launcher replaces; only the main thread has any."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

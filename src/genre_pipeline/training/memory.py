@@ -1,7 +1,7 @@
-"""Memory of a network's maps on a processor: kept from batch to batch instead of given back to the operating system.
+"""Keep the memory of a network's maps from batch to batch on a processor, instead of returning it to the system.
 
-glibc requests every large block anew from the system, which hands it out page by page, each zeroed: of a step of BBNN,
-whose maps take gigabytes, that is half the time (``python benchmarks/bench_training.py``, docs/performance.md).
+glibc requests every large block from the system again, which provides it page by page, each zeroed. For BBNN, whose
+maps take gigabytes, that is half the time of a step (``python benchmarks/bench_training.py``, docs/performance.md).
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ import torch
 # Parameters of glibc's mallopt(3).
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
 _KEEPING = {_MMAP_MAX: 0, _TRIM_THRESHOLD: -1}
-# Its default, and what its own adaptation comes to where blocks of 32 MiB are freed; setting them ends the adaptation.
+# The default, and the value that glibc's adaptation reaches when blocks of 32 MiB are freed; setting them ends the
+# adaptation.
 _USUAL = {_MMAP_MAX: 65536, _MMAP_THRESHOLD: 32 * 1024 * 1024, _TRIM_THRESHOLD: 64 * 1024 * 1024}
 
 
 @contextmanager
 def kept_memory(device: torch.device) -> Iterator[None]:
-    """Keep freed memory for the next batch, and give it back at the end.
+    """Keep freed memory for the next batch, and release it at the end.
 
-    Only where a processor computes and the C library is glibc; elsewhere nothing is gained, nor in threads that are not
-    the main one, unless the process began with ``MALLOC_ARENA_MAX=1``. Numbers do not depend on it. The peak grows by
-    what lies between kept blocks: by up to 40 % for BBNN.
+    This helps only on a processor with glibc, and only in the main thread unless the process was started with
+    ``MALLOC_ARENA_MAX=1``. It does not change numbers. The peak grows by the gaps between kept blocks: by up to 40 %
+    for BBNN.
 
     Args:
         device: Where the network computes.
@@ -51,6 +52,6 @@ def _glibc() -> ctypes.CDLL | None:
     try:
         library = ctypes.CDLL(None)
     except (OSError, TypeError):
-        # Windows has no library of all names.
+        # On Windows, no single library has all names.
         return None
     return library if hasattr(library, "gnu_get_libc_version") else None

@@ -24,7 +24,7 @@ class OptimiserSpec:
     Attributes:
         name: Registered name.
         build: Makes the optimiser from parameter groups, each with its own ``weight_decay``, a learning rate, and the
-            constant that is added to the root (none for the framework's).
+            constant that is added to the root (``None`` for the framework's).
         is_decoupled: Whether weight decay shrinks the weights directly instead of adding to their gradient. Only
             with coupled decay is an L2 penalty the same as weight decay.
     """
@@ -60,7 +60,7 @@ def parameter_groups(network: GenreNetwork, *, weight_decay: float, is_decoupled
     """Sort a network's trainable parameters into groups of equal weight decay.
 
     Keras' ``l2(c)`` adds ``c * sum(w ** 2)`` to the loss, whose gradient is that of a coupled weight decay ``2 * c``.
-    With a decoupled optimiser the L2 coefficients are left out; :func:`l2_penalty` belongs into the loss then.
+    With a decoupled optimiser the L2 coefficients are left out; then add :func:`l2_penalty` to the loss.
 
     Args:
         network: The network, with its L2 coefficients.

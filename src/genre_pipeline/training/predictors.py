@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 # [?] Enough to keep a device busy, small enough for its memory.
 _BATCH_SIZE = 64
-# [?] Numbers in a batch on a processor: with more, the maps of large networks leave its caches
-# (`python benchmarks/bench_inference.py`, docs/performance.md).
+# [?] Numbers in a batch on a processor: with more, the maps of large networks no longer fit its caches (`python
+# benchmarks/bench_inference.py`, docs/performance.md).
 _N_VALUES_CPU = 700_000
 
 
@@ -39,7 +39,7 @@ class Predictor(ABC):
         self.normalisation = normalisation
 
     def predict_probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return how probable each genre is for each segment.
+        """Return the probability of each genre for each segment.
 
         Args:
             features: Segments, shape ``(n_segments, n_bins, n_frames)``, not normalised.
@@ -102,7 +102,7 @@ class EstimatorPredictor(Predictor):
 def compute_logits(
     network: GenreNetwork, normalisation: Normalisation, features: Tensor, device: torch.device
 ) -> Tensor:
-    """Score segments in evaluation mode and float32, a batch at a time.
+    """Score segments in evaluation mode and float32, batch by batch.
 
     Args:
         network: The network, on the device; it is left in evaluation mode.
@@ -118,11 +118,11 @@ def compute_logits(
 
 
 def in_batches(segments: Tensor, device: torch.device) -> tuple[Tensor, ...]:
-    """Split segments into what is computed at once: 64, and on a processor no more than is fast.
+    """Split segments into batches: of 64, or on a processor smaller if that is faster.
 
     Args:
         segments: Shape ``(n_segments, ...)``, anywhere.
-        device: Where they are to be computed.
+        device: Where they will be computed.
 
     Returns:
         The batches, in order; the last may be smaller.
@@ -138,10 +138,10 @@ def in_batches(segments: Tensor, device: torch.device) -> tuple[Tensor, ...]:
 
 
 def summarise(spec: EstimatorSpec, normalisation: Normalisation, features: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Scale segments and turn each into a vector, a batch at a time.
+    """Scale segments and turn each into a vector, batch by batch.
 
     Args:
-        spec: The family, which knows how.
+        spec: The family, which defines how.
         normalisation: How segments are scaled.
         features: Segments, shape ``(n_segments, n_bins, n_frames)``.
 

@@ -1,4 +1,4 @@
-"""A quick measurement of how a network computes fastest: number type, memory layout, compiled or not."""
+"""Measure quickly how a network computes fastest: number type, memory layout, compiled or not."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from genre_pipeline.training.devices import has_native_bfloat16, place
 
 logger = logging.getLogger(__name__)
 
-# [?] One step to warm up; of the others the fastest counts, which other work on the machine disturbs least.
+# [?] One step to warm up; the fastest of the others counts, because other work on the machine disturbs it least.
 _N_STEPS = 3
-# [?] What a way must gain over the first one to be worth other numbers: more than repeated measurements differ.
+# [?] Least gain over the first way that justifies other numbers: more than repeated measurements differ.
 _GAIN = 1.15
-# [?] Seconds that a training must take for ``torch.compile`` to be tried, which takes 10 to 40.
+# [?] Seconds that a training must take before ``torch.compile`` is tried, which takes 10 to 40 s.
 _WORTH_COMPILING_S = 1200.0
 
 
@@ -41,7 +41,7 @@ class Computation:
         precision: Number type of the forward pass: ``float32`` or ``bfloat16``.
         channels_last: Whether images are in memory channel by channel within a pixel, or pixel by pixel in a channel.
         compiled: Whether ``torch.compile`` translates the network.
-        measured: Segments per second in each way that was tried; empty if nothing was measured.
+        measured: Segments per second of each measured way; empty if nothing was measured.
     """
 
     precision: str
@@ -57,7 +57,7 @@ class Computation:
 
 
 def known_computation(precision: str, channels_last: bool | None, device: torch.device) -> Computation:
-    """Return how to compute without measuring: bfloat16 where the device has it, channels last unless said otherwise.
+    """Return how to compute without measuring: bfloat16 if the device has it, channels last by default.
 
     Measured with two threads on a processor with native bfloat16: 2.2 times the samples per second for net1 and 2.5
     for the CRNN (with channels last). Without native support it is emulated and slow.
@@ -73,10 +73,10 @@ def known_computation(precision: str, channels_last: bool | None, device: torch.
 
 
 def possible_computations(precision: str, channels_last: bool | None, device: torch.device) -> list[Computation]:
-    """Return the ways to compute that a recipe leaves open, the preferred one first; none is compiled.
+    """Return the ways to compute that a recipe allows, the preferred one first; none is compiled.
 
     Args:
-        precision: ``float32``, ``bfloat16``, or ``auto`` for both, where the device has the second.
+        precision: ``float32``, ``bfloat16``, or ``auto`` for both, if the device has bfloat16.
         channels_last: The memory layout; ``None`` means both if the number type is open too, or else channels last.
         device: Where to compute.
     """
@@ -97,17 +97,17 @@ def measure_computation(
 ) -> Computation:
     """Try a few steps in each way, interleaved, and return the fastest.
 
-    The first way is preferred unless another one is clearly faster. The network, its weights and the random state are
-    left as they are.
+    The first way is preferred unless another one is clearly faster. The network, its weights and the random state do
+    not change.
 
     Args:
         network: The network, anywhere.
         features: A batch of normalised segments, shape ``(batch, n_bins, n_frames)``, on the device.
         targets: Their genres, shape ``(batch,)``, on the device.
         device: Where to compute.
-        ways: What to choose from.
-        n_segments: How many segments the training goes through, all epochs together: if that takes long, the chosen way
-            is tried compiled too, and must then gain more time than compiling takes. None not to try it.
+        ways: The ways to choose from.
+        n_segments: Segments of all epochs together. If the training takes long, the chosen way is also tried compiled,
+            and compiling must save more time than it takes. ``None`` disables this.
     """
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         steps = [_stepper(network, way, features, targets, device) for way in ways]
@@ -129,13 +129,13 @@ def measure_computation(
 def _try_compiled(
     network: GenreNetwork, way: Computation, features: Tensor, targets: Tensor, device: torch.device
 ) -> tuple[float, float]:
-    """Return how many seconds compiling takes, and then a step, which never ends where it cannot be compiled."""
+    """Return the seconds that compiling takes, and then a step: infinite if the network cannot be compiled."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         step = _stepper(network, way, features, targets, device)
         try:
             first_s = step()
         except Exception as error:
-            # What compilers raise has no common class; the usual way is there all the same.
+            # Compilers' exceptions have no common class, and the usual way still works.
             logger.warning("torch.compile cannot translate the network, which is trained without: %s", error)
             return 0.0, math.inf
         step_s = min(step() for _ in range(_N_STEPS))
@@ -143,11 +143,11 @@ def _try_compiled(
 
 
 def remembered(path: Path | None, key: str, measure: Callable[[], Computation]) -> Computation:
-    """Return what was measured before, or measure now and write it down, so that all repeats compute alike.
+    """Return an earlier measurement, or measure now and store it, so that all repeats compute alike.
 
     Args:
-        path: JSON file of what was measured, by key; none to measure each time. A damaged one is made anew.
-        key: Fingerprint of what is computed, and where.
+        path: JSON file of the measurements, by key; ``None`` measures each time. A damaged file is replaced.
+        key: Fingerprint of the computation and its device.
         measure: Measures it.
 
     Raises:
@@ -166,7 +166,7 @@ def remembered(path: Path | None, key: str, measure: Callable[[], Computation]) 
 
 @contextmanager
 def _alone(path: Path | None) -> Iterator[None]:
-    """Have repeats that are trained side by side wait for the measurement of the first."""
+    """Make repeats that are trained side by side wait for the first one's measurement."""
     if path is None:
         yield
         return
@@ -192,7 +192,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _stepper(
     network: GenreNetwork, way: Computation, features: Tensor, targets: Tensor, device: torch.device
 ) -> Callable[[], float]:
-    """Return a function that does a step, and returns how many seconds it took."""
+    """Return a function that does a step and returns its duration in seconds."""
     copied = place(copy.deepcopy(network), device, channels_last=way.channels_last).train()
     scores = torch.compile(copied.training_logits) if way.compiled else copied.training_logits
 

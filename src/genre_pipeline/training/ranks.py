@@ -17,11 +17,11 @@ Value = TypeVar("Value")
 
 
 class Scores(nn.Module):
-    """A network's scores for the loss of a training step, as the module that DDP takes.
+    """A network's scores for the loss of a training step, as a module for DDP.
 
     Args:
         network: The network.
-        compute: Its ``training_logits``, or what they were compiled to.
+        compute: Its ``training_logits``, or their compiled version.
     """
 
     def __init__(self, network: GenreNetwork, compute: Any) -> None:
@@ -36,10 +36,10 @@ class Scores(nn.Module):
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process, among those that train one network; by default it is alone.
+    """This process among those that train one network; by default it is alone.
 
     Attributes:
-        rank: Its number. The first keeps the records, looks at the validation split and writes.
+        rank: Its number. The first keeps the records, evaluates the validation split and writes.
         n: How many there are.
     """
 
@@ -52,24 +52,24 @@ class Ranks:
         return self.rank == 0
 
     def distribute(self, network: GenreNetwork, compute: Any, device: torch.device) -> Any:
-        """Return a function that scores segments, whose gradients are averaged over all processes.
+        """Return a function that scores segments, with gradients averaged over all processes.
 
         Args:
             network: The network, on the device.
-            compute: Its ``training_logits``, or what they were compiled to.
+            compute: Its ``training_logits``, or their compiled version.
             device: Where it computes.
         """
         if self.n == 1:
             return compute
         devices = [device] if device.type == "cuda" else None
-        # Experts that no segment of a batch was sent to have no gradient, nor has a gate that is frozen.
+        # Experts that got no segment of a batch have no gradient, nor has a frozen gate.
         has_unused = network.n_experts > 0
         return DistributedDataParallel(Scores(network, compute), device_ids=devices, find_unused_parameters=has_unused)
 
     def share(self, batch: Tensor) -> tuple[Tensor, float]:
-        """Return the segments of a batch that are this process's, and how much they count.
+        """Return this process's segments of a batch, and their weight.
 
-        A batch of fewer segments than processes leaves some without: they go along with a segment that counts nothing.
+        If a batch has fewer segments than there are processes, some processes get a segment of weight zero.
 
         Example:
             >>> batch = torch.arange(5)
@@ -82,7 +82,7 @@ class Ranks:
         return (own, 1.0) if len(own) else (batch[:1], 0.0)
 
     def collecting(self, scores: Any, *, is_last: bool) -> AbstractContextManager[None]:
-        """Return the context of a piece of a batch: gradients are averaged with those of its last piece.
+        """Return the context for a piece of a batch: gradients are averaged with the batch's last piece.
 
         Args:
             scores: From :meth:`distribute`.
@@ -97,7 +97,7 @@ class Ranks:
         return values
 
     def agree(self, value: Value) -> Value:
-        """Return the first process's value, whatever this one's is."""
+        """Return the first process's value."""
         if self.n == 1:
             return value
         values = [value]
@@ -105,7 +105,7 @@ class Ranks:
         return values[0]
 
     def reseed(self, seed: int, epoch: int) -> None:
-        """Give this process random numbers of its own for an epoch, unless it is the first, whose state is kept.
+        """Seed this process's own random numbers for an epoch, unless it is the first, whose state is kept.
 
         Args:
             seed: The training's.

@@ -1,4 +1,4 @@
-"""Recipes: what the YAML says about a model and how it is trained, checked before any work starts."""
+"""Recipes: a model's parameters and how it is trained, read from YAML and checked before any work starts."""
 
 from __future__ import annotations
 
@@ -18,51 +18,50 @@ from genre_pipeline.training.augmentation import AugmentationBlock
 from genre_pipeline.training.optimisers import OPTIMISERS
 from genre_pipeline.training.schedules import ScheduleBlock, StoppingBlock
 
-# What says where and how safely a training is computed, and not what comes out.
+# Parameters that set where and how safely a training is computed, but do not change its result.
 _PLACE = frozenset({"device", "n_threads", "resume_interval_s"})
 
 
 class TrainingBlock(Block):
-    """How a network is trained. Classical estimators are fitted in one go and use none of it.
+    """How a network is trained. Classical estimators are fitted in one step and use none of this.
 
     Attributes:
         optimiser: ``adadelta``, ``adam`` (both with Keras' constants) or ``adamw``.
         learning_rate: Step size.
-        weight_decay: Decay of every parameter, in torch's sense; it comes on top of the L2 penalties that the
-            architecture states.
+        weight_decay: Decay of every parameter, in torch's sense; added to the L2 penalties of the architecture.
         batch_size: Segments in a step; the last batch of an epoch may be smaller.
-        micro_batch_size: Segments whose activations are in memory at once: a step sums the gradients of as many as the
-            batch has. Batch normalisation then takes its statistics from them and not from the batch. None for the
-            batch; if memory is not enough for it, it is halved until it is.
+        micro_batch_size: Segments whose activations are in memory at once; a step sums the gradients of all
+            micro-batches. Batch normalisation takes its statistics from a micro-batch, not from the batch. ``None``
+            means the whole batch. If memory runs out, it is halved until it fits.
         max_epochs: Passes over the training split.
         selection: Which epoch's weights are kept: ``best_validation`` (highest validation accuracy; among equals the
             lowest loss), ``last``, or ``best_test`` (the same by the test split: leaky, and labelled so everywhere).
-        patience: Epochs without a better result, on the split that selects, after which training stops; none to never
-            stop early.
+        patience: Epochs without a better result, on the split that selects, after which training stops; ``None``
+            disables early stopping.
         schedule: How the step size changes: ``kind: plateau`` or ``kind: cosine``; ``None`` means a constant one.
         stopping: Another rule that ends the training early, on a loss; ``None`` means no such rule.
-        augmentation: What is done to training segments.
+        augmentation: Random changes of training segments.
         class_weights: ``none``, or ``balanced``: a segment counts in inverse proportion to the size of its genre.
         epsilon: The constant that the optimiser adds to the root; ``None`` means its framework's.
-        ema_decay: Decay of a moving average of the weights, which then stands in for them in validation and afterwards;
-            none for no average.
+        ema_decay: Decay of a moving average of the weights, which replaces them in validation and afterwards; ``None``
+            disables it.
         label_smoothing: Share of each target that is spread evenly over all genres, in training only.
-        precision: ``float32``, ``bfloat16`` (mixed), or ``auto``: what a measurement of a few steps finds faster, or in
-            short trainings bfloat16 where the processor has it. What was chosen is in the checkpoint's card; name it
-            for the same numbers on other machines.
+        precision: ``float32``, ``bfloat16`` (mixed), or ``auto``: the faster one in a measurement of a few steps, or in
+            short trainings bfloat16 if the processor has it. The checkpoint's card records the choice; set it
+            explicitly to get the same numbers on other machines.
         channels_last: Memory layout of 2-D convolutions; ``None`` means the measured choice, or channels last.
         compile: Whether ``torch.compile`` translates the network first, which takes tens of seconds per repeat;
-            ``auto`` to try it where the training is long, and use it where it gains more than it costs.
-        device: ``cpu``, ``cuda``, ``mps``, or ``auto`` for the fastest there is.
+            ``auto`` tries it in long trainings, and uses it if it saves more time than it takes.
+        device: ``cpu``, ``cuda``, ``mps``, or ``auto`` for the fastest one available.
         n_threads: Threads on the CPU; ``None`` means torch's own choice.
         n_ranks: Processes that train one network together, each on a device of its own (CUDA), or all on the CPU: each
-            takes its share of every batch, and normalisation's statistics come from the share.
-        resume_interval_s: A killed training loses about this many seconds and the epoch it was in, more where writing
-            its state takes more than a fiftieth of that; 0 to write it after each epoch.
+            takes a share of every batch, and computes batch normalisation's statistics from it.
+        resume_interval_s: A killed training loses about this many seconds and its current epoch, or more if writing its
+            state takes more than a fiftieth of that; 0 writes it after each epoch.
     """
 
     optimiser: str = "adam"
-    # The greatest number of single precision [D]: a rate costs nothing, and training names one at which it diverges.
+    # The greatest number of single precision [D]: a large rate is harmless, because training reports divergence.
     learning_rate: float = Field(default=1e-3, gt=0.0, le=3.4e38)
     weight_decay: float = Field(default=0.0, ge=0.0, le=1000.0)
     # [?] Segments that are in memory at once: a thousand times the usual number.
@@ -84,7 +83,7 @@ class TrainingBlock(Block):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     n_threads: int | None = Field(default=None, ge=1, le=1024)
     n_ranks: int = Field(default=1, ge=1, le=64)
-    # [?] A month, which is never.
+    # [?] A month, in effect never.
     resume_interval_s: float = Field(default=10.0, ge=0.0, le=2_592_000.0)
 
     @field_validator("optimiser")
@@ -95,7 +94,7 @@ class TrainingBlock(Block):
         return name
 
     def recipe(self) -> dict[str, Any]:
-        """Return what decides the result: everything but the place where it is computed."""
+        """Return the parameters that decide the result: everything except where it is computed."""
         return {key: value for key, value in self.dump().items() if key not in _PLACE}
 
 
@@ -105,7 +104,7 @@ class ModelBlock(Block):
     Attributes:
         name: Its name in the experiment.
         family: Registered name of the architecture's family.
-        feature: Name of the feature it takes unless the experiment says otherwise.
+        feature: Name of its feature, unless the experiment sets another.
         architecture: The family's own parameters.
         training: How it is trained.
         reference: Where the values come from, for people.
@@ -121,7 +120,7 @@ class ModelBlock(Block):
     @classmethod
     @override
     def parse(cls, values: object, *, key: str) -> ModelBlock:
-        """Check a model as the configuration completes it: with its name and all training parameters."""
+        """Check a model that the configuration has completed with its name and all training parameters."""
         own = _mapping(values, key)
         if "name" not in own:
             raise ConfigError(f"{key}.name: is missing: the configuration adds it to each model.")
@@ -136,7 +135,7 @@ class ModelBlock(Block):
     @property
     @override
     def code(self) -> dict[str, int | str]:
-        """The family's version; of an estimator also its library's, because another one could not read its file."""
+        """The family's version; for an estimator also its library's, which decides whether its file can be read."""
         libraries = {} if isinstance(self.spec, NetworkSpec) else {"scikit-learn": version("scikit-learn")}
         return {f"models.{self.family}": self.spec.version, **libraries}
 
@@ -157,7 +156,7 @@ def parse_model(name: str, values: object, defaults: object = None) -> ModelBloc
     Args:
         name: The model's name.
         values: Its parameters: a mapping.
-        defaults: Training parameters shared by all models; the model's own ``training`` wins.
+        defaults: Training parameters shared by all models; the model's own ``training`` overrides them.
 
     Returns:
         The frozen block.

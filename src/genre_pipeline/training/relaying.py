@@ -17,7 +17,7 @@ _LOGGER = logging.getLogger("genre_pipeline")
 
 @dataclass(frozen=True)
 class Line:
-    """Something that was logged.
+    """A log record.
 
     Attributes:
         logger: Name of the logger.
@@ -36,11 +36,11 @@ class Line:
 
 @dataclass(frozen=True)
 class Fault:
-    """What was raised.
+    """An exception.
 
     Attributes:
         error: The exception.
-        trace: Where it came from, for people.
+        trace: Its traceback, as text.
     """
 
     error: Exception
@@ -48,7 +48,7 @@ class Fault:
 
     @classmethod
     def of(cls, error: Exception) -> Fault:
-        """Return what can be sent of an exception that is being handled."""
+        """Return the exception that is being handled, in a form that can be sent."""
         trace = traceback.format_exc()
         try:
             pickle.loads(pickle.dumps(error))  # noqa: S301 - our own, of a moment ago
@@ -73,11 +73,11 @@ class _Overhearing(logging.Handler):
 
 @contextmanager
 def overheard(say: Say, level: int) -> Iterator[None]:
-    """Send all that the project logs from a level on to another process, and nowhere else.
+    """Send the project's log records from a level on to another process, and nowhere else.
 
     Args:
-        say: Says it.
-        level: The level, from :func:`log_level` where it is heard.
+        say: Sends a message.
+        level: The level, from :func:`log_level` in the receiving process.
     """
     handler, level_before, propagate_before = _Overhearing(say), _LOGGER.level, _LOGGER.propagate
     _LOGGER.addHandler(handler)
@@ -92,5 +92,5 @@ def overheard(say: Say, level: int) -> Iterator[None]:
 
 
 def log_level() -> int:
-    """Return the level from which on the project logs in this process."""
+    """Return the project's log level in this process."""
     return _LOGGER.getEffectiveLevel()

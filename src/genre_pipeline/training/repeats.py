@@ -1,4 +1,4 @@
-"""Training of one repeat of one cell, or the finding that it was done before."""
+"""Train one repeat of one cell, unless it was done before."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from genre_pipeline.training.segments import SegmentSet
 
 logger = logging.getLogger(__name__)
 
-# Raised whenever the same parameters and data would give another model.
+# Raise this when the same parameters and data give another model.
 TRAINING_VERSION = 2
-# Beside the checkpoints: how their network computes fastest, so that all repeats do it alike.
+# Beside the checkpoints: how their network computes fastest, so that all repeats compute alike.
 _COMPUTATIONS = "computations.json"
-# Raised whenever the state of an unfinished training has another form.
+# Raise this when the state of an unfinished training has another form.
 _STATE_VERSION = 1
 
 
@@ -56,34 +56,34 @@ def train_repeat(
     on_epoch: EpochCallback | None = None,
     slot: int = 0,
 ) -> Checkpoint:
-    """Train one repeat of one cell, unless its checkpoint is there already.
+    """Train one repeat of one cell, unless its checkpoint exists.
 
-    The same arguments give the same weights and the same curve on the same machine, also if the training was killed
-    and goes on where it was: the state of an unfinished one is in ``<folder>.state``. With ``precision: auto`` a long
-    training measures how to compute; ``computations.json`` in the parent folder keeps that for later trainings.
+    The same arguments give the same weights and the same curve on the same machine, also if the training was killed and
+    resumed: ``<folder>.state`` holds the state of an unfinished training. With ``precision: auto`` a long training
+    measures how to compute; ``computations.json`` in the parent folder keeps the result for later trainings.
 
     Args:
         cell: What is trained.
         repeat: Which repeat of the protocol.
         seed: Seed of the initial weights, of dropout and of the order of the segments.
-        genres: The genres; their order is that of the targets and of the model's output.
+        genres: The genres, in the order of the targets and of the model's output.
         feature: The feature that the segments were cut from.
         model: Architecture and recipe.
-        train: The segments to learn from, or a function that gathers them, called only if there is something to train.
+        train: The segments to train on, or a function that gathers them, called only if there is something to train.
         validation: The segments to select the epoch by, or a function that gathers them.
         inputs: Fingerprint of the data: features, segments and split.
-        leaky: Whether the split lets something stand on two sides, for the checkpoint's card; ``inputs`` covers it. A
-            model that the test side selects is leaky in any case.
+        leaky: Whether the split shares something between sides, for the checkpoint's card; ``inputs`` covers it. A
+            model that the test side selects is always leaky.
         folder: Where the checkpoint is, or will be.
         test: The test segments, or a function that gathers them, if the recipe selects by them, and only then.
         on_epoch: Called with each epoch's record; not called when nothing is trained.
-        slot: Number of this training, of those that run side by side: several devices are dealt out in turn.
+        slot: Number of this training among those that run side by side; several devices are assigned in turn.
 
     Returns:
-        The checkpoint; ``reused`` is true if it was there already.
+        The checkpoint; ``reused`` is true if it existed already.
 
     Raises:
-        ConfigError: If the architecture does not fit the feature, or the device is not there.
+        ConfigError: If the architecture does not fit the feature, or the device does not exist.
         TrainingError: If there are test segments where the recipe does not select by them, or none where it does; if a
             split is empty, lacks a genre or does not fit the other.
         RepeatFailedError: If a loss stops being finite, or memory is not enough.
@@ -166,7 +166,7 @@ class _Training:
     def _resumption(self) -> Resumption | None:
         if isinstance(self.model.spec, EstimatorSpec):
             return None
-        # On another device, or with another torch, the second part would not continue the first.
+        # On another device, or with another torch, a resumed training would not match the first part.
         identity = fingerprint(
             "training_state",
             _STATE_VERSION,
@@ -179,12 +179,12 @@ class _Training:
 
 
 def label_of(cell: Cell, repeat: int) -> str:
-    """Return what names a repeat of a cell for people."""
+    """Return a readable name of a repeat of a cell."""
     return f"{cell.name}, repeat {repeat}"
 
 
 def find_checkpoint(folder: Path, mark: str, label: str) -> Checkpoint | None:
-    """Return the checkpoint of a repeat that is trained already, or none if there is something to train.
+    """Return the checkpoint of a repeat that is trained already, or ``None`` if there is something to train.
 
     Args:
         folder: Where it would be.
@@ -210,8 +210,8 @@ def training_fingerprint(
 ) -> str:
     """Return the fingerprint of everything that a trained model depends on.
 
-    The place where it is computed (device, threads) and the notes for people do not count. An estimator depends on
-    scikit-learn's version, whose files another version may not read, and not on the recipe.
+    Device, threads and notes do not count. An estimator depends on scikit-learn's version, because another version may
+    not read its files, and not on the recipe.
 
     Args:
         inputs: Fingerprint of the data.

@@ -17,7 +17,7 @@ from genre_pipeline.storage import atomic_file, storage_errors
 
 logger = logging.getLogger(__name__)
 
-# [?] Writing takes at most two percent of the time.
+# [?] Writing takes at most two per cent of the time.
 _LEAST_SHARE = 50
 _DIGEST_SIZE = hashlib.sha256().digest_size
 
@@ -25,16 +25,16 @@ State = dict[str, Any]
 
 
 class Resumption:
-    """Keeps the state of one training in a file, and gives it back to the next attempt at the same training.
+    """Keeps the state of one training in a file, and returns it to the next attempt at the same training.
 
-    The file holds its own SHA-256 and what ``torch.save`` writes of tensors, numbers and texts; it is loaded
+    The file holds its own SHA-256 and the output of ``torch.save`` for tensors, numbers and texts; it is loaded
     weights-only, which runs no code. A damaged one is ignored, with a warning.
 
     Args:
         path: The file.
-        fingerprint: Of all that the training depends on; a state of another fingerprint is ignored.
-        interval_s: Seconds of training after which the state is written again, or fifty times what writing took, if
-            that is more; 0 for after each epoch.
+        fingerprint: Of everything that the training depends on; a state with another fingerprint is ignored.
+        interval_s: Seconds of training after which the state is written again, or fifty times the duration of writing,
+            if that is more; 0 writes it after each epoch.
     """
 
     def __init__(self, path: Path, fingerprint: str, interval_s: float) -> None:
@@ -44,7 +44,7 @@ class Resumption:
         self._due_s = time.monotonic() + interval_s
 
     def recall(self) -> State | None:
-        """Return the state that an interrupted attempt left, on the CPU; ``None`` if there is none to go on from."""
+        """Return the state that an interrupted attempt left, on the CPU; ``None`` if there is none."""
         try:
             content = self.path.read_bytes()
         except FileNotFoundError:
@@ -61,7 +61,7 @@ class Resumption:
         return state["state"] if state["fingerprint"] == self.fingerprint else None
 
     def keep(self, state: Callable[[], State]) -> None:
-        """Write the state, if the last time is long enough ago.
+        """Write the state if the last write was long enough ago.
 
         Args:
             state: Returns tensors, numbers, texts, and lists and dictionaries of them; called only if it is written.
@@ -82,7 +82,7 @@ class Resumption:
         self._due_s = now_s + max(self.interval_s, _LEAST_SHARE * (now_s - started_s)) if self.interval_s else now_s
 
     def discard(self) -> None:
-        """Remove the state, and what killed attempts to write it left."""
+        """Remove the state, and leftovers of killed attempts to write it."""
         with storage_errors(self.path):
             for path in (self.path, *self.path.parent.glob(f".{self.path.stem}-*{self.path.suffix}")):
                 path.unlink(missing_ok=True)

@@ -20,13 +20,13 @@ Counts = NDArray[np.int64]
 
 @contextmanager
 def noted_choices(network: GenreNetwork) -> Iterator[list[Tensor]]:
-    """Note where a network sends the segments that it scores.
+    """Record the experts to which a network sends segments.
 
     Args:
         network: Any network.
 
     Yields:
-        A list that grows by the choices of each batch, shape ``(batch,)``; it stays empty without experts.
+        A list that collects the choices of each batch, shape ``(batch,)``; it stays empty without experts.
     """
     noted: list[Tensor] = []
 
@@ -70,7 +70,7 @@ def routing_table(epochs: Sequence[Tensor], genres: Sequence[str]) -> pd.DataFra
         genres: The genres, in order.
 
     Returns:
-        One row an epoch (from 1), expert (from 0) and genre: ``epoch``, ``expert``, ``genre``, ``n_segments``.
+        One row per epoch (from 1), expert (from 0) and genre: ``epoch``, ``expert``, ``genre``, ``n_segments``.
     """
     counts = torch.stack(list(epochs)).numpy()
     index = pd.MultiIndex.from_product(
@@ -84,7 +84,7 @@ def routing_counts(table: pd.DataFrame, genres: Sequence[str]) -> dict[int, Coun
 
     Args:
         table: What :func:`routing_table` returned.
-        genres: The genres, in the order that the counts are wanted in.
+        genres: The genres, in the order wanted for the counts.
 
     Returns:
         The counts of each epoch.
@@ -108,10 +108,10 @@ def expert_loads(counts: Counts) -> NDArray[np.float64]:
 
 
 def routing_entropy(counts: Counts) -> float:
-    """Return how evenly the experts are used: the entropy of their loads, as a share of that of equal loads.
+    """Return how evenly the experts are used: the entropy of their loads, divided by that of equal loads.
 
     Returns:
-        From 0 (one expert does all, or there is only one) to 1 (all do as much).
+        From 0 (one expert gets everything, or there is only one) to 1 (equal loads).
 
     Example:
         >>> routing_entropy(np.array([[3, 0], [0, 3]])), routing_entropy(np.array([[3, 3], [0, 0]]))

@@ -1,4 +1,4 @@
-"""What follows the training from epoch to epoch: step sizes, and the rule that ends it early."""
+"""Rules that follow the training from epoch to epoch: step sizes, and early stopping."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Monitor = Literal["train_loss", "validation_loss"]
 
 
 class PlateauBlock(Block):
-    """Smaller steps when a loss no longer falls, as Keras' ``ReduceLROnPlateau`` does it.
+    """Smaller steps when a loss no longer falls, as in Keras' ``ReduceLROnPlateau``.
 
     Attributes:
         kind: ``plateau``.
         monitor: The loss that is watched.
-        factor: What the step size is multiplied by.
-        patience: Epochs without improvement after which that happens; counting then begins anew.
+        factor: Factor for the step size.
+        patience: Epochs without improvement after which that happens; counting then starts again.
         min_delta: What counts as an improvement, absolute. Keras' default [C].
         min_rate: Least step size. Keras' default [C].
     """
@@ -34,7 +34,7 @@ class PlateauBlock(Block):
 
 
 class CosineBlock(Block):
-    """Steps that grow during a warm-up, then fall along half a cosine to zero.
+    """Steps that grow during a warm-up, then decrease along half a cosine to zero.
 
     I. Loshchilov and F. Hutter, SGDR, ICLR 2017, without restarts.
 
@@ -51,7 +51,7 @@ ScheduleBlock = Annotated[PlateauBlock | CosineBlock, Field(discriminator="kind"
 
 
 class StoppingBlock(Block):
-    """The end of a training whose loss no longer falls, as Keras' ``EarlyStopping`` finds it.
+    """The end of a training when a loss no longer falls, as in Keras' ``EarlyStopping``.
 
     Attributes:
         monitor: The loss that is watched.
@@ -84,11 +84,11 @@ class Waiting:
         self.n_epochs = 0
 
     def after(self, record: EpochRecord) -> int:
-        """Take note of an epoch and return for how many epochs nothing has improved."""
+        """Record an epoch and return the number of epochs without improvement."""
         return self.after_loss(record.train_loss if self.monitor == "train_loss" else record.validation_loss)
 
     def after_loss(self, loss: float) -> int:
-        """Take note of a loss and return for how many epochs nothing has improved."""
+        """Record a loss and return the number of epochs without improvement."""
         if loss < self.best - self.min_delta:
             self.best = loss
             self.n_epochs = 0
@@ -109,7 +109,7 @@ class Stalled:
         self._waiting = Waiting(block.monitor, block.min_delta)
 
     def after(self, record: EpochRecord) -> bool:
-        """Take note of an epoch and return whether it was the last."""
+        """Record an epoch and return whether it was the last."""
         return self._waiting.after(record) >= self._patience
 
 
@@ -117,10 +117,10 @@ class Schedule(Protocol):
     """Step sizes over a training."""
 
     def rate_at(self, progress: float) -> float:
-        """Return the step size when this share of the planned steps is done."""
+        """Return the step size after this share of the planned steps."""
 
     def after_epoch(self, record: EpochRecord) -> None:
-        """Take note of an epoch."""
+        """Record an epoch."""
 
 
 class ConstantSchedule:
@@ -134,7 +134,7 @@ class ConstantSchedule:
         return self.rate
 
     def after_epoch(self, record: EpochRecord) -> None:
-        """Take note of nothing."""
+        """Do nothing."""
 
 
 class PlateauSchedule(ConstantSchedule):
@@ -160,7 +160,7 @@ class CosineSchedule(ConstantSchedule):
         self.block = block
 
     def rate_at(self, progress: float) -> float:
-        """Return the step size when this share of the planned steps is done."""
+        """Return the step size after this share of the planned steps."""
         warm_up = self.block.warm_up
         if progress < warm_up:
             return self.rate * progress / warm_up

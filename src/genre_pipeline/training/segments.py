@@ -1,4 +1,4 @@
-"""What training sees: segments with their targets, and how they are scaled."""
+"""Segments with their targets, and how they are scaled."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from genre_pipeline.models import InputShape
 
 NormalisationKind = Literal["none", "per_segment", "training"]
 
-# [?] Far below any change of level that can be heard, far above what rounding makes of a constant bin.
+# [?] Far below any audible change of level, far above the rounding errors of a constant bin.
 _MIN_DEVIATION = 1e-5
 
 
@@ -65,13 +65,13 @@ class SegmentSet:
 
 
 def as_tensor(array: NDArray[np.float32]) -> Tensor:
-    """Return the array as a tensor, sharing its memory where it may be written to (torch knows no other kind)."""
+    """Return the array as a tensor, sharing its memory if it is writable (torch supports no other kind)."""
     return torch.from_numpy(array) if array.flags.writeable else torch.tensor(array)
 
 
 @dataclass(frozen=True, eq=False)
 class Normalisation:
-    """How segments are scaled before a model sees them.
+    """How segments are scaled before a model gets them.
 
     Attributes:
         kind: ``none``; ``per_segment`` (each segment to zero mean and unit deviation); ``training`` (each bin, with
@@ -86,7 +86,7 @@ class Normalisation:
 
     @classmethod
     def fit(cls, kind: NormalisationKind, features: Tensor) -> Normalisation:
-        """Measure what the scaling needs.
+        """Compute the statistics that the scaling needs.
 
         Args:
             kind: The kind of scaling.

@@ -40,8 +40,8 @@ class Job:
         repeat: Its number.
         label: Names it for people.
         train: Trains it: takes ``on_epoch``, which it calls after each epoch, and ``slot``, which numbers trainings
-            that run side by side. Picklable, unless it is done in this process, and of a module that can be imported,
-            which the program that runs is not.
+            that run side by side. Unless it runs in this process, it must be picklable and defined in an importable
+            module, not in the running program.
     """
 
     repeat: int
@@ -53,7 +53,7 @@ Message = EpochRecord | Line | Outcome
 
 
 class Waiting:
-    """Threads that train, or wait for a cluster. Signals reach the main thread only, which ends theirs through this."""
+    """Threads that train or wait for a cluster. Signals reach only the main thread, which ends them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -61,14 +61,14 @@ class Waiting:
         self._is_over = False
 
     def end(self) -> None:
-        """End the trainings that the threads wait for, and those that they would begin."""
+        """End the trainings that the threads wait for, and those that they would start."""
         with self._lock:
             self._is_over = True
             for each in self._queues:
                 each.put(self)
 
     def check(self, label: str) -> None:
-        """End a training of this machine, because threads get no Ctrl-C.
+        """End a training on this machine, because threads get no Ctrl-C.
 
         Args:
             label: Names it.
@@ -94,18 +94,18 @@ class Waiting:
 
 
 WAITING = ContextVar("WAITING", default=Waiting())  # noqa: B039 - the default never ends
-"""What ends the trainings of this thread: each pool of threads has its own."""
+"""Ends the trainings of this thread; each pool of threads has its own."""
 
 
 @dataclass(frozen=True)
 class Trainers:
     """Trains the repeats of a cell.
 
-    The same seed gives the same weights whoever it is, with the same number of threads on the same kind of processor.
+    The same seed gives the same weights with any backend, for the same number of threads on the same kind of processor.
 
     Attributes:
         backend: ``processes`` of this machine, or ``dask``.
-        n_workers: Repeats at once. One process trains in this one. A cluster at an address has its own number.
+        n_workers: Repeats at once; 1 trains in this process. A cluster at an address has its own number.
         address: A Dask scheduler's (``tcp://host:8786``); ``None`` means a cluster of ``n_workers`` processes that is
             started on this machine, for as long as the work lasts.
     """
@@ -125,13 +125,13 @@ class Trainers:
 
         Args:
             jobs: The trainings.
-            on_epoch: Hears of each epoch, with the repeat's number. Called in this thread, as is ``on_end``.
-            on_end: Hears what came of each repeat.
+            on_epoch: Called with each epoch and the repeat's number, in this thread, like ``on_end``.
+            on_end: Called with the outcome of each repeat.
 
         Raises:
-            ComputeError: If the workers cannot be started or reached. What a training raises is raised here, unless
-                it is a :class:`~genre_pipeline.errors.RepeatFailedError`; the others are ended then, as they are by
-                Ctrl-C. They go on where they were when they are trained again.
+            ComputeError: If the workers cannot be started or reached. An exception of a training is raised here, unless
+                it is a :class:`~genre_pipeline.errors.RepeatFailedError`. It ends the other trainings, as Ctrl-C does;
+                they resume when they are trained again.
         """
         if not jobs:
             return
@@ -282,7 +282,7 @@ def _on_dask(client: Client, jobs: Sequence[Job], heard: queue.SimpleQueue[Any],
             job = running.pop(message)
             outcome = _result(message, job)
             if isinstance(outcome, Checkpoint):
-                # Those that did not arrive before the result did.
+                # Events that did not arrive before the result.
                 for record in history_records(outcome.history):
                     callbacks.receive(job, record)
             callbacks.receive(job, outcome)
@@ -293,7 +293,7 @@ def _on_dask(client: Client, jobs: Sequence[Job], heard: queue.SimpleQueue[Any],
         client.unsubscribe_topic(topic)
 
 
-# Threads of one Dask worker train in turn: what is logged meanwhile is of one training.
+# Threads of one Dask worker train in turn, so log lines belong to one training at a time.
 _TURN = threading.Lock()
 _MESSAGES: dict[str, type[EpochRecord | Line]] = {each.__name__: each for each in (EpochRecord, Line)}
 
@@ -308,7 +308,7 @@ def _result(future: Future[Any], job: Job) -> Outcome:
             f"{job.label}: several Dask workers were lost at it ({error}); see their logs, they may lack memory. What "
             "it had reached is kept. Rerun the command to resume."
         )
-    # One that another worker had finished before it was lost was trained now, too.
+    # A repeat that a lost worker had already finished counts as trained now, too.
     return replace(outcome, reused=False) if isinstance(outcome, Checkpoint) else outcome
 
 

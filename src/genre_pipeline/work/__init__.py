@@ -1,1 +1,1 @@
-"""Who computes: threads, processes, or a Dask cluster."""
+"""Where work runs: threads, processes, or a Dask cluster."""

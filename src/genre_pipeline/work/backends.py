@@ -1,4 +1,4 @@
-"""Where work is done: in this thread, in threads, in processes, or on a Dask cluster. One function serves all."""
+"""Run work in this thread, in threads, in processes, or on a Dask cluster, all with one function."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ Backend = Literal["auto", "serial", "threads", "processes", "dask"]
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-# [?] Tasks that wait for each worker, so that none is idle while results are taken in.
+# [?] Tasks queued per worker, so that none is idle while results are processed.
 _AHEAD = 2
-# Measured [?] with two cores: what processes gain on so many 30-s WAV files is what starting the first of them takes.
+# Measured [?] with two cores: for this many 30-s WAV files, the time that processes save equals the time to start them.
 _CLIPS_FOR_PROCESSES = 1000
 
 
@@ -37,15 +37,15 @@ def usable_cores() -> int:
 
 @dataclass(frozen=True)
 class Workers:
-    """Who does the work.
+    """The workers.
 
     Attributes:
         backend: ``serial`` (this thread), ``threads``, ``processes`` (new ones, on this machine), ``dask``, or
             ``auto``: see :meth:`for_clips`.
-        n_workers: How many. A cluster at an address has its own number; there it only says how much is sent ahead.
+        n_workers: How many. A cluster at an address has its own number; there it only sets how much is sent ahead.
         address: A Dask scheduler's (``tcp://host:8786``); ``None`` means a cluster of ``n_workers`` processes that is
-            started on this machine, for as long as the work lasts.
-        device: Where each of them computes spectra; audio is decoded on the processor, meanwhile.
+            started on this machine, for the duration of the work.
+        device: Where each worker computes spectra; audio is always decoded on the processor.
     """
 
     backend: Backend = "threads"
@@ -54,9 +54,9 @@ class Workers:
     device: Device = "cpu"
 
     def for_clips(self, n_clips: int) -> Workers:
-        """Choose the backend, where that is ``auto``, by the number of clips to be done.
+        """Choose the backend by the number of clips if it is ``auto``.
 
-        Threads begin at once, but take turns where they do not decode or transform: two of them do a WAV file's log-mel
+        Threads start at once, but take turns except while they decode or transform: for a WAV file's log-mel, two are
         hardly faster than one. Processes take some seconds to start. A GPU belongs to one process.
         """
         if self.backend != "auto":
@@ -67,20 +67,21 @@ class Workers:
     def map(
         self, function: Callable[[Task], Result], tasks: Sequence[Task]
     ) -> ContextManager[Iterator[tuple[int, Result]]]:
-        """Do tasks, in any order.
+        """Run tasks, in any order.
 
         Args:
-            function: What to do with a task. For processes and Dask, both must be picklable and made of what modules
-                define (not the program that runs), results small, and the function such that doing a task twice does
-                no harm: the task of a lost worker is done again.
+            function: Function of a task. For processes and Dask, both must be picklable and defined in modules (not in
+                the running program), and results must be small. Running a task twice must do no harm: the task of a
+                lost worker is run again.
             tasks: The tasks.
 
         Returns:
-            A context manager of an iterator of each task's number and result, as they come. Leaving it early cancels
-            what has not begun.
+            A context manager of an iterator of each task's number and result, as they finish. Leaving it early cancels
+            tasks that have not started.
 
         Raises:
-            ComputeError: If the workers cannot be started or reached, or die. What the function raises, is raised.
+            ComputeError: If the workers cannot be started or reached, or die. Exceptions of the function are raised
+                here.
         """
         if self.backend == "auto":
             return self.for_clips(len(tasks)).map(function, tasks)
@@ -156,7 +157,7 @@ def _dask(workers: Workers) -> Iterator[Executor]:
         from distributed.scheduler import KilledWorker
 
         try:
-            # Not pure: tasks that are equal are still done each.
+            # Not pure: equal tasks are each run.
             yield client.get_executor(pure=False)
         except KilledWorker as error:
             raise ComputeError(
@@ -177,7 +178,7 @@ def dask_client(address: str | None, n_workers: int) -> Iterator[Client]:
         The client.
 
     Raises:
-        ComputeError: If Dask is not installed, or no scheduler answers.
+        ComputeError: If Dask is not installed, or no scheduler can be reached.
     """
     try:
         from distributed import Client, LocalCluster

@@ -1,4 +1,4 @@
-"""Processes: what one is known by, how signals end it, and those that work for this one.
+"""Processes: their identity, how signals end them, and worker processes.
 
 Workers are forked from a server that has imported what they need.
 """
@@ -23,14 +23,14 @@ from types import FrameType, ModuleType
 
 from typing_extensions import Self
 
-# The variable with which a command knows the line that ends with the process that started it.
+# Environment variable with the pipe that closes when the process that started a command ends.
 _STARTER = "GENRE_PIPELINE_STARTER"
-# What ends a program on purpose: Ctrl-C, kill or a scheduler, and a terminal that is closed.
+# Signals that end a program on purpose: Ctrl-C, kill or a scheduler, and a closed terminal.
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-# Not a fork of this process: it has threads (torch has some), and what they hold would be held for ever there. The
-# server has imported, and done, nothing else than this; so a worker is there in a twentieth of a second, and may use a
-# GPU. Where there is no such server (on Windows), each worker imports it for itself.
+# Not a fork of this process: it has threads (torch has some), whose locks would stay locked in the fork. The server has
+# only imported these modules, so a worker starts in a twentieth of a second and may use a GPU. Without such a server
+# (on Windows), each worker imports them itself.
 _IMPORTED = (
     "torch",
     "genre_pipeline.stores.shards",
@@ -42,7 +42,7 @@ _STARTING = multiprocessing.get_context(START_METHOD)
 
 
 class Ended(KeyboardInterrupt):
-    """A signal asks this process to end: SIGINT (Ctrl-C), SIGTERM or SIGHUP.
+    """Raised when a signal ends this process: SIGINT (Ctrl-C), SIGTERM or SIGHUP.
 
     Args:
         number: The signal.
@@ -54,16 +54,16 @@ class Ended(KeyboardInterrupt):
 
     @property
     def exit_code(self) -> int:
-        """What shells report for a program that the signal ended."""
+        """The exit code that shells report for a program ended by the signal."""
         return 128 + self.number
 
 
 @contextmanager
 def ends_on_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP do what Ctrl-C does: raise :class:`Ended` in the main thread, and so close everything.
+    """Treat SIGTERM and SIGHUP like Ctrl-C: raise :class:`Ended` in the main thread, which closes everything.
 
-    While the first signal is being obeyed, further ones change nothing. A signal that was ignored from the start stays
-    ignored: SIGHUP below ``nohup``, SIGINT in what a script starts in the background.
+    While the first signal is being handled, further ones are ignored. A signal that was ignored from the start stays
+    ignored: SIGHUP under ``nohup``, SIGINT in a script's background commands.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -72,7 +72,7 @@ def ends_on_signals() -> Iterator[None]:
         threading.Thread(target=_end_with_starter, args=(int(line),), daemon=True).start()
     handlers = {number: signal.getsignal(number) for number in _ENDING}
     before = {number: handler for number, handler in handlers.items() if handler not in {signal.SIG_IGN, None}}
-    # Dead once the exception is: where a library has swallowed it, the next signal raises another.
+    # The reference dies with the exception: if a library has swallowed it, the next signal raises another.
     obeyed: weakref.ref[Ended] | None = None
 
     def end(number: int, _: FrameType | None) -> None:
@@ -84,7 +84,7 @@ def ends_on_signals() -> Iterator[None]:
         try:
             raise error
         finally:
-            # Else the frame would keep it.
+            # Otherwise the frame would keep it alive.
             del error
 
     for number in before:
@@ -107,9 +107,9 @@ def started(command: Sequence[str], folder: Path) -> Iterator[subprocess.Popen[b
         folder: Where it runs.
 
     Yields:
-        Its process, which is waited for in the end.
+        Its process; leaving the context waits for it.
     """
-    # The writing end is this process's alone: it is closed when that ends, however that is.
+    # Only this process has the writing end, which closes when the process ends, in any way.
     reading, writing = os.pipe()
     try:
         environment = {**os.environ, _STARTER: str(reading)}
@@ -130,13 +130,13 @@ def _end_with_starter(line: int) -> None:
 
 @dataclass(frozen=True)
 class Owner:
-    """A process, as what it has made or holds names it.
+    """A process, as it is named in its files, locks and runs.
 
     Attributes:
         pid: The process.
-        host: The machine that it runs on.
+        host: The machine on which it runs.
         process_start: When it was started, in the kernel's ticks since the machine was (Linux): with it, a process is
-            not mistaken for a later one of the same number. None where the system does not say.
+            not mistaken for a later one of the same number. ``None`` if the system does not provide it.
         machine: The machine's id and the space in which process numbers are unique: containers have their own.
     """
 
@@ -152,13 +152,13 @@ class Owner:
 
     @property
     def is_dead(self) -> bool:
-        """Whether it is known to be gone: a process of this machine, and container, that does not run any more."""
+        """Whether it has certainly ended: a process of this machine and container that no longer runs."""
         here = (socket.gethostname(), _machine())
         return (self.host, self.machine) == here and self.process_start != _process_start(self.pid)
 
     @property
     def mark(self) -> str:
-        """It, in the names of its temporary files: a digest of where it runs, its number and its start.
+        """Its mark in the names of its temporary files: a digest of where it runs, its number and its start.
 
         Example:
             >>> Owner(pid=12, host="a", process_start=345).mark
@@ -169,7 +169,7 @@ class Owner:
 
 
 def is_of_the_dead(mark: str) -> bool | None:
-    """Return whether an :attr:`Owner.mark` is that of a process that is gone; None for a process elsewhere.
+    """Return whether the process of an :attr:`Owner.mark` has ended; ``None`` for a process elsewhere.
 
     Example:
         >>> is_of_the_dead(Owner.this_process().mark)
@@ -189,7 +189,7 @@ def _machine() -> str:
 
 
 def _process_start(pid: int) -> int | None:
-    """Return field 22 of ``/proc/<pid>/stat`` (proc_pid_stat(5)); None for a process that has ended."""
+    """Return field 22 of ``/proc/<pid>/stat`` (proc_pid_stat(5)); ``None`` for a process that has ended."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -201,19 +201,19 @@ def _process_start(pid: int) -> int | None:
 
 
 class WorkerProcess(_STARTING.Process):  # type: ignore[name-defined,misc]  # the class depends on the system
-    """A process with this one's environment, that leaves signals to it and ends with it.
+    """A process with this one's environment that ignores a terminal's signals and ends with this process.
 
     Its function must be defined in a module that can be imported, which the running program is not.
     """
 
     def start(self) -> None:
-        """Start it. The server has the environment that was there when it started: this one's goes along."""
+        """Start it, with this process's environment: the server has the one from its own start."""
         self._environment = dict(os.environ)
         with no_main():
             super().start()
 
     def run(self) -> None:
-        """Do its work, in the new process."""
+        """Run its work in the new process."""
         os.environ.clear()
         os.environ.update(self._environment)
         begin_worker()
@@ -221,22 +221,22 @@ class WorkerProcess(_STARTING.Process):  # type: ignore[name-defined,misc]  # th
 
 
 class WorkerContext(type(_STARTING)):  # type: ignore[misc]
-    """The context of multiprocessing whose processes are :class:`WorkerProcess`."""
+    """A multiprocessing context whose processes are :class:`WorkerProcess`."""
 
     Process = WorkerProcess
 
 
 def worker_context() -> WorkerContext:
-    """Return a context whose processes are there at once, or soon after the first."""
+    """Return a context whose processes start quickly after the first."""
     context = WorkerContext()
-    # One server serves all that a session does, whoever starts it.
+    # One server is shared by everything in a session.
     context.set_forkserver_preload(list(_IMPORTED))
     return context
 
 
 @contextmanager
 def no_main() -> Iterator[None]:
-    """Start processes without the program that runs in this one: Kedro's command line takes a second to import."""
+    """Start processes without this process's main program: Kedro's command line takes a second to import."""
     program = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:
@@ -246,9 +246,9 @@ def no_main() -> Iterator[None]:
 
 
 def begin_worker() -> None:
-    """Leave what a terminal sends to all its processes to the parent of this one, and end with it, however it ends.
+    """Leave a terminal's signals to the parent process, and end when it ends, in any way.
 
-    SIGTERM ends a worker: pools of processes, and torch's launcher, end theirs by it.
+    SIGTERM ends a worker: process pools and torch's launcher use it.
     """
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
