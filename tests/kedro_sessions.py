@@ -12,15 +12,16 @@ import mlflow
 import numpy as np
 import pytest
 import soundfile
+from kedro.framework.project import settings
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro_mlflow.framework.hooks.mlflow_hook import mlflow_hook
 from mlflow.entities import Run
 
+from genre_pipeline.hooks import TrackingHook
 from genre_pipeline.pipeline_registry import use_parameters
 from genre_pipeline.project import PROJECT_ROOT
 from genre_pipeline.session import InterruptibleSession
-from genre_pipeline.tracking import stop_tracking
 
 
 def new_session(env: str = "test", **parameters: Any) -> KedroSession:
@@ -37,7 +38,9 @@ def run(*pipelines: str, env: str = "test", fresh: bool = False, **parameters: A
 
 def forget_sessions() -> None:
     """Undo what sessions leave in the process: open runs, MLflow's server and experiment, the pipelines."""
-    stop_tracking("KILLED")
+    for hook in settings.HOOKS:
+        if isinstance(hook, TrackingHook):
+            hook.on_pipeline_error(KeyboardInterrupt())
     while mlflow.active_run() is not None:
         mlflow.end_run("KILLED")
     mlflow.set_tracking_uri(None)

@@ -139,8 +139,9 @@ def for_cell(parameters: Mapping[str, Any], cell: Cell) -> dict[str, Any]:
 
 
 def _training(experiment: Experiment, pipeline: Pipeline, model: str) -> Pipeline:
-    """Return what leads to the metrics of a model's cells."""
-    return pipeline.to_outputs(*(f"{cell.name}.results" for cell in experiment.cells if cell.model == model))
+    """Return what leads to the metrics of a model's cells, and to what became of them since the run before."""
+    cells = [cell for cell in experiment.cells if cell.model == model]
+    return pipeline.to_outputs(*(f"{cell.name}.{entry}" for cell in cells for entry in ("results", "change")))
 
 
 def _read_parameters() -> Mapping[str, Any]:

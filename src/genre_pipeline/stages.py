@@ -45,7 +45,11 @@ class Reads:
 
 
 LOGGED = "logged"
-"""Marks a parameter that is only logged or part of a path: ``Annotated[str, LOGGED]``. No result depends on it."""
+"""Marks an argument on which no result depends: ``Annotated[str, LOGGED]``.
+
+It is only logged, says where intermediate results are kept, or is lent by the session: a function that writes logs, the
+run before, the command. What nobody lends arrives as ``None``, and the stage gets its default.
+"""
 SETTINGS = "settings"
 """Marks a block of which only the parameters count: ``Annotated[FeatureBlock, SETTINGS]``.
 
@@ -123,7 +127,9 @@ def stage(*, version: int, uses: tuple[Callable[..., Any], ...] = (), lists: str
 
         used = tuple(map(stage_of, uses))
         declared = Stage(function.__name__, version, used, reads, blocks, logged, settings, lists)
-        if not (reads or blocks):
+        defaults = {name: each.default for name, each in signature.parameters.items() if name in logged}
+        lent = {name: default for name, default in defaults.items() if default is not inspect.Parameter.empty}
+        if not (reads or blocks or lent):
             return _declared(function, declared)
 
         @functools.wraps(function)
@@ -135,6 +141,8 @@ def stage(*, version: int, uses: tuple[Callable[..., Any], ...] = (), lists: str
                     given.arguments[name] = tuple(map(one, value)) if name == variadic else one(value)
                 elif name in blocks and isinstance(value, Mapping):
                     given.arguments[name] = blocks[name].parse(value, key=name)
+                elif name in lent and value is None:
+                    given.arguments[name] = lent[name]
             return function(*given.args, **given.kwargs)
 
         # What Kedro hands over. Of a block's class it would make the base class, which knows nothing of the kind.

@@ -30,7 +30,7 @@ from genre_pipeline.ops.refreshing import Request, plan_refresh
 from genre_pipeline.pipelines.compare.nodes import draw_comparison
 from genre_pipeline.runner import StaleRunner
 from genre_pipeline.stages import stage_of
-from genre_pipeline.tracking.tracker import CellRun, MlflowTracker
+from genre_pipeline.tracking.tracker import MlflowTracker
 from kedro_sessions import copy_database, forget_sessions, new_session, settle, write_own_clip
 
 ONE_DATASET: dict[str, Any] = {
@@ -263,7 +263,7 @@ def newest(data, entry):
 def do_without_shows(patch):
     """Leave out MLflow's runs of cells, which take longer than all the rest, and what figures look like."""
     patch.setattr(Figure, "savefig", lambda _, file, **__: file.write(b"a picture"))
-    patch.setattr(MlflowTracker, "cell_run", lambda *_, **__: CellRun())
+    patch.setattr(MlflowTracker, "write", lambda *_: None)
     patch.setattr(MlflowTracker, "history", lambda *_: (None, None))
 
 

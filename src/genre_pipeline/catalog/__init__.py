@@ -2,6 +2,7 @@
 
 from genre_pipeline.catalog.checkpoints_dataset import CheckpointsDataset
 from genre_pipeline.catalog.feature_store_dataset import FeatureStoreDataset
+from genre_pipeline.catalog.session_datasets import SessionDataset, SessionFactsDataset
 from genre_pipeline.catalog.whole_file_datasets import (
     CSVDataset,
     JSONDataset,
@@ -23,5 +24,7 @@ __all__ = [
     "OptionalParquetDataset",
     "ParquetDataset",
     "PlotlyDataset",
+    "SessionDataset",
+    "SessionFactsDataset",
     "TextDataset",
 ]

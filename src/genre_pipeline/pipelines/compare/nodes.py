@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
-import shlex
-import sys
 from collections.abc import Sequence
-from datetime import datetime, timezone
 from typing import Annotated, Any, cast
 
 import pandas as pd
@@ -36,10 +31,7 @@ from genre_pipeline.reporting.reproduction_figure import paper_comparison
 from genre_pipeline.reporting.sections import ReportData
 from genre_pipeline.reporting.stills import draw_still
 from genre_pipeline.splits.identities import artist_keys
-from genre_pipeline.stages import Reads, stage
-from genre_pipeline.tracking import current_tracker
-
-_VERSIONED = ("genre-pipeline", "torch", "librosa", "scikit-learn", "numpy", "kedro", "mlflow")
+from genre_pipeline.stages import LOGGED, Reads, stage
 
 
 @stage(version=2)
@@ -250,9 +242,10 @@ def write_report(
     robustness: pd.DataFrame | None,
     explanations: list[dict[str, Any]] | None,
     storage: StorageBlock,
+    session: Annotated[dict[str, Any], LOGGED],
     *found: dict[str, Any],
 ) -> tuple[str, str]:
-    """Write the report of the experiment, and attach it to the session's MLflow run.
+    """Write the report of the experiment.
 
     Args:
         title: The experiment's title.
@@ -261,6 +254,7 @@ def write_report(
         robustness: What changes of the test audio cost, if the ``robustness`` pipeline was run.
         explanations: What was seen in single tracks, if the ``explain`` pipeline was run.
         storage: Where the report will lie.
+        session: The session's facts, for how to get the same report.
         *found: What was found on each dataset, and the mistakes of each cell.
 
     Returns:
@@ -280,16 +274,11 @@ def write_report(
         mistakes=cast("list[CellMistakes]", [each for each in found if "mistakes" in each]),
         folder=storage.reports,
         title=title,
-        command=_command(),
-        created=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        versions={
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in _VERSIONED},
-        },
+        command=session["command"],
+        created=session["created"],
+        versions=session["versions"],
     )
-    html, markdown = build_report(data), build_markdown(data)
-    current_tracker().log_artifacts({"report.html": html, "report.md": markdown})
-    return html, markdown
+    return build_report(data), build_markdown(data)
 
 
 def _report_data(evaluation: EvaluationBlock, summaries: Sequence[dict[str, Any]], **more: Any) -> ReportData:
@@ -308,9 +297,3 @@ def _results(summaries: Sequence[dict[str, Any]]) -> list[CellResult]:
 
 def _changes(summaries: Sequence[dict[str, Any]]) -> list[CellChange]:
     return [change for each in summaries for protocol in each["protocols"] for change in protocol["changes"]]
-
-
-def _command() -> str:
-    """Return the command as a person would type it."""
-    program, *arguments = sys.argv
-    return shlex.join([program.rsplit("/", 1)[-1], *arguments])

@@ -165,6 +165,7 @@ def _compare(experiment: Experiment) -> Pipeline:
                 "robustness",
                 "explanations",
                 "params:storage",
+                "session",
                 *summaries,
                 *mistakes,
             ],

@@ -14,7 +14,6 @@ from genre_pipeline.experiment import ExplainBlock
 from genre_pipeline.reporting.explaining import explain_track, explanation_figure
 from genre_pipeline.stages import stage
 from genre_pipeline.stores.store import FeatureStore
-from genre_pipeline.tracking import current_tracker
 from genre_pipeline.training import Checkpoint, FailedRepeat
 from genre_pipeline.training.cell_data import CellData
 
@@ -69,6 +68,4 @@ def explain_tracks(
             each.method,
             each.residual,
         )
-    figure = explanation_figure(explanations)
-    current_tracker().log_figure(figure, "explanations.png")
-    return [each.summary() for each in explanations], figure
+    return [each.summary() for each in explanations], explanation_figure(explanations)

@@ -26,6 +26,7 @@ def _extract(dataset: str, feature: str) -> Pipeline:
             "params:feature",
             "params:storage",
             "params:compute",
+            "session_extractions",
         ],
         outputs=["features", "extraction"],
         name="extract",
@@ -45,6 +46,7 @@ def _extract(dataset: str, feature: str) -> Pipeline:
             "tracks": f"{dataset}.tracks",
             "segments": f"{dataset}.{feature}.segments",
             "segmentation": f"{dataset}.{feature}.segmentation",
+            "session_extractions": "session_extractions",
         },
         parameters={
             "params:dataset": f"params:datasets.{dataset}",

@@ -25,7 +25,7 @@ def _ingest(dataset: str) -> Pipeline:
             tags="ingest",
         ),
         Node(
-            bind(write_dataset_card, name=dataset),
+            write_dataset_card,
             inputs=["tracks", "quality", "params:dataset"],
             outputs=["card", "card_markdown"],
             name="write_card",

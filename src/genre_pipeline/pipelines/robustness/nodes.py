@@ -24,11 +24,11 @@ from genre_pipeline.experiment import (
     parse_intervention,
 )
 from genre_pipeline.interventions import Intervention, InterventionBlock
+from genre_pipeline.logs import CellLog
 from genre_pipeline.pipelines.train.nodes import cell_folder, split_tags
 from genre_pipeline.reporting.robustness_figure import robustness_figure, robustness_picture
 from genre_pipeline.splits.identities import artist_keys
 from genre_pipeline.stages import LOGGED, Reads, stage
-from genre_pipeline.tracking import current_tracker
 from genre_pipeline.training import Checkpoint
 from genre_pipeline.training.cell_data import CellData
 
@@ -98,8 +98,8 @@ def score_robustness(
     evaluation: EvaluationBlock,
     *answers: pd.DataFrame,
     cell: Cell,
-) -> pd.DataFrame:
-    """Score a cell's predictions of changed tracks, and log the scores.
+) -> tuple[pd.DataFrame, CellLog]:
+    """Score a cell's predictions of changed tracks.
 
     Args:
         result: The cell's result.
@@ -113,7 +113,7 @@ def score_robustness(
         cell: The cell.
 
     Returns:
-        One row an intervention.
+        One row per intervention, and what is logged of them.
     """
     names = robustness.interventions
     coordinates = pd.Series({key: getattr(cell, key) for key in _COORDINATES})
@@ -129,13 +129,19 @@ def score_robustness(
         confidence=evaluation.confidence,
         average=evaluation.track_average,
     )
-    run = current_tracker().cell_run(cell, level="robustness")
-    run.set_tags({**split_tags(audit), "leaky": result["leaky"], "unit": "track", "statistic": "accuracy"})
     columns = ("accuracy", "accuracy_before", "difference", "ci_low", "ci_high", "same_answer")
-    for row in table.to_dict(orient="records"):
-        run.log_metrics({f"robustness/{row['intervention']}_{column}": row[column] for column in columns})
-    run.finish()
-    return table
+    log = CellLog(
+        cell=cell,
+        level="robustness",
+        tags={**split_tags(audit), "leaky": result["leaky"], "unit": "track", "statistic": "accuracy"},
+        metrics={
+            f"robustness/{row['intervention']}_{column}": row[column]
+            for row in table.to_dict(orient="records")
+            for column in columns
+        },
+        ends="FINISHED",
+    )
+    return table, log
 
 
 @stage(version=1)
@@ -157,11 +163,7 @@ def join_scores(*tables: pd.DataFrame) -> tuple[pd.DataFrame, Figure, Matplotlib
             "a protocol that keeps tracks whole. Choose others, or add the model to experiment.models."
         )
     table = pd.concat(tables, ignore_index=True)
-    picture = robustness_picture(table)
-    tracker = current_tracker()
-    tracker.log_artifacts({"robustness.csv": table.to_csv(index=False)})
-    tracker.log_figure(picture, "robustness.png")
-    return table, robustness_figure(table), picture
+    return table, robustness_figure(table), robustness_picture(table)
 
 
 def _columns(entries: Sequence[Any], n_each: int) -> list[Sequence[Any]]:

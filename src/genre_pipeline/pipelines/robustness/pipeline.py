@@ -87,7 +87,7 @@ def _score(cell: Cell, interventions: tuple[str, ...]) -> Pipeline:
             "params:evaluation",
             *answers,
         ],
-        outputs="robustness",
+        outputs=["robustness", "robustness_log"],
         name="score_robustness",
         tags="robustness",
     )

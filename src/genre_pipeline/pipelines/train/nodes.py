@@ -15,10 +15,10 @@ from genre_pipeline.errors import RepeatFailedError
 from genre_pipeline.evaluation.comparison import unknown_tag
 from genre_pipeline.experiment import ComputeBlock, StorageBlock
 from genre_pipeline.features import FeatureBlock
+from genre_pipeline.logs import CellLog, RunLog, WriteLog, write_nothing
 from genre_pipeline.splits import ProtocolBlock
 from genre_pipeline.stages import LOGGED, SETTINGS, Reads, stage
 from genre_pipeline.stores.store import FeatureStore
-from genre_pipeline.tracking import CellRun, current_tracker
 from genre_pipeline.training import Checkpoint, EpochRecord, FailedRepeat, ModelBlock, train_repeat
 from genre_pipeline.training.cell_data import CellData
 from genre_pipeline.training.epochs import history_records
@@ -53,6 +53,7 @@ def train_cell(
     seed: int,
     storage: StorageBlock,
     compute: ComputeBlock,
+    write_log: Annotated[WriteLog, LOGGED] = write_nothing,
     *,
     cell: Cell,
 ) -> list[Checkpoint | FailedRepeat]:
@@ -71,6 +72,7 @@ def train_cell(
         seed: Seed of the first repeat.
         storage: Where intermediate results live.
         compute: How much of the machine, or of which cluster, is used.
+        write_log: Writes what is logged while the cell is trained.
         cell: The cell.
 
     Returns:
@@ -79,30 +81,32 @@ def train_cell(
     # Repeats that are trained already read no segment: a damaged store is found all the same.
     features.verify()
     data = CellData.join(cell.name, split=split, segments=segments, store=features)
-    run = current_tracker().cell_run(cell)
     # Now, so that the run of an interrupted training has them too.
     tags = {**split_tags(audit), "leaky": data.leaky or model.selects_by_test}
-    run.set_tags(tags)
-    run.log_params(
-        {
-            "dataset": dataset.dump(),
-            "protocol": protocol.dump(),
-            "feature": feature.dump(),
-            "model": model.dump(),
-            "seed": seed,
-        }
-    )
+    params = {
+        "dataset": dataset.dump(),
+        "protocol": protocol.dump(),
+        "feature": feature.dump(),
+        "model": model.dump(),
+        "seed": seed,
+    }
+    write_log(CellLog(cell=cell, tags=tags, params=params))
     sides = ("train", "validation", "test") if model.selects_by_test else ("train", "validation")
     outcomes: dict[int, Checkpoint | FailedRepeat] = {}
+
+    def write_repeat(repeat: int, log: RunLog) -> None:
+        write_log(CellLog(cell=cell, repeats={repeat: log}))
 
     def end(repeat: int, outcome: Outcome) -> None:
         if isinstance(outcome, RepeatFailedError):
             logger.error("%s The other repeats go on.", outcome)
-            run.fail_repeat(repeat, str(outcome), {**tags, "seed": seed + repeat})
+            failed = {**tags, "seed": seed + repeat, "failure": str(outcome)}
+            write_repeat(repeat, RunLog(tags=failed, ends="FAILED"))
             outcomes[repeat] = FailedRepeat(repeat, seed + repeat, str(outcome))
             return
         if outcome.reused:
-            _log_history(run, repeat, outcome)
+            # Of an earlier session: this one's run gets its curves too.
+            write_repeat(repeat, epochs_log(*history_records(outcome.history)))
         outcomes[repeat] = outcome
 
     jobs = []
@@ -123,7 +127,9 @@ def train_cell(
         sources: dict[str, Any] = {side: data.segment_source(repeat, side) for side in sides}
         train = partial(train_repeat, cell=cell, repeat=repeat, folder=folder, leaky=data.leaky, **known, **sources)
         jobs.append(Job(repeat, label, train))
-    compute.trainers(model.training).train(jobs, on_epoch=partial(log_epoch, run), on_end=end)
+    compute.trainers(model.training).train(
+        jobs, on_epoch=lambda repeat, record: write_repeat(repeat, epochs_log(record)), on_end=end
+    )
     return [outcomes[repeat] for repeat in data.repeats]
 
 
@@ -141,18 +147,10 @@ def cell_folder(storage: StorageBlock, experiment_name: str, cell: Cell) -> Path
     return storage.models.joinpath(experiment_name, cell.dataset, cell.protocol, cell.feature, cell.model)
 
 
-def log_epoch(run: CellRun, repeat: int, record: EpochRecord) -> None:
-    """Log the curves' points of an epoch.
+def epochs_log(*records: EpochRecord) -> RunLog:
+    """Return the points of the curves of some epochs.
 
     Args:
-        run: The run of the cell, or of its tuning.
-        repeat: The repeat, or the trial.
-        record: What the epoch brought.
+        *records: What the epochs brought.
     """
-    run.log_epoch(repeat, record.epoch, {key: getattr(record, key) for key in _CURVES})
-
-
-def _log_history(run: CellRun, repeat: int, checkpoint: Checkpoint) -> None:
-    """Give a repeat that was trained in an earlier session its curves in this session's run too."""
-    for record in history_records(checkpoint.history):
-        log_epoch(run, repeat, record)
+    return RunLog(epochs={record.epoch: {key: getattr(record, key) for key in _CURVES} for record in records})

@@ -28,7 +28,7 @@ def _train(cell: Cell) -> Pipeline:
     }
     node = Node(
         bind(train_cell, f"train_{cell.model}", cell=cell),
-        inputs=["split", "audit", "segments", "features", *parameters],
+        inputs=["split", "audit", "segments", "features", *parameters, "session_log"],
         outputs="checkpoints",
         name=f"train_{cell.model}",
         tags=["train", f"train_{cell.model}"],
@@ -41,6 +41,7 @@ def _train(cell: Cell) -> Pipeline:
             "audit": f"{cell.dataset}.{cell.protocol}.audit",
             "segments": f"{cell.dataset}.{cell.feature}.segments",
             "features": f"{cell.dataset}.{cell.feature}.features",
+            "session_log": "session_log",
         },
         parameters=parameters,
     )

@@ -30,8 +30,8 @@ def create_pipeline(cell: Cell) -> Pipeline:
         ),
         Node(
             bind(tune_model, f"tune_{cell.model}", cell=cell),
-            inputs=["development", *parameters],
-            outputs=["trials", "best_parameters", "tuning_history", "parameter_importance"],
+            inputs=["development", *parameters, "session_log"],
+            outputs=["trials", "best_parameters", "tuning_history", "parameter_importance", "tuning_log"],
             name=f"tune_{cell.model}",
             tags="tune",
         ),
@@ -43,6 +43,7 @@ def create_pipeline(cell: Cell) -> Pipeline:
             "split": f"{cell.dataset}.{cell.protocol}.split",
             "segments": f"{cell.dataset}.{cell.feature}.segments",
             "features": f"{cell.dataset}.{cell.feature}.features",
+            "session_log": "session_log",
         },
         parameters=parameters,
     )
