@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from kedro.config import MissingConfigException, OmegaConfigLoader
+from omegaconf import OmegaConf
 
 from genre_pipeline.errors import ConfigError
-from genre_pipeline.project import PROJECT_ROOT
+from genre_pipeline.project import PROJECT_ROOT, check_output
 from genre_pipeline.registry import suggestion
 
 # The others are small, and credentials are not to lie around.
@@ -79,8 +80,14 @@ class ConfigLoader(OmegaConfigLoader):
         return deepcopy(_kept[state])
 
     def _read(self, key: str) -> dict[str, Any]:
+        if key == "catalog":
+            OmegaConf.register_new_resolver("storage", self._storage, replace=True)
         read = super().__getitem__(key)
         return complete_models(read) if key == "parameters" else read
+
+    def _storage(self, name: str) -> str:
+        """Return a folder of the parameters for the catalog: ``${storage:models}``."""
+        return str(check_output(Path(self["parameters"]["storage"][name])))
 
     def _state(self, key: str) -> Hashable:
         """Return all that what is read depends on."""

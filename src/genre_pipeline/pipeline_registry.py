@@ -109,7 +109,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         **tuning,
         "robustness": robustness.create_pipeline(experiment),
         "explain": explain.create_pipeline(experiment),
-        "predict": predict.create_pipeline(),
+        "predict": predict.create_pipeline(experiment),
         "train_all": everything,
         "__default__": everything,
     }

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast, get_args, get_type_hints
+from typing import Any, NamedTuple, TypeVar, cast, get_args, get_type_hints
 
 from genre_pipeline.blocks import Block
 
@@ -57,6 +57,18 @@ The stage does not run the code that the block chooses: a new version of a featu
 """
 
 
+class Facts(NamedTuple):
+    """What a stage's result depends on beside its inputs.
+
+    Attributes:
+        versions: Versions of the code that the stage runs, that of its blocks included.
+        parameters: The parameters that decide, by key, in plain JSON types.
+    """
+
+    versions: dict[str, int | str]
+    parameters: dict[str, Any]
+
+
 @dataclass(frozen=True)
 class Stage:
     """What is declared of a stage.
@@ -85,6 +97,19 @@ class Stage:
     def versions(self) -> dict[str, int]:
         """The versions of the code that it runs, by the name of the stage."""
         return {self.name: self.version} | {name: n for used in self.uses for name, n in used.versions.items()}
+
+    def facts(self, parameters: Iterable[tuple[str, str, Any]]) -> Facts:
+        """Return what a result depends on, given the parameters: the same for records and for what stages keep.
+
+        Args:
+            parameters: Of each parameter the argument's name, the key to call it by, and its value.
+        """
+        counted = [each for each in parameters if each[0] not in self.logged]
+        run = [value for name, _, value in counted if name not in self.settings and isinstance(value, Block)]
+        return Facts(
+            versions={**self.versions, **{name: n for block in run for name, n in block.code.items()}},
+            parameters={key: value.deciding() if isinstance(value, Block) else value for _, key, value in counted},
+        )
 
 
 def stage(*, version: int, uses: tuple[Callable[..., Any], ...] = (), lists: str = "") -> Callable[[F], F]:

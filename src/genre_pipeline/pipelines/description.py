@@ -12,6 +12,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from genre_pipeline.blocks import Block
+from genre_pipeline.catalog.place_dataset import PlaceDataset
 from genre_pipeline.catalog.session_datasets import SessionDataset
 from genre_pipeline.catalog.whole_file_datasets import OptionalMixin
 from genre_pipeline.ops.refresh import Entry, Graph, Source, Step
@@ -29,7 +30,7 @@ def describe_pipeline(pipeline: Pipeline, catalog: DataCatalog, parameters: Para
     Args:
         pipeline: The pipeline. A node is no step if a result of it, or an input, is in no file, or if it reads nothing
             but parameters, as ``predict`` does: no record could say whether it is up to date. What the session lends
-            or takes counts neither way.
+            or takes, and what a stage keeps for itself, counts neither way.
         catalog: The catalog, which says where results are.
         parameters: Merged parameters.
         key: What the graph was made from: see :func:`genre_pipeline.ops.refresh.graph.graph_key`.
@@ -43,8 +44,8 @@ def describe_pipeline(pipeline: Pipeline, catalog: DataCatalog, parameters: Para
         for name, entry in entries.items()
         if entry is not None and isinstance(catalog.get(name), OptionalMixin)
     }
-    taken = {name for name in pipeline.all_outputs() if isinstance(catalog.get(name), SessionDataset)}
-    steps = [_step(node, parameters, optional, taken) for node in pipeline.nodes]
+    taken = {name for name in pipeline.all_outputs() if isinstance(catalog.get(name), SessionDataset | PlaceDataset)}
+    steps = [_step(node, parameters, catalog, optional, taken) for node in pipeline.nodes]
     known = {name: entry for name, entry in entries.items() if entry is not None}
     recorded = [
         step
@@ -89,27 +90,29 @@ class _Argument(NamedTuple):
     value: Any = None
 
 
-def _step(node: Node, parameters: Parameters, optional: Mapping[str, Path], taken: Set[str]) -> Step:
+def _step(
+    node: Node, parameters: Parameters, catalog: DataCatalog, optional: Mapping[str, Path], taken: Set[str]
+) -> Step:
     """Describe a node. What may be missing is a file that is read, not an input, which would have to be made first."""
     stage = stage_of(node.func)
     arguments = list(_arguments(node, stage, parameters))
     blocks = [each.value for each in arguments if isinstance(each.value, Block)]
     deciding = [each for each in arguments if each.name not in stage.logged]
-    counted = [each for each in deciding if _is_parameter(each.entry)]
-    run = [each for each in counted if each.name not in stage.settings]
-    values = {each.entry.removeprefix(_PARAMETER): _deciding(each.value) for each in counted}
+    facts = stage.facts(
+        (each.name, each.entry.removeprefix(_PARAMETER), each.value) for each in deciding if _is_parameter(each.entry)
+    )
     read = {each.entry: stage.reads.get(each.name) for each in deciding if not _is_parameter(each.entry)}
     return Step(
         name=node.name,
-        versions=stage.versions | {name: n for each in run for name, n in _code(each.value).items()},
-        parameters={name: value for name, value in (values | _bound(node)).items() if value != {}},
+        versions=facts.versions,
+        parameters={name: value for name, value in (facts.parameters | _bound(node)).items() if value != {}},
         inputs={entry: part and part.parts for entry, part in read.items() if entry not in optional},
         outputs=tuple(entry for entry in node.outputs if entry not in taken),
         files=(
             *(file for block in blocks for file in block.user_files),
             *(optional[entry] for entry in read if entry in optional),
         ),
-        source=_source(node, stage, arguments, parameters) if stage.lists else None,
+        source=_source(node, stage, arguments, catalog) if stage.lists else None,
     )
 
 
@@ -137,23 +140,16 @@ def _value(parameters: Parameters, name: str) -> Any:
     return value
 
 
-def _deciding(value: Any) -> Any:
-    return value.deciding() if isinstance(value, Block) else value
-
-
-def _code(value: Any) -> dict[str, int | str]:
-    return value.code if isinstance(value, Block) else {}
-
-
-def _source(node: Node, stage: Stage, arguments: list[_Argument], parameters: Parameters) -> Source:
+def _source(node: Node, stage: Stage, arguments: list[_Argument], catalog: DataCatalog) -> Source:
     argument = next(each for each in arguments if each.name == stage.lists)
+    (cache,) = (place.place for each in node.inputs if isinstance(place := catalog.get(each), PlaceDataset))
     dataset = argument.entry.rpartition(".")[2]
     tracks, quality = node.outputs
     return Source(
         dataset=dataset,
         kind=argument.value.kind,
         parameters=argument.value.dump(),
-        cache=Path(parameters["storage"]["ingest"]) / f"{dataset}.parquet",
+        cache=cache,
         tracks=tracks,
         quality=quality,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, cast
 
 import pandas as pd
@@ -15,7 +16,7 @@ from genre_pipeline.evaluation.changes import CellChange
 from genre_pipeline.evaluation.comparison import CellResult, leaderboard, metric_table
 from genre_pipeline.evaluation.paired import compare_pairs
 from genre_pipeline.evaluation.ranks import rank_table
-from genre_pipeline.experiment import EvaluationBlock, StorageBlock
+from genre_pipeline.experiment import EvaluationBlock
 from genre_pipeline.reporting.cost_figure import cost_comparison
 from genre_pipeline.reporting.figures import (
     accuracy_comparison,
@@ -241,7 +242,7 @@ def write_report(
     pairs: pd.DataFrame,
     robustness: pd.DataFrame | None,
     explanations: list[dict[str, Any]] | None,
-    storage: StorageBlock,
+    folder: Annotated[Path, LOGGED],
     session: Annotated[dict[str, Any], LOGGED],
     *found: dict[str, Any],
 ) -> tuple[str, str]:
@@ -253,7 +254,7 @@ def write_report(
         pairs: What the comparison of every two cells found.
         robustness: What changes of the test audio cost, if the ``robustness`` pipeline was run.
         explanations: What was seen in single tracks, if the ``explain`` pipeline was run.
-        storage: Where the report will lie.
+        folder: Where the report will lie.
         session: The session's facts, for how to get the same report.
         *found: What was found on each dataset, and the mistakes of each cell.
 
@@ -272,7 +273,7 @@ def write_report(
         robustness=robustness,
         explanations=explanations or (),
         mistakes=cast("list[CellMistakes]", [each for each in found if "mistakes" in each]),
-        folder=storage.reports,
+        folder=folder,
         title=title,
         command=session["command"],
         created=session["created"],

@@ -130,7 +130,6 @@ def _compare(experiment: Experiment) -> Pipeline:
     parameters = {
         "params:title": "params:experiment.title",
         "params:evaluation": "params:evaluation",
-        "params:storage": "params:storage",
     }
     nodes = [
         Node(
@@ -164,7 +163,7 @@ def _compare(experiment: Experiment) -> Pipeline:
                 "paired_comparisons",
                 "robustness",
                 "explanations",
-                "params:storage",
+                "report_folder",
                 "session",
                 *summaries,
                 *mistakes,

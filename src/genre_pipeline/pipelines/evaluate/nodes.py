@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
@@ -15,10 +16,9 @@ from genre_pipeline.evaluation.comparison import CellResult
 from genre_pipeline.evaluation.paired import track_outcomes
 from genre_pipeline.evaluation.prediction import predict_cell, predict_repeat
 from genre_pipeline.evaluation.promotion import Decision, decide
-from genre_pipeline.experiment import EvaluationBlock, RegistryBlock, StorageBlock
+from genre_pipeline.experiment import EvaluationBlock, RegistryBlock
 from genre_pipeline.logs import CellLog
 from genre_pipeline.pipelines.evaluate.logs import log_evaluation
-from genre_pipeline.pipelines.train.nodes import cell_folder
 from genre_pipeline.splits.identities import artist_keys
 from genre_pipeline.stages import LOGGED, Reads, stage
 from genre_pipeline.stores.store import FeatureStore
@@ -32,8 +32,7 @@ def predict_segments(
     split: pd.DataFrame,
     segments: pd.DataFrame,
     features: FeatureStore,
-    experiment_name: Annotated[str, LOGGED],
-    storage: StorageBlock,
+    folder: Annotated[Path, LOGGED],
     *,
     cell: Cell,
 ) -> tuple[pd.DataFrame, dict[str, float]]:
@@ -44,17 +43,14 @@ def predict_segments(
         split: The split table.
         segments: The segment table.
         features: The feature store.
-        experiment_name: The experiment's name.
-        storage: Where intermediate results live.
+        folder: The cell's folder: predictions are kept in it beside the checkpoints, and found again.
         cell: The cell.
 
     Returns:
         The predictions, and what they cost: ``inference_s``.
     """
     data = CellData.join(cell.name, split=split, segments=segments, store=features)
-    predictions, inference_s = predict_cell(
-        _trained(checkpoints), data, folder=cell_folder(storage, experiment_name, cell)
-    )
+    predictions, inference_s = predict_cell(_trained(checkpoints), data, folder=folder)
     return predictions, {"inference_s": inference_s}
 
 

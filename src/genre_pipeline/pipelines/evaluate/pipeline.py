@@ -62,7 +62,7 @@ def _register(cell: Cell) -> Pipeline:
 def _evaluate(cell: Cell, experiment: Experiment) -> Pipeline:
     predict = Node(
         bind(predict_segments, "predict", cell=cell),
-        inputs=["checkpoints", "split", "segments", "features", "params:experiment_name", "params:storage"],
+        inputs=["checkpoints", "split", "segments", "features", "training"],
         outputs=["predictions", "inference"],
         name="predict",
         tags="evaluate",
@@ -102,12 +102,9 @@ def _evaluate(cell: Cell, experiment: Experiment) -> Pipeline:
             "audit": f"{cell.dataset}.{cell.protocol}.audit",
             "segments": f"{cell.dataset}.{cell.feature}.segments",
             "features": f"{cell.dataset}.{cell.feature}.features",
+            "training": f"{cell.name}.training",
             "history": f"{cell.name}.history",
             "session": "session",
         },
-        parameters={
-            "params:evaluation": "params:evaluation",
-            "params:experiment_name": "params:experiment.name",
-            "params:storage": "params:storage",
-        },
+        parameters={"params:evaluation"},
     )

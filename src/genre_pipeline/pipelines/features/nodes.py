@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
 from plotly.graph_objects import Figure
 
 from genre_pipeline.datasets import DatasetBlock
-from genre_pipeline.experiment import ComputeBlock, StorageBlock
+from genre_pipeline.experiment import ComputeBlock
 from genre_pipeline.features import FeatureBlock
 from genre_pipeline.reporting.pictures import example_figure
 from genre_pipeline.stages import LOGGED, Reads, stage
@@ -25,8 +26,8 @@ def extract_features(
     segmentation: dict[str, Any],
     dataset: DatasetBlock,
     feature: FeatureBlock,
-    storage: StorageBlock,
     compute: ComputeBlock,
+    library: Annotated[Path, LOGGED],
     extractions: Annotated[Extractions | None, LOGGED] = None,
     *,
     name: str,
@@ -40,8 +41,8 @@ def extract_features(
         segmentation: The segment stage's report, which becomes part of this one.
         dataset: The dataset's parameters.
         feature: The feature's parameters.
-        storage: Where intermediate results live.
         compute: How much of the machine is used.
+        library: Folder of all feature stores.
         extractions: Computes the session's other features of the same audio with it; ``None`` computes it alone.
         name: The dataset's name.
         feature_name: The feature's name.
@@ -56,7 +57,7 @@ def extract_features(
         feature_name,
         feature,
         root=dataset.root,
-        library=storage.features,
+        library=library,
         workers=compute.extraction,
     )
     return result.store, {"feature": feature_name, **segmentation, **result.report}

@@ -24,8 +24,8 @@ def _extract(dataset: str, feature: str) -> Pipeline:
             "segmentation",
             "params:dataset",
             "params:feature",
-            "params:storage",
             "params:compute",
+            "feature_library",
             "session_extractions",
         ],
         outputs=["features", "extraction"],
@@ -46,12 +46,12 @@ def _extract(dataset: str, feature: str) -> Pipeline:
             "tracks": f"{dataset}.tracks",
             "segments": f"{dataset}.{feature}.segments",
             "segmentation": f"{dataset}.{feature}.segmentation",
+            "feature_library": "feature_library",
             "session_extractions": "session_extractions",
         },
         parameters={
             "params:dataset": f"params:datasets.{dataset}",
             "params:feature": f"params:features.{feature}",
-            "params:storage": "params:storage",
             "params:compute": "params:compute",
         },
     )

@@ -19,7 +19,7 @@ def _ingest(dataset: str) -> Pipeline:
     nodes = [
         Node(
             bind(ingest_dataset, name=dataset),
-            inputs=["params:dataset", "params:storage", "params:compute"],
+            inputs=["params:dataset", "params:compute", "inspections"],
             outputs=["tracks", "quality"],
             name="ingest",
             tags="ingest",
@@ -37,7 +37,6 @@ def _ingest(dataset: str) -> Pipeline:
         namespace=dataset,
         parameters={
             "params:dataset": f"params:datasets.{dataset}",
-            "params:storage": "params:storage",
             "params:compute": "params:compute",
         },
     )

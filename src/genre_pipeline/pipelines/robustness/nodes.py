@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
@@ -19,13 +20,12 @@ from genre_pipeline.experiment import (
     ComputeBlock,
     EvaluationBlock,
     RobustnessBlock,
-    StorageBlock,
     parse_feature,
     parse_intervention,
 )
 from genre_pipeline.interventions import Intervention, InterventionBlock
 from genre_pipeline.logs import CellLog
-from genre_pipeline.pipelines.train.nodes import cell_folder, split_tags
+from genre_pipeline.pipelines.train.nodes import split_tags
 from genre_pipeline.reporting.robustness_figure import robustness_figure, robustness_picture
 from genre_pipeline.splits.identities import artist_keys
 from genre_pipeline.stages import LOGGED, Reads, stage
@@ -41,9 +41,8 @@ def change_and_ask(
     tracks: pd.DataFrame,
     dataset: DatasetBlock,
     intervention: InterventionBlock,
-    experiment_name: Annotated[str, LOGGED],
-    storage: StorageBlock,
     compute: ComputeBlock,
+    scratch: Annotated[Path, LOGGED],
     *entries: Any,
     cells: Sequence[Cell],
     intervention_name: str,
@@ -54,34 +53,31 @@ def change_and_ask(
         tracks: The track table.
         dataset: The dataset's parameters.
         intervention: The intervention's parameters.
-        experiment_name: The experiment's name.
-        storage: Where intermediate results live.
         compute: How much of the machine is used.
-        *entries: For each cell its split, segments, feature store, checkpoints, and the feature's parameters.
+        scratch: Folder for the features of changed audio, which are not kept.
+        *entries: For each cell its split, segments, feature store, checkpoints, folder, and the feature's parameters.
         cells: The cells, all of that dataset.
         intervention_name: The intervention's name.
 
     Returns:
         The predictions of changed tracks, one row per segment, the cell's protocol, feature and model before them.
     """
-    name = cells[0].dataset
     trained = [
         TrainedCell(
             cell=cell,
             block=parse_feature(cell.feature, feature),
             checkpoints=[each for each in checkpoints if isinstance(each, Checkpoint)],
             data=CellData.join(cell.name, split=split, segments=segments, store=store),
-            folder=cell_folder(storage, experiment_name, cell) / "robustness" / intervention_name,
+            folder=folder / "robustness" / intervention_name,
         )
-        for cell, split, segments, store, checkpoints, feature in zip(cells, *_columns(entries, 5), strict=True)
+        for cell, split, segments, store, checkpoints, folder, feature in zip(cells, *_columns(entries, 6), strict=True)
     ]
     answers = ask_cells(
         trained,
         Intervention.of(intervention),
         tracks=tracks,
         root=dataset.root,
-        # Below two folders, where other stores do not look for recordings to copy.
-        scratch=storage.features / ".robustness" / name / intervention_name,
+        scratch=scratch,
         workers=compute.extraction,
     )
     return pd.concat([_with_coordinates(table, cell) for cell, table in answers.items()], ignore_index=True)

@@ -39,6 +39,7 @@ def _ask(dataset: str, cells: list[Cell], intervention: str) -> Pipeline:
             f"{dataset}.{cell.feature}.segments",
             f"{dataset}.{cell.feature}.features",
             f"{cell.name}.checkpoints",
+            f"{cell.name}.training",
         )
         for cell in cells
     }
@@ -47,8 +48,6 @@ def _ask(dataset: str, cells: list[Cell], intervention: str) -> Pipeline:
     shared = {
         "params:dataset": f"params:datasets.{dataset}",
         "params:intervention": f"params:interventions.{intervention}",
-        "params:experiment_name": "params:experiment.name",
-        "params:storage": "params:storage",
         "params:compute": "params:compute",
     }
     features = {f"params:{cell.feature}": f"params:features.{cell.feature}" for cell in cells}
@@ -59,7 +58,7 @@ def _ask(dataset: str, cells: list[Cell], intervention: str) -> Pipeline:
     ]
     node = Node(
         bind(change_and_ask, f"ask_{intervention}", cells=cells, intervention_name=intervention),
-        inputs=[called[f"{dataset}.tracks"], *shared, *asked],
+        inputs=[called[f"{dataset}.tracks"], *shared, "scratch", *asked],
         outputs="answers",
         name=f"ask_{intervention}",
         tags="robustness",

@@ -13,7 +13,7 @@ from genre_pipeline.cells import Cell
 from genre_pipeline.datasets import DatasetBlock
 from genre_pipeline.errors import RepeatFailedError
 from genre_pipeline.evaluation.comparison import unknown_tag
-from genre_pipeline.experiment import ComputeBlock, StorageBlock
+from genre_pipeline.experiment import ComputeBlock
 from genre_pipeline.features import FeatureBlock
 from genre_pipeline.logs import CellLog, RunLog, WriteLog, write_nothing
 from genre_pipeline.splits import ProtocolBlock
@@ -22,7 +22,7 @@ from genre_pipeline.stores.store import FeatureStore
 from genre_pipeline.training import Checkpoint, EpochRecord, FailedRepeat, ModelBlock, train_repeat
 from genre_pipeline.training.cell_data import CellData
 from genre_pipeline.training.epochs import history_records
-from genre_pipeline.training.repeats import find_checkpoint, label_of, training_fingerprint
+from genre_pipeline.training.repeats import find_checkpoint, label_of, repeat_fingerprint, repeat_folder
 from genre_pipeline.training.workers import Job, Outcome
 
 logger = logging.getLogger(__name__)
@@ -49,10 +49,9 @@ def train_cell(
     protocol: Annotated[ProtocolBlock, LOGGED],
     feature: Annotated[FeatureBlock, SETTINGS],
     model: ModelBlock,
-    experiment_name: Annotated[str, LOGGED],
     seed: int,
-    storage: StorageBlock,
     compute: ComputeBlock,
+    folder: Annotated[Path, LOGGED],
     write_log: Annotated[WriteLog, LOGGED] = write_nothing,
     *,
     cell: Cell,
@@ -68,10 +67,9 @@ def train_cell(
         protocol: The protocol's parameters.
         feature: The feature's parameters.
         model: The model's parameters.
-        experiment_name: The experiment's name.
         seed: Seed of the first repeat.
-        storage: Where intermediate results live.
         compute: How much of the machine, or of which cluster, is used.
+        folder: Where checkpoints are written, and those of earlier sessions are found.
         write_log: Writes what is logged while the cell is trained.
         cell: The cell.
 
@@ -118,14 +116,14 @@ def train_cell(
             "seed": seed + repeat,
             "inputs": data.fingerprint(repeat, *sides),
         }
-        folder = cell_folder(storage, experiment_name, cell) / f"repeat_{repeat:02d}"
+        place = repeat_folder(folder, repeat)
         label = label_of(cell, repeat)
-        existing = find_checkpoint(folder, training_fingerprint(**known), label)
+        existing = find_checkpoint(place, repeat_fingerprint(**known), label)
         if existing is not None:
             end(repeat, existing)
             continue
         sources: dict[str, Any] = {side: data.segment_source(repeat, side) for side in sides}
-        train = partial(train_repeat, cell=cell, repeat=repeat, folder=folder, leaky=data.leaky, **known, **sources)
+        train = partial(train_repeat, cell=cell, repeat=repeat, folder=place, leaky=data.leaky, **known, **sources)
         jobs.append(Job(repeat, label, train))
     compute.trainers(model.training).train(
         jobs, on_epoch=lambda repeat, record: write_repeat(repeat, epochs_log(record)), on_end=end
@@ -140,11 +138,6 @@ def split_tags(audit: dict[str, Any]) -> dict[str, object]:
         audit: The split's report.
     """
     return {**{key: audit[key] for key in ("split_hash", "leaky", "subset")}, **unknown_tag(audit)}
-
-
-def cell_folder(storage: StorageBlock, experiment_name: str, cell: Cell) -> Path:
-    """Return the folder of a cell's checkpoints and predictions."""
-    return storage.models.joinpath(experiment_name, cell.dataset, cell.protocol, cell.feature, cell.model)
 
 
 def epochs_log(*records: EpochRecord) -> RunLog:

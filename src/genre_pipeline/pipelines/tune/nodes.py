@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
@@ -10,13 +11,12 @@ from plotly.graph_objects import Figure
 from typing_extensions import override
 
 from genre_pipeline.cells import Cell
-from genre_pipeline.experiment import StorageBlock
 from genre_pipeline.features import FeatureBlock
 from genre_pipeline.logs import CellLog, RunLog, WriteLog, write_nothing
-from genre_pipeline.pipelines.train.nodes import cell_folder, epochs_log
+from genre_pipeline.pipelines.train.nodes import epochs_log
 from genre_pipeline.stages import LOGGED, SETTINGS, stage
 from genre_pipeline.stores.store import FeatureStore
-from genre_pipeline.training import EpochRecord
+from genre_pipeline.training import EpochRecord, train_repeat
 from genre_pipeline.training.cell_data import CellData
 from genre_pipeline.tuning import Development, Observer, Search, Trial, TuningBlock, hold_out_test, parse_space, tune
 from genre_pipeline.tuning.findings import best_parameters, draw_history, draw_importance, trials_table
@@ -47,16 +47,15 @@ def hold_out(
     return hold_out_test(data, tuning.repeat)
 
 
-@stage(version=1)
+@stage(version=1, uses=(train_repeat,))
 def tune_model(
     development: Development,
     feature: Annotated[FeatureBlock, SETTINGS],
     model: dict[str, Any],
     training: dict[str, Any],
     tuning: TuningBlock,
-    experiment_name: Annotated[str, LOGGED],
     seed: int,
-    storage: StorageBlock,
+    folder: Annotated[Path, LOGGED],
     write_log: Annotated[WriteLog, LOGGED] = write_nothing,
     *,
     cell: Cell,
@@ -69,9 +68,8 @@ def tune_model(
         model: The model's parameters.
         training: Training parameters that models share.
         tuning: How parameters are searched.
-        experiment_name: The experiment's name.
         seed: Seed of the first repeat.
-        storage: Where intermediate results live.
+        folder: The cell's folder: the search is kept in it, and resumed from it.
         write_log: Writes what is logged of a trial while the search goes on.
         cell: The cell.
 
@@ -91,8 +89,7 @@ def tune_model(
     tags = {"metric": tuning.metric, "tested_elsewhere": development.n_tested_elsewhere}
     params = {"tuning": {**tuning.settings(), "repeat": development.repeat}, "space": search.space.dump()}
     write_log(CellLog(cell=cell, level=_STUDY, tags=tags, params=params))
-    folder = cell_folder(storage, experiment_name, cell) / "tuning"
-    tuned = tune(search, folder, _LoggedTrials(cell, write_log))
+    tuned = tune(search, folder / "tuning", _LoggedTrials(cell, write_log))
     table, text = trials_table(tuned), best_parameters(search, tuned)
     history, importance = draw_history(search, tuned), draw_importance(search, tuned)
     log = CellLog(
