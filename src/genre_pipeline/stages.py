@@ -31,14 +31,16 @@ class Reads:
         object.__setattr__(self, "parts", parts)
 
     def of(self, value: Any) -> Any:
-        """Return a table or mapping without what is not declared.
+        """Return a table or mapping without what is not declared, or several of them.
 
         Args:
-            value: The table or mapping. A key that it lacks is lacking afterwards too.
+            value: The table or mapping, or a list of them. A key that it lacks is lacking afterwards too.
 
         Raises:
             KeyError: If a table lacks a column.
         """
+        if isinstance(value, list | tuple):
+            return type(value)(map(self.of, value))
         if isinstance(value, Mapping):
             return {part: value[part] for part in self.parts if part in value}
         return value[list(self.parts)]
@@ -146,10 +148,6 @@ def stage(*, version: int, uses: tuple[Callable[..., Any], ...] = (), lists: str
         )
         types = {name: get_args(hint)[0] if name in logged | settings else hint for name, hint in hints.items()}
         blocks = {name: each for name, each in types.items() if isinstance(each, type) and issubclass(each, Block)}
-        variadic = next(
-            (name for name, each in signature.parameters.items() if each.kind is inspect.Parameter.VAR_POSITIONAL), ""
-        )
-
         used = tuple(map(stage_of, uses))
         declared = Stage(function.__name__, version, used, reads, blocks, logged, settings, lists)
         defaults = {name: each.default for name, each in signature.parameters.items() if name in logged}
@@ -162,8 +160,7 @@ def stage(*, version: int, uses: tuple[Callable[..., Any], ...] = (), lists: str
             given = signature.bind(*args, **kwargs)
             for name, value in given.arguments.items():
                 if name in reads:
-                    one = reads[name].of
-                    given.arguments[name] = tuple(map(one, value)) if name == variadic else one(value)
+                    given.arguments[name] = reads[name].of(value)
                 elif name in blocks and isinstance(value, Mapping):
                     given.arguments[name] = blocks[name].parse(value, key=name)
                 elif name in lent and value is None:
@@ -192,7 +189,7 @@ def stage_of(function: Callable[..., Any]) -> Stage:
         TypeError: If it is no stage.
     """
     target: Any = function
-    while isinstance(target, functools.partial):
+    while isinstance(target, functools.partial) and not hasattr(target, "stage"):
         target = target.func
     declared = getattr(target, "stage", None)
     if not isinstance(declared, Stage):

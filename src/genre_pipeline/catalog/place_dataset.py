@@ -57,7 +57,15 @@ class SplitRecordsDataset(PlaceDataset):
     """The folder of the records that keep tracks on their sides: loads as its path, and saves a record under its key.
 
     No result is stale for want of a record: the split is then dealt anew.
+
+    Args:
+        filepath: The folder, absolute.
+        metadata: Any metadata, for Kedro-Viz and other plugins.
     """
+
+    # Kedro notes the arguments of each class's own constructor, to write an entry as configuration.
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        super().__init__(filepath=filepath, metadata=metadata)
 
     @override
     def save(self, data: Mapping[str, SplitRecord]) -> None:

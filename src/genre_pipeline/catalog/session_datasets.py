@@ -54,7 +54,15 @@ class SessionDataset(AbstractDataset[Any, Any]):
 
 
 class SessionFactsDataset(SessionDataset):
-    """When and how a session runs: ``command``, ``created``, ``git_commit``, and ``versions`` of programs."""
+    """When and how a session runs: ``command``, ``created``, ``git_commit``, and ``versions`` of programs.
+
+    Args:
+        metadata: Any metadata, for Kedro-Viz and other plugins.
+    """
+
+    # Kedro notes the arguments of each class's own constructor, to write an entry as configuration.
+    def __init__(self, *, metadata: dict[str, Any] | None = None) -> None:
+        super().__init__(metadata=metadata)
 
     @override
     def load(self) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from genre_pipeline.catalog.place_dataset import PlaceDataset
 from genre_pipeline.catalog.session_datasets import SessionDataset
 from genre_pipeline.catalog.whole_file_datasets import OptionalMixin
 from genre_pipeline.ops.refresh import Entry, Graph, Source, Step
+from genre_pipeline.pipelines.binding import arguments_of, known_of
 from genre_pipeline.project import PROJECT_ROOT
 from genre_pipeline.stages import Stage, stage_of
 
@@ -117,10 +117,9 @@ def _step(
 
 
 def _arguments(node: Node, stage: Stage, parameters: Parameters) -> Iterator[_Argument]:
-    """Map each argument of a node's function to its input; Kedro passes inputs in order."""
-    given = inspect.signature(node.func).bind_partial(*node.inputs).arguments
-    for name, entries in given.items():
-        for entry in entries if isinstance(entries, tuple) else (entries,):
+    """Map each argument of a node's function to its inputs."""
+    for name, entries in arguments_of(node).items():
+        for entry in (entries,) if isinstance(entries, str) else entries:
             value = _value(parameters, entry.removeprefix(_PARAMETER)) if _is_parameter(entry) else None
             if name in stage.blocks:
                 value = stage.blocks[name].parse(value, key=entry.removeprefix(_PARAMETER))
@@ -129,8 +128,7 @@ def _arguments(node: Node, stage: Stage, parameters: Parameters) -> Iterator[_Ar
 
 def _bound(node: Node) -> dict[str, Any]:
     """Return what the wiring gives a node's function besides its inputs. A cell is left out: its entries name it."""
-    known = getattr(node.func, "keywords", {})
-    return {name: value for name, value in known.items() if isinstance(value, str | int | float)}
+    return {name: value for name, value in known_of(node).items() if isinstance(value, str | int | float)}
 
 
 def _value(parameters: Parameters, name: str) -> Any:

@@ -16,21 +16,21 @@ from genre_pipeline.evaluation.comparison import CellResult
 from genre_pipeline.evaluation.paired import track_outcomes
 from genre_pipeline.evaluation.prediction import predict_cell, predict_repeat
 from genre_pipeline.evaluation.promotion import Decision, decide
-from genre_pipeline.experiment import EvaluationBlock, RegistryBlock
+from genre_pipeline.experiment import EvaluationBlock
 from genre_pipeline.logs import CellLog
 from genre_pipeline.pipelines.evaluate.logs import log_evaluation
 from genre_pipeline.splits.identities import artist_keys
 from genre_pipeline.stages import LOGGED, Reads, stage
 from genre_pipeline.stores.store import FeatureStore
 from genre_pipeline.training import Checkpoint, FailedRepeat
-from genre_pipeline.training.cell_data import CellData
+from genre_pipeline.training.cell_data import CellData, CellSegments
 
 
 @stage(version=1, uses=(predict_repeat, CellData))
 def predict_segments(
     checkpoints: list[Checkpoint | FailedRepeat],
     split: pd.DataFrame,
-    segments: pd.DataFrame,
+    segments: CellSegments,
     features: FeatureStore,
     folder: Annotated[Path, LOGGED],
     *,
@@ -61,8 +61,10 @@ def score_cell(
     inference: dict[str, float],
     tracks: Annotated[pd.DataFrame, Reads("track_id", "artist", "genre", "audio_hash", "quarantined")],
     split: pd.DataFrame,
-    audit: dict[str, Any],
-    segments: pd.DataFrame,
+    audit: Annotated[
+        dict[str, Any], Reads("unit", "design", "leaks", "leaky", "artists_unknown", "split_hash", "subset")
+    ],
+    segments: CellSegments,
     features: FeatureStore,
     evaluation: EvaluationBlock,
     session: Annotated[dict[str, Any], LOGGED],
@@ -126,7 +128,7 @@ def score_cell(
 @stage(version=1)
 def compare_with_previous(
     results: CellResult,
-    evaluation: EvaluationBlock,
+    confidence: float,
     history: Annotated[tuple[CellRecord | None, CellRecord | None], LOGGED] = (None, None),
     *,
     cell: Cell,
@@ -135,7 +137,7 @@ def compare_with_previous(
 
     Args:
         results: The cell's result: another one is compared anew.
-        evaluation: How numbers are summarised.
+        confidence: Coverage of the intervals.
         history: The cell's run in that session, and its present one, which its scores are in by now.
         cell: The cell.
 
@@ -144,7 +146,7 @@ def compare_with_previous(
         it.
     """
     del results
-    change = compare_records(cell, *history, confidence=evaluation.confidence)
+    change = compare_records(cell, *history, confidence=confidence)
     tags = {
         "regression": bool(regressions([change])),
         "since_previous": change["verdict"],
@@ -157,12 +159,12 @@ def compare_with_previous(
 def register_model(
     checkpoints: list[Checkpoint | FailedRepeat],
     predictions: pd.DataFrame,
-    results: CellResult,
+    results: Annotated[CellResult, Reads("genres", "n_tracks", "n_segments")],
     tracks: Annotated[pd.DataFrame, Reads("track_id", "artist")],
     audit: Annotated[dict[str, Any], Reads("design", "unit")],
     experiment_name: str,
     evaluation: EvaluationBlock,
-    registry: RegistryBlock,
+    margin: float | None,
     register: Annotated[Callable[..., dict[str, Any]] | None, LOGGED] = None,
     *,
     cell: Cell,
@@ -177,7 +179,8 @@ def register_model(
         audit: The split's report.
         experiment_name: The experiment's name.
         evaluation: How numbers are summarised.
-        registry: When a model becomes the champion.
+        margin: What loss of accuracy must be excluded before a model becomes the champion; ``None`` requires only the
+            tests.
         register: Does so in the session's registry, which numbers the version; ``None`` where nothing is tracked.
         cell: The cell.
 
@@ -199,7 +202,7 @@ def register_model(
             design=audit["design"],
             test_ratio=sizes["test"] / sizes["train"],
             confidence=evaluation.confidence,
-            margin=registry.margin,
+            margin=margin,
         )
 
     found = register(

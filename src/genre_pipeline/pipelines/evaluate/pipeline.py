@@ -27,7 +27,7 @@ def _register(cell: Cell) -> Pipeline:
     parameters = {
         "params:experiment_name": "params:experiment.name",
         "params:evaluation": "params:evaluation",
-        "params:registry": "params:registry",
+        "params:margin": "params:registry.margin",
     }
     node = Node(
         bind(register_model, "register", cell=cell),
@@ -87,7 +87,7 @@ def _evaluate(cell: Cell, experiment: Experiment) -> Pipeline:
     )
     compare = Node(
         bind(compare_with_previous, cell=cell),
-        inputs=["results", "params:evaluation", "history"],
+        inputs=["results", "params:confidence", "history"],
         outputs=["change", "change_log"],
         name="compare_with_previous",
         tags="evaluate",
@@ -106,5 +106,5 @@ def _evaluate(cell: Cell, experiment: Experiment) -> Pipeline:
             "history": f"{cell.name}.history",
             "session": "session",
         },
-        parameters={"params:evaluation"},
+        parameters={"params:evaluation": "params:evaluation", "params:confidence": "params:evaluation.confidence"},
     )

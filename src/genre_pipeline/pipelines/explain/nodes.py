@@ -15,7 +15,7 @@ from genre_pipeline.reporting.explaining import explain_track, explanation_figur
 from genre_pipeline.stages import stage
 from genre_pipeline.stores.store import FeatureStore
 from genre_pipeline.training import Checkpoint, FailedRepeat
-from genre_pipeline.training.cell_data import CellData
+from genre_pipeline.training.cell_data import CellData, CellSegments
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 def explain_tracks(
     explain: ExplainBlock,
     split: pd.DataFrame,
-    segments: pd.DataFrame,
+    segments: CellSegments,
     features: FeatureStore,
     checkpoints: list[Checkpoint | FailedRepeat],
 ) -> tuple[list[dict[str, Any]], Figure]:

@@ -19,7 +19,6 @@ from genre_pipeline.evaluation.robustness.asking import TrainedCell, ask_cells
 from genre_pipeline.experiment import (
     ComputeBlock,
     EvaluationBlock,
-    RobustnessBlock,
     parse_feature,
     parse_intervention,
 )
@@ -29,7 +28,8 @@ from genre_pipeline.pipelines.train.nodes import split_tags
 from genre_pipeline.reporting.robustness_figure import robustness_figure, robustness_picture
 from genre_pipeline.splits.identities import artist_keys
 from genre_pipeline.stages import LOGGED, Reads, stage
-from genre_pipeline.training import Checkpoint
+from genre_pipeline.stores.store import FeatureStore
+from genre_pipeline.training import Checkpoint, FailedRepeat
 from genre_pipeline.training.cell_data import CellData
 
 # A cell's coordinates within its dataset, the first columns of the tables of predictions.
@@ -38,12 +38,23 @@ _COORDINATES = ["protocol", "feature", "model"]
 
 @stage(version=1, uses=(CellData,))
 def change_and_ask(
-    tracks: pd.DataFrame,
+    tracks: Annotated[
+        pd.DataFrame, Reads("track_id", "path", "audio_hash", "start_sample", "n_samples", "sample_rate", "quarantined")
+    ],
     dataset: DatasetBlock,
     intervention: InterventionBlock,
     compute: ComputeBlock,
     scratch: Annotated[Path, LOGGED],
-    *entries: Any,
+    splits: Sequence[pd.DataFrame],
+    segments: Annotated[
+        Sequence[pd.DataFrame],
+        Reads("segment_id", "track_id", "start_frame", "n_frames", "start_s", "duration_s"),
+    ],
+    features: Sequence[FeatureStore],
+    checkpoints: Sequence[list[Checkpoint | FailedRepeat]],
+    folders: Annotated[Sequence[Path], LOGGED],
+    blocks: Sequence[dict[str, Any]],
+    *,
     cells: Sequence[Cell],
     intervention_name: str,
 ) -> pd.DataFrame:
@@ -55,7 +66,12 @@ def change_and_ask(
         intervention: The intervention's parameters.
         compute: How much of the machine is used.
         scratch: Folder for the features of changed audio, which are not kept.
-        *entries: For each cell its split, segments, feature store, checkpoints, folder, and the feature's parameters.
+        splits: The split table of each cell.
+        segments: Its segment table.
+        features: Its feature store.
+        checkpoints: Its trained models.
+        folders: Its folder, in which the predictions of changed tracks are kept.
+        blocks: The parameters of its feature.
         cells: The cells, all of that dataset.
         intervention_name: The intervention's name.
 
@@ -65,12 +81,14 @@ def change_and_ask(
     trained = [
         TrainedCell(
             cell=cell,
-            block=parse_feature(cell.feature, feature),
-            checkpoints=[each for each in checkpoints if isinstance(each, Checkpoint)],
-            data=CellData.join(cell.name, split=split, segments=segments, store=store),
+            block=parse_feature(cell.feature, block),
+            checkpoints=[each for each in outcomes if isinstance(each, Checkpoint)],
+            data=CellData.join(cell.name, split=split, segments=table, store=store),
             folder=folder / "robustness" / intervention_name,
         )
-        for cell, split, segments, store, checkpoints, folder, feature in zip(cells, *_columns(entries, 6), strict=True)
+        for cell, split, table, store, outcomes, folder, block in zip(
+            cells, splits, segments, features, checkpoints, folders, blocks, strict=True
+        )
     ]
     answers = ask_cells(
         trained,
@@ -85,15 +103,21 @@ def change_and_ask(
 
 @stage(version=1)
 def score_robustness(
-    result: CellResult,
+    result: Annotated[
+        CellResult,
+        Reads(
+            "cell", "genres", "design", "leaky", "artists_unknown", "split_hash", "feature_hash", "subset", "n_tracks"
+        ),
+    ],
     predictions: pd.DataFrame,
     tracks: Annotated[pd.DataFrame, Reads("track_id", "artist")],
     audit: Annotated[dict[str, Any], Reads("split_hash", "leaky", "artists_unknown", "subset")],
-    robustness: RobustnessBlock,
-    interventions: dict[str, Any],
     evaluation: EvaluationBlock,
-    *answers: pd.DataFrame,
+    interventions: Sequence[dict[str, Any]],
+    answers: Sequence[pd.DataFrame],
+    *,
     cell: Cell,
+    names: Sequence[str],
 ) -> tuple[pd.DataFrame, CellLog]:
     """Score a cell's predictions of changed tracks.
 
@@ -102,16 +126,15 @@ def score_robustness(
         predictions: The cell's predictions of the tracks as they are.
         tracks: The dataset's tracks, for their artists.
         audit: The split's report.
-        robustness: Which interventions there are.
-        interventions: Their parameters.
         evaluation: How numbers are summarised.
-        *answers: The predictions under each intervention, of all cells of the dataset.
+        interventions: The parameters of each intervention.
+        answers: The predictions under each, of all cells of the dataset.
         cell: The cell.
+        names: The interventions' names.
 
     Returns:
         One row per intervention, and what is logged of them.
     """
-    names = robustness.interventions
     coordinates = pd.Series({key: getattr(cell, key) for key in _COORDINATES})
     table = scoring.score_robustness(
         result,
@@ -120,7 +143,7 @@ def score_robustness(
             name: table[(table[_COORDINATES] == coordinates).all(axis=1)]
             for name, table in zip(names, answers, strict=True)
         },
-        {name: parse_intervention(name, interventions[name]) for name in names},
+        {name: parse_intervention(name, values) for name, values in zip(names, interventions, strict=True)},
         artists=artist_keys(tracks.set_index("track_id")),
         confidence=evaluation.confidence,
         average=evaluation.track_average,
@@ -160,11 +183,6 @@ def join_scores(*tables: pd.DataFrame) -> tuple[pd.DataFrame, Figure, Matplotlib
         )
     table = pd.concat(tables, ignore_index=True)
     return table, robustness_figure(table), robustness_picture(table)
-
-
-def _columns(entries: Sequence[Any], n_each: int) -> list[Sequence[Any]]:
-    """Return the first entry of each cell, the second of each, and so on, from a list cell after cell."""
-    return [entries[start::n_each] for start in range(n_each)]
 
 
 def _with_coordinates(table: pd.DataFrame, cell: Cell) -> pd.DataFrame:

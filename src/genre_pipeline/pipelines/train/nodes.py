@@ -20,7 +20,7 @@ from genre_pipeline.splits import ProtocolBlock
 from genre_pipeline.stages import LOGGED, SETTINGS, Reads, stage
 from genre_pipeline.stores.store import FeatureStore
 from genre_pipeline.training import Checkpoint, EpochRecord, FailedRepeat, ModelBlock, train_repeat
-from genre_pipeline.training.cell_data import CellData
+from genre_pipeline.training.cell_data import CellData, CellSegments
 from genre_pipeline.training.epochs import history_records
 from genre_pipeline.training.repeats import find_checkpoint, label_of, repeat_fingerprint, repeat_folder
 from genre_pipeline.training.workers import Job, Outcome
@@ -43,7 +43,7 @@ _CURVES = (
 def train_cell(
     split: pd.DataFrame,
     audit: Annotated[dict[str, Any], Reads("split_hash", "leaky", "artists_unknown", "subset")],
-    segments: pd.DataFrame,
+    segments: CellSegments,
     features: FeatureStore,
     dataset: Annotated[DatasetBlock, LOGGED],
     protocol: Annotated[ProtocolBlock, LOGGED],

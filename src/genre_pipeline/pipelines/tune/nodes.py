@@ -17,7 +17,7 @@ from genre_pipeline.pipelines.train.nodes import epochs_log
 from genre_pipeline.stages import LOGGED, SETTINGS, stage
 from genre_pipeline.stores.store import FeatureStore
 from genre_pipeline.training import EpochRecord, train_repeat
-from genre_pipeline.training.cell_data import CellData
+from genre_pipeline.training.cell_data import CellData, CellSegments
 from genre_pipeline.tuning import Development, Observer, Search, Trial, TuningBlock, hold_out_test, parse_space, tune
 from genre_pipeline.tuning.findings import best_parameters, draw_history, draw_importance, trials_table
 
@@ -28,7 +28,7 @@ _STUDY = "study"
 
 @stage(version=1, uses=(CellData,))
 def hold_out(
-    split: pd.DataFrame, segments: pd.DataFrame, features: FeatureStore, tuning: TuningBlock, *, cell: Cell
+    split: pd.DataFrame, segments: CellSegments, features: FeatureStore, tuning: TuningBlock, *, cell: Cell
 ) -> Development:
     """Gather the training and validation data; the test split is not passed on.
 
