@@ -79,6 +79,7 @@ def log(numbers: dict, lent: Annotated[object, LOGGED], place: Annotated[Path, L
     return numbers, lent
 
 
+@stage(version=1)
 def weigh(offset: int, numbers: dict, others: Annotated[list[dict], Reads("n")], last: list[dict], *, factor: int):
     return [offset, numbers, others, last, factor]
 
@@ -155,7 +156,7 @@ class TestSmallNode:
     def test_each_input_of_an_argument_that_takes_several_counts(self, entries, tmp_path):
         more = {name: JSONDataset(filepath=str(tmp_path / f"{name}.json")) for name in ("a", "b", "c")}
         arguments = {"offset": "params:offset", "numbers": "numbers", "others": ["a", "b"], "last": ["c"]}
-        function, names = gather(bind(stage(version=1)(weigh), factor=2), arguments)
+        function, names = gather(bind(weigh, factor=2), arguments)
         node = Node(function, inputs=names, outputs="total", name="weigh")
         (step,) = describe_pipeline(Pipeline([node]), DataCatalog({**entries, **more}), {"offset": 5}).steps
         assert step.inputs == {"numbers": None, "a": ("n",), "b": ("n",), "c": None}

@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import pandas as pd
 
 from genre_pipeline.datasets import DatasetBlock
 from genre_pipeline.reporting.data_cards import dataset_card, render_html, render_markdown, spectrogram_examples
-from genre_pipeline.stages import Reads, stage
+from genre_pipeline.stages import stage
 
 
 @stage(version=2)
-def write_dataset_card(
-    tracks: Annotated[
-        pd.DataFrame,
-        Reads(
-            "track_id",
-            "genre",
-            "path",
-            "artist",
-            "duration_s",
-            "sample_rate",
-            "n_channels",
-            "start_sample",
-            "n_samples",
-            "format",
-            # The audio is drawn: its hash counts.
-            "audio_hash",
-            "faults",
-            "quarantined",
-        ),
-    ],
-    quality: dict[str, Any],
-    dataset: DatasetBlock,
-) -> tuple[str, str]:
+def write_dataset_card(tracks: pd.DataFrame, quality: dict[str, Any], dataset: DatasetBlock) -> tuple[str, str]:
     """Write a dataset's card.
 
     Args:
