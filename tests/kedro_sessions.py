@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
-from kedro.framework.project import pipelines
+from kedro.framework.project import pipelines, settings
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro_mlflow.framework.hooks.mlflow_hook import mlflow_hook
 from mlflow.entities import Run
 
 from genre_pipeline.configuration import _merged, with_experiment
+from genre_pipeline.hooks import TrackingHook
 from genre_pipeline.project import PROJECT_ROOT
 from genre_pipeline.session import InterruptibleSession
-from genre_pipeline.tracking import stop_tracking
 
 
 def new_session(**parameters: Any) -> KedroSession:
@@ -52,7 +52,9 @@ def run(*names: str, fresh: bool = False, **parameters: Any) -> dict[str, Any]:
 
 def forget_sessions() -> None:
     """Undo what sessions leave in the process: open runs, MLflow's server and experiment, the pipelines."""
-    stop_tracking("KILLED")
+    for hook in settings.HOOKS:
+        if isinstance(hook, TrackingHook):
+            hook.on_pipeline_error(KeyboardInterrupt())
     while mlflow.active_run() is not None:
         mlflow.end_run("KILLED")
     mlflow.set_tracking_uri(None)

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from kedro.config import MissingConfigException, OmegaConfigLoader
+from omegaconf import OmegaConf
 
 from genre_pipeline.cells import check_name
 from genre_pipeline.errors import ConfigError
-from genre_pipeline.project import PROJECT_ROOT
+from genre_pipeline.project import PROJECT_ROOT, check_output
 from genre_pipeline.registry import suggestion
 
 # Chooses the experiment where there is no option for it.
@@ -135,6 +136,8 @@ class ConfigLoader(OmegaConfigLoader):
         # All loaders share the resolvers: another loader may have been made since.
         self._register_globals_resolver()
         self._register_runtime_params_resolver()
+        if key == "catalog":
+            OmegaConf.register_new_resolver("storage", self._storage, replace=True)
         if key == "parameters":
             return complete_models(self._read_parameters())
         found: set[Path] = set()
@@ -216,6 +219,10 @@ class ConfigLoader(OmegaConfigLoader):
         for layer in layers:
             merged = _merged(merged, layer) if self.merge_strategy.get(key) == "soft" else {**merged, **layer}
         return merged
+
+    def _storage(self, name: str) -> str:
+        """Return a folder of the parameters for the catalog: ``${storage:models}``."""
+        return str(check_output(Path(self["parameters"]["storage"][name])))
 
     def _state(self, key: str) -> Hashable:
         """Return all that what is read depends on."""

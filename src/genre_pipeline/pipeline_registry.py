@@ -129,7 +129,7 @@ def build_pipelines(parameters: Mapping[str, Any], *, only: Collection[str] | No
         **tuning,
         "robustness": robustness.create_pipeline(experiment),
         "explain": explain.create_pipeline(experiment),
-        "predict": predict.create_pipeline(),
+        "predict": predict.create_pipeline(experiment),
         "train_all": everything,
         "__default__": everything,
     }
@@ -159,5 +159,6 @@ def for_cell(parameters: Mapping[str, Any], cell: Cell) -> dict[str, Any]:
 
 
 def _training(experiment: Experiment, pipeline: Pipeline, model: str) -> Pipeline:
-    """Return what leads to the metrics of a model's cells."""
-    return pipeline.to_outputs(*(f"{cell.name}.results" for cell in experiment.cells if cell.model == model))
+    """Return what leads to the metrics of a model's cells, and to what became of them since the run before."""
+    cells = [cell for cell in experiment.cells if cell.model == model]
+    return pipeline.to_outputs(*(f"{cell.name}.{entry}" for cell in cells for entry in ("results", "change")))

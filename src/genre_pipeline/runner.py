@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from types import TracebackType
@@ -197,16 +196,21 @@ class NodeProcesses(ProcessPoolExecutor):
     """
 
     def __init__(self, max_workers: int) -> None:
+        import mlflow
         from kedro.framework.project import LOGGING, PACKAGE_NAME
-
-        from genre_pipeline.tracking import tracking_elsewhere
 
         method = os.environ.get("KEDRO_MP_CONTEXT")
         is_known = method in multiprocessing.get_all_start_methods()
         super().__init__(
             max_workers,
             mp_context=multiprocessing.get_context(method) if is_known else worker_context(),
-            initializer=partial(_begin_node_process, PACKAGE_NAME or "", LOGGING.data, tracking_elsewhere()),
+            initializer=partial(
+                _begin_node_process,
+                PACKAGE_NAME or "",
+                LOGGING.data,
+                [vars(hook) for hook in _hooks_with_a_state()],
+                mlflow.get_tracking_uri(),
+            ),
         )
 
     @override
@@ -226,18 +230,25 @@ class NodeProcesses(ProcessPoolExecutor):
         return super().__exit__(exc_type, exc_val, exc_tb)
 
 
-def _begin_node_process(package: str, log: dict[str, Any], track: Callable[[], None]) -> None:
-    """Prepare a process for nodes as the session prepared its own."""
-    from kedro.framework.project import configure_logging, configure_project
+def _hooks_with_a_state() -> list[Any]:
+    """Return the hooks that keep something of a session: the project's, and that of kedro-mlflow."""
+    from kedro.framework.project import settings
+    from kedro_mlflow.framework.hooks.mlflow_hook import mlflow_hook
 
-    from genre_pipeline.pipelines.features.together import begin_extractions
+    return [*settings.HOOKS, mlflow_hook]
+
+
+def _begin_node_process(package: str, log: dict[str, Any], states: list[dict[str, Any]], uri: str) -> None:
+    """Prepare a process for nodes as the session prepared its own."""
+    import mlflow
+    from kedro.framework.project import configure_logging, configure_project
 
     begin_worker()
     configure_project(package)
     configure_logging(log)
-    # Two processes would extract the same features.
-    begin_extractions({})
-    track()
+    mlflow.set_tracking_uri(uri)
+    for hook, state in zip(_hooks_with_a_state(), states, strict=True):
+        vars(hook).update(state)
 
 
 def _run_here(task: Task) -> Node:
@@ -247,8 +258,6 @@ def _run_here(task: Task) -> Node:
         task: The node. Kedro would configure the project again here; from the second node of a process on its
             configuration of the log then holds itself (seen in 1.7).
     """
-    from genre_pipeline.tracking import current_tracker
-
     task.parallel = False
     task.hook_manager = Task._run_node_synchronization()
     try:
@@ -256,5 +265,3 @@ def _run_here(task: Task) -> Node:
     except DatasetError as error:
         # What it came from would not reach the session's process.
         raise own_error(error) from None
-    finally:
-        current_tracker().flush()

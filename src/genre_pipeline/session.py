@@ -11,8 +11,9 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from kedro.framework.context import KedroContext
+from kedro.framework.project import settings
 from kedro.framework.session import KedroSession
-from kedro.io import DatasetError
+from kedro.io import DataCatalog, DatasetError
 from kedro.pipeline import Pipeline
 from kedro.runner import AbstractRunner, ParallelRunner, SequentialRunner, ThreadRunner
 
@@ -105,9 +106,7 @@ class InterruptibleSession(KedroSession):
         except GenrePipelineError:
             raise
         except KeyboardInterrupt as error:
-            from genre_pipeline.tracking import close_interrupted_runs
-
-            close_interrupted_runs()
+            self._close_runs(error)
             how = str(error) or "Interrupted."
             logger.warning("%s Finished work is kept. Rerun the command to resume.", how)
             raise
@@ -116,6 +115,13 @@ class InterruptibleSession(KedroSession):
             if fault is error:
                 raise
             raise fault from (None if isinstance(error, DatasetError) else error)
+
+    def _close_runs(self, interruption: KeyboardInterrupt) -> None:
+        """Have the project's hooks close what is open. Those of plug-ins expect an error of the pipeline."""
+        hooks = self._hook_manager
+        others = [each for each in hooks.get_plugins() if each not in settings.HOOKS]
+        end = hooks.subset_hook_caller("on_pipeline_error", others)
+        end(error=interruption, run_params={}, pipeline=Pipeline([]), catalog=DataCatalog())
 
     def _is_up_to_date(self) -> bool:
         """Check whether everything that is asked for is up to date, before anything is begun."""

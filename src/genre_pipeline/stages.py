@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast, get_args, get_type_hints
+from typing import Any, NamedTuple, TypeVar, cast, get_args, get_type_hints
 
 from genre_pipeline.blocks import Block
 
@@ -31,26 +31,44 @@ class Reads:
         object.__setattr__(self, "parts", parts)
 
     def of(self, value: Any) -> Any:
-        """Return a table or mapping without what is not declared.
+        """Return a table or mapping without what is not declared, or several of them.
 
         Args:
-            value: The table or mapping. A key that it lacks is lacking afterwards too.
+            value: The table or mapping, or a list of them. A key that it lacks is lacking afterwards too.
 
         Raises:
             KeyError: If a table lacks a column.
         """
+        if isinstance(value, list | tuple):
+            return type(value)(map(self.of, value))
         if isinstance(value, Mapping):
             return {part: value[part] for part in self.parts if part in value}
         return value[list(self.parts)]
 
 
 LOGGED = "logged"
-"""Marks a parameter that is only logged or part of a path: ``Annotated[str, LOGGED]``. No result depends on it."""
+"""Marks an argument on which no result depends: ``Annotated[str, LOGGED]``.
+
+It is only logged, says where intermediate results are kept, or is lent by the session: a function that writes logs, the
+run before, the command. What nobody lends arrives as ``None``, and the stage gets its default.
+"""
 SETTINGS = "settings"
 """Marks a block of which only the parameters count: ``Annotated[FeatureBlock, SETTINGS]``.
 
 The stage does not run the code that the block chooses: a new version of a feature's extractor does not make it stale.
 """
+
+
+class Facts(NamedTuple):
+    """What a stage's result depends on beside its inputs.
+
+    Attributes:
+        versions: Versions of the code that the stage runs, that of its blocks included.
+        parameters: The parameters that decide, by key, in plain JSON types.
+    """
+
+    versions: dict[str, int | str]
+    parameters: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -81,6 +99,19 @@ class Stage:
     def versions(self) -> dict[str, int]:
         """The versions of the code that it runs, by the name of the stage."""
         return {self.name: self.version} | {name: n for used in self.uses for name, n in used.versions.items()}
+
+    def facts(self, parameters: Iterable[tuple[str, str, Any]]) -> Facts:
+        """Return what a result depends on, given the parameters: the same for records and for what stages keep.
+
+        Args:
+            parameters: Of each parameter the argument's name, the key to call it by, and its value.
+        """
+        counted = [each for each in parameters if each[0] not in self.logged]
+        run = [value for name, _, value in counted if name not in self.settings and isinstance(value, Block)]
+        return Facts(
+            versions={**self.versions, **{name: n for block in run for name, n in block.code.items()}},
+            parameters={key: value.deciding() if isinstance(value, Block) else value for _, key, value in counted},
+        )
 
 
 def stage(*, version: int, uses: tuple[Callable[..., Any], ...] = (), lists: str = "") -> Callable[[F], F]:
@@ -117,13 +148,11 @@ def stage(*, version: int, uses: tuple[Callable[..., Any], ...] = (), lists: str
         )
         types = {name: get_args(hint)[0] if name in logged | settings else hint for name, hint in hints.items()}
         blocks = {name: each for name, each in types.items() if isinstance(each, type) and issubclass(each, Block)}
-        variadic = next(
-            (name for name, each in signature.parameters.items() if each.kind is inspect.Parameter.VAR_POSITIONAL), ""
-        )
-
         used = tuple(map(stage_of, uses))
         declared = Stage(function.__name__, version, used, reads, blocks, logged, settings, lists)
-        if not (reads or blocks):
+        defaults = {name: each.default for name, each in signature.parameters.items() if name in logged}
+        lent = {name: default for name, default in defaults.items() if default is not inspect.Parameter.empty}
+        if not (reads or blocks or lent):
             return _declared(function, declared)
 
         @functools.wraps(function)
@@ -131,10 +160,11 @@ def stage(*, version: int, uses: tuple[Callable[..., Any], ...] = (), lists: str
             given = signature.bind(*args, **kwargs)
             for name, value in given.arguments.items():
                 if name in reads:
-                    one = reads[name].of
-                    given.arguments[name] = tuple(map(one, value)) if name == variadic else one(value)
+                    given.arguments[name] = reads[name].of(value)
                 elif name in blocks and isinstance(value, Mapping):
                     given.arguments[name] = blocks[name].parse(value, key=name)
+                elif name in lent and value is None:
+                    given.arguments[name] = lent[name]
             return function(*given.args, **given.kwargs)
 
         # What Kedro hands over. Of a block's class it would make the base class, which knows nothing of the kind.
@@ -159,7 +189,7 @@ def stage_of(function: Callable[..., Any]) -> Stage:
         TypeError: If it is no stage.
     """
     target: Any = function
-    while isinstance(target, functools.partial):
+    while isinstance(target, functools.partial) and not hasattr(target, "stage"):
         target = target.func
     declared = getattr(target, "stage", None)
     if not isinstance(declared, Stage):

@@ -46,8 +46,9 @@ def test_what_was_trained_is_known_by_its_folders_whatever_is_in_them(tmp_path):
     for cell in ("base/mine/folds/mfcc/svm", "gone/mine/folds/log_mel/net1", "base/demo/random/mfcc/svm"):
         (tmp_path / cell).mkdir(parents=True)
     (tmp_path / "base/mine/folds/mfcc/notes.txt").write_text("")
-    assert trained_features(tmp_path) == {("mine", "mfcc"), ("mine", "log_mel"), ("demo", "mfcc")}
-    assert trained_features(tmp_path / "nothing") == set()
+    template = "{experiment}/{dataset}/{protocol}/{feature}/{model}"
+    assert trained_features(f"{tmp_path}/{template}") == {("mine", "mfcc"), ("mine", "log_mel"), ("demo", "mfcc")}
+    assert trained_features(f"{tmp_path}/nothing/{template}") == set()
 
 
 def test_files_and_folders_are_removed_and_a_refusal_is_told(tmp_path, monkeypatch):

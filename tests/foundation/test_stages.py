@@ -42,6 +42,29 @@ def test_it_is_handed_what_it_declares_and_no_more():
     assert found == (["track_id", "genre"], {"unit": "track"}, Fade(fade_s=1.0), "here", ({"n": 1}, {}), "x")
 
 
+def test_several_tables_are_each_handed_as_declared():
+    @stage(version=1)
+    def genres(tables: Annotated[list[pd.DataFrame], Reads("genre")]) -> Any:
+        return [list(table) for table in tables]
+
+    assert genres([TRACKS, TRACKS]) == [["genre"], ["genre"]]
+
+
+def test_what_nobody_lends_is_the_default():
+    @stage(version=1)
+    def log(text: str, write: Annotated[Any, LOGGED] = print, note: Annotated[Any, LOGGED] = None) -> Any:
+        return text, write, note
+
+    assert log("a", None, None) == ("a", print, None)
+    assert log("a", str, 1) == ("a", str, 1)
+
+
+def test_the_facts_of_a_result_are_those_that_decide():
+    declared = stage_of(count)
+    parameters = [("fade", "models.fade", Fade(fade_s=1.0)), ("place", "place", "here"), ("name", "name", "x")]
+    assert declared.facts(parameters) == ({"count": 4, "listen": 1}, {"models.fade": {"fade_s": 1.0}, "name": "x"})
+
+
 def test_an_undeclared_column_is_an_error():
     @stage(version=1)
     def artists(tracks: Annotated[pd.DataFrame, Reads("genre")]) -> Any:

@@ -1,5 +1,7 @@
 """What a node depends on, read off its signature."""
 
+import pickle
+from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
@@ -9,10 +11,10 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 
 from genre_pipeline.blocks import Block
-from genre_pipeline.catalog import JSONDataset, OptionalJSONDataset
+from genre_pipeline.catalog import JSONDataset, OptionalJSONDataset, PlaceDataset, SessionDataset
 from genre_pipeline.datasets import TRACK_COLUMNS
 from genre_pipeline.ops.refreshing import Request, read_graph
-from genre_pipeline.pipelines.binding import bind
+from genre_pipeline.pipelines.binding import arguments_of, bind, gather
 from genre_pipeline.pipelines.description import describe_pipeline
 from genre_pipeline.stages import LOGGED, SETTINGS, Reads, stage, stage_of
 from kedro_sessions import forget_sessions, new_session
@@ -52,10 +54,33 @@ def test_every_node_is_a_stage(every_node):
     assert {name: stage_of(node.func).version for name, node in every_node.items()}
 
 
+def test_what_the_session_lends_decides_nothing(every_node):
+    """It is marked as such in the signature of every node that takes it."""
+    lent = ("session", "session_log", "session_registry", "session_extractions", "feature_library", "report_folder")
+    kinds = ("history", "inspections", "split_records", "scratch", "training")
+    takers = set()
+    for node in every_node.values():
+        for argument, entries in arguments_of(node).items():
+            for entry in (entries,) if isinstance(entries, str) else entries:
+                if entry in lent or entry.rpartition(".")[2] in kinds:
+                    takers.add(entry.rpartition(".")[2])
+                    assert argument in stage_of(node.func).logged
+    assert takers == {*lent, *kinds}
+
+
 def test_no_node_takes_a_whole_section_that_others_fill(every_node):
     """A dataset, model or feature that is not its own would make it stale."""
     whole = {"parameters", *(f"params:{section}" for section in ("experiment", "datasets", "models", "protocols"))}
     assert {name for name, node in every_node.items() if whole & set(node.inputs)} == set()
+
+
+def log(numbers: dict, lent: Annotated[object, LOGGED], place: Annotated[Path, LOGGED]):
+    return numbers, lent
+
+
+@stage(version=1)
+def weigh(offset: int, numbers: dict, others: Annotated[list[dict], Reads("n")], last: list[dict], *, factor: int):
+    return [offset, numbers, others, last, factor]
 
 
 def add(numbers: Annotated[dict, Reads("one", "two")], given: dict, place: Annotated[str, LOGGED]):
@@ -116,6 +141,27 @@ class TestSmallNode:
         graph = describe_pipeline(pipeline, catalog, {"model": {"given": {}}, "place": ""})
         assert graph.steps == ()
         assert set(graph.entries) == {"numbers"}
+
+    def test_what_the_session_lends_and_takes_counts_neither_way(self, entries, tmp_path):
+        lent = {
+            "lent": SessionDataset(),
+            "place": PlaceDataset(filepath=str(tmp_path / "place")),
+            "log": SessionDataset(),
+        }
+        node = Node(stage(version=1)(log), inputs=["numbers", "lent", "place"], outputs=["total", "log"], name="log")
+        (step,) = describe_pipeline(Pipeline([node]), DataCatalog({**entries, **lent}), {}).steps
+        assert (step.inputs, step.parameters, step.outputs) == ({"numbers": None}, {}, ("total",))
+
+    def test_each_input_of_an_argument_that_takes_several_counts(self, entries, tmp_path):
+        more = {name: JSONDataset(filepath=str(tmp_path / f"{name}.json")) for name in ("a", "b", "c")}
+        arguments = {"offset": "params:offset", "numbers": "numbers", "others": ["a", "b"], "last": ["c"]}
+        function, names = gather(bind(weigh, factor=2), arguments)
+        node = Node(function, inputs=names, outputs="total", name="weigh")
+        (step,) = describe_pipeline(Pipeline([node]), DataCatalog({**entries, **more}), {"offset": 5}).steps
+        assert step.inputs == {"numbers": None, "a": ("n",), "b": ("n",), "c": None}
+        assert step.parameters == {"offset": 5, "factor": 2}
+        inputs = {"params:offset": 5, "numbers": 1, "a": {"n": 2, "m": 3}, "b": {"n": 4}, "c": 6}
+        assert pickle.loads(pickle.dumps(node)).run(inputs) == {"total": [5, 1, [{"n": 2}, {"n": 4}], [6], 2]}
 
     def test_what_may_be_missing_is_a_file_that_is_read(self, pipeline, entries, tmp_path):
         catalog = DataCatalog({**entries, "numbers": OptionalJSONDataset(filepath=str(tmp_path / "numbers.json"))})

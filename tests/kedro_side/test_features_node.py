@@ -1,9 +1,14 @@
+from types import SimpleNamespace
+
 import pytest
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.pipeline import Pipeline
 
 from genre_pipeline.audio import io as audio_io
 from genre_pipeline.features.segments import segment_tracks
+from genre_pipeline.hooks import ExtractionsHook
 from genre_pipeline.pipelines.features.nodes import extract_features
-from genre_pipeline.pipelines.features.together import Extractions
+from genre_pipeline.stores.joint_extraction import Extractions
 from genre_pipeline.work.backends import Workers
 from kedro_sessions import run, write_own_music
 from tiny_music import FEATURE
@@ -14,23 +19,24 @@ def extract(music, tmp_path):
     """A function that runs the node on a machine of its own: with its own folder, but one URL for all."""
 
     def extract(machine):
-        return extract_features(
+        hook = ExtractionsHook()
+        url = (tmp_path / "published").as_uri()
+        hook.before_pipeline_run(Pipeline([]), DataCatalog({"params:storage": MemoryDataset({"features_url": url})}))
+        lent = hook.before_node_run(SimpleNamespace(inputs=["session_extractions"]))
+        store, report = extract_features(
             music.tracks,
             music.segments,
             {"n_segments": len(music.segments)},
             {"kind": "folder", "path": str(music.root)},
             FEATURE.dump(),
-            {
-                **{
-                    name: str(tmp_path / machine / name)
-                    for name in ("ingest", "splits", "features", "models", "reports")
-                },
-                "features_url": (tmp_path / "published").as_uri(),
-            },
             {"backend": "serial"},
+            tmp_path / machine,
+            lent["session_extractions"],
             name="tiny",
             feature_name="log_mel_8",
         )
+        hook.after_node_run({"tiny.log_mel_8.features": store})
+        return store, report
 
     return extract
 
@@ -73,7 +79,6 @@ class TestTogether:
                 block,
                 root=music.root,
                 library=tmp_path / "features",
-                url=None,
                 workers=Workers("serial"),
             )
 

@@ -10,8 +10,9 @@ import pytest
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import TrackingError
-from genre_pipeline.pipelines.evaluate.nodes import _compare_with_previous
-from genre_pipeline.tracking import OUTCOMES, RunHistory, Tracker, start_tracking
+from genre_pipeline.logs import OUTCOMES, CellLog
+from genre_pipeline.pipelines.evaluate.nodes import compare_with_previous
+from genre_pipeline.tracking import RunHistory
 from genre_pipeline.tracking import history as history_module
 from genre_pipeline.tracking.tracker import MlflowTracker
 from invented_runs import answers
@@ -163,24 +164,32 @@ class TestTracker:
         tags = {"experiment": "base"}
         tracker = MlflowTracker(client, experiment_id, track(), tags)
         run = tracker.cell_run(CELL)
-        run.set_tags(TAGS)
+        run.set_tags({**TAGS, "statistic": "mean of 2 repeats (kfold)"})
         assert tracker.history(CELL)[0] is None
         earlier = RunHistory(client, [experiment_id]).find(track(CELL), "base").cells[CELL]
         before, after = tracker.history(CELL)
         assert (before.run_id, after.run_id) == (earlier.run_id, run.run_id)
         assert math.isnan(after.test_ratio)
 
+    def test_a_cell_that_the_session_did_not_evaluate_has_its_last_two_runs(self, client, experiment_id, track):
+        first, last = track(CELL), track(CELL)
+        tracker = MlflowTracker(client, experiment_id, track(status=None), {"environment": "base"})
+        find = RunHistory(client, [experiment_id]).find
+        expected = [find(session, "base").cells[CELL].run_id for session in (first, last)]
+        assert [each.run_id for each in tracker.history(CELL)] == expected
+
     def test_outside_a_session_nothing_is_known(self):
-        assert Tracker().history(CELL) == (None, None)
+        change, _ = compare_with_previous({}, {}, None, cell=CELL)
+        assert (change["verdict"], change["before"]) == ("new", None)
 
     def test_a_regression_is_a_tag_that_can_be_searched_for(self, client, experiment_id, track):
         before = track(CELL)
         tracker = MlflowTracker(client, experiment_id, track(status=None), {"experiment": "base"})
-        start_tracking(tracker)
         run = tracker.cell_run(CELL)
-        run.set_tags({**TAGS, "split_hash": "cccc"})
+        run.set_tags({**TAGS, "split_hash": "cccc", "statistic": "mean of 2 repeats (kfold)"})
         run.log_metrics({key: value / 4 for key, value in METRICS.items()})
-        change = _compare_with_previous(CELL, 0.95)
+        change, log = compare_with_previous({}, {"confidence": 0.95}, tracker.history(CELL), cell=CELL)
+        tracker.write(log)
         assert change["verdict"] == "regression"
         assert [each["key"] for each in change["changes"]][-1] == "git_commit"
         (found,) = client.search_runs([experiment_id], "tags.regression = 'True'")
@@ -195,7 +204,7 @@ class TestOutcomes:
     def logged(self, client, experiment_id, track):
         tracker = MlflowTracker(client, experiment_id, track())
         run = tracker.cell_run(CELL)
-        run.log_table(answers([True, False, True]), OUTCOMES)
+        run.write(CellLog(cell=CELL, files={OUTCOMES: answers([True, False, True])}))
         return run.run_id
 
     @pytest.mark.parametrize("switch", [None, "true"])

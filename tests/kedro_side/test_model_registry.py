@@ -8,7 +8,8 @@ from mlflow.exceptions import MlflowException
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import TrackingError
 from genre_pipeline.evaluation.promotion import Decision
-from genre_pipeline.tracking import Tracker
+from genre_pipeline.logs import ServedModel
+from genre_pipeline.pipelines.evaluate.nodes import register_model
 from genre_pipeline.tracking.tracker import MlflowTracker
 from tiny_music import GENRES
 
@@ -35,7 +36,7 @@ def register(tracker, client, name, parent, trained):
     def do(fingerprint, alias="champion", outcomes=OUTCOMES, *, log=True):
         if log:
             session = MlflowTracker(client, parent.info.experiment_id, parent.info.run_id)
-            session.cell_run(CELL).log_model(trained[0].folder, GENRES, fingerprint=fingerprint)
+            session.cell_run(CELL).log_model(ServedModel(trained[0].folder, GENRES, fingerprint))
         seen = []
 
         def decide(champion):
@@ -118,5 +119,6 @@ def test_a_killed_registration_is_finished_by_the_next(register, client, name, m
     assert aliases(client, name) == {"champion": "1"}
 
 
-def test_nothing_is_registered_where_nothing_is_tracked():
-    assert Tracker().register_model("any", fingerprint="", outcomes=OUTCOMES, decide=lambda _: None) is None
+def test_nothing_is_registered_where_nothing_is_tracked(trained):
+    tracks = pd.DataFrame(columns=["track_id", "artist"])
+    assert register_model(trained, OUTCOMES, {}, tracks, {}, "any", {}, {}, None, cell=CELL) == {"cell": CELL.name}

@@ -18,7 +18,6 @@ from genre_pipeline.hooks import TrackingHook
 from genre_pipeline.pipelines.train import nodes as train_nodes
 from genre_pipeline.project import tracking_uri
 from genre_pipeline.session import _after_the_last
-from genre_pipeline.tracking import Tracker, current_tracker
 from genre_pipeline.tracking.tracker import owner_tags
 from genre_pipeline.work.processes import Owner
 from kedro_sessions import OWN_MUSIC, children, new_session, run, sessions_of, write_own_music
@@ -56,7 +55,6 @@ def test_an_interruption_closes_the_runs_and_the_next_session_goes_on(data, seco
         run("train_naive_bayes", **OWN_MUSIC)
     assert "Interrupted. Finished work is kept. Rerun the command to resume." in caplog.text
     assert mlflow.active_run() is None
-    assert type(current_tracker()) is Tracker
     client = mlflow.MlflowClient()
     (session,) = sessions_of(client)
     (cell,) = children(client, session)
@@ -102,7 +100,6 @@ def test_a_failure_closes_the_runs_as_failed(data, second_repeat_raises):
     (cell,) = children(client, session)
     assert session.info.status == cell.info.status == "FAILED"
     assert mlflow.active_run() is None
-    assert type(current_tracker()) is Tracker
 
 
 def test_sessions_of_one_process_do_not_mix(data):

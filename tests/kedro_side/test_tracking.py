@@ -10,25 +10,18 @@ from pathlib import Path
 
 import matplotlib as mpl
 import mlflow
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import StorageError
-from genre_pipeline.pipelines.evaluate.tracking import genre_keys
-from genre_pipeline.tracking import (
-    CellRun,
-    Tracker,
-    close_failed_runs,
-    close_interrupted_runs,
-    close_runs_of_the_dead,
-    current_tracker,
-    start_tracking,
-    stop_tracking,
-)
+from genre_pipeline.logs import CellLog, RunLog
+from genre_pipeline.pipelines.evaluate.logs import genre_keys
+from genre_pipeline.tracking import MlflowTracker, close_runs, close_runs_of_the_dead
 from genre_pipeline.tracking import tracker as tracker_module
 from genre_pipeline.tracking.system import watch_system
-from genre_pipeline.tracking.tracker import MlflowTracker, owner_tags
+from genre_pipeline.tracking.tracker import owner_tags
 from genre_pipeline.work.processes import Owner
 from kedro_sessions import children
 
@@ -41,6 +34,10 @@ def tracker(client, parent):
     return MlflowTracker(client, parent.info.experiment_id, parent.info.run_id)
 
 
+def log_repeat(tracker, repeat, metrics, *, cell=CELL, ends="FINISHED", **tags):
+    tracker.write(CellLog(cell=cell, repeats={repeat: RunLog(metrics=metrics, tags=tags, ends=ends)}))
+
+
 @pytest.fixture
 def get_run(client):
     """A function that reads a run again, by id or of a cell."""
@@ -50,7 +47,7 @@ def get_run(client):
 def test_a_session_has_a_run_a_cell_and_a_run_a_repeat(tracker, client, parent):
     for cell in (CELL, OTHER):
         for repeat in (0, 1):
-            tracker.cell_run(cell).log_repeat(repeat, {"test_track_accuracy": 0.5}, {"seed": repeat})
+            log_repeat(tracker, repeat, {"test_track_accuracy": 0.5}, cell=cell, seed=repeat)
     tracker.close("FINISHED")
     cells = children(client, parent)
     assert [run.info.run_name for run in cells] == ["net1 / demo / folds", "net2 / demo / folds"]
@@ -73,8 +70,8 @@ def test_a_cell_has_one_run(tracker, client, parent):
 def test_a_copy_in_another_process_writes_to_the_same_runs(tracker, client, parent):
     copy = pickle.loads(pickle.dumps(tracker))
     copy.cell_run(CELL).log_epoch(0, 1, {"train_loss": 1.0})
-    copy.flush()
-    tracker.cell_run(CELL).log_repeat(0, {"test_track_accuracy": 0.5}, {})
+    copy.cell_run(CELL)._flush()
+    log_repeat(tracker, 0, {"test_track_accuracy": 0.5})
     (cell,) = children(client, parent)
     (repeat,) = children(client, cell)
     assert repeat.info.status == "FINISHED"
@@ -95,7 +92,7 @@ def test_nothing_is_logged_to_the_active_run(tracker, client, parent, database, 
         run = tracker.cell_run(CELL)
         run.log_params({"seed": 1})
         run.log_metrics({"test_track_accuracy": 0.5})
-        run.log_repeat(0, {"test_track_accuracy": 0.5}, {})
+        log_repeat(tracker, 0, {"test_track_accuracy": 0.5})
         run.finish()
     data = get_run(parent.info.run_id).data
     assert data.params == {}
@@ -123,7 +120,7 @@ def test_epochs_are_steps_of_the_repeat(tracker, client, parent):
     run = tracker.cell_run(CELL)
     for epoch in (1, 2, 3):
         run.log_epoch(0, epoch, {"train_loss": 1.0 / epoch, "validation_loss": math.nan})
-    run.log_repeat(0, {"test_track_accuracy": 0.5}, {})
+    log_repeat(tracker, 0, {"test_track_accuracy": 0.5})
     (repeat,) = children(client, client.get_run(run.run_id))
     history = client.get_metric_history(repeat.info.run_id, "train_loss")
     assert [(point.step, point.value) for point in history] == [(1, 1.0), (2, 0.5), (3, 1.0 / 3)]
@@ -158,35 +155,39 @@ def test_numbers_that_are_not_finite_are_left_out(tracker, get_run):
 
 
 def test_a_curve_has_one_point_an_epoch(tracker, client):
-    run = tracker.cell_run(CELL)
-    run.log_curve("train_loss", [3.0, math.nan, 1.0])
-    history = client.get_metric_history(run.run_id, "train_loss")
+    values = {1: 3.0, 2: math.nan, 3: 1.0}
+    tracker.write(CellLog(cell=CELL, epochs={epoch: {"train_loss": value} for epoch, value in values.items()}))
+    history = client.get_metric_history(tracker.cell_run(CELL).run_id, "train_loss")
     assert [(point.step, point.value) for point in history] == [(1, 3.0), (3, 1.0)]
 
 
 def test_tags_and_artifacts(tracker, client, parent, tmp_path):
     run = tracker.cell_run(CELL)
-    run.set_tags({"leaky": False, "split_hash": "ab"})
-    run.log_json({"genres": ["jazz"]}, "result.json")
+    table = pd.DataFrame({"track_id": ["a"], "right": [True]})
+    files = {"result.json": {"genres": ["jazz"]}, "confusion.png": Figure(), "outcomes.parquet": table}
     with mpl.rc_context({"figure.dpi": 20}):
-        run.log_figure(Figure(), "confusion.png")
-    tracker.log_artifacts({"report.html": "<p>", "report.md": "#"})
+        tracker.write(CellLog(cell=CELL, tags={"leaky": False, "split_hash": "ab"}, files=files))
+    for name, content in {"report.html": "<p>", "robustness.csv": table}.items():
+        tracker.log_artifact(content, name)
     tags = client.get_run(run.run_id).data.tags
     assert tags["leaky"] == "False"
     assert tags["split_hash"] == "ab"
-    assert sorted(each.path for each in client.list_artifacts(run.run_id)) == ["confusion.png", "result.json"]
-    assert sorted(each.path for each in client.list_artifacts(parent.info.run_id)) == ["report.html", "report.md"]
+    assert sorted(each.path for each in client.list_artifacts(run.run_id)) == sorted(files)
+    assert sorted(each.path for each in client.list_artifacts(parent.info.run_id)) == ["report.html", "robustness.csv"]
     local = client.download_artifacts(run.run_id, "result.json", str(tmp_path))
     assert json.loads(Path(local).read_text()) == {"genres": ["jazz"]}
+    local = client.download_artifacts(run.run_id, "outcomes.parquet", str(tmp_path))
+    pd.testing.assert_frame_equal(pd.read_parquet(local), table)
+    local = client.download_artifacts(parent.info.run_id, "robustness.csv", str(tmp_path))
+    assert Path(local).read_text() == "track_id,right\na,True\n"
 
 
 @pytest.mark.parametrize("status", ["FINISHED", "FAILED", "KILLED"])
 def test_open_runs_end_with_the_session(tracker, client, parent, get_run, status):
     run = tracker.cell_run(CELL)
-    run.log_repeat(0, {}, {})
+    log_repeat(tracker, 0, {})
     run.log_epoch(1, 1, {"train_loss": 1.0})
-    start_tracking(tracker)
-    stop_tracking(status)
+    tracker.close(status)
     assert get_run(run).info.status == status
     first, second = children(client, get_run(run))
     assert first.info.status == "FINISHED"
@@ -194,7 +195,6 @@ def test_open_runs_end_with_the_session(tracker, client, parent, get_run, status
     assert second.data.metrics == {"train_loss": 1.0}
     # The session's own run is kedro-mlflow's to close.
     assert get_run(parent.info.run_id).info.status == "RUNNING"
-    assert type(current_tracker()) is Tracker
 
 
 def test_a_finished_cell_stays_finished(tracker, get_run):
@@ -208,39 +208,16 @@ def test_an_interruption_ends_the_session_too(tracker, client, parent, database,
     mlflow.set_tracking_uri(database)
     mlflow.start_run(run_id=parent.info.run_id)
     run = tracker.cell_run(CELL)
-    start_tracking(tracker)
-    close_interrupted_runs()
+    close_runs(tracker, "KILLED")
     assert mlflow.active_run() is None
     assert get_run(run).info.status == "KILLED"
     assert get_run(parent.info.run_id).info.status == "KILLED"
 
 
-def test_without_a_session_nothing_is_logged(tmp_path):
-    tracker = current_tracker()
-    assert type(tracker) is Tracker
-    run = tracker.cell_run(CELL)
-    assert type(run) is CellRun
-    assert run.run_id == ""
-    run.set_tags({"a": 1})
-    run.log_params({"a": 1})
-    run.log_epoch(0, 1, {"a": 1.0})
-    run.log_repeat(0, {"a": 1.0}, {})
-    run.log_metrics({"a": 1.0})
-    run.log_curve("a", [1.0])
-    run.log_figure(Figure(), "a.png")
-    run.log_json({}, "a.json")
-    run.log_model(tmp_path, ["jazz"], fingerprint="a")
-    run.finish()
-    tracker.log_artifacts({"a": "b"})
-    tracker.close("FINISHED")
-    assert mlflow.active_run() is None
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_failed_repeat_is_marked_and_keeps_its_curves(tracker, client, get_run):
     run = tracker.cell_run(CELL)
     run.log_epoch(0, 1, {"train_loss": 0.5})
-    run.fail_repeat(0, "The loss is nan.", {"seed": 3})
+    log_repeat(tracker, 0, {}, ends="FAILED", failure="The loss is nan.", seed=3)
     run.finish()
     (repeat,) = children(client, get_run(run))
     assert (repeat.info.status, get_run(run).info.status) == ("FAILED", "FINISHED")
@@ -288,7 +265,6 @@ def test_a_tag_of_the_session_gathers_values(tracker, client, parent):
     for value in ("b.folds: 8.1 %", "a.folds: 100 %", "b.folds: 8.1 %"):
         tracker.add_to_tag("artists_unknown", value)
     assert client.get_run(parent.info.run_id).data.tags["artists_unknown"] == "a.folds: 100 %, b.folds: 8.1 %"
-    Tracker().add_to_tag("artists_unknown", "anything")
 
 
 class TestOwners:
@@ -346,13 +322,25 @@ class TestOwners:
         assert self.states(client, [session, cell, repeat]) == ["KILLED", "KILLED", "FINISHED"]
 
 
-@pytest.mark.parametrize("close", [close_failed_runs, close_interrupted_runs])
-def test_runs_that_cannot_be_closed_hide_no_error(close, caplog):
-    class Full(Tracker):
-        def close(self, status):
-            raise StorageError("Cannot write mlflow.db: the disk is full.")
+@pytest.mark.parametrize("status", ["FAILED", "KILLED"])
+def test_runs_that_cannot_be_closed_hide_no_error(tracker, monkeypatch, status, caplog):
+    def close(_):
+        raise StorageError("Cannot write mlflow.db: the disk is full.")
 
-    start_tracking(Full())
+    monkeypatch.setattr(tracker, "close", close)
     with caplog.at_level(logging.WARNING):
-        close()
+        close_runs(tracker, status)
     assert "(Cannot write mlflow.db: the disk is full.): the next session closes them." in caplog.text
+
+
+def test_a_child_process_goes_on_with_the_runs_that_others_opened(tracker, client, parent, monkeypatch):
+    """As with a runner of processes, each of which has a copy of the tracker."""
+    monkeypatch.setattr(tracker_module.os, "getpid", lambda: -1)
+    copies = [MlflowTracker(client, parent.info.experiment_id, parent.info.run_id) for _ in range(2)]
+    monkeypatch.undo()
+    for epoch, copy in enumerate(copies, start=1):
+        copy.write(CellLog(cell=CELL, repeats={0: RunLog(epochs={epoch: {"train_loss": 1.0}})}))
+        copy.cell_run(CELL)._flush()
+    (cell,) = children(client, parent)
+    (repeat,) = children(client, cell)
+    assert [point.step for point in client.get_metric_history(repeat.info.run_id, "train_loss")] == [1, 2]

@@ -312,6 +312,18 @@ class TestParametersAndCode:
         finished.change("compare", inputs={"d.model": None})
         assert causes(finished, "compare") == ["d.split is no part of it any more"]
 
+    def test_a_narrower_declaration_is_no_change(self, finished):
+        """What was recorded of all columns, and of a whole block, holds for those that are still read."""
+        finished.change("d.card", inputs={"d.tracks": ("title",), "d.quality": ("genres",)})
+        finished.change("d.p.f.m.train", parameters={"models.m.rate": 0.1})
+        assert stale(finished) == []
+        finished.change("d.p.f.m.train", parameters={"models.m.rate": 0.2})
+        assert causes(finished, "d.p.f.m.train") == ["models.m.rate: 0.1 is now 0.2"]
+
+    def test_a_wider_declaration_is_one(self, finished):
+        finished.change("d.segment", inputs={"d.tracks": ("track_id", "audio_hash", "title")})
+        assert causes(finished, "d.segment") == ["d.tracks changed (title)"]
+
     def test_an_input_that_was_made_anew_elsewhere(self, finished):
         finished.run("d.split", **{"d.split": {"made": "otherwise"}})
         assert causes(finished, "d.p.f.m.train") == ["d.split changed (made)"]

@@ -13,7 +13,7 @@ import torch
 from genre_pipeline.errors import StorageError, TrainingError
 from genre_pipeline.training import SegmentSet, train_repeat
 from genre_pipeline.training.fitting import Task, fit
-from genre_pipeline.training.repeats import training_fingerprint
+from genre_pipeline.training.repeats import repeat_fingerprint
 
 CURVE = ["train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "learning_rate"]
 
@@ -124,7 +124,7 @@ def test_other_arguments_train_again(arguments, changed):
 
 def test_fingerprints_follow_what_decides_the_result(arguments, make_model, make_feature):
     def mark(model, feature="training"):
-        return training_fingerprint(
+        return repeat_fingerprint(
             inputs="x", genres=arguments["genres"], feature=make_feature(feature), model=model, seed=0
         )
 
@@ -134,6 +134,12 @@ def test_fingerprints_follow_what_decides_the_result(arguments, make_model, make
     others = [mark(make_model(learning_rate=0.5)), mark(make_model("crnn")), mark(make_model(), "none")]
     assert len({usual, *others}) == 4
     assert mark(make_model("svm")) == mark(make_model("svm", learning_rate=0.5))
+
+
+def test_fingerprints_of_a_network_are_those_of_earlier_releases(arguments, make_model, make_feature):
+    """Else every checkpoint would be trained again."""
+    mark = repeat_fingerprint(inputs="x", genres=("a",), feature=make_feature(), model=make_model(), seed=0)
+    assert mark == "0e501f93d25ba83d"
 
 
 def test_an_interruption_leaves_nothing(arguments, tmp_path):

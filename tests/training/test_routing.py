@@ -11,7 +11,6 @@ from genre_pipeline.models import InputShape
 from genre_pipeline.models.lgnet import LgNetBlock, build_lgnet
 from genre_pipeline.pipelines.evaluate.routing import log_routing
 from genre_pipeline.reporting.routing_figure import routing_figure
-from genre_pipeline.tracking import CellRun
 from genre_pipeline.training import parse_model, train_repeat
 from genre_pipeline.training.fitting import Task, fit
 from genre_pipeline.training.predictors import compute_logits
@@ -44,22 +43,6 @@ def model():
 @pytest.fixture
 def checkpoint(arguments, model):
     return train_repeat(**{**arguments, "model": model})
-
-
-class Log(CellRun):
-    """Keeps what is logged."""
-
-    def __init__(self):
-        self.curves, self.figures, self.epochs = {}, {}, {}
-
-    def log_epoch(self, repeat, epoch, metrics):
-        self.epochs[repeat, epoch] = metrics
-
-    def log_curve(self, key, values):
-        self.curves[key] = list(values)
-
-    def log_figure(self, figure, name):
-        self.figures[name] = figure
 
 
 def test_choices_are_noted_batch_by_batch_and_not_after():
@@ -118,11 +101,7 @@ def test_a_model_without_experts_has_no_routing(arguments, model):
     checkpoint = train_repeat(**arguments)
     assert checkpoint.routing is None
     assert "routing.parquet" not in checkpoint.card.checksums
-    log = Log()
-    log_routing(log, [checkpoint], genres=arguments["genres"])
-    assert not log.curves
-    assert not log.figures
-    assert not log.epochs
+    assert log_routing([checkpoint], genres=arguments["genres"]) == ({}, [], {})
 
 
 def test_an_interrupted_training_keeps_the_routing_of_its_epochs(arguments, model, tmp_path):
@@ -147,14 +126,12 @@ def test_an_interrupted_training_keeps_the_routing_of_its_epochs(arguments, mode
 
 
 def test_loads_are_curves_of_the_repeat_and_the_entropy_one_of_the_cell(checkpoint, arguments):
-    log = Log()
-    log_routing(log, [checkpoint, checkpoint], genres=arguments["genres"])
+    log = log_routing([checkpoint, checkpoint], genres=arguments["genres"])
     counts = routing_counts(checkpoint.routing, arguments["genres"])
-    assert log.epochs == {(arguments["repeat"], epoch): routing_metrics(each) for epoch, each in counts.items()}
-    assert set(log.epochs[1, 1]) == {"expert_load_0", "expert_load_1", "expert_load_2", "routing_entropy"}
-    assert set(log.curves) == {"routing_entropy"}
-    assert log.curves["routing_entropy"] == pytest.approx([routing_entropy(each) for each in counts.values()])
-    assert set(log.figures) == {"routing_01.png"}
+    assert log.repeats == {arguments["repeat"]: {epoch: routing_metrics(each) for epoch, each in counts.items()}}
+    assert set(log.repeats[1][1]) == {"expert_load_0", "expert_load_1", "expert_load_2", "routing_entropy"}
+    assert log.entropies == pytest.approx([routing_entropy(each) for each in counts.values()])
+    assert set(log.files) == {"routing_01.png"}
 
 
 def test_the_picture_shows_loads_and_genres(tmp_path):

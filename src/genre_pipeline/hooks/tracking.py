@@ -1,23 +1,34 @@
-"""Opens and closes the tracker of a session, below the run that kedro-mlflow opens."""
+"""Writes to MLflow what nodes log, below the run that kedro-mlflow opens, and lends nodes what they need of it."""
 
 from __future__ import annotations
 
 import logging
 import os
+from typing import TYPE_CHECKING, Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
+from kedro.pipeline.node import Node
 
+from genre_pipeline.cells import Cell
+from genre_pipeline.logs import CellLog
+
+if TYPE_CHECKING:
+    from genre_pipeline.tracking import MlflowTracker
+
+# What a catalog entry's metadata call the artifact of the session's run that it is attached as.
+_ARTIFACT = "artifact"
 _URI_VARIABLE = "MLFLOW_TRACKING_URI"
 # Sections of the parameters by which people find a session.
 _DESCRIBING = ("experiment", "training")
 
 
 class TrackingHook:
-    """Gives nodes a tracker while a session runs, and leaves no trace of the session in the process."""
+    """Tracks a session, and leaves no trace of it in the process. Nodes know nothing of MLflow."""
 
     _given_uri: str | None = None
+    _tracker: MlflowTracker | None = None
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
@@ -66,9 +77,9 @@ class TrackingHook:
         from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 
         from genre_pipeline.project import git_commit
-        from genre_pipeline.tracking import close_runs_of_the_dead, start_tracking, tracking_client
+        from genre_pipeline.tracking import MlflowTracker, close_runs_of_the_dead, tracking_client
         from genre_pipeline.tracking.system import watch_system
-        from genre_pipeline.tracking.tracker import MlflowTracker, log_params, owner_tags
+        from genre_pipeline.tracking.tracker import log_params, owner_tags
         from genre_pipeline.work.processes import Owner
 
         run = mlflow.active_run()
@@ -87,18 +98,60 @@ class TrackingHook:
         close_runs_of_the_dead(client, run.info.experiment_id)
         log_params(client, run.info.run_id, described)
         monitor = watch_system(run.info.run_id)
-        start_tracking(MlflowTracker(client, run.info.experiment_id, run.info.run_id, tags, monitor))
+        self._tracker = MlflowTracker(client, run.info.experiment_id, run.info.run_id, tags, monitor)
+
+    @hook_impl
+    def before_node_run(self, node: Node) -> dict[str, Any]:
+        """Lend a node what it logs with while it runs, the history of its cell, and the registry.
+
+        Args:
+            node: The node.
+        """
+        if self._tracker is None:
+            return {}
+        lent: dict[str, Any] = {}
+        for entry in node.inputs:
+            cell, _, kind = entry.rpartition(".")
+            if kind == "session_log":
+                lent[entry] = self._tracker.write
+            elif kind == "session_registry":
+                lent[entry] = self._tracker.register_model
+            elif kind == "history":
+                lent[entry] = self._tracker.history(Cell.parse(cell))
+        return lent
+
+    @hook_impl
+    def after_node_run(self, catalog: DataCatalog, outputs: dict[str, Any]) -> None:
+        """Write what a node logs, and attach results to the session's run whose catalog entry says so.
+
+        Args:
+            catalog: The session's catalog.
+            outputs: What the node returned, by catalog entry.
+        """
+        if self._tracker is None:
+            return
+        for entry, content in outputs.items():
+            if isinstance(content, CellLog):
+                self._tracker.write(content)
+            metadata = getattr(catalog.get(entry), "metadata", None) or {}
+            if _ARTIFACT in metadata:
+                self._tracker.log_artifact(content, metadata[_ARTIFACT])
 
     @hook_impl(tryfirst=True)
     def after_pipeline_run(self) -> None:
-        """Stop tracking before kedro-mlflow closes the parent run."""
-        from genre_pipeline.tracking import stop_tracking
-
-        stop_tracking("FINISHED")
+        """End the runs of the cells before kedro-mlflow closes the session's."""
+        tracker, self._tracker = self._tracker, None
+        if tracker is not None:
+            tracker.close("FINISHED")
 
     @hook_impl(tryfirst=True)
-    def on_pipeline_error(self) -> None:
-        """Mark the open runs as failed before kedro-mlflow closes the parent run."""
-        from genre_pipeline.tracking import close_failed_runs
+    def on_pipeline_error(self, error: BaseException) -> None:
+        """Mark the open runs as failed, or killed, before kedro-mlflow closes the session's.
 
-        close_failed_runs()
+        Args:
+            error: What ended the session: an interruption if it is no ``Exception``.
+        """
+        from genre_pipeline.tracking import close_runs
+
+        tracker, self._tracker = self._tracker, None
+        close_runs(tracker, "FAILED" if isinstance(error, Exception) else "KILLED")

@@ -14,6 +14,9 @@ from genre_pipeline.project import data_root
 from genre_pipeline.stores.inventory import StoreSummary, summarise_stores, unused_stores
 from genre_pipeline.stores.store import spec_hash
 
+# The catalog's entry of the folder in which a cell is trained.
+_TRAINING = "{dataset}.{protocol}.{feature}.{model}.training"
+
 
 def find_leftovers(keep: int) -> tuple[list[Leftover], list[StoreSummary]]:
     """Find what may be deleted. Nothing is changed.
@@ -64,7 +67,9 @@ def find_unused_stores(folder: Path) -> list[StoreSummary]:
     trained: set[tuple[str, str]] = set()
     for loader in _configurations():
         parameters = loader["parameters"]
-        trained |= trained_features(load_experiment(parameters).storage.models)
+        # Of all experiments, also those that are no more.
+        experiment, template = parameters["experiment"]["name"], loader["catalog"][_TRAINING]["filepath"]
+        trained |= trained_features("/{experiment}/".join(template.rsplit(f"/{experiment}/", 1)))
         for feature, values in parameters["features"].items():
             block = parse_feature(feature, values)
             specification = spec_hash(FEATURES[block.kind], block)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,22 +43,22 @@ def old_versions(templates: Iterable[str], *, keep: int) -> list[Leftover]:
     Returns:
         The others, sorted by path.
     """
-    pattern_of = {template: _PLACEHOLDER.sub("*", _escaped(template)) for template in templates}
-    entries = {Path(path) for pattern in pattern_of.values() for path in glob.iglob(pattern)}  # noqa: PTH207
     found = []
-    for entry in sorted(entries):
+    for entry in sorted({path for template in templates for path in _found(template)}):
         versions = sorted(path.parent for path in entry.glob(f"*/{entry.name}") if _VERSION.fullmatch(path.parent.name))
         found += [_leftover(path, f"{keep} newer of it") for path in versions[:-keep]]
     return found
 
 
-def trained_features(models: Path) -> set[tuple[str, str]]:
+def trained_features(template: str) -> set[tuple[str, str]]:
     """Return dataset and feature of every cell that was trained, or whose training began.
 
     Args:
-        models: Folder of all checkpoints: ``<experiment>/<dataset>/<protocol>/<feature>/<model>``.
+        template: Path of a cell's folder, with placeholders, ``{dataset}`` and ``{feature}`` among them.
     """
-    return {(cell.parts[-4], cell.parts[-2]) for cell in models.glob("*/*/*/*/*") if cell.is_dir()}
+    cell = re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(template)))
+    found = [match for path in _found(template) if path.is_dir() and (match := cell.fullmatch(str(path)))]
+    return {(match["dataset"], match["feature"]) for match in found}
 
 
 def abandoned_files(data: Path, folders: Iterable[Path], *, unmarked: bool = False) -> list[Leftover]:
@@ -92,13 +92,10 @@ def remove(leftover: Leftover) -> None:
             leftover.path.unlink(missing_ok=True)
 
 
-def _escaped(template: str) -> str:
-    """Keep what a user's folders are called from being read as a pattern."""
-    pieces = _PLACEHOLDER.split(template)
-    return "".join(
-        glob.escape(piece) + placeholder
-        for piece, placeholder in zip(pieces, [*_PLACEHOLDER.findall(template), ""], strict=True)
-    )
+def _found(template: str) -> Iterator[Path]:
+    """Yield what is there of the paths of a template. What a user's folders are called is not read as a pattern."""
+    pattern = "*".join(map(glob.escape, _PLACEHOLDER.split(template)))
+    return map(Path, glob.iglob(pattern))  # noqa: PTH207
 
 
 def _leftover(path: Path, reason: str) -> Leftover:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial, update_wrapper
 from typing import Any
+
+from kedro.pipeline.node import Node
 
 
 class _Bound(partial[Any]):
@@ -26,6 +29,68 @@ def bind(function: Callable[..., Any], node_name: str = "", **known: Any) -> Cal
     update_wrapper(bound, function)
     bound.__name__ = node_name or function.__name__
     return bound  # type: ignore[no-any-return]
+
+
+def gather(
+    function: Callable[..., Any], inputs: Mapping[str, str | Sequence[str]]
+) -> tuple[Callable[..., Any], list[str]]:
+    """Give arguments of a node function several inputs each, as a list: Kedro knows one input per argument.
+
+    Args:
+        function: The node function.
+        inputs: The input of each argument, or its inputs.
+
+    Returns:
+        A function of all inputs in their order, which can be pickled, and these: ``Node(*gather(...), outputs=...)``.
+
+    Example:
+        >>> def share(total, parts):
+        ...     return [part / total for part in parts]
+        >>> function, names = gather(share, {"total": "all", "parts": ["a", "b"]})
+        >>> names, function(4, 1, 3)
+        (['all', 'a', 'b'], [0.25, 0.75])
+    """
+    layout = {name: None if isinstance(each, str) else len(each) for name, each in inputs.items()}
+    gathered: Any = update_wrapper(partial(_call, function, layout), function)
+    # Kedro takes the n-th input for the n-th argument, and would make a parameter what that argument is.
+    gathered.__annotations__ = {}
+    return gathered, [name for each in inputs.values() for name in ([each] if isinstance(each, str) else each)]
+
+
+def _call(function: Callable[..., Any], layout: Mapping[str, int | None], *values: Any) -> Any:
+    return function(**_grouped(layout, values))
+
+
+def _grouped(layout: Mapping[str, int | None], values: Iterable[Any]) -> dict[str, Any]:
+    following = iter(values)
+    return {name: next(following) if n is None else [next(following) for _ in range(n)] for name, n in layout.items()}
+
+
+def arguments_of(node: Node) -> dict[str, str | Sequence[str]]:
+    """Return the input of each argument of a node's function, or its inputs.
+
+    Args:
+        node: The node.
+    """
+    function: Any = node.func
+    if _is_gathered(function):
+        return _grouped(function.args[1], node.inputs)
+    # Kedro passes inputs in order.
+    return inspect.signature(function).bind_partial(*node.inputs).arguments
+
+
+def known_of(node: Node) -> Mapping[str, Any]:
+    """Return the arguments of a node's function that the wiring knows.
+
+    Args:
+        node: The node.
+    """
+    function: Any = node.func
+    return getattr(function.args[0] if _is_gathered(function) else function, "keywords", {})
+
+
+def _is_gathered(function: Any) -> bool:
+    return getattr(function, "func", None) is _call
 
 
 def plain(entries: Iterable[str]) -> dict[str, str]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,8 +11,11 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from genre_pipeline.blocks import Block
+from genre_pipeline.catalog.place_dataset import PlaceDataset
+from genre_pipeline.catalog.session_datasets import SessionDataset
 from genre_pipeline.catalog.whole_file_datasets import OptionalMixin
 from genre_pipeline.ops.refresh import Entry, Graph, Source, Step
+from genre_pipeline.pipelines.binding import arguments_of, known_of
 from genre_pipeline.project import PROJECT_ROOT
 from genre_pipeline.stages import Stage, stage_of
 
@@ -27,7 +29,8 @@ def describe_pipeline(pipeline: Pipeline, catalog: DataCatalog, parameters: Para
 
     Args:
         pipeline: The pipeline. A node is no step if a result of it, or an input, is in no file, or if it reads nothing
-            but parameters, as ``predict`` does: no record could say whether it is up to date.
+            but parameters, as ``predict`` does: no record could say whether it is up to date. What the session lends
+            or takes, and what a stage keeps for itself, counts neither way.
         catalog: The catalog, which says where results are.
         parameters: Merged parameters.
         key: What the graph was made from: see :func:`genre_pipeline.ops.refresh.graph.graph_key`.
@@ -41,7 +44,8 @@ def describe_pipeline(pipeline: Pipeline, catalog: DataCatalog, parameters: Para
         for name, entry in entries.items()
         if entry is not None and isinstance(catalog.get(name), OptionalMixin)
     }
-    steps = [_step(node, parameters, optional) for node in pipeline.nodes]
+    taken = {name for name in pipeline.all_outputs() if isinstance(catalog.get(name), SessionDataset | PlaceDataset)}
+    steps = [_step(node, parameters, catalog, optional, taken) for node in pipeline.nodes]
     known = {name: entry for name, entry in entries.items() if entry is not None}
     recorded = [
         step
@@ -87,34 +91,36 @@ class _Argument(NamedTuple):
     value: Any = None
 
 
-def _step(node: Node, parameters: Parameters, optional: Mapping[str, Path]) -> Step:
+def _step(
+    node: Node, parameters: Parameters, catalog: DataCatalog, optional: Mapping[str, Path], taken: Set[str]
+) -> Step:
     """Describe a node. What may be missing is a file that is read, not an input, which would have to be made first."""
     stage = stage_of(node.func)
     arguments = list(_arguments(node, stage, parameters))
     blocks = [each.value for each in arguments if isinstance(each.value, Block)]
-    counted = [each for each in arguments if _is_parameter(each.entry) and each.name not in stage.logged]
-    run = [each for each in counted if each.name not in stage.settings]
-    values = {each.entry.removeprefix(_PARAMETER): _deciding(each.value) for each in counted}
-    read = {each.entry: stage.reads.get(each.name) for each in arguments if not _is_parameter(each.entry)}
+    deciding = [each for each in arguments if each.name not in stage.logged]
+    facts = stage.facts(
+        (each.name, each.entry.removeprefix(_PARAMETER), each.value) for each in deciding if _is_parameter(each.entry)
+    )
+    read = {each.entry: stage.reads.get(each.name) for each in deciding if not _is_parameter(each.entry)}
     return Step(
         name=node.name,
-        versions=stage.versions | {name: n for each in run for name, n in _code(each.value).items()},
-        parameters={name: value for name, value in (values | _bound(node)).items() if value != {}},
+        versions=facts.versions,
+        parameters={name: value for name, value in (facts.parameters | _bound(node)).items() if value != {}},
         inputs={entry: part and part.parts for entry, part in read.items() if entry not in optional},
-        outputs=tuple(node.outputs),
+        outputs=tuple(entry for entry in node.outputs if entry not in taken),
         files=(
             *(file for block in blocks for file in block.user_files),
             *(optional[entry] for entry in read if entry in optional),
         ),
-        source=_source(node, stage, arguments, parameters) if stage.lists else None,
+        source=_source(node, stage, arguments, catalog) if stage.lists else None,
     )
 
 
 def _arguments(node: Node, stage: Stage, parameters: Parameters) -> Iterator[_Argument]:
-    """Map each argument of a node's function to its input; Kedro passes inputs in order."""
-    given = inspect.signature(node.func).bind_partial(*node.inputs).arguments
-    for name, entries in given.items():
-        for entry in entries if isinstance(entries, tuple) else (entries,):
+    """Map each argument of a node's function to its inputs."""
+    for name, entries in arguments_of(node).items():
+        for entry in (entries,) if isinstance(entries, str) else entries:
             value = _value(parameters, entry.removeprefix(_PARAMETER)) if _is_parameter(entry) else None
             if name in stage.blocks:
                 value = stage.blocks[name].parse(value, key=entry.removeprefix(_PARAMETER))
@@ -123,8 +129,7 @@ def _arguments(node: Node, stage: Stage, parameters: Parameters) -> Iterator[_Ar
 
 def _bound(node: Node) -> dict[str, Any]:
     """Return what the wiring gives a node's function besides its inputs. A cell is left out: its entries name it."""
-    known = getattr(node.func, "keywords", {})
-    return {name: value for name, value in known.items() if isinstance(value, str | int | float)}
+    return {name: value for name, value in known_of(node).items() if isinstance(value, str | int | float)}
 
 
 def _value(parameters: Parameters, name: str) -> Any:
@@ -134,23 +139,16 @@ def _value(parameters: Parameters, name: str) -> Any:
     return value
 
 
-def _deciding(value: Any) -> Any:
-    return value.deciding() if isinstance(value, Block) else value
-
-
-def _code(value: Any) -> dict[str, int | str]:
-    return value.code if isinstance(value, Block) else {}
-
-
-def _source(node: Node, stage: Stage, arguments: list[_Argument], parameters: Parameters) -> Source:
+def _source(node: Node, stage: Stage, arguments: list[_Argument], catalog: DataCatalog) -> Source:
     argument = next(each for each in arguments if each.name == stage.lists)
+    (cache,) = (place.place for each in node.inputs if isinstance(place := catalog.get(each), PlaceDataset))
     dataset = argument.entry.rpartition(".")[2]
     tracks, quality = node.outputs
     return Source(
         dataset=dataset,
         kind=argument.value.kind,
         parameters=argument.value.dump(),
-        cache=Path(parameters["storage"]["ingest"]) / f"{dataset}.parquet",
+        cache=cache,
         tracks=tracks,
         quality=quality,
     )

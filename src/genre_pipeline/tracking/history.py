@@ -17,6 +17,7 @@ import pandas as pd
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import TrackingError
+from genre_pipeline.logs import OUTCOMES
 from genre_pipeline.project import sqlite_path
 from genre_pipeline.results.run_changes import JUDGED, CellRecord, SessionRecord
 from genre_pipeline.tracking.server import check_server, tracking_client
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 logger = logging.getLogger(__name__)
-
-# The predictions for the test tracks, among the artifacts of a cell's run.
-OUTCOMES = "test_tracks.parquet"
 
 _LATEST = re.compile(r"(?:latest|previous)(?:~(\d+))?")
 # Shorter beginnings of a run's id are names, or typing errors [?].
@@ -109,12 +107,28 @@ class RunHistory:
 
     def previous(self, cell: Cell, experiment: str) -> CellRecord | None:
         """Return a cell's run in the last finished session of an experiment that evaluated it, if there is one."""
-        coordinates = " and ".join(f"tags.{name} = '{getattr(cell, name)}'" for name in _COORDINATES)
-        query = f"tags.level = 'cell' and {_of(experiment)} and {coordinates} and metrics.{JUDGED} >= 0"
-        for run in self._runs(query):
+        return next(self._evaluated(cell, experiment), None)
+
+    def last_two(self, cell: Cell, experiment: str, session_id: str) -> tuple[CellRecord | None, CellRecord | None]:
+        """Return the run before of a cell, and its last.
+
+        Args:
+            cell: The cell.
+            experiment: The experiment's name.
+            session_id: The run of the present session. The cell's last run is in it, or, if it did not evaluate the
+                cell, in the last finished session that did.
+        """
+        finished = self._evaluated(cell, experiment)
+        query = f"{_of_cell(cell)} and tags.`mlflow.parentRunId` = '{session_id}'"
+        present = next((self._cell(run) for run in self._runs(query) if "statistic" in run.data.tags), None)
+        last = present or next(finished, None)
+        return next(finished, None), last
+
+    def _evaluated(self, cell: Cell, experiment: str) -> Iterator[CellRecord]:
+        """Yield a cell's runs in finished sessions of an experiment that evaluated it, the newest first."""
+        for run in self._runs(f"{_of_cell(cell)} and {_of(experiment)} and metrics.{JUDGED} >= 0"):
             if self._client.get_run(_parent(run)).info.status == "FINISHED":
-                return self._cell(run)
-        return None
+                yield self._cell(run)
 
     def cell(self, run_id: str) -> CellRecord:
         """Return what a cell's run holds.
@@ -219,6 +233,11 @@ def _without_progress_bars() -> Iterator[None]:
         del os.environ[name]
         if before is not None:
             os.environ[name] = before
+
+
+def _of_cell(cell: Cell) -> str:
+    coordinates = " and ".join(f"tags.{name} = '{getattr(cell, name)}'" for name in _COORDINATES)
+    return f"tags.level = 'cell' and {coordinates}"
 
 
 def _of(experiment: str) -> str:

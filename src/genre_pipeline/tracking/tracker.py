@@ -1,7 +1,6 @@
 """Runs of MLflow for cells and repeats, written through explicit run ids so that sessions cannot mix.
 
-MLflow's fluent functions write to whatever run is active in the process. Every call here names its run instead;
-outside ``kedro run`` (tests, notebooks) the tracker of :func:`current_tracker` does nothing.
+MLflow's fluent functions write to whatever run is active in the process. Every call here names its run instead.
 """
 
 from __future__ import annotations
@@ -9,17 +8,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from typing_extensions import override
-
 from genre_pipeline.cells import Cell
+from genre_pipeline.logs import CellLog, RunLog, ServedModel
 from genre_pipeline.results.run_changes import CellRecord
 from genre_pipeline.tracking.history import RunHistory
 from genre_pipeline.tracking.server import tracking_errors
@@ -28,10 +24,8 @@ from genre_pipeline.work.processes import Owner
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Run, RunTag
-    from plotly.graph_objects import Figure as PlotlyFigure
 
     from genre_pipeline.tracking.model_registry import Decide
 
@@ -54,105 +48,6 @@ _FLUSH_S = 2.0
 _LEVELS_BELOW = {"study": "trial"}
 
 
-class CellRun:
-    """The run of one cell. This base logs nothing: it is what nodes get outside ``kedro run``."""
-
-    run_id: str = ""
-
-    def set_tags(self, tags: Mapping[str, object]) -> None:
-        """Set tags."""
-
-    def log_params(self, params: Mapping[str, object], repeat: int | None = None) -> None:
-        """Log parameters, one per field, of the cell or of one repeat: nested mappings are flattened with dots."""
-
-    def log_epoch(self, repeat: int, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Log an epoch's metrics of a repeat, with the epoch as step."""
-
-    def log_repeat(self, repeat: int, metrics: Mapping[str, float], tags: Mapping[str, object]) -> None:
-        """Log a repeat's final metrics and finish its run."""
-
-    def fail_repeat(self, repeat: int, reason: str, tags: Mapping[str, object]) -> None:
-        """Finish a repeat's run as failed, with the reason in its tag ``failure``."""
-
-    def log_metrics(self, metrics: Mapping[str, float]) -> None:
-        """Log metrics of the whole cell; values that are not finite are left out."""
-
-    def log_curve(self, key: str, values: Sequence[float]) -> None:
-        """Log one value an epoch, beginning with epoch 1."""
-
-    def log_figure(self, figure: Figure | PlotlyFigure, name: str) -> None:
-        """Log a figure as an artifact: one of matplotlib as a picture, one of Plotly as a page (``.html``)."""
-
-    def log_text(self, text: str, name: str) -> None:
-        """Log a text as an artifact."""
-
-    def log_repeat_figure(self, repeat: int, figure: Figure, name: str) -> None:
-        """Log a matplotlib figure as an artifact of a repeat whose run is open."""
-
-    def log_json(self, content: Any, name: str) -> None:
-        """Log plain JSON content as an artifact."""
-
-    def log_table(self, table: pd.DataFrame, name: str) -> None:
-        """Log a table as an artifact, in Parquet."""
-
-    def log_model(self, checkpoint: Path, genres: Sequence[str], *, fingerprint: str) -> None:
-        """Log a trained model as a pyfunc that maps audio paths to genre probabilities.
-
-        A model that an earlier run holds already is not stored again; ``model_run_id`` says which run holds it.
-        """
-
-    def flush(self) -> None:
-        """Write metrics of epochs that wait to be written."""
-
-    def finish(self, status: str = "FINISHED") -> None:
-        """End the run, and those of its repeats that are still open; more than once does no harm."""
-
-
-class Tracker:
-    """Gives the run of each cell. This base tracks nothing."""
-
-    def cell_run(self, cell: Cell, *, level: str = "cell") -> CellRun:
-        """Return a run of the cell, opened at first use.
-
-        Args:
-            cell: The cell.
-            level: What the run is about, as its tag ``level``: ``cell`` for the run with the cell's metrics, ``study``
-                for its tuning, whose repeats are trials, another word for what was done with its models later.
-        """
-        del cell, level
-        return CellRun()
-
-    def log_artifacts(self, contents: Mapping[str, str]) -> None:
-        """Log texts as artifacts of the parent run, by file name."""
-
-    def add_to_tag(self, key: str, value: str) -> None:
-        """Add a value to those that a tag of the parent run has."""
-
-    def history(self, cell: Cell) -> tuple[CellRecord | None, CellRecord | None]:
-        """Return the cell in the last finished session of this experiment, and in this session, as far as tracked."""
-        del cell
-        return None, None
-
-    def register_model(
-        self, name: str, *, fingerprint: str, outcomes: pd.DataFrame, decide: Decide
-    ) -> dict[str, Any] | None:
-        """Register a logged model, see :func:`~genre_pipeline.tracking.model_registry.register_model`.
-
-        None where nothing is tracked.
-        """
-        del name, fingerprint, outcomes, decide
-        return None
-
-    def log_figure(self, figure: Figure, name: str) -> None:
-        """Log a matplotlib figure as an artifact of the parent run."""
-
-    def flush(self) -> None:
-        """Write what waits to be written, because another process may go on with a cell's run."""
-
-    def close(self, status: str) -> None:
-        """End every run that is still open."""
-
-
 def log_params(client: MlflowClient, run_id: str, params: Mapping[str, object]) -> None:
     """Log parameters of a run.
 
@@ -168,7 +63,7 @@ def log_params(client: MlflowClient, run_id: str, params: Mapping[str, object]) 
         client.log_batch(run_id, params=flat[start : start + _MAX_PARAMS])
 
 
-class MlflowCellRun(CellRun):
+class MlflowCellRun:
     """A cell's run in MLflow, child of the session's run, or that of its tuning.
 
     Args:
@@ -224,11 +119,8 @@ class MlflowCellRun(CellRun):
             "feature": cell.feature,
             "model": cell.model,
         }
-        run = self._client.create_run(
-            self._experiment_id,
-            run_name=name,
-            tags={MLFLOW_PARENT_RUN_ID: parent_run_id, **coordinates, **self._tags, **tags},
-        )
+        known = {MLFLOW_PARENT_RUN_ID: parent_run_id, **coordinates, **tags}
+        run = self._client.create_run(self._experiment_id, run_name=name, tags={**known, **self._tags})
         return str(run.info.run_id)
 
     def _repeat(self, repeat: int) -> str:
@@ -238,22 +130,51 @@ class MlflowCellRun(CellRun):
             self._repeats[repeat] = self._open(f"{self._name} / {level} {repeat}", self.run_id, tags)
         return self._repeats[repeat]
 
-    @override
+    def write(self, log: CellLog) -> None:
+        """Write what a node logs of the cell."""
+        self.set_tags(log.tags)
+        self.log_params(log.params)
+        for name, content in log.files.items():
+            _log_file(self._client, self.run_id, content, name)
+        for repeat, each in log.repeats.items():
+            self._write_repeat(repeat, each)
+        self.log_metrics(log.metrics)
+        self._write(self.run_id, [each for epoch, metrics in log.epochs.items() for each in _metrics(metrics, epoch)])
+        if log.model is not None:
+            self.log_model(log.model)
+        if log.ends is not None:
+            self.finish(log.ends)
+
+    def _write_repeat(self, repeat: int, log: RunLog) -> None:
+        self.log_params(log.params, repeat)
+        for epoch, metrics in log.epochs.items():
+            self.log_epoch(repeat, epoch, metrics)
+        for name, content in log.files.items():
+            _log_file(self._client, self._repeat(repeat), content, name)
+        if log.tags or log.metrics:
+            self._client.log_batch(self._repeat(repeat), metrics=_metrics(log.metrics), tags=_tags(log.tags))
+        if log.ends is not None:
+            self._flush()
+            self._client.set_terminated(self._repeat(repeat), status=log.ends)
+            del self._repeats[repeat]
+
     def set_tags(self, tags: Mapping[str, object]) -> None:
-        self._client.log_batch(self.run_id, tags=_tags(tags))
+        """Set tags."""
+        if tags:
+            self._client.log_batch(self.run_id, tags=_tags(tags))
 
-    @override
     def log_params(self, params: Mapping[str, object], repeat: int | None = None) -> None:
-        log_params(self._client, self.run_id if repeat is None else self._repeat(repeat), params)
+        """Log parameters, one per field, of the cell or of one repeat: nested mappings are flattened with dots."""
+        if params:
+            log_params(self._client, self.run_id if repeat is None else self._repeat(repeat), params)
 
-    @override
     def log_epoch(self, repeat: int, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Log an epoch's metrics of a repeat, with the epoch as step."""
         self._pending.setdefault(repeat, []).extend(_metrics(metrics, step=epoch))
         if time.monotonic() - self._flushed_s >= _FLUSH_S:
-            self.flush()
+            self._flush()
 
-    @override
-    def flush(self) -> None:
+    def _flush(self) -> None:
         for repeat, pending in self._pending.items():
             self._write(self._repeat(repeat), pending)
         self._pending.clear()
@@ -263,72 +184,32 @@ class MlflowCellRun(CellRun):
         for start in range(0, len(metrics), _MAX_METRICS):
             self._client.log_batch(run_id, metrics=metrics[start : start + _MAX_METRICS])
 
-    @override
-    def log_repeat(self, repeat: int, metrics: Mapping[str, float], tags: Mapping[str, object]) -> None:
-        self.flush()
-        run_id = self._repeat(repeat)
-        self._client.log_batch(run_id, metrics=_metrics(metrics), tags=_tags(tags))
-        self._client.set_terminated(run_id)
-        del self._repeats[repeat]
-
-    @override
-    def fail_repeat(self, repeat: int, reason: str, tags: Mapping[str, object]) -> None:
-        self.flush()
-        run_id = self._repeat(repeat)
-        self._client.log_batch(run_id, tags=_tags({**tags, "failure": reason}))
-        self._client.set_terminated(run_id, status="FAILED")
-        del self._repeats[repeat]
-
-    @override
     def log_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Log metrics of the whole cell; values that are not finite are left out."""
         self._write(self.run_id, _metrics(metrics))
 
-    @override
-    def log_curve(self, key: str, values: Sequence[float]) -> None:
-        points = [point for step, value in enumerate(values, start=1) for point in _metrics({key: value}, step=step)]
-        self._write(self.run_id, points)
+    def log_model(self, model: ServedModel) -> None:
+        """Log a trained model as a pyfunc that maps audio paths to genre probabilities.
 
-    @override
-    def log_figure(self, figure: Figure | PlotlyFigure, name: str) -> None:
-        self._client.log_figure(self.run_id, figure, name)
-
-    @override
-    def log_repeat_figure(self, repeat: int, figure: Figure, name: str) -> None:
-        self._client.log_figure(self._repeat(repeat), figure, name)
-
-    @override
-    def log_text(self, text: str, name: str) -> None:
-        self._client.log_text(self.run_id, text, name)
-
-    @override
-    def log_json(self, content: Any, name: str) -> None:
-        self._client.log_dict(self.run_id, content, name)
-
-    @override
-    def log_table(self, table: pd.DataFrame, name: str) -> None:
-        with TemporaryDirectory() as folder:
-            table.to_parquet(Path(folder, name), index=False)
-            self._client.log_artifact(self.run_id, str(Path(folder, name)))
-
-    @override
-    def log_model(self, checkpoint: Path, genres: Sequence[str], *, fingerprint: str) -> None:
+        A model that an earlier run holds already is not stored again; ``model_run_id`` says which run holds it.
+        """
         import mlflow
 
         from genre_pipeline.tracking.model import log_genre_model
 
-        query = f"tags.model_fingerprint = '{fingerprint}' and attributes.run_id != '{self.run_id}'"
+        query = f"tags.model_fingerprint = '{model.fingerprint}' and attributes.run_id != '{self.run_id}'"
         holders = self._client.search_runs([self._experiment_id], query, max_results=1)
         if holders:
             self.set_tags({"model_run_id": holders[0].info.run_id})
             return
         with tracking_errors(mlflow.get_tracking_uri()):
-            log_genre_model(self.run_id, checkpoint, genres)
+            log_genre_model(self.run_id, model.checkpoint, model.genres)
         # Last, so that an interrupted upload is not taken for a model.
-        self.set_tags({"model_run_id": self.run_id, "model_fingerprint": fingerprint})
+        self.set_tags({"model_run_id": self.run_id, "model_fingerprint": model.fingerprint})
 
-    @override
     def finish(self, status: str = "FINISHED") -> None:
-        self.flush()
+        """End the run, and those of its repeats that are still open; more than once does no harm."""
+        self._flush()
         if self._is_open:
             for run_id in (*self._repeats.values(), self.run_id):
                 self._client.set_terminated(run_id, status=status)
@@ -336,7 +217,7 @@ class MlflowCellRun(CellRun):
         self._is_open = False
 
 
-class MlflowTracker(Tracker):
+class MlflowTracker:
     """Tracks the cells of one session below its parent run.
 
     A copy in another process writes to the same runs.
@@ -366,12 +247,16 @@ class MlflowTracker(Tracker):
         # Nodes of one cell may run in several threads.
         self._opening = threading.Lock()
 
-    @override
     def __reduce__(self) -> tuple[Any, ...]:
         return MlflowTracker, (self._client, self._experiment_id, self._parent_run_id, self._tags)
 
-    @override
-    def cell_run(self, cell: Cell, *, level: str = "cell") -> CellRun:
+    def cell_run(self, cell: Cell, *, level: str = "cell") -> MlflowCellRun:
+        """Return a run of the cell, opened at first use.
+
+        Args:
+            cell: The cell.
+            level: What the run is about: see :class:`~genre_pipeline.logs.CellLog`.
+        """
         with self._opening:
             if (cell, level) not in self._open:
                 self._open[cell, level] = MlflowCellRun(
@@ -379,44 +264,42 @@ class MlflowTracker(Tracker):
                 )
             return self._open[cell, level]
 
-    @override
-    def log_artifacts(self, contents: Mapping[str, str]) -> None:
-        for name, text in contents.items():
-            self._client.log_text(self._parent_run_id, text, name)
+    def write(self, log: CellLog) -> None:
+        """Write what a node logs of a cell."""
+        self.cell_run(log.cell, level=log.level).write(log)
+        for key, value in log.session_tags.items():
+            self.add_to_tag(key, value)
 
-    @override
+    def log_artifact(self, content: Any, name: str) -> None:
+        """Log a text, table, figure or JSON content as an artifact of the parent run."""
+        _log_file(self._client, self._parent_run_id, content, name)
+
     def add_to_tag(self, key: str, value: str) -> None:
+        """Add a value to those that a tag of the parent run has."""
         # Read back, because nodes may run in several processes.
         known = self._client.get_run(self._parent_run_id).data.tags.get(key, "")
         values = sorted({*filter(None, known.split(", ")), value})
         self._client.set_tag(self._parent_run_id, key, ", ".join(values))
 
-    @override
     def history(self, cell: Cell) -> tuple[CellRecord | None, CellRecord | None]:
+        """Return the cell in the last finished session of this experiment that evaluated it, and in this session."""
         known = RunHistory(self._client, [self._experiment_id])
-        return known.previous(cell, self._tags.get("experiment", "")), known.cell(self.cell_run(cell).run_id)
+        return known.last_two(cell, self._tags.get("experiment", ""), self._parent_run_id)
 
-    @override
-    def register_model(
-        self, name: str, *, fingerprint: str, outcomes: pd.DataFrame, decide: Decide
-    ) -> dict[str, Any] | None:
+    def register_model(self, name: str, *, fingerprint: str, outcomes: pd.DataFrame, decide: Decide) -> dict[str, Any]:
+        """Register a logged model, see :func:`~genre_pipeline.tracking.model_registry.register_model`."""
         from genre_pipeline.tracking.model_registry import register_model
 
         return register_model(
             self._client, self._experiment_id, name, fingerprint=fingerprint, outcomes=outcomes, decide=decide
         )
 
-    @override
-    def log_figure(self, figure: Figure, name: str) -> None:
-        self._client.log_figure(self._parent_run_id, figure, name)
-
-    @override
-    def flush(self) -> None:
-        for run in self._open.values():
-            run.flush()
-
-    @override
     def close(self, status: str) -> None:
+        """End every run that is still open.
+
+        Args:
+            status: ``FINISHED``, ``FAILED`` or ``KILLED``.
+        """
         if self._monitor is not None:
             self._monitor.finish()
         for run in self._open.values():
@@ -434,79 +317,22 @@ def _open_below(client: MlflowClient, experiment_id: str, parent_run_id: str) ->
     return {run.info.run_id: run for run in client.search_runs([experiment_id], query, max_results=_PAGE)}
 
 
-_current: Tracker = Tracker()
-
-
-def current_tracker() -> Tracker:
-    """Return the tracker of the session that runs in this process, or one that does nothing."""
-    return _current
-
-
-def start_tracking(tracker: Tracker) -> None:
-    """Make a tracker the current one.
+def close_runs(tracker: MlflowTracker | None, status: str) -> None:
+    """Close the open runs of a session that did not finish; where that fails, say so: the disk may be full.
 
     Args:
-        tracker: The session's tracker.
+        tracker: The session's tracker, if it has begun.
+        status: ``FAILED``, or ``KILLED``: then the session's own run is closed, too, which nobody else closes.
     """
-    global _current  # noqa: PLW0603 - Kedro's nodes are plain functions: this is how they reach their session
-    _current = tracker
-
-
-def tracking_elsewhere() -> Callable[[], None]:
-    """Return a function with which another process tracks as this one does. It can be pickled."""
-    import mlflow
-    from kedro_mlflow.framework.hooks.mlflow_hook import mlflow_hook
-
-    return partial(_track_as, current_tracker(), mlflow.get_tracking_uri(), vars(mlflow_hook))
-
-
-def _track_as(tracker: Tracker, uri: str, plugin: Mapping[str, Any]) -> None:
-    import mlflow
-    from kedro_mlflow.framework.hooks.mlflow_hook import mlflow_hook
-
-    mlflow.set_tracking_uri(uri)
-    # The session's run, which kedro-mlflow opens, and how it logs parameters.
-    vars(mlflow_hook).update(plugin)
-    start_tracking(tracker)
-
-
-def stop_tracking(status: str) -> None:
-    """End the current tracker's open runs and go back to tracking nothing.
-
-    Args:
-        status: Status of the runs that are still open: ``FINISHED``, ``FAILED`` or ``KILLED``.
-    """
-    tracker = current_tracker()
-    start_tracking(Tracker())
-    tracker.close(status)
-
-
-def close_interrupted_runs() -> None:
-    """Mark every open run, the session's own included, as killed; where that fails, say so."""
     import mlflow
 
-    close_failed_runs("KILLED")
-    with _said():
-        while mlflow.active_run() is not None:
-            mlflow.end_run("KILLED")
-
-
-def close_failed_runs(status: str = "FAILED") -> None:
-    """Mark the open runs below the session's as failed; where that fails, say so: the disk may be full.
-
-    Args:
-        status: ``FAILED`` or ``KILLED``.
-    """
-    with _said():
-        stop_tracking(status)
-
-
-@contextmanager
-def _said() -> Iterator[None]:
-    """Log an error instead of raising it: another one is on its way already."""
     try:
-        yield
+        if tracker is not None:
+            tracker.close(status)
+        while status == "KILLED" and mlflow.active_run() is not None:
+            mlflow.end_run(status)
     except Exception as error:
+        # Another error is on its way already.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         logger.warning("Open runs of MLflow could not be closed (%s): the next session closes them.", reason)
 
@@ -568,6 +394,22 @@ def flatten(values: Mapping[str, object], prefix: str = "") -> dict[str, object]
         else:
             flat[f"{prefix}{key}"] = value
     return flat
+
+
+def _log_file(client: MlflowClient, run_id: str, content: Any, name: str) -> None:
+    """Log an artifact, by the type of its content: a table as its name says, as CSV or Parquet."""
+    import pandas as pd
+
+    if isinstance(content, pd.DataFrame) and not name.endswith(".csv"):
+        with TemporaryDirectory() as folder:
+            content.to_parquet(Path(folder, name), index=False)
+            client.log_artifact(run_id, str(Path(folder, name)))
+    elif isinstance(content, str | pd.DataFrame):
+        client.log_text(run_id, content if isinstance(content, str) else content.to_csv(index=False), name)
+    elif isinstance(content, Mapping):
+        client.log_dict(run_id, dict(content), name)
+    else:
+        client.log_figure(run_id, content, name)
 
 
 def _tags(values: Mapping[str, object]) -> list[RunTag]:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -14,13 +15,18 @@ from numpy.typing import NDArray
 
 from genre_pipeline.errors import TrainingError
 from genre_pipeline.fingerprints import fingerprint
-from genre_pipeline.stages import stage
+from genre_pipeline.stages import Reads, stage
 from genre_pipeline.stores.store import FeatureStore
 from genre_pipeline.training.segments import SegmentSet
 
 # Raise this when the same inputs reach a model in another form.
 CELL_DATA_VERSION = 2
 _SIDES = ("train", "validation", "test")
+
+# What a cell reads of a segment table. Of a split table it reads all.
+CellSegments = Annotated[
+    pd.DataFrame, Reads("segment_id", "track_id", "start_frame", "n_frames", "start_s", "duration_s")
+]
 
 
 @stage(version=CELL_DATA_VERSION)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from genre_pipeline.errors import CheckpointError, TrainingError
 from genre_pipeline.features import FeatureBlock
 from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.models import EstimatorSpec
-from genre_pipeline.stages import stage
+from genre_pipeline.stages import LOGGED, SETTINGS, stage, stage_of
 from genre_pipeline.training.checkpoints import Checkpoint, write_checkpoint
 from genre_pipeline.training.devices import choose_device
 from genre_pipeline.training.epochs import EpochCallback, narrated
@@ -30,6 +29,8 @@ from genre_pipeline.training.segments import SegmentSet
 
 logger = logging.getLogger(__name__)
 
+Segments = SegmentSet | Callable[[], SegmentSet]
+
 # Raise this when the same parameters and data give another model.
 TRAINING_VERSION = 2
 # Beside the checkpoints: how their network computes fastest, so that all repeats compute alike.
@@ -41,26 +42,27 @@ _STATE_VERSION = 1
 @stage(version=TRAINING_VERSION)
 def train_repeat(
     *,
-    cell: Cell,
-    repeat: int,
+    cell: Annotated[Cell, LOGGED],
+    repeat: Annotated[int, LOGGED],
     seed: int,
     genres: tuple[str, ...],
-    feature: FeatureBlock,
+    feature: Annotated[FeatureBlock, SETTINGS],
     model: ModelBlock,
-    train: SegmentSet | Callable[[], SegmentSet],
-    validation: SegmentSet | Callable[[], SegmentSet],
+    train: Annotated[Segments, LOGGED],
+    validation: Annotated[Segments, LOGGED],
     inputs: str,
-    leaky: bool,
-    folder: Path,
-    test: SegmentSet | Callable[[], SegmentSet] | None = None,
-    on_epoch: EpochCallback | None = None,
-    slot: int = 0,
+    leaky: Annotated[bool, LOGGED],
+    folder: Annotated[Path, LOGGED],
+    test: Annotated[Segments | None, LOGGED] = None,
+    on_epoch: Annotated[EpochCallback | None, LOGGED] = None,
+    slot: Annotated[int, LOGGED] = 0,
 ) -> Checkpoint:
     """Train one repeat of one cell, unless its checkpoint exists.
 
-    The same arguments give the same weights and the same curve on the same machine, also if the training was killed and
-    resumed: ``<folder>.state`` holds the state of an unfinished training. With ``precision: auto`` a long training
-    measures how to compute; ``computations.json`` in the parent folder keeps the result for later trainings.
+    The arguments that count are those that decide the weights; the segments count through ``inputs``. The same ones give
+    the same weights and the same curve on the same machine, also if the training was killed and resumed:
+    ``<folder>.state`` holds the state of an unfinished training. With ``precision: auto`` a long training measures how
+    to compute; ``computations.json`` in the parent folder keeps the result for later trainings.
 
     Args:
         cell: What is trained.
@@ -95,7 +97,7 @@ def train_repeat(
             f"{label}: test segments take part in training if, and only if, models.{model.name}.training.selection is "
             f"'best_test'; it is '{model.training.selection}'."
         )
-    mark = training_fingerprint(inputs=inputs, genres=genres, feature=feature, model=model, seed=seed)
+    mark = repeat_fingerprint(inputs=inputs, genres=genres, feature=feature, model=model, seed=seed)
     existing = find_checkpoint(folder, mark, label)
     if existing is not None:
         return existing
@@ -138,7 +140,7 @@ class _Training:
     feature: FeatureBlock
     genres: tuple[str, ...]
     seed: int
-    sides: dict[str, SegmentSet | Callable[[], SegmentSet]]
+    sides: dict[str, Segments]
     folder: Path
     description: dict[str, Any]
 
@@ -183,12 +185,22 @@ def label_of(cell: Cell, repeat: int) -> str:
     return f"{cell.name}, repeat {repeat}"
 
 
+def repeat_folder(folder: Path, repeat: int) -> Path:
+    """Return the folder of a repeat's checkpoint.
+
+    Args:
+        folder: The cell's folder.
+        repeat: The repeat.
+    """
+    return folder / f"repeat_{repeat:02d}"
+
+
 def find_checkpoint(folder: Path, mark: str, label: str) -> Checkpoint | None:
     """Return the checkpoint of a repeat that is trained already, or ``None`` if there is something to train.
 
     Args:
         folder: Where it would be.
-        mark: The fingerprint that it must have: see :func:`training_fingerprint`.
+        mark: The fingerprint that it must have: see :func:`repeat_fingerprint`.
         label: Names the repeat in messages.
     """
     if not folder.exists():
@@ -205,34 +217,25 @@ def find_checkpoint(folder: Path, mark: str, label: str) -> Checkpoint | None:
     return checkpoint
 
 
-def training_fingerprint(
-    *, inputs: str, genres: tuple[str, ...], feature: FeatureBlock, model: ModelBlock, seed: int
-) -> str:
-    """Return the fingerprint of everything that a trained model depends on.
+def repeat_fingerprint(**deciding: Any) -> str:
+    """Return the fingerprint of everything that a trained model depends on, by the signature of :func:`train_repeat`.
 
     Device, threads and notes do not count. An estimator depends on scikit-learn's version, because another version may
     not read its files, and not on the recipe.
 
     Args:
-        inputs: Fingerprint of the data.
-        genres: The genres in order.
-        feature: The feature.
-        model: The model.
-        seed: The seed.
+        **deciding: The arguments of :func:`train_repeat` that count.
     """
-    spec = model.spec
-    is_estimator = isinstance(spec, EstimatorSpec)
+    declared = stage_of(train_repeat)
+    versions, parameters = declared.facts((name, name, value) for name, value in deciding.items())
+    model = parameters.pop("model")
+    # In the form of earlier releases, whose checkpoints stay valid.
     return fingerprint(
         "train",
-        TRAINING_VERSION,
-        inputs=inputs,
-        genres=list(genres),
-        feature=feature.dump(),
-        family=model.family,
-        family_version=spec.version,
-        architecture=model.architecture.dump(),
-        training={"scikit-learn": version("scikit-learn")} if is_estimator else model.training.recipe(),
-        seed=seed,
+        declared.version,
+        family_version=versions[f"models.{model['family']}"],
+        **{"training": {name: each for name, each in versions.items() if name == "scikit-learn"}, **model},
+        **parameters,
     )
 
 

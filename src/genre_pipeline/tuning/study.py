@@ -20,7 +20,7 @@ from genre_pipeline.storage import storage_errors
 from genre_pipeline.training import EpochRecord, ModelBlock, parse_model
 from genre_pipeline.training.epochs import narrated
 from genre_pipeline.training.fitting import Task, fit
-from genre_pipeline.training.repeats import training_fingerprint
+from genre_pipeline.training.repeats import repeat_fingerprint
 from genre_pipeline.training.resumption import Resumption
 from genre_pipeline.tuning.development import Development
 from genre_pipeline.tuning.parameters import TuningBlock
@@ -113,7 +113,7 @@ class Search:
 
     def fingerprint(self) -> str:
         """Return the fingerprint of all that decides the trials, one after the other; not of how many there are."""
-        training = training_fingerprint(
+        training = repeat_fingerprint(
             inputs=self.development.inputs,
             genres=self.development.genres,
             feature=self.feature,

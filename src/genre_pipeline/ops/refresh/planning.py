@@ -182,7 +182,7 @@ def assess(
     ]
     found = [
         *_changed_values("code", record.versions, step.versions),
-        *_changed_values("", record.parameters, step.parameters),
+        *_changed_values("", _declared(record.parameters, step.parameters), step.parameters),
         *_changed_files(record, step),
         *_changed_inputs(record, step, graph, expected),
     ]
@@ -222,6 +222,18 @@ def _changed_values(prefix: str, before: Mapping[str, Any], now: Mapping[str, An
     return [Cause(text) for text in _differences(prefix, before, now)]
 
 
+def _declared(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """Return recorded parameters as they are declared now: of a block that was taken whole, maybe single values."""
+    declared: dict[str, Any] = {}
+    for name, value in recorded.items():
+        parts = [key for key in now if key.startswith(f"{name}.")]
+        if name in now or not parts or not isinstance(value, Mapping):
+            declared[name] = value
+        else:
+            declared |= {key: value.get(key.removeprefix(f"{name}.")) for key in parts}
+    return declared
+
+
 def _differences(prefix: str, before: Any, now: Any) -> Iterator[str]:
     """Name the values of nested mappings that differ."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
@@ -255,7 +267,8 @@ def _changed_inputs(record: Record, step: Step, graph: Graph, expected: Mapping[
         if entry not in record.inputs:
             continue
         parts = expected[entry]
-        before = record.inputs[entry]
+        # A record of earlier code may hold parts that are not read any more.
+        before = read_parts(record.inputs[entry], step, entry)
         now = None if parts is None else read_parts(parts, step, entry)
         if now is None:
             causes.append(Cause(f"{entry} is made anew", _origin(graph, entry), is_certain=False))

@@ -246,14 +246,14 @@ class Recorder:
 
         Args:
             name: The step.
-            entry: The result's entry.
+            entry: The result's entry; one that is none of the step's results is passed over.
             content: The result.
 
         Raises:
             StorageError: If the disk is full, or the folder is read-only.
         """
         begun = self._begun.get(name)
-        if begun is None:
+        if begun is None or entry not in begun.outputs:
             return
         place = begun.entries[entry]
         folders = [os.path.relpath(folder, place.path.parent) for folder in folders_of(content)]

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
-import shlex
-import sys
 from collections.abc import Sequence
-from datetime import datetime, timezone
-from typing import Annotated, Any, cast
+from pathlib import Path
+from typing import Annotated, Any
 
 import pandas as pd
 from matplotlib.figure import Figure as MatplotlibFigure
@@ -17,10 +13,11 @@ from plotly.graph_objects import Figure
 from genre_pipeline.cells import Cell
 from genre_pipeline.datasets import DatasetBlock
 from genre_pipeline.evaluation.leaderboard import leaderboard, metric_table
+from genre_pipeline.evaluation.metrics import TrackAverage
 from genre_pipeline.evaluation.mistakes import find_mistakes
 from genre_pipeline.evaluation.paired import compare_pairs
 from genre_pipeline.evaluation.ranking import rank_table
-from genre_pipeline.experiment import EvaluationBlock, StorageBlock
+from genre_pipeline.experiment import EvaluationBlock
 from genre_pipeline.reporting.cost_figure import cost_comparison
 from genre_pipeline.reporting.figures import (
     accuracy_comparison,
@@ -39,10 +36,7 @@ from genre_pipeline.results.cell import CellResult
 from genre_pipeline.results.mistakes import CellMistakes
 from genre_pipeline.results.run_changes import CellChange
 from genre_pipeline.splits.identities import artist_keys
-from genre_pipeline.stages import Reads, stage
-from genre_pipeline.tracking import current_tracker
-
-_VERSIONED = ("genre-pipeline", "torch", "librosa", "scikit-learn", "numpy", "kedro", "mlflow")
+from genre_pipeline.stages import LOGGED, Reads, stage
 
 
 @stage(version=2)
@@ -50,7 +44,22 @@ def pair_cells(
     audit: Annotated[dict[str, Any], Reads("unit")],
     tracks: Annotated[pd.DataFrame, Reads("track_id", "artist")],
     evaluation: EvaluationBlock,
-    *results_and_predictions: CellResult | pd.DataFrame,
+    results: Annotated[
+        Sequence[CellResult],
+        Reads(
+            "cell",
+            "genres",
+            "design",
+            "leaky",
+            "artists_unknown",
+            "split_hash",
+            "subset",
+            "n_repeats",
+            "n_tracks",
+            "n_segments",
+        ),
+    ],
+    predictions: Sequence[pd.DataFrame],
 ) -> pd.DataFrame:
     """Compare every two cells of one protocol of a dataset, track by track.
 
@@ -58,15 +67,15 @@ def pair_cells(
         audit: The split's report.
         tracks: The dataset's tracks, for their artists.
         evaluation: How numbers are summarised.
-        *results_and_predictions: The result of each cell, then the predictions of each, in the same order.
+        results: The result of each cell.
+        predictions: The predictions of each, in the same order.
 
     Returns:
-        One row a pair.
+        One row per pair.
     """
-    n_cells = len(results_and_predictions) // 2
     return compare_pairs(
-        cast("Sequence[CellResult]", results_and_predictions[:n_cells]),
-        cast("Sequence[pd.DataFrame]", results_and_predictions[n_cells:]),
+        results,
+        predictions,
         artists=artist_keys(tracks.set_index("track_id")),
         divided=audit["unit"],
         confidence=evaluation.confidence,
@@ -90,11 +99,14 @@ def join_pairs(*tables: pd.DataFrame) -> pd.DataFrame:
 @stage(version=1)
 def list_mistakes(
     predictions: pd.DataFrame,
-    result: CellResult,
-    segments: pd.DataFrame,
-    tracks: pd.DataFrame,
+    result: Annotated[CellResult, Reads("genres")],
+    segments: Annotated[pd.DataFrame, Reads("segment_id", "start_s", "duration_s")],
+    # The audio is drawn: its hash counts.
+    tracks: Annotated[
+        pd.DataFrame, Reads("track_id", "path", "start_sample", "n_samples", "sample_rate", "audio_hash")
+    ],
     dataset: DatasetBlock,
-    evaluation: EvaluationBlock,
+    track_average: TrackAverage,
     *,
     cell: Cell,
 ) -> CellMistakes:
@@ -106,7 +118,7 @@ def list_mistakes(
         segments: The segment table.
         tracks: The track table.
         dataset: The dataset's parameters.
-        evaluation: How tracks are scored.
+        track_average: What of a track's segments is averaged.
         cell: The cell.
 
     Returns:
@@ -119,49 +131,47 @@ def list_mistakes(
         segments=segments,
         tracks=tracks,
         root=dataset.root,
-        average=evaluation.track_average,
+        average=track_average,
     )
     return draw_mistakes(found, tracks)
 
 
 @stage(version=3)
-def collect_protocol(audit: dict[str, Any], *found: dict[str, Any]) -> dict[str, Any]:
+def collect_protocol(
+    audit: dict[str, Any],
+    results: Sequence[CellResult],
+    changes: Sequence[CellChange],
+    registrations: Sequence[dict[str, Any]],
+) -> dict[str, Any]:
     """Gather the results under one protocol of a dataset.
 
     Args:
         audit: The split's report.
-        *found: The result of each cell under the protocol, what became of each since the run before, and how each model
-            was registered, if they are.
+        results: The result of each cell under the protocol.
+        changes: What became of each since the run before.
+        registrations: How each cell's model was registered, if they are.
 
     Returns:
         ``audit``, ``results``, ``changes`` and ``registrations``.
     """
-    results = [each for each in found if "summary" in each]
-    changes = [each for each in found if "verdict" in each]
-    return {
-        "audit": audit,
-        "results": results,
-        "changes": changes,
-        "registrations": [each for each in found if "summary" not in each and "verdict" not in each],
-    }
+    return {"audit": audit, "results": results, "changes": changes, "registrations": registrations}
 
 
 @stage(version=3)
-def collect_dataset(quality: dict[str, Any], *reports: dict[str, Any]) -> dict[str, Any]:
+def collect_dataset(
+    quality: dict[str, Any], protocols: Sequence[dict[str, Any]], extractions: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
     """Gather the results on one dataset.
 
     Args:
         quality: The ingest stage's report.
-        *reports: What each protocol found, and the report of each feature's extraction.
+        protocols: What each protocol found.
+        extractions: The report of each feature's extraction.
 
     Returns:
         ``quality``, ``protocols`` and ``extractions``.
     """
-    return {
-        "quality": quality,
-        "protocols": [each for each in reports if "audit" in each],
-        "extractions": [each for each in reports if "audit" not in each],
-    }
+    return {"quality": quality, "protocols": protocols, "extractions": extractions}
 
 
 @stage(version=3)
@@ -192,35 +202,33 @@ def tabulate_metrics(*summaries: dict[str, Any]) -> pd.DataFrame:
 
 
 @stage(version=2)
-def compare_settings(
-    evaluation: EvaluationBlock, *summaries: dict[str, Any]
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+def compare_settings(confidence: float, *summaries: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Compare across datasets, across protocols, and with the papers.
 
     Args:
-        evaluation: How numbers are summarised.
+        confidence: Coverage of the results' intervals.
         *summaries: What was found on each dataset.
 
     Returns:
         Ranks over datasets (empty where there are too few), what protocols are worth, and papers against measured.
     """
-    data = _report_data(evaluation, summaries)
+    data = _report_data(confidence, summaries)
     return rank_table(data.ranking), data.gaps, data.reproduction
 
 
 @stage(version=3)
-def draw_comparison(evaluation: EvaluationBlock, *summaries: dict[str, Any]) -> tuple[Figure, ...]:
+def draw_comparison(confidence: float, *summaries: dict[str, Any]) -> tuple[Figure, ...]:
     """Draw the cells side by side.
 
     Args:
-        evaluation: How numbers are summarised.
+        confidence: Coverage of the results' intervals.
         *summaries: What was found on each dataset.
 
     Returns:
         Accuracies with their intervals, learning curves, confusion matrices, reliability diagrams, ranks over datasets,
         quality against cost, papers against measured, what protocols are worth.
     """
-    data = _report_data(evaluation, summaries)
+    data = _report_data(confidence, summaries)
     return (
         accuracy_comparison(data.results),
         learning_curves(data.results),
@@ -249,30 +257,33 @@ def draw_stills(*figures: Figure) -> list[MatplotlibFigure]:
 @stage(version=5)
 def write_report(
     title: str,
-    evaluation: EvaluationBlock,
+    confidence: float,
     pairs: pd.DataFrame,
     robustness: pd.DataFrame | None,
     explanations: list[dict[str, Any]] | None,
-    storage: StorageBlock,
-    *found: dict[str, Any],
+    folder: Annotated[Path, LOGGED],
+    session: Annotated[dict[str, Any], LOGGED],
+    summaries: Sequence[dict[str, Any]],
+    mistakes: Sequence[CellMistakes],
 ) -> tuple[str, str]:
-    """Write the report of the experiment, and attach it to the session's MLflow run.
+    """Write the report of the experiment.
 
     Args:
         title: The experiment's title.
-        evaluation: How numbers are summarised.
+        confidence: Coverage of the results' intervals.
         pairs: What the comparison of every two cells found.
         robustness: What changes of the test audio cost, if the ``robustness`` pipeline was run.
         explanations: What was seen in single tracks, if the ``explain`` pipeline was run.
-        storage: Where the report will lie.
-        *found: What was found on each dataset, and the mistakes of each cell.
+        folder: Where the report will lie.
+        session: The session's facts, for how to get the same report.
+        summaries: What was found on each dataset.
+        mistakes: The mistakes of each cell.
 
     Returns:
         The HTML report, and its short form in Markdown.
     """
-    summaries = [each for each in found if "quality" in each]
     data = _report_data(
-        evaluation,
+        confidence,
         summaries,
         pairs=pairs,
         changes=_changes(summaries),
@@ -281,27 +292,22 @@ def write_report(
         ],
         robustness=robustness,
         explanations=explanations or (),
-        mistakes=cast("list[CellMistakes]", [each for each in found if "mistakes" in each]),
-        folder=storage.reports,
+        mistakes=mistakes,
+        folder=folder,
         title=title,
-        command=_command(),
-        created=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        versions={
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in _VERSIONED},
-        },
+        command=session["command"],
+        created=session["created"],
+        versions=session["versions"],
     )
-    html, markdown = build_report(data), build_markdown(data)
-    current_tracker().log_artifacts({"report.html": html, "report.md": markdown})
-    return html, markdown
+    return build_report(data), build_markdown(data)
 
 
-def _report_data(evaluation: EvaluationBlock, summaries: Sequence[dict[str, Any]], **more: Any) -> ReportData:
+def _report_data(confidence: float, summaries: Sequence[dict[str, Any]], **more: Any) -> ReportData:
     return ReportData(
         results=_results(summaries),
         datasets=[each["quality"] for each in summaries],
         splits=[protocol["audit"] for each in summaries for protocol in each["protocols"]],
-        confidence=evaluation.confidence,
+        confidence=confidence,
         **more,
     )
 
@@ -312,9 +318,3 @@ def _results(summaries: Sequence[dict[str, Any]]) -> list[CellResult]:
 
 def _changes(summaries: Sequence[dict[str, Any]]) -> list[CellChange]:
     return [change for each in summaries for protocol in each["protocols"] for change in protocol["changes"]]
-
-
-def _command() -> str:
-    """Return the command as a person would type it."""
-    program, *arguments = sys.argv
-    return shlex.join([program.rsplit("/", 1)[-1], *arguments])

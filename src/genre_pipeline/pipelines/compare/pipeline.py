@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from kedro.pipeline import Node, Pipeline
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.experiment import Experiment
-from genre_pipeline.pipelines.binding import bind, plain
+from genre_pipeline.pipelines.binding import bind, gather, plain
 from genre_pipeline.pipelines.compare.nodes import (
     collect_dataset,
     collect_protocol,
@@ -64,11 +64,23 @@ def _pair_cells(experiment: Experiment) -> list[Pipeline]:
     pipelines = []
     for (dataset, protocol), cells in _settings(experiment).items():
         before = plain([f"{dataset}.{protocol}.audit", f"{dataset}.tracks"])
-        after = plain(f"{cell.name}.{entry}" for entry in ("results", "predictions") for cell in cells)
-        inputs = [*before, "params:evaluation", *after]
-        node = Node(pair_cells, inputs=inputs, outputs="pairs", name="pair_cells", tags="compare")
-        namespace = f"{dataset}.{protocol}"
-        pipelines.append(Pipeline([node], namespace=namespace, inputs=before | after, parameters={"params:evaluation"}))
+        results, predictions = (plain(f"{cell.name}.{entry}" for cell in cells) for entry in ("results", "predictions"))
+        audit, tracks = before
+        arguments = {
+            "audit": audit,
+            "tracks": tracks,
+            "evaluation": "params:evaluation",
+            "results": list(results),
+            "predictions": list(predictions),
+        }
+        pipelines.append(
+            Pipeline(
+                [Node(*gather(pair_cells, arguments), outputs="pairs", name="pair_cells", tags="compare")],
+                namespace=f"{dataset}.{protocol}",
+                inputs=before | results | predictions,
+                parameters={"params:evaluation"},
+            )
+        )
     return pipelines
 
 
@@ -79,7 +91,10 @@ def _list_mistakes(cell: Cell) -> Pipeline:
         "segments": f"{cell.dataset}.{cell.feature}.segments",
         "tracks": f"{cell.dataset}.tracks",
     }
-    parameters = {"params:dataset": f"params:datasets.{cell.dataset}", "params:evaluation": "params:evaluation"}
+    parameters = {
+        "params:dataset": f"params:datasets.{cell.dataset}",
+        "params:track_average": "params:evaluation.track_average",
+    }
     node = Node(
         bind(list_mistakes, cell=cell),
         inputs=[*inputs, *parameters],
@@ -91,34 +106,35 @@ def _list_mistakes(cell: Cell) -> Pipeline:
 
 
 def _collect_protocols(experiment: Experiment) -> list[Pipeline]:
+    registered = experiment.registry.enabled
     return [
         _collect(
             collect_protocol,
             f"{dataset}.{protocol}",
-            [
-                f"{dataset}.{protocol}.audit",
-                *(f"{cell.name}.{entry}" for entry in _found(experiment) for cell in cells),
-            ],
+            audit=f"{dataset}.{protocol}.audit",
+            results=[f"{cell.name}.results" for cell in cells],
+            changes=[f"{cell.name}.change" for cell in cells],
+            registrations=[f"{cell.name}.registration" for cell in cells if registered],
         )
         for (dataset, protocol), cells in _settings(experiment).items()
     ]
 
 
-def _found(experiment: Experiment) -> tuple[str, ...]:
-    """Return the entries that hold a cell's results."""
-    return ("results", "change", *(["registration"] if experiment.registry.enabled else []))
-
-
 def _collect_dataset(experiment: Experiment, dataset: str) -> Pipeline:
     cells = [cell for cell in experiment.cells if cell.dataset == dataset]
-    summaries = dict.fromkeys(f"{dataset}.{cell.protocol}.summary" for cell in cells)
-    extractions = dict.fromkeys(f"{dataset}.{cell.feature}.extraction" for cell in cells)
-    return _collect(collect_dataset, dataset, [f"{dataset}.quality", *summaries, *extractions])
+    return _collect(
+        collect_dataset,
+        dataset,
+        quality=f"{dataset}.quality",
+        protocols=list(dict.fromkeys(f"{dataset}.{cell.protocol}.summary" for cell in cells)),
+        extractions=list(dict.fromkeys(f"{dataset}.{cell.feature}.extraction" for cell in cells)),
+    )
 
 
-def _collect(function: Callable[..., object], namespace: str, entries: Iterable[str]) -> Pipeline:
+def _collect(function: Callable[..., object], namespace: str, **arguments: str | list[str]) -> Pipeline:
+    collect, entries = gather(function, arguments)
     names = plain(entries)
-    node = Node(function, inputs=list(names), outputs="summary", name="collect", tags="compare")
+    node = Node(collect, inputs=list(names), outputs="summary", name="collect", tags="compare")
     return Pipeline([node], namespace=namespace, inputs=names)
 
 
@@ -129,8 +145,7 @@ def _compare(experiment: Experiment) -> Pipeline:
     mistakes = plain(f"{cell.name}.mistakes" for cell in experiment.cells)
     parameters = {
         "params:title": "params:experiment.title",
-        "params:evaluation": "params:evaluation",
-        "params:storage": "params:storage",
+        "params:confidence": "params:evaluation.confidence",
     }
     nodes = [
         Node(
@@ -143,31 +158,34 @@ def _compare(experiment: Experiment) -> Pipeline:
         Node(tabulate_metrics, inputs=summaries, outputs="metrics", name="tabulate_metrics", tags="compare"),
         Node(
             compare_settings,
-            inputs=["params:evaluation", *summaries],
+            inputs=["params:confidence", *summaries],
             outputs=["ranks", "protocol_gaps", "papers_and_measured"],
             name="compare_settings",
             tags="compare",
         ),
         Node(
             draw_comparison,
-            inputs=["params:evaluation", *summaries],
+            inputs=["params:confidence", *summaries],
             outputs=list(_FIGURES),
             name="draw_comparison",
             tags="compare",
         ),
         Node(join_pairs, inputs=list(pairs), outputs="paired_comparisons", name="join_pairs", tags="compare"),
         Node(
-            write_report,
-            inputs=[
-                "params:title",
-                "params:evaluation",
-                "paired_comparisons",
-                "robustness",
-                "explanations",
-                "params:storage",
-                *summaries,
-                *mistakes,
-            ],
+            *gather(
+                write_report,
+                {
+                    "title": "params:title",
+                    "confidence": "params:confidence",
+                    "pairs": "paired_comparisons",
+                    "robustness": "robustness",
+                    "explanations": "explanations",
+                    "folder": "report_folder",
+                    "session": "session",
+                    "summaries": summaries,
+                    "mistakes": list(mistakes),
+                },
+            ),
             outputs=["report", "report_markdown"],
             name="write_report",
             tags="compare",

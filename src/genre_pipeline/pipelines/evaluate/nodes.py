@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
@@ -13,29 +15,25 @@ from genre_pipeline.evaluation.paired import track_outcomes
 from genre_pipeline.evaluation.prediction import predict_cell, predict_repeat
 from genre_pipeline.evaluation.promotion import Decision, decide
 from genre_pipeline.evaluation.run_changes import compare_records
-from genre_pipeline.experiment import EvaluationBlock, RegistryBlock, StorageBlock
-from genre_pipeline.pipelines.evaluate.tracking import log_evaluation
-from genre_pipeline.pipelines.train.nodes import cell_folder
-from genre_pipeline.project import git_commit
-from genre_pipeline.reporting.wording import unknown_tag
+from genre_pipeline.experiment import EvaluationBlock
+from genre_pipeline.logs import CellLog
+from genre_pipeline.pipelines.evaluate.logs import log_evaluation
 from genre_pipeline.results.cell import CellResult
-from genre_pipeline.results.run_changes import CellChange, regressions
+from genre_pipeline.results.run_changes import CellChange, CellRecord, regressions
 from genre_pipeline.splits.identities import artist_keys
 from genre_pipeline.stages import LOGGED, Reads, stage
 from genre_pipeline.stores.store import FeatureStore
-from genre_pipeline.tracking import current_tracker
 from genre_pipeline.training import Checkpoint, FailedRepeat
-from genre_pipeline.training.cell_data import CellData
+from genre_pipeline.training.cell_data import CellData, CellSegments
 
 
 @stage(version=1, uses=(predict_repeat, CellData))
 def predict_segments(
     checkpoints: list[Checkpoint | FailedRepeat],
     split: pd.DataFrame,
-    segments: pd.DataFrame,
+    segments: CellSegments,
     features: FeatureStore,
-    experiment_name: Annotated[str, LOGGED],
-    storage: StorageBlock,
+    folder: Annotated[Path, LOGGED],
     *,
     cell: Cell,
 ) -> tuple[pd.DataFrame, dict[str, float]]:
@@ -46,17 +44,14 @@ def predict_segments(
         split: The split table.
         segments: The segment table.
         features: The feature store.
-        experiment_name: The experiment's name.
-        storage: Where intermediate results live.
+        folder: The cell's folder: predictions are kept in it beside the checkpoints, and found again.
         cell: The cell.
 
     Returns:
         The predictions, and what they cost: ``inference_s``.
     """
     data = CellData.join(cell.name, split=split, segments=segments, store=features)
-    predictions, inference_s = predict_cell(
-        _trained(checkpoints), data, folder=cell_folder(storage, experiment_name, cell)
-    )
+    predictions, inference_s = predict_cell(_trained(checkpoints), data, folder=folder)
     return predictions, {"inference_s": inference_s}
 
 
@@ -67,15 +62,18 @@ def score_cell(
     inference: dict[str, float],
     tracks: Annotated[pd.DataFrame, Reads("track_id", "artist", "genre", "audio_hash", "quarantined")],
     split: pd.DataFrame,
-    audit: dict[str, Any],
-    segments: pd.DataFrame,
+    audit: Annotated[
+        dict[str, Any], Reads("unit", "design", "leaks", "leaky", "artists_unknown", "split_hash", "subset")
+    ],
+    segments: CellSegments,
     features: FeatureStore,
     evaluation: EvaluationBlock,
+    session: Annotated[dict[str, Any], LOGGED],
     *,
     cell: Cell,
     reference: str,
-) -> tuple[CellResult, CellChange]:
-    """Score every repeat of a cell, log the scores, and flag a regression against the previous run.
+) -> tuple[CellResult, CellLog]:
+    """Score every repeat of a cell.
 
     Args:
         checkpoints: The trained model of each repeat, or why there is none.
@@ -87,12 +85,12 @@ def score_cell(
         segments: The segment table.
         features: The feature store.
         evaluation: How numbers are summarised.
+        session: The session's facts, for the commit.
         cell: The cell.
         reference: The paper of the model's family, in one line.
 
     Returns:
-        The cell's result, and what became of the cell since the last finished session of this experiment that evaluated
-        it (``new`` where nothing earlier is known, or runs are not tracked).
+        The cell's result, and what is logged of it.
     """
     artists = artist_keys(tracks.set_index("track_id"))
     result = evaluate_cell(
@@ -105,53 +103,70 @@ def score_cell(
         artists=artists,
         confidence=evaluation.confidence,
         reference=reference,
-        git_commit=git_commit(),
+        git_commit=session["git_commit"],
         average=evaluation.track_average,
     )
     sizes = result["n_tracks" if audit["unit"] == "track" else "n_segments"]
     trained = _trained(checkpoints)
-    run = current_tracker().cell_run(cell)
-    run.set_tags({"track_average": evaluation.track_average})
-    for key, share in unknown_tag(result).items():
-        current_tracker().add_to_tag(key, f"{cell.dataset}.{cell.protocol}: {share}")
-    log_evaluation(
-        run,
+    outcomes = None
+    if trained:
+        outcomes = track_outcomes(
+            predictions, genres=result["genres"], artists=artists, average=evaluation.track_average
+        )
+    log = log_evaluation(
+        cell,
         result,
         trained,
         predictions,
+        track_average=evaluation.track_average,
         dataset_fingerprint=tracks_fingerprint(tracks),
         test_ratio=sizes["test"] / sizes["train"],
-        outcomes=track_outcomes(predictions, genres=result["genres"], artists=artists, average=evaluation.track_average)
-        if trained
-        else None,
+        outcomes=outcomes,
     )
-    return result, _compare_with_previous(cell, evaluation.confidence)
+    return result, log
 
 
-def _compare_with_previous(cell: Cell, confidence: float) -> CellChange:
-    """Compare a cell, which is in MLflow by now, with the last finished session that evaluated it."""
-    before, after = current_tracker().history(cell)
-    change = compare_records(cell, before, after, confidence=confidence)
-    current_tracker().cell_run(cell).set_tags(
-        {
-            "regression": bool(regressions([change])),
-            "since_previous": change["verdict"],
-            "previous_run_id": change["before"] or "",
-        }
-    )
-    return change
+@stage(version=1)
+def compare_with_previous(
+    results: CellResult,
+    confidence: float,
+    history: Annotated[tuple[CellRecord | None, CellRecord | None], LOGGED] = (None, None),
+    *,
+    cell: Cell,
+) -> tuple[CellChange, CellLog]:
+    """Compare a cell with the last finished session of this experiment that evaluated it, and flag a regression.
+
+    Args:
+        results: The cell's result: another one is compared anew.
+        confidence: Coverage of the intervals.
+        history: The cell's run in that session, and its present one, which its scores are in by now.
+        cell: The cell.
+
+    Returns:
+        What became of the cell (``new`` where nothing earlier is known, or runs are not tracked), and what is logged of
+        it.
+    """
+    del results
+    change = compare_records(cell, *history, confidence=confidence)
+    tags = {
+        "regression": bool(regressions([change])),
+        "since_previous": change["verdict"],
+        "previous_run_id": change["before"] or "",
+    }
+    return change, CellLog(cell=cell, tags=tags)
 
 
 @stage(version=2)
 def register_model(
     checkpoints: list[Checkpoint | FailedRepeat],
     predictions: pd.DataFrame,
-    results: CellResult,
+    results: Annotated[CellResult, Reads("genres", "n_tracks", "n_segments")],
     tracks: Annotated[pd.DataFrame, Reads("track_id", "artist")],
     audit: Annotated[dict[str, Any], Reads("design", "unit")],
     experiment_name: str,
     evaluation: EvaluationBlock,
-    registry: RegistryBlock,
+    margin: float | None,
+    register: Annotated[Callable[..., dict[str, Any]] | None, LOGGED] = None,
     *,
     cell: Cell,
 ) -> dict[str, Any]:
@@ -165,7 +180,9 @@ def register_model(
         audit: The split's report.
         experiment_name: The experiment's name.
         evaluation: How numbers are summarised.
-        registry: When a model becomes the champion.
+        margin: What loss of accuracy must be excluded before a model becomes the champion; ``None`` requires only the
+            tests.
+        register: Does so in the session's registry, which numbers the version; ``None`` where nothing is tracked.
         cell: The cell.
 
     Returns:
@@ -173,7 +190,7 @@ def register_model(
         more where no repeat could be trained, or nothing is tracked.
     """
     trained = _trained(checkpoints)
-    if not trained:
+    if not trained or register is None:
         return {"cell": cell.name}
     artists = artist_keys(tracks.set_index("track_id"))
     outcomes = track_outcomes(predictions, genres=results["genres"], artists=artists, average=evaluation.track_average)
@@ -186,16 +203,13 @@ def register_model(
             design=audit["design"],
             test_ratio=sizes["test"] / sizes["train"],
             confidence=evaluation.confidence,
-            margin=registry.margin,
+            margin=margin,
         )
 
-    found = current_tracker().register_model(
-        f"{experiment_name}.{cell.name}",
-        fingerprint=trained[0].fingerprint,
-        outcomes=outcomes,
-        decide=compare_with,
+    found = register(
+        f"{experiment_name}.{cell.name}", fingerprint=trained[0].fingerprint, outcomes=outcomes, decide=compare_with
     )
-    return {"cell": cell.name, **(found or {})}
+    return {"cell": cell.name, **found}
 
 
 def _trained(outcomes: list[Checkpoint | FailedRepeat]) -> list[Checkpoint]:

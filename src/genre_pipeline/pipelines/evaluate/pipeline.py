@@ -7,11 +7,16 @@ from kedro.pipeline import Node, Pipeline
 from genre_pipeline.cells import Cell
 from genre_pipeline.experiment import Experiment
 from genre_pipeline.pipelines.binding import bind
-from genre_pipeline.pipelines.evaluate.nodes import predict_segments, register_model, score_cell
+from genre_pipeline.pipelines.evaluate.nodes import (
+    compare_with_previous,
+    predict_segments,
+    register_model,
+    score_cell,
+)
 
 
 def create_pipeline(experiment: Experiment) -> Pipeline:
-    """Make one namespace per cell, with its prediction and its scoring node, and one that registers its model."""
+    """Make one namespace per cell, with the nodes that predict, score and compare, and one that registers its model."""
     registered = experiment.cells if experiment.registry.enabled else ()
     return Pipeline(
         [_evaluate(cell, experiment) for cell in experiment.cells] + [_register(cell) for cell in registered]
@@ -22,7 +27,7 @@ def _register(cell: Cell) -> Pipeline:
     parameters = {
         "params:experiment_name": "params:experiment.name",
         "params:evaluation": "params:evaluation",
-        "params:registry": "params:registry",
+        "params:margin": "params:registry.margin",
     }
     node = Node(
         bind(register_model, "register", cell=cell),
@@ -33,6 +38,7 @@ def _register(cell: Cell) -> Pipeline:
             "tracks",
             "audit",
             *parameters,
+            "session_registry",
         ],
         outputs="registration",
         name="register",
@@ -47,6 +53,7 @@ def _register(cell: Cell) -> Pipeline:
             "results": f"{cell.name}.results",
             "tracks": f"{cell.dataset}.tracks",
             "audit": f"{cell.dataset}.{cell.protocol}.audit",
+            "session_registry": "session_registry",
         },
         parameters=parameters,
     )
@@ -55,7 +62,7 @@ def _register(cell: Cell) -> Pipeline:
 def _evaluate(cell: Cell, experiment: Experiment) -> Pipeline:
     predict = Node(
         bind(predict_segments, "predict", cell=cell),
-        inputs=["checkpoints", "split", "segments", "features", "params:experiment_name", "params:storage"],
+        inputs=["checkpoints", "split", "segments", "features", "training"],
         outputs=["predictions", "inference"],
         name="predict",
         tags="evaluate",
@@ -72,13 +79,21 @@ def _evaluate(cell: Cell, experiment: Experiment) -> Pipeline:
             "segments",
             "features",
             "params:evaluation",
+            "session",
         ],
-        outputs=["results", "change"],
+        outputs=["results", "scores_log"],
         name="score",
         tags="evaluate",
     )
+    compare = Node(
+        bind(compare_with_previous, cell=cell),
+        inputs=["results", "params:confidence", "history"],
+        outputs=["change", "change_log"],
+        name="compare_with_previous",
+        tags="evaluate",
+    )
     return Pipeline(
-        [predict, score],
+        [predict, score, compare],
         namespace=cell.name,
         inputs={
             "checkpoints": f"{cell.name}.checkpoints",
@@ -87,10 +102,9 @@ def _evaluate(cell: Cell, experiment: Experiment) -> Pipeline:
             "audit": f"{cell.dataset}.{cell.protocol}.audit",
             "segments": f"{cell.dataset}.{cell.feature}.segments",
             "features": f"{cell.dataset}.{cell.feature}.features",
+            "training": f"{cell.name}.training",
+            "history": f"{cell.name}.history",
+            "session": "session",
         },
-        parameters={
-            "params:evaluation": "params:evaluation",
-            "params:experiment_name": "params:experiment.name",
-            "params:storage": "params:storage",
-        },
+        parameters={"params:evaluation": "params:evaluation", "params:confidence": "params:evaluation.confidence"},
     )

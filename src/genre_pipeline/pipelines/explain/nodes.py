@@ -15,9 +15,8 @@ from genre_pipeline.experiment import ExplainBlock
 from genre_pipeline.reporting.explaining import explanation_figure, explanation_summary
 from genre_pipeline.stages import stage
 from genre_pipeline.stores.store import FeatureStore
-from genre_pipeline.tracking import current_tracker
 from genre_pipeline.training import Checkpoint, FailedRepeat
-from genre_pipeline.training.cell_data import CellData
+from genre_pipeline.training.cell_data import CellData, CellSegments
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +25,7 @@ logger = logging.getLogger(__name__)
 def explain_tracks(
     explain: ExplainBlock,
     split: pd.DataFrame,
-    segments: pd.DataFrame,
+    segments: CellSegments,
     features: FeatureStore,
     checkpoints: list[Checkpoint | FailedRepeat],
 ) -> tuple[list[dict[str, Any]], Figure]:
@@ -70,6 +69,4 @@ def explain_tracks(
             each.method,
             each.residual,
         )
-    figure = explanation_figure(explanations)
-    current_tracker().log_figure(figure, "explanations.png")
-    return [explanation_summary(each) for each in explanations], figure
+    return [explanation_summary(each) for each in explanations], explanation_figure(explanations)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
 from plotly.graph_objects import Figure
 
 from genre_pipeline.datasets import DatasetBlock
-from genre_pipeline.experiment import ComputeBlock, StorageBlock
+from genre_pipeline.experiment import ComputeBlock
 from genre_pipeline.features import FeatureBlock
-from genre_pipeline.pipelines.features.together import current_extractions
 from genre_pipeline.reporting.pictures import example_figure
-from genre_pipeline.stages import Reads, stage
-from genre_pipeline.stores.remote import publish
+from genre_pipeline.stages import LOGGED, Reads, stage
+from genre_pipeline.stores.joint_extraction import Extractions
 from genre_pipeline.stores.store import FeatureStore
 
 
@@ -26,8 +26,9 @@ def extract_features(
     segmentation: dict[str, Any],
     dataset: DatasetBlock,
     feature: FeatureBlock,
-    storage: StorageBlock,
     compute: ComputeBlock,
+    library: Annotated[Path, LOGGED],
+    extractions: Annotated[Extractions | None, LOGGED] = None,
     *,
     name: str,
     feature_name: str,
@@ -40,27 +41,25 @@ def extract_features(
         segmentation: The segment stage's report, which becomes part of this one.
         dataset: The dataset's parameters.
         feature: The feature's parameters.
-        storage: Where intermediate results live.
         compute: How much of the machine is used.
+        library: Folder of all feature stores.
+        extractions: Computes the session's other features of the same audio with it; ``None`` computes it alone.
         name: The dataset's name.
         feature_name: The feature's name.
 
     Returns:
         The feature store, and a report of what was extracted, kept and left out.
     """
-    result = current_extractions().extract(
+    result = (extractions or Extractions({})).extract(
         tracks,
         segments,
         name,
         feature_name,
         feature,
         root=dataset.root,
-        library=storage.features,
-        url=storage.features_url,
+        library=library,
         workers=compute.extraction,
     )
-    if storage.features_url:
-        publish(result.store, f"{storage.features_url}/{name}/{feature_name}")
     return result.store, {"feature": feature_name, **segmentation, **result.report}
 
 

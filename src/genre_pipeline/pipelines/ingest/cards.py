@@ -9,26 +9,20 @@ import pandas as pd
 from genre_pipeline.datasets import DatasetBlock
 from genre_pipeline.reporting.data_cards import dataset_card, render_html, render_markdown, spectrogram_examples
 from genre_pipeline.stages import stage
-from genre_pipeline.tracking import current_tracker
 
 
 @stage(version=3)
-def write_dataset_card(
-    tracks: pd.DataFrame, quality: dict[str, Any], dataset: DatasetBlock, *, name: str
-) -> tuple[str, str]:
-    """Write a dataset's card, and attach it to the session's MLflow run.
+def write_dataset_card(tracks: pd.DataFrame, quality: dict[str, Any], dataset: DatasetBlock) -> tuple[str, str]:
+    """Write a dataset's card.
 
     Args:
         tracks: The track table.
         quality: The quality report.
         dataset: The dataset's parameters.
-        name: The dataset's name.
 
     Returns:
         The card as HTML, and as Markdown.
     """
     examples = spectrogram_examples(tracks, dataset.root)
     card = dataset_card(quality, tracks, examples)
-    html, markdown = render_html(card), render_markdown(card)
-    current_tracker().log_artifacts({f"data_cards/{name}.html": html, f"data_cards/{name}.md": markdown})
-    return html, markdown
+    return render_html(card), render_markdown(card)

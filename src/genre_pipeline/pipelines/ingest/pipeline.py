@@ -19,13 +19,13 @@ def _ingest(dataset: str) -> Pipeline:
     nodes = [
         Node(
             bind(ingest_dataset, name=dataset),
-            inputs=["params:dataset", "params:storage", "params:compute"],
+            inputs=["params:dataset", "params:compute", "inspections"],
             outputs=["tracks", "quality"],
             name="ingest",
             tags="ingest",
         ),
         Node(
-            bind(write_dataset_card, name=dataset),
+            write_dataset_card,
             inputs=["tracks", "quality", "params:dataset"],
             outputs=["card", "card_markdown"],
             name="write_card",
@@ -37,7 +37,6 @@ def _ingest(dataset: str) -> Pipeline:
         namespace=dataset,
         parameters={
             "params:dataset": f"params:datasets.{dataset}",
-            "params:storage": "params:storage",
             "params:compute": "params:compute",
         },
     )

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
+from typing import Annotated
 
 import pandas as pd
 
-from genre_pipeline.cells import Cell
 from genre_pipeline.errors import AudioError, ConfigError
 from genre_pipeline.evaluation.prediction import GenrePredictor
-from genre_pipeline.experiment import PredictBlock, StorageBlock
-from genre_pipeline.pipelines.train.nodes import cell_folder
-from genre_pipeline.stages import stage
+from genre_pipeline.experiment import PredictBlock
+from genre_pipeline.stages import LOGGED, stage
+from genre_pipeline.training.repeats import repeat_folder
 
 logger = logging.getLogger(__name__)
 
 
 @stage(version=1)
-def predict_genres(predict: PredictBlock, experiment_name: str, storage: StorageBlock) -> pd.DataFrame:
+def predict_genres(predict: PredictBlock, folder: Annotated[Path, LOGGED]) -> pd.DataFrame:
     """Classify audio files with a trained cell.
 
     Args:
         predict: Which cell and repeat, and which files.
-        experiment_name: The experiment's name.
-        storage: Where intermediate results live.
+        folder: The cell's folder.
 
     Returns:
         One row per file: path, genre, probability, error, whether the cell is leaky, and one probability per genre.
@@ -35,8 +35,7 @@ def predict_genres(predict: PredictBlock, experiment_name: str, storage: Storage
     """
     if not predict.audio:
         raise ConfigError("predict.audio: is empty. Name audio files: --params 'predict.audio=[a.wav,b.mp3]'.")
-    folder = cell_folder(storage, experiment_name, Cell.parse(predict.cell)) / f"repeat_{predict.repeat:02d}"
-    predicted = GenrePredictor.open(folder).classify(predict.audio)
+    predicted = GenrePredictor.open(repeat_folder(folder, predict.repeat)).classify(predict.audio)
     if predicted["leaky"].any():
         logger.warning(
             "%s is a LEAKY cell: its measured accuracy is inflated; expect less on your music.", predict.cell

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
+from genre_pipeline.experiment import Experiment
 from genre_pipeline.pipelines.predict.nodes import predict_genres
 
 
-def create_pipeline() -> Pipeline:
-    """Make the node that classifies audio files with a trained cell."""
+def create_pipeline(experiment: Experiment) -> Pipeline:
+    """Make the node that classifies audio files with the chosen cell."""
     node = Node(
         predict_genres,
-        inputs=["params:predict", "params:experiment.name", "params:storage"],
+        inputs=["params:predict", f"{experiment.predict.cell}.training"],
         outputs="predicted_genres",
         name="predict_genres",
         tags="predict",

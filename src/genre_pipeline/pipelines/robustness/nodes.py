@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
@@ -17,19 +18,18 @@ from genre_pipeline.evaluation.robustness.predicting import TrainedCell, predict
 from genre_pipeline.experiment import (
     ComputeBlock,
     EvaluationBlock,
-    RobustnessBlock,
-    StorageBlock,
     parse_feature,
     parse_intervention,
 )
 from genre_pipeline.interventions import Intervention, InterventionBlock
-from genre_pipeline.pipelines.train.nodes import cell_folder, split_tags
+from genre_pipeline.logs import CellLog
+from genre_pipeline.pipelines.train.nodes import split_tags
 from genre_pipeline.reporting.robustness_figure import robustness_figure, robustness_picture
 from genre_pipeline.results.cell import CellResult
 from genre_pipeline.splits.identities import artist_keys
 from genre_pipeline.stages import LOGGED, Reads, stage
-from genre_pipeline.tracking import current_tracker
-from genre_pipeline.training import Checkpoint
+from genre_pipeline.stores.store import FeatureStore
+from genre_pipeline.training import Checkpoint, FailedRepeat
 from genre_pipeline.training.cell_data import CellData
 
 # A cell's coordinates within its dataset, the first columns of the tables of predictions.
@@ -38,13 +38,23 @@ _COORDINATES = ["protocol", "feature", "model"]
 
 @stage(version=1, uses=(CellData,))
 def change_and_ask(
-    tracks: pd.DataFrame,
+    tracks: Annotated[
+        pd.DataFrame, Reads("track_id", "path", "audio_hash", "start_sample", "n_samples", "sample_rate", "quarantined")
+    ],
     dataset: DatasetBlock,
     intervention: InterventionBlock,
-    experiment_name: Annotated[str, LOGGED],
-    storage: StorageBlock,
     compute: ComputeBlock,
-    *entries: Any,
+    scratch: Annotated[Path, LOGGED],
+    splits: Sequence[pd.DataFrame],
+    segments: Annotated[
+        Sequence[pd.DataFrame],
+        Reads("segment_id", "track_id", "start_frame", "n_frames", "start_s", "duration_s"),
+    ],
+    features: Sequence[FeatureStore],
+    checkpoints: Sequence[list[Checkpoint | FailedRepeat]],
+    folders: Annotated[Sequence[Path], LOGGED],
+    blocks: Sequence[dict[str, Any]],
+    *,
     cells: Sequence[Cell],
     intervention_name: str,
 ) -> pd.DataFrame:
@@ -54,34 +64,38 @@ def change_and_ask(
         tracks: The track table.
         dataset: The dataset's parameters.
         intervention: The intervention's parameters.
-        experiment_name: The experiment's name.
-        storage: Where intermediate results live.
         compute: How much of the machine is used.
-        *entries: For each cell its split, segments, feature store, checkpoints, and the feature's parameters.
+        scratch: Folder for the features of changed audio, which are not kept.
+        splits: The split table of each cell.
+        segments: Its segment table.
+        features: Its feature store.
+        checkpoints: Its trained models.
+        folders: Its folder, in which the predictions of changed tracks are kept.
+        blocks: The parameters of its feature.
         cells: The cells, all of that dataset.
         intervention_name: The intervention's name.
 
     Returns:
         The predictions of changed tracks, one row per segment, the cell's protocol, feature and model before them.
     """
-    name = cells[0].dataset
     trained = [
         TrainedCell(
             cell=cell,
-            block=parse_feature(cell.feature, feature),
-            checkpoints=[each for each in checkpoints if isinstance(each, Checkpoint)],
-            data=CellData.join(cell.name, split=split, segments=segments, store=store),
-            folder=cell_folder(storage, experiment_name, cell) / "robustness" / intervention_name,
+            block=parse_feature(cell.feature, block),
+            checkpoints=[each for each in outcomes if isinstance(each, Checkpoint)],
+            data=CellData.join(cell.name, split=split, segments=table, store=store),
+            folder=folder / "robustness" / intervention_name,
         )
-        for cell, split, segments, store, checkpoints, feature in zip(cells, *_columns(entries, 5), strict=True)
+        for cell, split, table, store, outcomes, folder, block in zip(
+            cells, splits, segments, features, checkpoints, folders, blocks, strict=True
+        )
     ]
     answers = predict_changed(
         trained,
         Intervention.of(intervention),
         tracks=tracks,
         root=dataset.root,
-        # Below two folders, where other stores do not look for recordings to copy.
-        scratch=storage.features / ".robustness" / name / intervention_name,
+        scratch=scratch,
         workers=compute.extraction,
     )
     return pd.concat([_with_coordinates(table, cell) for cell, table in answers.items()], ignore_index=True)
@@ -89,33 +103,38 @@ def change_and_ask(
 
 @stage(version=1)
 def score_robustness(
-    result: CellResult,
+    result: Annotated[
+        CellResult,
+        Reads(
+            "cell", "genres", "design", "leaky", "artists_unknown", "split_hash", "feature_hash", "subset", "n_tracks"
+        ),
+    ],
     predictions: pd.DataFrame,
     tracks: Annotated[pd.DataFrame, Reads("track_id", "artist")],
     audit: Annotated[dict[str, Any], Reads("split_hash", "leaky", "artists_unknown", "subset")],
-    robustness: RobustnessBlock,
-    interventions: dict[str, Any],
     evaluation: EvaluationBlock,
-    *answers: pd.DataFrame,
+    interventions: Sequence[dict[str, Any]],
+    answers: Sequence[pd.DataFrame],
+    *,
     cell: Cell,
-) -> pd.DataFrame:
-    """Score a cell's predictions of changed tracks, and log the scores.
+    names: Sequence[str],
+) -> tuple[pd.DataFrame, CellLog]:
+    """Score a cell's predictions of changed tracks.
 
     Args:
         result: The cell's result.
         predictions: The cell's predictions of the tracks as they are.
         tracks: The dataset's tracks, for their artists.
         audit: The split's report.
-        robustness: Which interventions there are.
-        interventions: Their parameters.
         evaluation: How numbers are summarised.
-        *answers: The predictions under each intervention, of all cells of the dataset.
+        interventions: The parameters of each intervention.
+        answers: The predictions under each, of all cells of the dataset.
         cell: The cell.
+        names: The interventions' names.
 
     Returns:
-        One row an intervention.
+        One row per intervention, and what is logged of them.
     """
-    names = robustness.interventions
     coordinates = pd.Series({key: getattr(cell, key) for key in _COORDINATES})
     table = scoring.score_robustness(
         result,
@@ -124,18 +143,24 @@ def score_robustness(
             name: table[(table[_COORDINATES] == coordinates).all(axis=1)]
             for name, table in zip(names, answers, strict=True)
         },
-        {name: parse_intervention(name, interventions[name]) for name in names},
+        {name: parse_intervention(name, values) for name, values in zip(names, interventions, strict=True)},
         artists=artist_keys(tracks.set_index("track_id")),
         confidence=evaluation.confidence,
         average=evaluation.track_average,
     )
-    run = current_tracker().cell_run(cell, level="robustness")
-    run.set_tags({**split_tags(audit), "leaky": result["leaky"], "unit": "track", "statistic": "accuracy"})
     columns = ("accuracy", "accuracy_before", "difference", "ci_low", "ci_high", "same_answer")
-    for row in table.to_dict(orient="records"):
-        run.log_metrics({f"robustness/{row['intervention']}_{column}": row[column] for column in columns})
-    run.finish()
-    return table
+    log = CellLog(
+        cell=cell,
+        level="robustness",
+        tags={**split_tags(audit), "leaky": result["leaky"], "unit": "track", "statistic": "accuracy"},
+        metrics={
+            f"robustness/{row['intervention']}_{column}": row[column]
+            for row in table.to_dict(orient="records")
+            for column in columns
+        },
+        ends="FINISHED",
+    )
+    return table, log
 
 
 @stage(version=2)
@@ -157,16 +182,7 @@ def join_scores(*tables: pd.DataFrame) -> tuple[pd.DataFrame, Figure, Matplotlib
             "a protocol that keeps tracks whole. Choose others, or add the model to experiment.models."
         )
     table = pd.concat(tables, ignore_index=True)
-    picture = robustness_picture(table)
-    tracker = current_tracker()
-    tracker.log_artifacts({"robustness.csv": table.to_csv(index=False)})
-    tracker.log_figure(picture, "robustness.png")
-    return table, robustness_figure(table), picture
-
-
-def _columns(entries: Sequence[Any], n_each: int) -> list[Sequence[Any]]:
-    """Return the first entry of each cell, the second of each, and so on, from a list cell after cell."""
-    return [entries[start::n_each] for start in range(n_each)]
+    return table, robustness_figure(table), robustness_picture(table)
 
 
 def _with_coordinates(table: pd.DataFrame, cell: Cell) -> pd.DataFrame:

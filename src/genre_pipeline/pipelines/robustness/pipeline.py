@@ -6,7 +6,7 @@ from kedro.pipeline import Node, Pipeline
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.experiment import Experiment
-from genre_pipeline.pipelines.binding import bind, plain
+from genre_pipeline.pipelines.binding import bind, gather, plain
 from genre_pipeline.pipelines.robustness.nodes import change_and_ask, join_scores, score_robustness
 
 
@@ -34,36 +34,33 @@ def create_pipeline(experiment: Experiment) -> Pipeline:
 
 def _ask(dataset: str, cells: list[Cell], intervention: str) -> Pipeline:
     needed = {
-        cell: (
-            f"{dataset}.{cell.protocol}.split",
-            f"{dataset}.{cell.feature}.segments",
-            f"{dataset}.{cell.feature}.features",
-            f"{cell.name}.checkpoints",
-        )
-        for cell in cells
+        "splits": [f"{dataset}.{cell.protocol}.split" for cell in cells],
+        "segments": [f"{dataset}.{cell.feature}.segments" for cell in cells],
+        "features": [f"{dataset}.{cell.feature}.features" for cell in cells],
+        "checkpoints": [f"{cell.name}.checkpoints" for cell in cells],
+        "folders": [f"{cell.name}.training" for cell in cells],
     }
     names = plain([f"{dataset}.tracks", *(entry for entries in needed.values() for entry in entries)])
     called = {entry: name for name, entry in names.items()}
     shared = {
         "params:dataset": f"params:datasets.{dataset}",
         "params:intervention": f"params:interventions.{intervention}",
-        "params:experiment_name": "params:experiment.name",
-        "params:storage": "params:storage",
         "params:compute": "params:compute",
     }
     features = {f"params:{cell.feature}": f"params:features.{cell.feature}" for cell in cells}
-    asked = [
-        name
-        for cell, entries in needed.items()
-        for name in (*(called[entry] for entry in entries), f"params:{cell.feature}")
-    ]
-    node = Node(
+    ask, inputs = gather(
         bind(change_and_ask, f"ask_{intervention}", cells=cells, intervention_name=intervention),
-        inputs=[called[f"{dataset}.tracks"], *shared, *asked],
-        outputs="answers",
-        name=f"ask_{intervention}",
-        tags="robustness",
+        {
+            "tracks": called[f"{dataset}.tracks"],
+            "dataset": "params:dataset",
+            "intervention": "params:intervention",
+            "compute": "params:compute",
+            "scratch": "scratch",
+            **{argument: [called[entry] for entry in entries] for argument, entries in needed.items()},
+            "blocks": [f"params:{cell.feature}" for cell in cells],
+        },
     )
+    node = Node(ask, inputs=inputs, outputs="answers", name=f"ask_{intervention}", tags="robustness")
     return Pipeline(
         [node], namespace=f"{dataset}.robustness.{intervention}", inputs=names, parameters=shared | features
     )
@@ -77,18 +74,25 @@ def _score(cell: Cell, interventions: tuple[str, ...]) -> Pipeline:
         "audit": f"{cell.dataset}.{cell.protocol}.audit",
     }
     answers = plain(f"{cell.dataset}.robustness.{name}.answers" for name in interventions)
-    parameters = {"params:robustness", "params:interventions", "params:evaluation"}
+    parameters = {f"params:{name}": f"params:interventions.{name}" for name in interventions}
+    arguments = {
+        "result": "results",
+        "predictions": "predictions",
+        "tracks": "tracks",
+        "audit": "audit",
+        "evaluation": "params:evaluation",
+        "interventions": list(parameters),
+        "answers": list(answers),
+    }
     node = Node(
-        bind(score_robustness, cell=cell),
-        inputs=[
-            *inputs,
-            "params:robustness",
-            "params:interventions",
-            "params:evaluation",
-            *answers,
-        ],
-        outputs="robustness",
+        *gather(bind(score_robustness, cell=cell, names=interventions), arguments),
+        outputs=["robustness", "robustness_log"],
         name="score_robustness",
         tags="robustness",
     )
-    return Pipeline([node], namespace=cell.name, inputs=inputs | answers, parameters=parameters)
+    return Pipeline(
+        [node],
+        namespace=cell.name,
+        inputs=inputs | answers,
+        parameters=parameters | {"params:evaluation": "params:evaluation"},
+    )

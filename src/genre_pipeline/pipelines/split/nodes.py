@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
 
 from genre_pipeline.datasets import DATASETS, DatasetBlock
-from genre_pipeline.experiment import StorageBlock
-from genre_pipeline.splits import PROTOCOLS, ProtocolBlock, read_record, record_key, split_tracks, write_record
-from genre_pipeline.stages import Reads, stage
+from genre_pipeline.splits import PROTOCOLS, ProtocolBlock, SplitRecord, read_record, record_key, split_tracks
+from genre_pipeline.stages import LOGGED, Reads, stage
 
 
 @stage(version=3, uses=(split_tracks,))
@@ -31,11 +31,11 @@ def split_dataset(
     quality: Annotated[dict[str, Any], Reads("subset")],
     dataset: DatasetBlock,
     protocol: ProtocolBlock,
-    storage: StorageBlock,
+    records: Annotated[Path, LOGGED],
     *,
     name: str,
     protocol_name: str,
-) -> tuple[pd.DataFrame, dict[str, Any]]:
+) -> tuple[pd.DataFrame, dict[str, Any], dict[str, SplitRecord]]:
     """Split a dataset's usable tracks and audit the split for leaks.
 
     Tracks that were split before under these parameters keep their sides: see :mod:`genre_pipeline.splits.records`.
@@ -45,14 +45,14 @@ def split_dataset(
         quality: The ingest stage's report, for what part of the dataset was used.
         dataset: The dataset's parameters.
         protocol: The protocol's parameters.
-        storage: Where intermediate results live.
+        records: Folder of the records that keep tracks on their sides.
         name: The dataset's name.
         protocol_name: The protocol's name.
 
     Returns:
-        The split table, and its audit.
+        The split table, its audit, and the record from which a later split grows, by the key of the parameters.
     """
-    remembered = storage.splits / name / protocol_name / f"{record_key(dataset, protocol)}.parquet"
+    key = record_key(dataset, protocol)
     result = split_tracks(
         tracks,
         PROTOCOLS[protocol.kind],
@@ -61,7 +61,6 @@ def split_dataset(
         protocol=protocol_name,
         subset=quality["subset"]["name"],
         official=DATASETS[dataset.kind].official_splits(dataset),
-        record=read_record(remembered),
+        record=read_record(records / f"{key}.parquet"),
     )
-    write_record(remembered, result.record)
-    return result.table, result.report
+    return result.table, result.report, {key: result.record}

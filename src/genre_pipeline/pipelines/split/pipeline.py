@@ -20,8 +20,8 @@ def _split(dataset: str, protocol: str) -> Pipeline:
     nodes = [
         Node(
             bind(split_dataset, name=dataset, protocol_name=protocol),
-            inputs=["tracks", "quality", "params:dataset", "params:protocol", "params:storage"],
-            outputs=["split", "audit"],
+            inputs=["tracks", "quality", "params:dataset", "params:protocol", "split_records"],
+            outputs=["split", "audit", "split_record"],
             name="split",
             tags="split",
         ),
@@ -40,6 +40,5 @@ def _split(dataset: str, protocol: str) -> Pipeline:
         parameters={
             "params:dataset": f"params:datasets.{dataset}",
             "params:protocol": f"params:protocols.{protocol}",
-            "params:storage": "params:storage",
         },
     )

@@ -12,17 +12,17 @@ import pandas as pd
 from genre_pipeline.cells import Cell
 from genre_pipeline.datasets import DatasetBlock
 from genre_pipeline.errors import RepeatFailedError
-from genre_pipeline.experiment import ComputeBlock, StorageBlock
+from genre_pipeline.experiment import ComputeBlock
 from genre_pipeline.features import FeatureBlock
+from genre_pipeline.logs import CellLog, RunLog, WriteLog, write_nothing
 from genre_pipeline.reporting.wording import unknown_tag
 from genre_pipeline.splits import ProtocolBlock
 from genre_pipeline.stages import LOGGED, SETTINGS, Reads, stage
 from genre_pipeline.stores.store import FeatureStore
-from genre_pipeline.tracking import CellRun, current_tracker
 from genre_pipeline.training import Checkpoint, EpochRecord, FailedRepeat, ModelBlock, train_repeat
-from genre_pipeline.training.cell_data import CellData
+from genre_pipeline.training.cell_data import CellData, CellSegments
 from genre_pipeline.training.epochs import history_records
-from genre_pipeline.training.repeats import find_checkpoint, label_of, training_fingerprint
+from genre_pipeline.training.repeats import find_checkpoint, label_of, repeat_fingerprint, repeat_folder
 from genre_pipeline.training.workers import Job, Outcome
 
 logger = logging.getLogger(__name__)
@@ -43,16 +43,16 @@ _CURVES = (
 def train_cell(
     split: pd.DataFrame,
     audit: Annotated[dict[str, Any], Reads("split_hash", "leaky", "artists_unknown", "subset")],
-    segments: pd.DataFrame,
+    segments: CellSegments,
     features: FeatureStore,
     dataset: Annotated[DatasetBlock, LOGGED],
     protocol: Annotated[ProtocolBlock, LOGGED],
     feature: Annotated[FeatureBlock, SETTINGS],
     model: ModelBlock,
-    experiment_name: Annotated[str, LOGGED],
     seed: int,
-    storage: StorageBlock,
     compute: ComputeBlock,
+    folder: Annotated[Path, LOGGED],
+    write_log: Annotated[WriteLog, LOGGED] = write_nothing,
     *,
     cell: Cell,
 ) -> list[Checkpoint | FailedRepeat]:
@@ -67,10 +67,10 @@ def train_cell(
         protocol: The protocol's parameters.
         feature: The feature's parameters.
         model: The model's parameters.
-        experiment_name: The experiment's name.
         seed: Seed of the first repeat.
-        storage: Where intermediate results live.
         compute: How much of the machine, or of which cluster, is used.
+        folder: Where checkpoints are written, and those of earlier sessions are found.
+        write_log: Writes what is logged while the cell is trained.
         cell: The cell.
 
     Returns:
@@ -79,30 +79,32 @@ def train_cell(
     # Repeats that are trained already read no segment: a damaged store is found all the same.
     features.verify()
     data = CellData.join(cell.name, split=split, segments=segments, store=features)
-    run = current_tracker().cell_run(cell)
     # Now, so that the run of an interrupted training has them too.
     tags = {**split_tags(audit), "leaky": data.leaky or model.selects_by_test}
-    run.set_tags(tags)
-    run.log_params(
-        {
-            "dataset": dataset.dump(),
-            "protocol": protocol.dump(),
-            "feature": feature.dump(),
-            "model": model.dump(),
-            "seed": seed,
-        }
-    )
+    params = {
+        "dataset": dataset.dump(),
+        "protocol": protocol.dump(),
+        "feature": feature.dump(),
+        "model": model.dump(),
+        "seed": seed,
+    }
+    write_log(CellLog(cell=cell, tags=tags, params=params))
     sides = ("train", "validation", "test") if model.selects_by_test else ("train", "validation")
     outcomes: dict[int, Checkpoint | FailedRepeat] = {}
+
+    def write_repeat(repeat: int, log: RunLog) -> None:
+        write_log(CellLog(cell=cell, repeats={repeat: log}))
 
     def end(repeat: int, outcome: Outcome) -> None:
         if isinstance(outcome, RepeatFailedError):
             logger.error("%s The other repeats go on.", outcome)
-            run.fail_repeat(repeat, str(outcome), {**tags, "seed": seed + repeat})
+            failed = {**tags, "seed": seed + repeat, "failure": str(outcome)}
+            write_repeat(repeat, RunLog(tags=failed, ends="FAILED"))
             outcomes[repeat] = FailedRepeat(repeat, seed + repeat, str(outcome))
             return
         if outcome.reused:
-            _log_history(run, repeat, outcome)
+            # Of an earlier session: this one's run gets its curves too.
+            write_repeat(repeat, epochs_log(*history_records(outcome.history)))
         outcomes[repeat] = outcome
 
     jobs = []
@@ -114,16 +116,18 @@ def train_cell(
             "seed": seed + repeat,
             "inputs": data.fingerprint(repeat, *sides),
         }
-        folder = cell_folder(storage, experiment_name, cell) / f"repeat_{repeat:02d}"
+        place = repeat_folder(folder, repeat)
         label = label_of(cell, repeat)
-        existing = find_checkpoint(folder, training_fingerprint(**known), label)
+        existing = find_checkpoint(place, repeat_fingerprint(**known), label)
         if existing is not None:
             end(repeat, existing)
             continue
         sources: dict[str, Any] = {side: data.segment_source(repeat, side) for side in sides}
-        train = partial(train_repeat, cell=cell, repeat=repeat, folder=folder, leaky=data.leaky, **known, **sources)
+        train = partial(train_repeat, cell=cell, repeat=repeat, folder=place, leaky=data.leaky, **known, **sources)
         jobs.append(Job(repeat, label, train))
-    compute.trainers(model.training).train(jobs, on_epoch=partial(log_epoch, run), on_end=end)
+    compute.trainers(model.training).train(
+        jobs, on_epoch=lambda repeat, record: write_repeat(repeat, epochs_log(record)), on_end=end
+    )
     return [outcomes[repeat] for repeat in data.repeats]
 
 
@@ -136,23 +140,10 @@ def split_tags(audit: dict[str, Any]) -> dict[str, object]:
     return {**{key: audit[key] for key in ("split_hash", "leaky", "subset")}, **unknown_tag(audit)}
 
 
-def cell_folder(storage: StorageBlock, experiment_name: str, cell: Cell) -> Path:
-    """Return the folder of a cell's checkpoints and predictions."""
-    return storage.models.joinpath(experiment_name, cell.dataset, cell.protocol, cell.feature, cell.model)
-
-
-def log_epoch(run: CellRun, repeat: int, record: EpochRecord) -> None:
-    """Log the curves' points of an epoch.
+def epochs_log(*records: EpochRecord) -> RunLog:
+    """Return the points of the curves of some epochs.
 
     Args:
-        run: The run of the cell, or of its tuning.
-        repeat: The repeat, or the trial.
-        record: What the epoch brought.
+        *records: What the epochs brought.
     """
-    run.log_epoch(repeat, record.epoch, {key: getattr(record, key) for key in _CURVES})
-
-
-def _log_history(run: CellRun, repeat: int, checkpoint: Checkpoint) -> None:
-    """Give a repeat that was trained in an earlier session its curves in this session's run too."""
-    for record in history_records(checkpoint.history):
-        log_epoch(run, repeat, record)
+    return RunLog(epochs={record.epoch: {key: getattr(record, key) for key in _CURVES} for record in records})

@@ -21,14 +21,12 @@ def _train(cell: Cell) -> Pipeline:
         "params:protocol": f"params:protocols.{cell.protocol}",
         "params:feature": f"params:features.{cell.feature}",
         "params:model": f"params:models.{cell.model}",
-        "params:experiment_name": "params:experiment.name",
         "params:seed": "params:experiment.seed",
-        "params:storage": "params:storage",
         "params:compute": "params:compute",
     }
     node = Node(
         bind(train_cell, f"train_{cell.model}", cell=cell),
-        inputs=["split", "audit", "segments", "features", *parameters],
+        inputs=["split", "audit", "segments", "features", *parameters, "training", "session_log"],
         outputs="checkpoints",
         name=f"train_{cell.model}",
         tags=["train", f"train_{cell.model}"],
@@ -41,6 +39,8 @@ def _train(cell: Cell) -> Pipeline:
             "audit": f"{cell.dataset}.{cell.protocol}.audit",
             "segments": f"{cell.dataset}.{cell.feature}.segments",
             "features": f"{cell.dataset}.{cell.feature}.features",
+            "training": f"{cell.name}.training",
+            "session_log": "session_log",
         },
         parameters=parameters,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
@@ -10,23 +11,24 @@ from plotly.graph_objects import Figure
 from typing_extensions import override
 
 from genre_pipeline.cells import Cell
-from genre_pipeline.experiment import StorageBlock
 from genre_pipeline.features import FeatureBlock
-from genre_pipeline.pipelines.train.nodes import cell_folder, log_epoch
+from genre_pipeline.logs import CellLog, RunLog, WriteLog, write_nothing
+from genre_pipeline.pipelines.train.nodes import epochs_log
 from genre_pipeline.stages import LOGGED, SETTINGS, stage
 from genre_pipeline.stores.store import FeatureStore
-from genre_pipeline.tracking import CellRun, current_tracker
-from genre_pipeline.training import EpochRecord
-from genre_pipeline.training.cell_data import CellData
+from genre_pipeline.training import EpochRecord, train_repeat
+from genre_pipeline.training.cell_data import CellData, CellSegments
 from genre_pipeline.tuning import Development, Observer, Search, Trial, TuningBlock, hold_out_test, parse_space, tune
 from genre_pipeline.tuning.findings import best_parameters, draw_history, draw_importance, trials_table
 
 logger = logging.getLogger(__name__)
 
+_STUDY = "study"
+
 
 @stage(version=1, uses=(CellData,))
 def hold_out(
-    split: pd.DataFrame, segments: pd.DataFrame, features: FeatureStore, tuning: TuningBlock, *, cell: Cell
+    split: pd.DataFrame, segments: CellSegments, features: FeatureStore, tuning: TuningBlock, *, cell: Cell
 ) -> Development:
     """Gather the training and validation data; the test split is not passed on.
 
@@ -45,19 +47,19 @@ def hold_out(
     return hold_out_test(data, tuning.repeat)
 
 
-@stage(version=1)
+@stage(version=1, uses=(train_repeat,))
 def tune_model(
     development: Development,
     feature: Annotated[FeatureBlock, SETTINGS],
     model: dict[str, Any],
     training: dict[str, Any],
     tuning: TuningBlock,
-    experiment_name: Annotated[str, LOGGED],
     seed: int,
-    storage: StorageBlock,
+    folder: Annotated[Path, LOGGED],
+    write_log: Annotated[WriteLog, LOGGED] = write_nothing,
     *,
     cell: Cell,
-) -> tuple[pd.DataFrame, str, Figure, Figure]:
+) -> tuple[pd.DataFrame, str, Figure, Figure, CellLog]:
     """Search for the model's parameters, and log every trial.
 
     Args:
@@ -66,13 +68,14 @@ def tune_model(
         model: The model's parameters.
         training: Training parameters that models share.
         tuning: How parameters are searched.
-        experiment_name: The experiment's name.
         seed: Seed of the first repeat.
-        storage: Where intermediate results live.
+        folder: The cell's folder: the search is kept in it, and resumed from it.
+        write_log: Writes what is logged of a trial while the search goes on.
         cell: The cell.
 
     Returns:
-        The trials, the best parameters as YAML, the figures of the search and of the parameters' importance.
+        The trials, the best parameters as YAML, the figures of the search and of the parameters' importance, and what
+        is logged of them.
     """
     search = Search(
         development=development,
@@ -83,40 +86,49 @@ def tune_model(
         feature=feature,
         seed=seed + development.repeat,
     )
-    run = current_tracker().cell_run(cell, level="study")
     tags = {"metric": tuning.metric, "tested_elsewhere": development.n_tested_elsewhere}
-    run.set_tags(tags)
-    run.log_params({"tuning": {**tuning.settings(), "repeat": development.repeat}, "space": search.space.dump()})
-    folder = cell_folder(storage, experiment_name, cell) / "tuning"
-    tuned = tune(search, folder, _TrackedTrials(run))
+    params = {"tuning": {**tuning.settings(), "repeat": development.repeat}, "space": search.space.dump()}
+    write_log(CellLog(cell=cell, level=_STUDY, tags=tags, params=params))
+    tuned = tune(search, folder / "tuning", _LoggedTrials(cell, write_log))
     table, text = trials_table(tuned), best_parameters(search, tuned)
     history, importance = draw_history(search, tuned), draw_importance(search, tuned)
-    run.log_metrics({f"best_{tuning.metric}": tuned.best.value})
-    run.log_params({"best": dict(tuned.best.values)})
-    for name, content in {"best_parameters.yml": text, "trials.csv": table.to_csv(index=False)}.items():
-        run.log_text(content, name)
-    run.log_figure(history, "tuning_history.html")
-    run.log_figure(importance, "parameter_importance.html")
-    run.finish()
+    log = CellLog(
+        cell=cell,
+        level=_STUDY,
+        metrics={f"best_{tuning.metric}": tuned.best.value},
+        params={"best": dict(tuned.best.values)},
+        files={
+            "best_parameters.yml": text,
+            "trials.csv": table.to_csv(index=False),
+            "tuning_history.html": history,
+            "parameter_importance.html": importance,
+        },
+        ends="FINISHED",
+    )
     logger.info("%s: the best parameters so far:\n%s", cell.name, text)
-    return table, text, history, importance
+    return table, text, history, importance, log
 
 
-class _TrackedTrials(Observer):
-    """Gives each trial a run of its own."""
+class _LoggedTrials(Observer):
+    """Logs epochs and trials as repeats of the study."""
 
-    def __init__(self, run: CellRun) -> None:
-        self._run = run
+    def __init__(self, cell: Cell, write_log: WriteLog) -> None:
+        self._cell = cell
+        self._write_log = write_log
 
     @override
     def epoch(self, trial: int, record: EpochRecord) -> None:
-        log_epoch(self._run, trial, record)
+        self._write(trial, epochs_log(record))
 
     @override
     def ended(self, trial: Trial) -> None:
-        self._run.log_params(dict(trial.values), repeat=trial.number)
         tags = {"state": trial.state}
+        params = dict(trial.values)
         if trial.state == "failed":
-            self._run.fail_repeat(trial.number, trial.reason, tags)
+            self._write(trial.number, RunLog(tags={**tags, "failure": trial.reason}, params=params, ends="FAILED"))
         else:
-            self._run.log_repeat(trial.number, {"value": trial.value, "n_epochs": trial.n_epochs}, tags)
+            metrics = {"value": trial.value, "n_epochs": trial.n_epochs}
+            self._write(trial.number, RunLog(tags=tags, params=params, metrics=metrics, ends="FINISHED"))
+
+    def _write(self, trial: int, log: RunLog) -> None:
+        self._write_log(CellLog(cell=self._cell, level=_STUDY, repeats={trial: log}))

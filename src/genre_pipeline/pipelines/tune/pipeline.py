@@ -16,9 +16,7 @@ def create_pipeline(cell: Cell) -> Pipeline:
         "params:model": f"params:models.{cell.model}",
         "params:training": "params:training",
         "params:tuning": "params:tuning",
-        "params:experiment_name": "params:experiment.name",
         "params:seed": "params:experiment.seed",
-        "params:storage": "params:storage",
     }
     nodes = [
         Node(
@@ -30,8 +28,8 @@ def create_pipeline(cell: Cell) -> Pipeline:
         ),
         Node(
             bind(tune_model, f"tune_{cell.model}", cell=cell),
-            inputs=["development", *parameters],
-            outputs=["trials", "best_parameters", "tuning_history", "parameter_importance"],
+            inputs=["development", *parameters, "training", "session_log"],
+            outputs=["trials", "best_parameters", "tuning_history", "parameter_importance", "tuning_log"],
             name=f"tune_{cell.model}",
             tags="tune",
         ),
@@ -43,6 +41,8 @@ def create_pipeline(cell: Cell) -> Pipeline:
             "split": f"{cell.dataset}.{cell.protocol}.split",
             "segments": f"{cell.dataset}.{cell.feature}.segments",
             "features": f"{cell.dataset}.{cell.feature}.features",
+            "training": f"{cell.name}.training",
+            "session_log": "session_log",
         },
         parameters=parameters,
     )

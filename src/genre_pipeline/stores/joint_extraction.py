@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -22,14 +23,21 @@ from genre_pipeline.work.backends import Workers
 class Extractions:
     """The extractions of one session.
 
+    A copy in another process computes each feature alone: two processes would compute the same ones.
+
     Args:
         wanted: The features that the session will need, by dataset and name.
+        url: Where finished stores are fetched from that are not there; ``None`` means nowhere.
     """
 
-    def __init__(self, wanted: Mapping[str, Mapping[str, FeatureBlock]]) -> None:
+    def __init__(self, wanted: Mapping[str, Mapping[str, FeatureBlock]], url: str | None = None) -> None:
         self._wanted = wanted
+        self._url = url
         self._results: dict[tuple[str, str], ExtractionResult] = {}
         self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Extractions, ({}, self._url)
 
     def extract(
         self,
@@ -41,7 +49,6 @@ class Extractions:
         *,
         root: Path,
         library: Path,
-        url: str | None,
         workers: Workers,
     ) -> ExtractionResult:
         """Bring a feature's store up to date, and those of the other wanted features of the same tracks with it.
@@ -54,7 +61,6 @@ class Extractions:
             block: The feature's parameters.
             root: The dataset's root folder.
             library: Folder of all feature stores.
-            url: Where finished stores are fetched from that are not there; ``None`` means nowhere.
             workers: Who decodes and computes.
 
         Returns:
@@ -69,8 +75,8 @@ class Extractions:
                 blocks = {feature: block, **self._peers(tracks, usable, dataset, block)}
                 targets = [Target(FEATURES[each.kind], each, library / dataset / name) for name, each in blocks.items()]
                 for target in targets:
-                    if url and not target.folder.exists():
-                        fetch(f"{url}/{dataset}/{target.folder.name}", target.folder)
+                    if self._url and not target.folder.exists():
+                        fetch(f"{self._url}/{dataset}/{target.folder.name}", target.folder)
                 results = extract_together(usable, targets, root=root, workers=workers, library=library)
                 self._results.update(zip([(dataset, name) for name in blocks], results, strict=True))
             # Once: a second request must see what has changed since.
@@ -89,21 +95,3 @@ class Extractions:
             and FEATURES[peer.kind].load is None
             and tracks_with_segments(tracks, peer).index.equals(usable.index)
         }
-
-
-_extractions = Extractions({})
-
-
-def current_extractions() -> Extractions:
-    """Return the extractions of the running session, or new ones that compute each feature alone."""
-    return _extractions
-
-
-def begin_extractions(wanted: Mapping[str, Mapping[str, FeatureBlock]]) -> None:
-    """Begin a session's extractions.
-
-    Args:
-        wanted: The features that it will need, by dataset and name; empty ends the session before.
-    """
-    global _extractions  # noqa: PLW0603  # nodes have no other way to a session
-    _extractions = Extractions(wanted)

@@ -1,0 +1,79 @@
+"""What nodes log of a cell: plain data, which a hook writes to MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from genre_pipeline.cells import Cell
+
+# The predictions for the test tracks, among the files of a cell's run.
+OUTCOMES = "test_tracks.parquet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunLog:
+    """What is logged of one run.
+
+    Attributes:
+        tags: Tags.
+        params: Parameters; nested mappings are flattened with dots.
+        metrics: Metrics; values that are not finite are left out.
+        epochs: Metrics of each epoch.
+        files: Files by name: a text, a table (Parquet), a figure (a picture, or a page for one of Plotly), or a mapping
+            of plain JSON types.
+        ends: How the run ends with this; ``None`` leaves it open.
+    """
+
+    tags: Mapping[str, object] = field(default_factory=dict)
+    params: Mapping[str, object] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    epochs: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    files: Mapping[str, Any] = field(default_factory=dict)
+    ends: Literal["FINISHED", "FAILED"] | None = None
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """The trained model that a cell's run keeps.
+
+    Attributes:
+        checkpoint: The checkpoint's folder.
+        genres: The genres, in the order of the model's outputs.
+        fingerprint: The model's fingerprint.
+    """
+
+    checkpoint: Path
+    genres: tuple[str, ...]
+    fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellLog(RunLog):
+    """What is logged of a cell.
+
+    Attributes:
+        cell: The cell.
+        level: What the run is about, as its tag ``level``: ``cell`` for the run with the cell's metrics, ``study`` for
+            its tuning, whose repeats are trials, another word for what was done with its models later.
+        repeats: What is logged of its repeats, or trials, by number.
+        session_tags: Values that are added to those of the session's tags.
+        model: The model that the run keeps.
+    """
+
+    cell: Cell
+    level: str = "cell"
+    repeats: Mapping[int, RunLog] = field(default_factory=dict)
+    session_tags: Mapping[str, str] = field(default_factory=dict)
+    model: ServedModel | None = None
+
+
+# Writes at once, while a node runs, so that a training can be watched, and one that is killed has left its curves.
+WriteLog = Callable[[CellLog], None]
+
+
+def write_nothing(log: CellLog) -> None:
+    """Write nothing: what a node gets where no session tracks it."""
+    del log
