@@ -333,11 +333,9 @@ def test_runs_that_cannot_be_closed_hide_no_error(tracker, monkeypatch, status, 
     assert "(Cannot write mlflow.db: the disk is full.): the next session closes them." in caplog.text
 
 
-def test_a_child_process_goes_on_with_the_runs_that_others_opened(tracker, client, parent, monkeypatch):
+def test_a_child_process_goes_on_with_the_runs_that_others_opened(tracker, client, parent):
     """As with a runner of processes, each of which has a copy of the tracker."""
-    monkeypatch.setattr(tracker_module.os, "getpid", lambda: -1)
-    copies = [MlflowTracker(client, parent.info.experiment_id, parent.info.run_id) for _ in range(2)]
-    monkeypatch.undo()
+    copies = [pickle.loads(pickle.dumps(tracker)) for _ in range(2)]
     for epoch, copy in enumerate(copies, start=1):
         copy.write(CellLog(cell=CELL, repeats={0: RunLog(epochs={epoch: {"train_loss": 1.0}})}))
         copy.cell_run(CELL)._flush()

@@ -59,8 +59,8 @@ def train_repeat(
 ) -> Checkpoint:
     """Train one repeat of one cell, unless its checkpoint exists.
 
-    The arguments that count are those that decide the weights; the segments count through ``inputs``. The same ones give
-    the same weights and the same curve on the same machine, also if the training was killed and resumed:
+    The arguments that count are those that decide the weights; the segments count through ``inputs``. The same ones
+    give the same weights and the same curve on the same machine, also if the training was killed and resumed:
     ``<folder>.state`` holds the state of an unfinished training. With ``precision: auto`` a long training measures how
     to compute; ``computations.json`` in the parent folder keeps the result for later trainings.
 
