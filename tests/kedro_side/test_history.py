@@ -173,7 +173,7 @@ class TestTracker:
 
     def test_a_cell_that_the_session_did_not_evaluate_has_its_last_two_runs(self, client, experiment_id, track):
         first, last = track(CELL), track(CELL)
-        tracker = MlflowTracker(client, experiment_id, track(status=None), {"environment": "base"})
+        tracker = MlflowTracker(client, experiment_id, track(status=None), {"experiment": "base"})
         find = RunHistory(client, [experiment_id]).find
         expected = [find(session, "base").cells[CELL].run_id for session in (first, last)]
         assert [each.run_id for each in tracker.history(CELL)] == expected
