@@ -320,7 +320,10 @@ def test_a_child_process_goes_on_with_the_runs_that_others_opened(tracker, clien
     monkeypatch.undo()
     for epoch, copy in enumerate(copies, start=1):
         copy.write(CellLog(cell=CELL, repeats={0: RunLog(epochs={epoch: {"train_loss": 1.0}})}))
-        copy.cell_run(CELL)._flush()
+        copy.flush()
     (cell,) = children(client, parent)
     (repeat,) = children(client, cell)
     assert [point.step for point in client.get_metric_history(repeat.info.run_id, "train_loss")] == [1, 2]
+    assert repeat.info.status == "RUNNING"
+    tracker.close("FINISHED")
+    assert [client.get_run(run.info.run_id).info.status for run in (cell, repeat)] == ["FINISHED", "FINISHED"]

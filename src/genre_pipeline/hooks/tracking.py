@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _ARTIFACT = "artifact"
 _URI_VARIABLE = "MLFLOW_TRACKING_URI"
 # Sections of the parameters by which people find a session.
-_DESCRIBING = ("experiment", "training")
+_DESCRIBING = ("experiment", "storage", "training")
 
 
 class TrackingHook:
@@ -95,7 +95,7 @@ class TrackingHook:
         for key, value in {**tags, "level": "session", MLFLOW_RUN_NAME: name}.items():
             client.set_tag(run.info.run_id, key, value)
         close_runs_of_the_dead(client, run.info.experiment_id)
-        # kedro-mlflow logs what nodes take, and no node takes these as a whole.
+        # kedro-mlflow logs what nodes take, and none takes these as a whole.
         described = {section: catalog.load(f"params:{section}") for section in _DESCRIBING}
         log_params(client, run.info.run_id, described)
         monitor = watch_system(run.info.run_id)
@@ -137,6 +137,7 @@ class TrackingHook:
             metadata = getattr(catalog.get(entry), "metadata", None) or {}
             if _ARTIFACT in metadata:
                 self._tracker.log_artifact(content, metadata[_ARTIFACT])
+        self._tracker.flush()
 
     @hook_impl(tryfirst=True)
     def after_pipeline_run(self) -> None:

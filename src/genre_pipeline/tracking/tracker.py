@@ -150,7 +150,7 @@ class MlflowCellRun:
         if log.tags or log.metrics:
             self._client.log_batch(self._repeat(repeat), metrics=_metrics(log.metrics), tags=_tags(log.tags))
         if log.ends is not None:
-            self._flush()
+            self.flush()
             self._client.set_terminated(self._repeat(repeat), status=log.ends)
             del self._repeats[repeat]
 
@@ -168,9 +168,10 @@ class MlflowCellRun:
         """Log an epoch's metrics of a repeat, with the epoch as step."""
         self._pending.setdefault(repeat, []).extend(_metrics(metrics, step=epoch))
         if time.monotonic() - self._flushed_s >= _FLUSH_S:
-            self._flush()
+            self.flush()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write the epochs that wait to be written."""
         for repeat, pending in self._pending.items():
             self._write(self._repeat(repeat), pending)
         self._pending.clear()
@@ -205,7 +206,7 @@ class MlflowCellRun:
 
     def finish(self, status: str = "FINISHED") -> None:
         """End the run, and those of its repeats that are still open; more than once does no harm."""
-        self._flush()
+        self.flush()
         if self._is_open:
             for run_id in (*self._repeats.values(), self.run_id):
                 self._client.set_terminated(run_id, status=status)
@@ -269,6 +270,12 @@ class MlflowTracker:
         for key, value in log.session_tags.items():
             self.add_to_tag(key, value)
 
+    def flush(self) -> None:
+        """Write what waits to be written, in a runner's child process: nobody closes the tracker there."""
+        if os.getpid() != self._pid:
+            for run in self._open.values():
+                run.flush()
+
     def log_artifact(self, content: Any, name: str) -> None:
         """Log a text, table, figure or JSON content as an artifact of the parent run."""
         _log_file(self._client, self._parent_run_id, content, name)
@@ -294,7 +301,7 @@ class MlflowTracker:
         )
 
     def close(self, status: str) -> None:
-        """End every run that is still open.
+        """End every run that is still open, those that a runner's child processes opened included.
 
         Args:
             status: ``FINISHED``, ``FAILED`` or ``KILLED``.
@@ -304,6 +311,13 @@ class MlflowTracker:
         for run in self._open.values():
             run.finish(status)
         self._open.clear()
+        self._close_below(self._parent_run_id, status)
+
+    def _close_below(self, run_id: str, status: str) -> None:
+        query = f"attributes.status = 'RUNNING' and tags.`mlflow.parentRunId` = '{run_id}'"
+        for run in self._client.search_runs([self._experiment_id], query, max_results=_PAGE):
+            self._close_below(run.info.run_id, status)
+            self._client.set_terminated(run.info.run_id, status=status)
 
 
 def close_runs(tracker: MlflowTracker | None, status: str) -> None:
