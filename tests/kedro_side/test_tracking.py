@@ -70,7 +70,7 @@ def test_a_cell_has_one_run(tracker, client, parent):
 def test_a_copy_in_another_process_writes_to_the_same_runs(tracker, client, parent):
     copy = pickle.loads(pickle.dumps(tracker))
     copy.cell_run(CELL).log_epoch(0, 1, {"train_loss": 1.0})
-    copy.cell_run(CELL)._flush()
+    copy.cell_run(CELL).flush()
     log_repeat(tracker, 0, {"test_track_accuracy": 0.5})
     (cell,) = children(client, parent)
     (repeat,) = children(client, cell)
@@ -338,7 +338,10 @@ def test_a_child_process_goes_on_with_the_runs_that_others_opened(tracker, clien
     copies = [pickle.loads(pickle.dumps(tracker)) for _ in range(2)]
     for epoch, copy in enumerate(copies, start=1):
         copy.write(CellLog(cell=CELL, repeats={0: RunLog(epochs={epoch: {"train_loss": 1.0}})}))
-        copy.cell_run(CELL)._flush()
+        copy.flush()
     (cell,) = children(client, parent)
     (repeat,) = children(client, cell)
     assert [point.step for point in client.get_metric_history(repeat.info.run_id, "train_loss")] == [1, 2]
+    assert repeat.info.status == "RUNNING"
+    tracker.close("FINISHED")
+    assert [client.get_run(run.info.run_id).info.status for run in (cell, repeat)] == ["FINISHED", "FINISHED"]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _ARTIFACT = "artifact"
 _URI_VARIABLE = "MLFLOW_TRACKING_URI"
 # Sections of the parameters by which people find a session.
-_DESCRIBING = ("experiment", "training")
+_DESCRIBING = ("experiment", "storage", "training")
 
 
 class TrackingHook:
@@ -136,6 +136,7 @@ class TrackingHook:
             metadata = getattr(catalog.get(entry), "metadata", None) or {}
             if _ARTIFACT in metadata:
                 self._tracker.log_artifact(content, metadata[_ARTIFACT])
+        self._tracker.flush()
 
     @hook_impl(tryfirst=True)
     def after_pipeline_run(self) -> None:

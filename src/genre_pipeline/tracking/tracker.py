@@ -6,6 +6,7 @@ MLflow's fluent functions write to whatever run is active in the process. Every 
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -154,7 +155,7 @@ class MlflowCellRun:
         if log.tags or log.metrics:
             self._client.log_batch(self._repeat(repeat), metrics=_metrics(log.metrics), tags=_tags(log.tags))
         if log.ends is not None:
-            self._flush()
+            self.flush()
             self._client.set_terminated(self._repeat(repeat), status=log.ends)
             del self._repeats[repeat]
 
@@ -172,9 +173,10 @@ class MlflowCellRun:
         """Log an epoch's metrics of a repeat, with the epoch as step."""
         self._pending.setdefault(repeat, []).extend(_metrics(metrics, step=epoch))
         if time.monotonic() - self._flushed_s >= _FLUSH_S:
-            self._flush()
+            self.flush()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write the epochs that wait to be written."""
         for repeat, pending in self._pending.items():
             self._write(self._repeat(repeat), pending)
         self._pending.clear()
@@ -209,7 +211,7 @@ class MlflowCellRun:
 
     def finish(self, status: str = "FINISHED") -> None:
         """End the run, and those of its repeats that are still open; more than once does no harm."""
-        self._flush()
+        self.flush()
         if self._is_open:
             for run_id in (*self._repeats.values(), self.run_id):
                 self._client.set_terminated(run_id, status=status)
@@ -244,11 +246,14 @@ class MlflowTracker:
         self._experiment_id = experiment_id
         self._parent_run_id = parent_run_id
         self._open: dict[tuple[Cell, str], MlflowCellRun] = {}
+        # A runner's child processes have copies, which nobody closes.
+        self._pid = os.getpid()
         # Nodes of one cell may run in several threads.
         self._opening = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return MlflowTracker, (self._client, self._experiment_id, self._parent_run_id, self._tags)
+        given = (self._client, self._experiment_id, self._parent_run_id, self._tags)
+        return MlflowTracker, given, {"_pid": self._pid}
 
     def cell_run(self, cell: Cell, *, level: str = "cell") -> MlflowCellRun:
         """Return a run of the cell, opened at first use.
@@ -269,6 +274,12 @@ class MlflowTracker:
         self.cell_run(log.cell, level=log.level).write(log)
         for key, value in log.session_tags.items():
             self.add_to_tag(key, value)
+
+    def flush(self) -> None:
+        """Write what waits to be written, in a runner's child process: nobody closes the tracker there."""
+        if os.getpid() != self._pid:
+            for run in self._open.values():
+                run.flush()
 
     def log_artifact(self, content: Any, name: str) -> None:
         """Log a text, table, figure or JSON content as an artifact of the parent run."""
@@ -295,7 +306,7 @@ class MlflowTracker:
         )
 
     def close(self, status: str) -> None:
-        """End every run that is still open.
+        """End every run that is still open, those that a runner's child processes opened included.
 
         Args:
             status: ``FINISHED``, ``FAILED`` or ``KILLED``.
