@@ -110,8 +110,9 @@ COMMANDS = list(dict.fromkeys(command for page in PAGES for command in read_comm
 KEDROS = [command for command in COMMANDS if command.words[0] == "kedro"]
 # What this machine compares, by experiment.
 COMPARED = {
-    "demo": {"protocols": ["artist_kfold"], "models": ["svm", "net1"], "exclude": []},
+    "demo": {"protocols": ["artist_kfold"], "models": ["svm", "naive_bayes", "net1"], "exclude": []},
     "my_music": {"models": ["svm", "net1"]},
+    "both": {"datasets": ["demo", "my_music"], "models": ["svm"]},
     "gtzan": {"protocols": ["artist_kfold"], "models": ["svm"]},
 }
 TINY: dict[str, Any] = {
