@@ -1,4 +1,4 @@
-"""Music datasets: where their clips are, what is known of them, and what is wrong with them."""
+"""Music datasets: their clips, metadata, official splits and known faults."""
 
 from genre_pipeline.datasets.base import (
     DATASETS,

@@ -1,4 +1,4 @@
-"""What a music dataset is to this project: a loader that lists clips, and a block of parameters."""
+"""Music datasets: a loader that lists clips, and a block of parameters."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ Fault = Literal[
 
 # Every column of the track table with its pandas type, in order. ``duration_s`` and ``n_samples`` are the clip's, which
 # begins at ``start_sample`` of its file (0 unless the dataset's clips are excerpts), and so is ``audio_hash``;
-# ``recording`` is the id of the first of the tracks that hold the same recording; ``checksum`` is ``official``,
-# ``re_encoded`` or ``unknown`` against the dataset's published checksums, empty where there is none.
+# ``recording`` is the id of the first track with the same recording; ``checksum`` is ``official``, ``re_encoded`` or
+# ``unknown`` by comparison with the dataset's published checksums, empty without one.
 TRACK_COLUMNS: Mapping[str, str] = {
     "track_id": "string",
     "genre": "string",
@@ -65,12 +65,12 @@ TRACK_COLUMNS: Mapping[str, str] = {
 }
 
 
-# Raised whenever the same tracks would be said to be others.
+# Raise it when the same tracks get another hash.
 _TRACKS_VERSION = 1
 
 
 def tracks_fingerprint(tracks: pd.DataFrame) -> str:
-    """Hash what a dataset consists of: its usable tracks, their audio, genres and artists.
+    """Hash the content of a dataset: its usable tracks, their audio, genres and artists.
 
     Args:
         tracks: The track table; the order of its rows does not matter.
@@ -85,7 +85,7 @@ def tracks_fingerprint(tracks: pd.DataFrame) -> str:
 
 @dataclass(frozen=True)
 class Clip:
-    """One audio file that a dataset ships, before anybody looked inside.
+    """One audio file of a dataset, before inspection.
 
     Attributes:
         track_id: Stable identity of the track within the dataset.
@@ -106,14 +106,14 @@ class Clip:
 
 @dataclass(frozen=True)
 class Listing:
-    """The files of a dataset, before anybody looked inside.
+    """The files of a dataset, before inspection.
 
     Attributes:
-        clips: The clips, sorted by track id; a clip that only a table names may have no file.
-        stamps: Size in bytes and time of change in nanoseconds of the clips' files, by path, as the listing of their
-            folders gave them.
+        clips: The clips, sorted by track id; a clip that only a table names may lack a file.
+        stamps: Size in bytes and modification time in nanoseconds of the clips' files, by path, from the listing of
+            their folders.
         left_out: Everything else below the dataset's folder.
-        remarks: What a person should look at, a sentence each.
+        remarks: Things to check, one sentence each.
     """
 
     clips: tuple[Clip, ...]
@@ -123,19 +123,19 @@ class Listing:
 
     @property
     def extra(self) -> tuple[str, ...]:
-        """Paths of what is left out and should not be there as it is, sorted."""
+        """Paths of left-out files that should not be there, sorted."""
         return tuple(sorted(each.path for each in self.left_out if MEANINGS[each.kind][1]))
 
 
 class ExcerptBlock(Block):
-    """The part of each file that is the clip, where a dataset ships whole tracks.
+    """The part of each file that is the clip, if a dataset has whole tracks.
 
-    A file of at least ``start_s + duration_s`` gives the ``duration_s`` from ``start_s`` on; a shorter one its last
-    ``duration_s``; one shorter than ``duration_s`` is ``too_short``.
+    From a file of at least ``start_s + duration_s``, the clip is the ``duration_s`` from ``start_s`` on; from a shorter
+    one, its last ``duration_s``. A file shorter than ``duration_s`` is ``too_short``.
 
     Attributes:
-        start_s: Where the excerpt begins, in seconds.
-        duration_s: How long it is, in seconds.
+        start_s: Start of the excerpt, in seconds.
+        duration_s: Its length, in seconds.
     """
 
     start_s: Seconds
@@ -147,8 +147,8 @@ class Source:
     """A file that the dataset's owners offer for download.
 
     Attributes:
-        url: Where it is.
-        sha1: SHA-1 that they publish for it, hexadecimal.
+        url: Its address.
+        sha1: Its published SHA-1, hexadecimal.
         n_bytes: Its size, for messages.
     """
 
@@ -165,17 +165,17 @@ class DatasetBlock(Block):
 
     Attributes:
         kind: Registered name of the loader.
-        path: Root folder of the dataset's audio, absolute; or the archive as it was distributed, which is unpacked
-            into a folder beside it.
-        links_within: Links to folders and files are followed as far as they lead to somewhere below this folder (that
-            of a git-annex or DVC repository, of a file server). None for links to files within ``path`` only.
-        genres: The genres to use, or none for all that the dataset has. A subset is named in the split's hash and tags.
+        path: Root folder of the dataset's audio, absolute; or the original archive, which is unpacked into a folder
+            beside it.
+        links_within: Links to folders and files are followed if they lead to somewhere below this folder (of a
+            git-annex or DVC repository, or a file server). ``None`` follows only links to files within ``path``.
+        genres: The genres to use; ``None`` means all. The split's hash and tags name a subset.
         max_per_genre: Use at most this many clips of each genre, chosen by a hash of their track ids; ``None`` means
-            all. A subset as well.
+            all. This also counts as a subset.
         strict: Whether anything that would only be reported (a missing clip, a fault) stops the run.
         excerpt: The part of each file that is the clip; ``None`` means all of it.
-        min_duration_s: Shorter clips carry the fault ``too_short``.
-        quarantine: Faults that keep a track out of every split. The others are only reported.
+        min_duration_s: Shorter clips get the fault ``too_short``.
+        quarantine: Faults that exclude a track from every split. The others are only reported.
     """
 
     kind: str
@@ -206,18 +206,18 @@ class DatasetBlock(Block):
 
     @override
     def deciding(self) -> dict[str, Any]:
-        """Return the parameters but where the dataset is and its links lead: files are compared, and may be moved."""
+        """Return the parameters except ``path`` and ``links_within``: files are compared, and may be moved."""
         return {key: value for key, value in self.dump().items() if key not in {"path", "links_within"}}
 
     @property
     @override
     def user_files(self) -> tuple[Path, ...]:
-        """The archive, which may be replaced by another one; nothing where the dataset is a folder."""
+        """The archive, which the user may replace; nothing if the dataset is a folder."""
         return () if self.path == self.root else (self.path,)
 
     @property
     def root(self) -> Path:
-        """The folder that the clips' paths are relative to: ``path``, or where an archive is unpacked."""
+        """The folder to which the clips' paths are relative: ``path``, or the folder of an unpacked archive."""
         for suffix in ARCHIVE_SUFFIXES:
             if self.path.name.lower().endswith(suffix):
                 return self.path.with_name(self.path.name[: -len(suffix)])
@@ -225,35 +225,34 @@ class DatasetBlock(Block):
 
 
 def no_official_facts(block: DatasetBlock) -> dict[str, Any]:  # noqa: ARG001
-    """Return nothing: what a dataset without official lists, or without checksums, has."""
+    """Return nothing, for a dataset without official lists or checksums."""
     return {}
 
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """A kind of dataset that the project can load. The functions take a block of the class that it names.
+    """A kind of dataset that the project can load. The functions take a block of this class.
 
     Attributes:
         name: Registered name, used as ``kind`` in YAML.
         title: Full name, for people.
         block: Class of its parameters.
-        prepare: Makes sure that the audio is there: writes synthetic audio, unpacks an archive, or checks that the
-            folder exists. Raises :class:`~genre_pipeline.errors.DatasetError` saying what to get, from whom, and where
-            to put it.
+        prepare: Provides the audio: writes synthetic audio, unpacks an archive, or checks that the folder exists.
+            Raises :class:`~genre_pipeline.errors.DatasetError` with what to get, from whom, and where to put it.
         find_clips: Lists the files, without opening any audio file.
         official_splits: Named lists that ship with the dataset: name to track id to ``train``, ``validation`` or
             ``test``.
         citation: How to cite it.
-        licence: Under what terms it may be used, and where it comes from.
-        catalogue: The clips that the whole dataset has: track id to genre; empty if no list was published.
-        checksums: MD5 of the files as they were published, by track id; empty if none were published.
-        file_format: Container of those files, in libsndfile's names (``"WAV"``, ``"MP3"``): what another has was
-            encoded anew and cannot have their checksum. Empty where there are no checksums.
-        repetitions: Groups of track ids that hold one recording, as somebody published them.
-        clip_duration_s: Length of the clips as published; one shorter by more than a tenth of a second is ``short``.
-            None where they differ.
-        sample_rate: Rate of the clips as published, in Hz; another is a ``wrong_rate``. None where they differ.
-        caveats: What a reader of results on this dataset should know, a sentence each, with its source.
+        licence: Its terms of use, and its source.
+        catalogue: All clips of the dataset: track id to genre; empty if no list was published.
+        checksums: MD5 of the published files, by track id; empty if none were published.
+        file_format: Container of those files, in libsndfile's names (``"WAV"``, ``"MP3"``): a file of another format
+            was re-encoded and cannot have their checksum. Empty without checksums.
+        repetitions: Published groups of track ids that hold one recording.
+        clip_duration_s: Length of the published clips; one shorter by more than a tenth of a second is ``short``.
+            ``None`` if lengths differ.
+        sample_rate: Rate of the published clips, in Hz; another is a ``wrong_rate``. ``None`` if rates differ.
+        caveats: Facts that a reader of results on this dataset should know, one sentence each, with its source.
     """
 
     name: str

@@ -1,7 +1,7 @@
-"""The demo dataset: synthetic music that the project makes itself, so that everything runs on a fresh machine.
+"""The demo dataset: synthetic music that the project makes itself, so that everything runs on a new machine.
 
-The music is invented (see :mod:`~genre_pipeline.demo.composition`): accuracies on it say that the machinery works
-and how protocols differ, and nothing about how well a model recognises real genres.
+The music is invented (see :mod:`~genre_pipeline.demo.composition`): accuracies on it show that the code works and how
+protocols differ, but not how well a model recognises real genres.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from genre_pipeline.progress import progress_bar
 from genre_pipeline.project import check_output
 from genre_pipeline.storage import atomic_folder, write_json
 
-# Raised whenever the same parameters give other files.
+# Raise it when the same parameters give other files.
 _GENERATOR_VERSION = 1
 
 _MANIFEST = "tracks.csv"
@@ -42,7 +42,7 @@ _COLUMNS = tuple(field.name for field in fields(Clip))
 _N_ALBUMS = 2
 _MAX_ARTISTS = 60
 _SUFFIXES = tuple(ENCODINGS)
-# Channels and factor on the sample rate of what is shipped.
+# Channels and sample rate factor of the delivered files.
 _DELIVERIES = ((1, 1), (2, 1), (2, 2), (1, 2))
 
 _ADJECTIVES = (
@@ -64,8 +64,8 @@ class DemoBlock(DatasetBlock):
 
     Attributes:
         n_genres: How many genres, in the templates' order.
-        n_artists_per_genre: How many artists play each of them, at most ``n_clips_per_genre``.
-        n_clips_per_genre: How many sound clips each genre has, the three faulty files not counted.
+        n_artists_per_genre: How many artists play each genre, at most ``n_clips_per_genre``.
+        n_clips_per_genre: How many sound clips each genre has, not counting the three faulty files.
         clip_duration_s: Length of each clip.
         sample_rate: Samples per second of half of the clips; the others have twice as many. MP3 allows few rates.
         seed: Another seed gives other artists and tracks.
@@ -82,7 +82,7 @@ class DemoBlock(DatasetBlock):
     @field_validator("path")
     @classmethod
     def _does_not_leave_the_data_folder(cls, path: Path) -> Path:
-        """The other datasets are read from there; this one is written."""
+        """Other datasets are read from this folder; this one is written to it."""
         return check_output(path)
 
     @model_validator(mode="after")
@@ -101,11 +101,11 @@ class PlannedClip:
 
     Attributes:
         clip: Its row in the manifest.
-        number: Which track it holds.
+        number: The track that it holds.
         n_channels: 1 or 2.
         rate_factor: 1 or 2: its sample rate, in multiples of the block's.
-        fault: What is wrong with it on purpose.
-        copy_of: Path of the file that a duplicate repeats.
+        fault: Its deliberate fault.
+        copy_of: Path of the original of a duplicate.
     """
 
     clip: Clip
@@ -117,13 +117,13 @@ class PlannedClip:
 
 
 def plan_clips(block: DemoBlock) -> list[PlannedClip]:
-    """List the files of the demo dataset without making any.
+    """List the files of the demo dataset without writing any.
 
-    Besides the sound ones there are three faulty files, spread over the first genres: a truncated FLAC, a silent WAV,
-    and the genre's first clip again.
+    In addition to the sound ones, there are three faulty files in the first genres: a truncated FLAC, a silent WAV, and
+    the genre's first clip again.
 
     Returns:
-        The files, by genre; a duplicate comes after what it repeats.
+        The files, by genre; a duplicate comes after its original.
     """
     plan: list[PlannedClip] = []
     for genre in range(block.n_genres):
@@ -134,13 +134,13 @@ def plan_clips(block: DemoBlock) -> list[PlannedClip]:
 
 
 def prepare(block: DemoBlock) -> None:
-    """Write the demo's audio, unless what these parameters give is there already.
+    """Write the demo's audio, unless the files of these parameters exist already.
 
     Args:
         block: The dataset's parameters.
 
     Raises:
-        DatasetError: If the folder would have to be replaced and holds what the demo dataset did not write.
+        DatasetError: If the folder must be replaced and holds files that the demo dataset did not write.
         StorageError: If the disk is full, or the folder is read-only.
     """
     wanted = fingerprint("demo", _GENERATOR_VERSION, **_parameters(block))
@@ -162,7 +162,7 @@ def find_clips(block: DemoBlock) -> Listing:
     """Read the manifest.
 
     Raises:
-        DatasetError: If there is none, or not one that the demo dataset wrote.
+        DatasetError: If there is none, or another program wrote it.
     """
     path = block.path / _MANIFEST
     if not path.is_file():
@@ -185,7 +185,7 @@ def find_clips(block: DemoBlock) -> Listing:
 def official_splits(block: DemoBlock) -> Mapping[str, Mapping[str, str]]:
     """Return the list ``demo``: each genre's last artist tests, the one before validates, the others train.
 
-    Two artists a genre leave no validation part. The faulty files are in no part.
+    With two artists per genre there is no validation part. The faulty files are in no part.
     """
     last = block.n_artists_per_genre - 1
     parts = {last: "test", last - 1: "validation"} if last > 1 else {last: "test"}
@@ -217,7 +217,7 @@ def _faulty_clip(fault: Fault, first: PlannedClip, index: int) -> PlannedClip:
         clip = replace(first.clip, track_id=copied.track_id, path=copied.path)
         return replace(first, clip=clip, fault=fault, copy_of=first.clip.path)
     number = replace(first.number, track=index)
-    # Of a truncated FLAC the header says how much is missing; the silence is 16-bit zeros.
+    # The header of a truncated FLAC shows how much is missing; the silence is 16-bit zeros.
     return PlannedClip(_clip(number, index, ".flac" if fault == "truncated" else ".wav"), number, fault=fault)
 
 
@@ -242,7 +242,7 @@ def _name(index: int) -> str:
 
 
 def _write_clips(plan: list[PlannedClip], folder: Path, block: DemoBlock) -> None:
-    """Write all files; threads help, as transforms and encoders release the interpreter's lock."""
+    """Write all files; threads help because transforms and encoders release the interpreter's lock."""
     for genre in {planned.clip.genre for planned in plan}:
         (folder / genre).mkdir()
     made = [planned for planned in plan if not planned.copy_of]
@@ -280,12 +280,12 @@ def _write_manifest(path: Path, clips: list[Clip]) -> None:
 
 
 def _parameters(block: DemoBlock) -> dict[str, Any]:
-    """Return the parameters that the files depend on: not where they are, nor what is done with them."""
+    """Return the parameters that the files depend on, without their place or use."""
     return block.model_dump(mode="json", exclude=set(DatasetBlock.model_fields))
 
 
 def _read_record(folder: Path) -> dict[str, Any]:
-    """Return what the demo dataset wrote about a folder; an empty folder has no files."""
+    """Return the demo dataset's record of a folder; an empty folder has no files."""
     if not folder.is_dir():
         raise DatasetError(f"{folder}: expected a folder for the demo dataset, found a file. Choose another path.")
     if not any(folder.iterdir()):

@@ -43,7 +43,7 @@ _FILE_STEM = re.compile(r"(?:[A-Za-z]+[.-])?(\d{6})")
 
 _LIST_NAME = "extendedballroom_v*.xml"
 
-# What the list has for an artist where it names none.
+# Entries of the list that stand for no artist.
 _NO_ARTIST = frozenset({"?", "Unknown", "Various", "Various Artists"})
 
 _LAYOUT = (
@@ -62,7 +62,7 @@ class Song(NamedTuple):
         artist: Empty where the list names none.
         title: Title.
         album: Album.
-        bpm: Tempo in beats a minute, as text.
+        bpm: Tempo in beats per minute, as text.
         md5: MD5 of the MP3 file, hexadecimal.
     """
 
@@ -76,7 +76,7 @@ class Song(NamedTuple):
 
 
 def prepare(block: DatasetBlock) -> None:
-    """Check that the folder holds tracks of the list; unpack what was given as an archive.
+    """Check that the folder holds tracks of the list; unpack an archive.
 
     Raises:
         DatasetError: If it is missing, or holds none, or an archive cannot be unpacked.
@@ -85,7 +85,7 @@ def prepare(block: DatasetBlock) -> None:
 
 
 def find_clips(block: DatasetBlock) -> Listing:
-    """List the clips that are there.
+    """List the clips that exist.
 
     Raises:
         DatasetError: If two files are the same clip, or the list in the folder cannot be read.
@@ -114,7 +114,8 @@ def songs(root: Path | None = None) -> Mapping[str, Song]:
     """Return the authors' list by track id.
 
     Args:
-        root: The dataset's folder. The list in it, or in a folder just below it, goes before the one that ships.
+        root: The dataset's folder. The list in it, or in a folder directly below it, takes precedence over the
+            package's.
 
     Raises:
         DatasetError: If the list in the folder cannot be read.
@@ -139,7 +140,7 @@ def read_list(path: Path) -> list[Song]:
         DatasetError: If it is not such a list.
     """
     try:
-        # Expat bounds the expansion of entities, and ElementTree follows none out of the file.
+        # Expat limits the expansion of entities, and ElementTree does not load external ones.
         dances = ElementTree.parse(path).getroot()  # noqa: S314
         return [
             Song(
@@ -170,7 +171,7 @@ def _by_id(listed: Sequence[Song]) -> Mapping[str, Song]:
 
 
 def repetitions() -> Mapping[str, frozenset[frozenset[str]]]:
-    """Return the pairs of tracks that repeat each other, as the authors found them.
+    """Return the pairs of tracks that the authors marked as repetitions.
 
     Returns:
         By kind: ``exact`` (the same recording), ``time`` (at another tempo), ``karaoke`` (with and without the singer)
@@ -193,7 +194,7 @@ def catalogue(block: DatasetBlock) -> dict[str, str]:
 
 
 def checksums(block: DatasetBlock) -> dict[str, str]:
-    """Return the MD5 of each MP3 file, against which the authors' script checked what it fetched."""
+    """Return the MD5 of each MP3 file, with which the authors' script checked its downloads."""
     return {track_id: song.md5 for track_id, song in songs(block.root).items()}
 
 

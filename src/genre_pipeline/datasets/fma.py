@@ -1,8 +1,8 @@
 """FMA: tracks of the Free Music Archive in four sizes, from Defferrard, Benzi, Vandergheynst and Bresson (2017).
 
 ``small`` has 8000 clips of 30 s in eight genres, ``medium`` 25,000 in sixteen, ``large`` 106,574 and ``full`` as many
-whole tracks; ``large`` includes ``medium``, which includes ``small``. The table ``tracks.csv`` says what each track is,
-and ships with the dataset, not with this package. Tracks without a top genre are left out: 56,976 of ``large``.
+whole tracks; ``large`` includes ``medium``, which includes ``small``. The table ``tracks.csv`` describes each track. It
+comes with the dataset, not with this package. Tracks without a top genre are left out: 56,976 of ``large``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 _HOST = "https://os.unil.cloud.switch.ch/fma"
 
-# [P] URLs, SHA-1 and rounded sizes: the README of github.com/mdeff/fma; exact sizes: what the server says of the files.
+# [P] URLs, SHA-1 and rounded sizes: the README of github.com/mdeff/fma; exact sizes: from the server.
 _METADATA = Source(f"{_HOST}/fma_metadata.zip", "f0df49ffe5f2a6008d7dc83c6915b31835dfe733", 358_412_441)
 _AUDIO = {
     "small": Source(f"{_HOST}/fma_small.zip", "ade154f733639d52e35e32f5593efe5be76c6d70", 7_679_594_875),
@@ -42,7 +42,7 @@ _AUDIO = {
 # In tracks.csv, a track has the smallest subset that it is in; ``full`` is ``large`` with whole tracks.
 _SUBSETS = ("small", "medium", "large")
 
-# [C] The authors cut all clips once, for ``large``: the folder of a larger subset will do.
+# [C] The authors cut all clips once, for ``large``, so the folder of a larger subset works too.
 _FOLDERS = {
     "small": ("fma_small", "fma_medium", "fma_large"),
     "medium": ("fma_medium", "fma_large"),
@@ -56,7 +56,7 @@ _COLUMNS = (
     "track_id", "track.genre_top", "track.title", "set.subset", "set.split", "artist.id", "artist.name", "album.title",
 )  # fmt: skip
 
-# [?] A line of tracks.csv, with an artist's and an album's whole story in it, fits in at any rate.
+# [?] Any line of tracks.csv fits, even with long texts about artist and album.
 _BLOCK_BYTES = 16 * 2**20
 
 
@@ -69,10 +69,10 @@ class FmaBlock(_Block):
     """Parameters of the subsets of clips.
 
     Attributes:
-        subset: Which of them.
-        metadata: Folder that holds ``tracks.csv``; none to look in the dataset's folder and in ``fma_metadata`` in it
+        subset: The subset.
+        metadata: Folder that holds ``tracks.csv``; ``None`` searches the dataset's folder, and ``fma_metadata`` in it
             and beside it.
-        download: Whether to fetch from the authors' server what is missing.
+        download: Whether to download missing files from the authors' server.
     """
 
     subset: Literal["small", "medium", "large"]
@@ -105,7 +105,7 @@ class _Track(NamedTuple):
 
 
 def prepare(block: AnyFmaBlock) -> None:
-    """Check that the audio and ``tracks.csv`` are there; unpack or download them if they are not.
+    """Check that the audio and ``tracks.csv`` exist; otherwise unpack or download them.
 
     Raises:
         DatasetError: If either is missing, or cannot be unpacked or downloaded.
@@ -135,7 +135,7 @@ def prepare(block: AnyFmaBlock) -> None:
 
 
 def find_clips(block: AnyFmaBlock) -> Listing:
-    """List the clips of the subset that are there and have a top genre.
+    """List the clips of the subset that exist and have a top genre.
 
     Raises:
         DatasetError: If two files are the same track, or ``tracks.csv`` is missing or not the published table.
@@ -164,7 +164,7 @@ def _identify(path: PurePosixPath, known: Mapping[str, _Track]) -> str | None:
 
 
 def _artist(track: _Track) -> str:
-    # Different artists share a name; a split by artist must not take them for one.
+    # Different artists share a name; a split by artist must not treat them as one.
     return f"{_spaced(track.artist)} [{track.artist_id}]".lstrip() if track.artist_id else _spaced(track.artist)
 
 
@@ -175,7 +175,7 @@ def _spaced(text: str) -> str:
 def _audio_folder(block: AnyFmaBlock) -> str | None:
     """Return the folder, relative to the root, that holds the folders 000 to 155; ``None`` if there is none."""
     for name in (*_FOLDERS[block.subset], ""):
-        # Some programs unpack an archive into one folder more.
+        # Some programs unpack an archive into an additional folder.
         for place in (name, f"{name}/{name}") if name else ("",):
             folder = block.root / place
             try:
@@ -219,9 +219,9 @@ def _of_subset(block: AnyFmaBlock, known: Mapping[str, _Track]) -> dict[str, _Tr
 
 
 def _read_tracks(path: Path) -> dict[str, _Track]:
-    """Read what is needed of ``tracks.csv``: 260 MB, most of it what artists say of themselves.
+    """Read the needed columns of ``tracks.csv``: 260 MB, most of it texts about artists.
 
-    It has three lines of headings: the subject (``track``), what is said of it (``genre_top``), and the index's name.
+    It has three lines of headings: the subject (``track``), its property (``genre_top``), and the index's name.
 
     Returns:
         The tracks by their ids of six digits, in that order.
@@ -252,7 +252,7 @@ def _read_tracks(path: Path) -> dict[str, _Track]:
 
 
 def official_splits(block: AnyFmaBlock) -> dict[str, dict[str, str]]:
-    """Return the list ``official``: 80, 10 and 10 % of the tracks to train on, to validate and to test.
+    """Return the list ``official``: 80, 10 and 10 % of the tracks for training, validation and test.
 
     Raises:
         DatasetError: If ``tracks.csv`` is missing or not the published table.

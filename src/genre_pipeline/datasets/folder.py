@@ -40,7 +40,7 @@ _MAX_NAMED = 5
 
 
 def prepare(block: DatasetBlock) -> None:
-    """Check that the folder holds audio; where ``path`` is an archive, unpack it.
+    """Check that the folder holds audio; if ``path`` is an archive, unpack it.
 
     Raises:
         DatasetError: If it is missing or holds none, its ``metadata.csv`` is not valid, or the archive cannot be
@@ -52,7 +52,7 @@ def prepare(block: DatasetBlock) -> None:
         found = walk_files(root, links_within=block.links_within)
         return any(stamp and not left_out and "/" in path for path, stamp, left_out in found)
 
-    # Archives that people keep among their music stay packed.
+    # Archives among the music stay packed.
     prepare_root(block, layout=_LAYOUT, is_there=is_there, stems=())
     table = find_table(block.root, METADATA_NAME)
     if not (table and read_table(table, _COLUMNS)) and not is_there(block.root):
@@ -60,15 +60,15 @@ def prepare(block: DatasetBlock) -> None:
 
 
 def find_clips(block: DatasetBlock) -> Listing:
-    """List the clips: audio files in a sub-folder, and whatever ``metadata.csv`` lists that is no other audio format.
+    """List the clips: audio files in a sub-folder, and files in ``metadata.csv`` except unsupported audio formats.
 
-    The genre is the sub-folder's name, unless ``metadata.csv`` says otherwise. The track id is the path without its
-    extension; with it, where two files differ in nothing else. A listed file that is not there is a clip as well:
-    ingest reports it as unreadable.
+    The genre is the sub-folder's name, unless ``metadata.csv`` gives another. The track id is the path without its
+    extension, or with it if two files differ only in that. A listed file that does not exist is a clip too: ingest
+    reports it as unreadable.
 
     Raises:
-        DatasetError: If the folder cannot be listed, ``metadata.csv`` is not valid or about other files, or the folders
-            are not genres.
+        DatasetError: If the folder cannot be listed, ``metadata.csv`` is not valid or describes other files, or the
+            folders are not genres.
     """
     root = block.root
     table = find_table(root, METADATA_NAME)
@@ -112,10 +112,10 @@ def _genre_of(path: str) -> str:
 
 
 def _check_level(root: Path, paths: Sequence[str]) -> None:
-    """Check that the top folders are genres: not the parts of a split, and not one folder that holds the genres.
+    """Check that the top folders are genres: not the parts of a split, nor a single folder that holds the genres.
 
     Raises:
-        DatasetError: If they are not; it names the folder that the parameter should.
+        DatasetError: If they are not; the message names the right folder.
     """
     place: list[str] = []
     below = [path.split("/") for path in paths]
@@ -140,7 +140,7 @@ def _check_level(root: Path, paths: Sequence[str]) -> None:
 
 
 def _table_remarks(rows: MatchedRows | None, unused: Iterable[LeftOut]) -> list[str]:
-    """List the rows that match no file, and the files that only look like the table."""
+    """List the rows without a file, and the files whose names resemble the table's."""
     stem = splitext(METADATA_NAME)[0]
     names = [each.path for each in unused if each.path.rpartition("/")[2].casefold().startswith(f"{stem}.")]
     not_read = f"not read: {_quoted(names)}. The table of artists is {METADATA_NAME}, beside the genres' folders."
@@ -148,7 +148,7 @@ def _table_remarks(rows: MatchedRows | None, unused: Iterable[LeftOut]) -> list[
 
 
 def _remarks(clips: Collection[Clip], by_folder: Iterable[str], unused: Iterable[LeftOut]) -> list[str]:
-    """List what a person should check in the folders: what vanishes, what is merged, what cannot be a genre."""
+    """List things to check in the folders: those not used, those merged, and those that cannot be a genre."""
     remarks = []
     folders: dict[str, set[str]] = {}
     for path in by_folder:
@@ -183,7 +183,7 @@ def _quoted(names: Sequence[str]) -> str:
 
 
 def _track_ids(paths: Iterable[str]) -> dict[str, str]:
-    """Give each path its own id: the path without the extension, or with it where that is taken."""
+    """Give each path its own id: the path without the extension, or with it if that is taken."""
     ids = {path: splitext(path)[0] if extension(path) else path for path in sorted(paths)}
     while shared := {track_id for track_id, n in Counter(ids.values()).items() if n > 1}:
         ids = {path: path if track_id in shared else track_id for path, track_id in ids.items()}
@@ -191,7 +191,7 @@ def _track_ids(paths: Iterable[str]) -> dict[str, str]:
 
 
 def official_splits(block: DatasetBlock) -> dict[str, dict[str, str]]:  # noqa: ARG001
-    """Return no lists: one's own music has no official split."""
+    """Return no lists: a user's own music has no official split."""
     return {}
 
 

@@ -1,8 +1,8 @@
 """GTZAN: 1000 clips of 30 s in ten genres, the most used and most studied genre dataset.
 
-What is wrong with it is documented in Sturm (2013): repetitions, mislabellings, distortions. Artists and titles come
-from his index; the *fault-filtered* split of Kereliuk, Sturm and Larsen (2015) leaves the known faults out and keeps
-known artists apart. Both ship with this package, as facts with their sources named.
+Sturm (2013) documents its faults: repetitions, mislabellings, distortions. Artists and titles come from his index; the
+*fault-filtered* split of Kereliuk, Sturm and Larsen (2015) leaves the known faults out and keeps known artists apart.
+Both ship with this package, as facts with their sources named.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "
 
 _SPELLINGS = {genre: genre for genre in GENRES}
 
-# [P] A file of the archive, ``blues.00000.wav``; mirrors keep the name and change what surrounds it.
+# [P] A file of the archive, ``blues.00000.wav``; mirrors keep the name and change the folders.
 _FILE_NAME = re.compile(r"([a-z-]+)\.(\d{5})", re.IGNORECASE)
 
 _LAYOUT = (
@@ -38,7 +38,7 @@ _LAYOUT = (
 
 
 def prepare(block: DatasetBlock) -> None:
-    """Check that the folder holds GTZAN clips; unpack archives where it does not.
+    """Check that the folder holds GTZAN clips; otherwise unpack archives in it.
 
     Raises:
         DatasetError: If it is missing, or holds none, or an archive cannot be unpacked.
@@ -47,7 +47,7 @@ def prepare(block: DatasetBlock) -> None:
 
 
 def find_clips(block: DatasetBlock) -> Listing:
-    """List the clips that are there.
+    """List the clips that exist.
 
     Raises:
         DatasetError: If two files are the same clip.
@@ -73,7 +73,7 @@ def _identify(path: PurePosixPath) -> str | None:
 
 @cache
 def artists() -> dict[str, tuple[str, str]]:
-    """Return artist and title of the tracks by track id, as Sturm's index gives them; empty where unknown.
+    """Return artist and title of the tracks by track id, from Sturm's index; empty if unknown.
 
     Example:
         >>> artists()["blues.00012"]
@@ -88,12 +88,12 @@ def catalogue(block: DatasetBlock) -> dict[str, str]:  # noqa: ARG001
 
 
 def checksums(block: DatasetBlock) -> dict[str, str]:  # noqa: ARG001
-    """Return the MD5 of each of the 1000 WAV files as they were distributed."""
+    """Return the MD5 of each of the 1000 distributed WAV files."""
     return {row["track_id"]: row["md5"] for row in shipped_facts("gtzan_md5.csv")}
 
 
 def official_splits(block: DatasetBlock) -> dict[str, dict[str, str]]:  # noqa: ARG001
-    """Return the ``fault_filtered`` lists: 443 tracks to train on, 197 to validate, 290 to test."""
+    """Return the ``fault_filtered`` lists: 443 tracks for training, 197 for validation, 290 for test."""
     return {"fault_filtered": {row["track_id"]: row["split"] for row in shipped_facts("gtzan_fault_filtered.csv")}}
 
 

@@ -35,7 +35,7 @@ _LAYOUT = (
 
 
 def prepare(block: DatasetBlock) -> None:
-    """Check that the folder holds clips of the list; unpack what was given as archives, such as one a genre.
+    """Check that the folder holds clips of the list; unpack archives, such as one per genre.
 
     Raises:
         DatasetError: If it is missing, or holds none, or an archive cannot be unpacked.
@@ -44,7 +44,7 @@ def prepare(block: DatasetBlock) -> None:
 
 
 def find_clips(block: DatasetBlock) -> Listing:
-    """List the clips that are there.
+    """List the clips that exist.
 
     Raises:
         DatasetError: If two files are the same clip.
@@ -68,7 +68,7 @@ def _match(block: DatasetBlock) -> MatchedFiles:
 
 @cache
 def names() -> Mapping[str, tuple[str, str]]:
-    """Return artist and title of the clips by track id, as the files' names give them.
+    """Return artist and title of the clips by track id, from the files' names.
 
     Example:
         >>> names()["50_Minutes-The_Great_Wall"]

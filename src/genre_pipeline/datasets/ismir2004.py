@@ -1,8 +1,8 @@
 """ISMIR 2004 genre contest: whole tracks from the label Magnatune in six genres, in three parts of 729 (2004).
 
-Two parts make the dataset: *training*, and a test part, which is *evaluation* or *development*; papers seldom say
-which. A clip is the excerpt that the block defines, by default half a minute from within each track. The track lists
-ship with this package, as facts with their source named.
+Two parts make the dataset: *training*, and a test part, which is *evaluation* or *development*; papers seldom state
+which. A clip is the excerpt that the block defines, by default half a minute of each track. The track lists ship with
+this package, as facts with their source named.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from genre_pipeline.errors import DatasetError
 logger = logging.getLogger(__name__)
 
 GENRES = ("classical", "electronic", "jazz_blues", "metal_punk", "rock_pop", "world")
-"""The six genres, in the spelling of the track lists; in the folders, two of them are divided."""
+"""The six genres, in the spelling of the track lists; in the folders, two of them are subdivided."""
 
 PARTS = ("training", "development", "evaluation")
 
@@ -40,7 +40,7 @@ class Ismir2004Block(DatasetBlock):
     """Parameters of the dataset.
 
     Attributes:
-        test_part: The part that is the test half: ``evaluation``, or ``development``, whose artists are anonymous.
+        test_part: The part used as the test half: ``evaluation``, or ``development``, whose artists are anonymous.
         excerpt: [P] The rule of MusicNeXt: 30 to 60 s of tracks that last a minute, the last 30 s of shorter ones.
     """
 
@@ -59,10 +59,10 @@ class _Track(NamedTuple):
 
 
 def prepare(block: Ismir2004Block) -> None:
-    """Check that the folder holds tracks of the list; unpack what was given as an archive.
+    """Check that the folder holds tracks of the list; unpack an archive.
 
     Raises:
-        DatasetError: If it is missing, holds none, or holds the other test part only, or an archive cannot be unpacked.
+        DatasetError: If it is missing, holds none, or holds only the other test part, or an archive cannot be unpacked.
     """
     found = prepare_listed(block, _match, layout=_LAYOUT)
     n_found = Counter(_tracks()[track_id].part for track_id in found.paths)
@@ -75,7 +75,7 @@ def prepare(block: Ismir2004Block) -> None:
 
 
 def find_clips(block: Ismir2004Block) -> Listing:
-    """List the clips of the two parts that are there.
+    """List the existing clips of the two parts.
 
     Raises:
         DatasetError: If two files are the same track.
@@ -111,7 +111,7 @@ def _keys(path: PurePosixPath) -> Iterator[tuple[str, ...]]:
     """Yield keys that may identify a track within its part, the most reliable first.
 
     Artist, album and number do; titles are written differently in lists and file names (``l'oracle``, ``l_oracle``, and
-    one damaged letter). Where people have taken folders away, album, number and title are left, or number and title.
+    one damaged letter). If folders were removed, album, number and title are left, or number and title.
     """
     folders = [plain(folder) for folder in path.parts[:-1]]
     title = path.stem.lstrip("0123456789")
@@ -158,7 +158,7 @@ def _spaced(text: str) -> str:
 
 
 def official_splits(block: Ismir2004Block) -> dict[str, dict[str, str]]:
-    """Return the list ``official``: 729 tracks to train on, 729 to test."""
+    """Return the list ``official``: 729 tracks for training, 729 for test."""
     parts = {"training": "train", block.test_part: "test"}
     return {
         "official": {

@@ -1,9 +1,10 @@
 """Music for the demo dataset: six genres as templates, artists with habits, albums with a sound, and notes.
 
 Genres set tempo, metre, drum patterns, harmony and a choice of instruments. Artists set timbre, keys, drum kit, room
-and balance, and do so about as strongly as genres: who has heard an artist recognises the artist's other tracks, which
-makes an artist-disjoint split harder than a random one. All numbers here are free choices [?], tuned so that an SVM on
-MFCC statistics names the genre of known artists in three tracks of four or more, of unknown ones in about every second.
+and balance, with about as strong an effect as genres: a model that has trained on an artist recognises the artist's
+other tracks, which makes an artist-disjoint split harder than a random one. All numbers here are free choices [?],
+tuned so that an SVM on MFCC statistics is right for at least three of four tracks of known artists, and for about half
+of the tracks of unknown ones.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ POWER = (0, 4, 7)
 PARTS = ("drums", "bass", "chords", "lead")
 DRUMS = ("kick", "snare", "hat", "wood")
 _STEPS_PER_BEAT = 4
-# How loud the strokes of a pattern are.
+# Loudness of a pattern's strokes.
 _LEVELS = {"x": 1.0, "o": 0.5}
 # Lowest pitches, in semitones above C4: bass from E1, chords from C3, melody from F4.
 _BASS_LOWEST, _CHORDS_LOWEST, _LEAD_LOWEST = -32, -12, 5
@@ -42,7 +43,7 @@ _MELODIC = ("accordion", "bell", "brass", "flute", "fuzz", "piano", "reed", "saw
 
 @dataclass(frozen=True)
 class Groove:
-    """One bar of drums, a character a sixteenth: ``x`` loud, ``o`` soft, ``.`` nothing."""
+    """One bar of drums, one character per sixteenth: ``x`` loud, ``o`` soft, ``.`` nothing."""
 
     kick: str = ""
     snare: str = ""
@@ -52,18 +53,18 @@ class Groove:
 
 @dataclass(frozen=True)
 class Genre:
-    """What the tracks of a genre have in common.
+    """Properties that the tracks of a genre share.
 
     Attributes:
         name: The label.
-        tempo_bpm: Lowest and highest tempo, in quarter notes a minute.
+        tempo_bpm: Lowest and highest tempo, in quarter notes per minute.
         swing: Greatest delay of the eighths between the beats, in sixteenths.
         beats_per_bar: Quarter notes in a bar.
         grooves: Drum patterns to choose from.
         bass: Bass patterns: the digit is the degree above the chord's root, ``.`` nothing.
         chords: Accompaniment patterns: ``x`` loud, ``o`` soft, ``_`` holds, ``.`` nothing.
         scales: Scales to choose from, in semitones.
-        progressions: Chord progressions to choose from, as degrees of the scale, one chord a bar.
+        progressions: Chord progressions to choose from, as degrees of the scale, one chord per bar.
         voicing: The chord's tones, in scale steps above its root.
         lead_density: Chance of a melody note on a beat, and on the eighth between two beats.
         instruments: Usual timbres of bass, chords and lead.
@@ -213,7 +214,7 @@ class Artist:
     """The habits that all tracks of one artist share.
 
     Attributes:
-        tempo: Where in the genre's tempo range the artist is at home, from 0 to 1.
+        tempo: The artist's place in the genre's tempo range, from 0 to 1.
         tonics: Preferred keys, in semitones above C.
         groove: Index of the usual drum pattern.
         instruments: Timbres of bass, chords and lead.
@@ -223,7 +224,7 @@ class Artist:
         kit_decay: Factor on the length of all drums.
         kit_levels_db: Levels of kick, snare, hat and wood.
         levels_db: Added to the genre's levels of drums, bass, chords and lead.
-        tilt_db: Slope of the mix's spectrum in dB an octave.
+        tilt_db: Slope of the mix's spectrum, in dB per octave.
         resonances: Peaks and dips of the mix's spectrum.
         room_decay_s: Time constant of the reverberation.
         room_level_db: Its level against the dry sound.
@@ -252,8 +253,8 @@ class Album:
     Attributes:
         loudness_db: Level of the mix, RMS against full scale.
         drive: Saturation before the level is set.
-        tilt_db: Slope that mastering adds to the spectrum, in dB an octave.
-        lowpass_hz: Where the treble ends.
+        tilt_db: Slope that mastering adds to the spectrum, in dB per octave.
+        lowpass_hz: Upper limit of the treble.
         noise_db: Level of the background noise against the mix.
     """
 
@@ -270,9 +271,9 @@ class Note:
 
     Attributes:
         part: ``kick``, ``snare``, ``hat``, ``wood``, ``bass``, ``chords`` or ``lead``.
-        start_s: When it begins.
-        duration_s: How long it is held (drums ring as long as they ring).
-        pitch: Semitones above C4, nothing for drums.
+        start_s: Its start.
+        duration_s: How long it is held (ignored for drums).
+        pitch: Semitones above C4; not used for drums.
         level: Linear.
     """
 
@@ -288,9 +289,9 @@ class Piece:
     """A written track.
 
     Attributes:
-        tempo_bpm: Quarter notes a minute.
+        tempo_bpm: Quarter notes per minute.
         instruments: Timbres of bass, chords and lead.
-        notes: What is played, not sorted by time.
+        notes: The notes, not sorted by time.
     """
 
     tempo_bpm: float
@@ -304,7 +305,7 @@ class Grid:
 
     Attributes:
         step_s: Length of a straight sixteenth.
-        times_s: When each of them falls, swung.
+        times_s: Start of each sixteenth, with swing.
     """
 
     step_s: float
@@ -340,7 +341,7 @@ def _instrument(rng: np.random.Generator, usual: tuple[str, ...], possible: tupl
 
 
 def draw_resonance(rng: np.random.Generator, spread_db: float) -> Resonance:
-    """Draw a peak or dip between 150 Hz and 6.8 kHz, whose height has that standard deviation."""
+    """Draw a peak or dip between 150 Hz and 6.8 kHz, whose height has the given standard deviation."""
     return Resonance(150 * 2 ** rng.uniform(0, 5.5), rng.normal(0, spread_db), rng.uniform(0.3, 0.9))
 
 
@@ -348,7 +349,7 @@ def draw_artist(genre: Genre, rng: np.random.Generator) -> Artist:
     """Invent an artist.
 
     Args:
-        genre: What the artist plays.
+        genre: The artist's genre.
         rng: Source of the habits.
 
     Returns:
@@ -394,7 +395,7 @@ def compose(genre: Genre, artist: Artist, rng: np.random.Generator, duration_s: 
     Args:
         genre: The template.
         artist: The habits.
-        rng: Source of what is the track's own.
+        rng: Source of the track's own properties.
         duration_s: Length to fill; notes begin before its end.
 
     Returns:
@@ -439,7 +440,7 @@ def _tempo(genre: Genre, artist: Artist, rng: np.random.Generator) -> float:
 
 
 def _near(pitch: int, lowest: int) -> int:
-    """Move a pitch by octaves into the one that begins at the lowest."""
+    """Move a pitch by octaves into the octave that begins at the lowest pitch."""
     return (pitch - lowest) % 12 + lowest
 
 
@@ -468,7 +469,7 @@ def _bass_notes(pattern: str, grid: Grid, harmony: Harmony, degree: int) -> list
 
 
 def _chord_notes(pattern: str, grid: Grid, harmony: Harmony, degrees: list[int]) -> list[Note]:
-    """Strike the chord where the pattern says, root below and the other tones in close position above."""
+    """Play the chord at the pattern's strokes, with the root below and the other tones in close position above."""
     root, *others = [harmony.pitch(degree) for degree in degrees]
     pitches = [_near(root, _CHORDS_LOWEST), *(_near(pitch, _CHORDS_LOWEST + 4) for pitch in others)]
     notes = []

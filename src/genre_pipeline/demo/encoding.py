@@ -1,4 +1,4 @@
-"""Audio files whose bytes depend on nothing but the samples."""
+"""Audio files whose bytes depend only on the samples."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def write_audio(path: Path, waveform: Waveform, sample_rate: int) -> None:
     """Encode a waveform by the path's suffix: WAV and FLAC with 16 bits, Ogg Vorbis or MP3 at libsndfile's quality.
 
     Args:
-        path: Where to; its suffix is ``.wav``, ``.flac``, ``.ogg`` or ``.mp3``.
+        path: The file; its suffix is ``.wav``, ``.flac``, ``.ogg`` or ``.mp3``.
         waveform: Shape (n_channels, n_samples), within [-1, 1].
         sample_rate: Samples per second.
 
@@ -45,7 +45,7 @@ def write_audio(path: Path, waveform: Waveform, sample_rate: int) -> None:
 
 
 def with_ogg_serial(stream: bytes, serial: int) -> bytes:
-    """Give all pages of an Ogg stream another serial number, which libsndfile draws from the clock.
+    """Replace the serial number of an Ogg stream's pages, which libsndfile draws from the clock.
 
     Args:
         stream: The bytes of an Ogg file with one logical stream.
@@ -77,7 +77,7 @@ def _ogg_checksum(page: bytes | bytearray) -> int:
 
 
 def _checksum_table() -> tuple[int, ...]:
-    """Return the checksums of all bytes, by the polynomial 0x04C11DB7 that RFC 3533 prescribes."""
+    """Return the checksums of all bytes, with the polynomial 0x04C11DB7 of RFC 3533."""
     table = []
     for byte in range(256):
         remainder = byte << 24

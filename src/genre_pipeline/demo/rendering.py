@@ -64,7 +64,7 @@ _FADE_S = 0.005
 
 @dataclass(frozen=True)
 class TrackNumber:
-    """Which track of the demo's world is meant: everything about it follows from these five numbers.
+    """A track of the demo's world, which these five numbers determine completely.
 
     Attributes:
         seed: The world.
@@ -81,10 +81,10 @@ class TrackNumber:
     track: int
 
     def generator(self, *levels: str) -> np.random.Generator:
-        """Return the random numbers of a level of the hierarchy.
+        """Return the random generator of a level of the hierarchy.
 
         Args:
-            *levels: Which of the numbers to use: two tracks that agree in them draw the same.
+            *levels: The numbers to use: two tracks that agree in them draw the same.
         """
         numbers = tuple(getattr(self, level) for level in levels)
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=numbers))
@@ -94,7 +94,7 @@ def render(number: TrackNumber, *, duration_s: float, sample_rate: int) -> Wavef
     """Compose, play, mix and master one track.
 
     Args:
-        number: Which one.
+        number: The track.
         duration_s: Length.
         sample_rate: Samples per second.
 
@@ -111,7 +111,7 @@ def render(number: TrackNumber, *, duration_s: float, sample_rate: int) -> Wavef
     genre = GENRES[number.genre]
     artist = draw_artist(genre, artist_rng)
     album = draw_album(number.generator("genre", "artist", "album"))
-    # What is left of the artist's random numbers makes the drum samples and the room, the same for every track.
+    # The rest of the artist's random numbers makes the drum samples and the room, the same for every track.
     kit = _kit(artist, artist_rng, sample_rate)
     room = room_response(artist_rng, sample_rate, artist.room_decay_s)
 
@@ -137,7 +137,7 @@ def _kit(artist: Artist, rng: np.random.Generator, sample_rate: int) -> dict[str
 def _play(
     piece: Piece, artist: Artist, kit: dict[str, Waveform], duration_s: float, sample_rate: int
 ) -> dict[str, Waveform]:
-    """Play the notes into one bus a part."""
+    """Play the notes into one bus per part."""
     buses = {part: np.zeros(round(duration_s * sample_rate)) for part in PARTS}
     timbres = dict(zip(PARTS[1:], (TIMBRES[name] for name in piece.instruments), strict=True))
     played: dict[tuple[str, int, float], Waveform] = {}
@@ -176,7 +176,7 @@ def _master(mix: Waveform, artist: Artist, album: Album, rng: np.random.Generato
     tone = equaliser(artist.tilt_db + album.tilt_db, resonances, album.lowpass_hz)
     driven = np.tanh(album.drive * normalised(shape_spectrum(mix, sample_rate, tone)))
     noisy = normalised(driven) + 10 ** (album.noise_db / 20) * rng.standard_normal(mix.shape)
-    # tanh again, as a limiter: nothing leaves (-1, 1), and what is quieter than half of full scale hardly changes.
+    # tanh again, as a limiter: all samples stay within (-1, 1), and those below half of full scale hardly change.
     limited = np.tanh(10 ** (album.loudness_db / 20) * noisy)
     n_samples = mix.shape[-1]
     from_edge = np.minimum(np.arange(n_samples), np.arange(n_samples)[::-1])

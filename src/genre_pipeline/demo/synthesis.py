@@ -15,13 +15,13 @@ Waveform = NDArray[np.float64]
 
 # One cycle of a wave; linear interpolation between 2048 points is 16-bit clean for the lower partials [?].
 _TABLE_SIZE = 2048
-# Partials stop short of the Nyquist frequency, so that vibrato and detuning cannot fold one back [?].
+# Partials stop below the Nyquist frequency, so that vibrato and detuning cannot alias [?].
 _HIGHEST_PARTIAL = 0.45
 
 
 @dataclass(frozen=True)
 class Timbre:
-    """How a pitched instrument sounds.
+    """The sound of a pitched instrument.
 
     Attributes:
         partials: Relative amplitudes of the harmonics, the fundamental first.
@@ -30,7 +30,7 @@ class Timbre:
         sustain: Sustained level, between 0 (plucked) and 1 (blown or bowed).
         release_s: Time to silence after the note's end.
         vibrato_cents: Depth of the vibrato.
-        n_voices: How many slightly detuned players play each note.
+        n_voices: Number of slightly detuned voices of each note.
     """
 
     partials: tuple[float, ...]
@@ -72,7 +72,7 @@ def single_cycle(partials: tuple[float, ...], n_partials: int) -> Waveform:
 
     Args:
         partials: Relative amplitudes, the fundamental first.
-        n_partials: How many of them to use, at least one.
+        n_partials: Number of partials to use, at least one.
 
     Returns:
         Shape (2048,).
@@ -127,7 +127,7 @@ def play_note(
         voice_hz = pitch_hz * 2 ** (cents / 1200)
         # Integral of a sinusoidal vibrato at 5.5 Hz, the middle of the 5 to 6 Hz that singers use [I].
         sway = timbre.vibrato_cents * np.log(2) / 1200 / (2 * np.pi * 5.5) * np.sin(2 * np.pi * 5.5 * time_s)
-        # Voices start a third of a cycle apart, lest they cancel or add up to a click.
+        # Voices start a third of a cycle apart, so that they do not cancel or add up to a click.
         position = (voice_hz * (time_s + sway) + voice / 3) % 1.0 * _TABLE_SIZE
         index = position.astype(np.int64)
         waveform += table[index] + (position - index) * (table[index + 1] - table[index])
@@ -156,7 +156,7 @@ def equaliser(tilt_db: float, resonances: tuple[Resonance, ...], lowpass_hz: flo
     Args:
         tilt_db: Slope in dB per octave, pivoting at 1 kHz.
         resonances: Peaks and dips.
-        lowpass_hz: Where the response has fallen by 3 dB; 12 dB per octave above.
+        lowpass_hz: Frequency at which the response has fallen by 3 dB; 12 dB per octave above.
 
     Returns:
         Function from frequencies in Hz to linear gains, zero at 0 Hz.
@@ -179,7 +179,7 @@ def equaliser(tilt_db: float, resonances: tuple[Resonance, ...], lowpass_hz: flo
 
 
 def highpass_noise(rng: np.random.Generator, duration_s: float, sample_rate: int, cutoff_hz: float) -> Waveform:
-    """Return white noise without what lies below a frequency (12 dB per octave), at unit RMS."""
+    """Return white noise, high-passed at a frequency (12 dB per octave), at unit RMS."""
     noise = rng.standard_normal(round(duration_s * sample_rate))
     filtered = shape_spectrum(
         noise, sample_rate, lambda hz: 1.0 / np.sqrt(1.0 + (cutoff_hz / np.maximum(hz, 1.0)) ** 4)
@@ -228,7 +228,7 @@ def woodblock(sample_rate: int, pitch_hz: float, decay_s: float) -> Waveform:
 
 
 def room_response(rng: np.random.Generator, sample_rate: int, decay_s: float) -> Waveform:
-    """Return a stereo impulse response of exponentially decaying noise, at unit energy a channel.
+    """Return a stereo impulse response of exponentially decaying noise, at unit energy per channel.
 
     Args:
         rng: Source of the reflections.
@@ -251,14 +251,14 @@ def convolve(waveform: Waveform, response: Waveform) -> Waveform:
         [0.0, 1.0, 0.0]
     """
     n_samples = waveform.shape[-1]
-    # A power of two beyond the sum of the lengths keeps the convolution linear and the transform quick.
+    # A power of two beyond the sum of the lengths keeps the convolution linear and the transform fast.
     n_fft = 1 << (n_samples + response.shape[-1] - 1).bit_length()
     spectrum = np.fft.rfft(waveform, n_fft) * np.fft.rfft(response, n_fft)
     return np.asarray(np.fft.irfft(spectrum, n_fft)[..., :n_samples])
 
 
 def mix_in(bus: Waveform, waveform: Waveform, start: int, gain: float) -> None:
-    """Add a waveform to a bus at a sample, in place; what hangs over its end is cut off."""
+    """Add a waveform to a bus at a sample, in place; the part beyond its end is cut off."""
     room = bus[start : start + len(waveform)]
     room += gain * waveform[: len(room)]
 

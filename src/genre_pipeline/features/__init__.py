@@ -1,4 +1,4 @@
-"""Features: frozen front-end specifications, their extractors, the store that keeps them, and segments of them."""
+"""Features: frozen front-end specifications, their extractors, and segments."""
 
 from genre_pipeline.features.base import (
     FEATURES,

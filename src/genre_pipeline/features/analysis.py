@@ -1,8 +1,8 @@
-"""One pass over a waveform, in chunks: every step that several features need is done once, in constant memory.
+"""One pass over a waveform, in chunks: steps that several features share are done once, in constant memory.
 
-A feature subscribes to what it is made of (spectra, halved rates, the samples themselves) before the samples flow. The
-chunks have a fixed length, whatever blocks the samples arrive in, so that the numbers do not depend on the blocks, nor
-on which other features are computed beside them.
+A feature subscribes to its inputs (spectra, halved rates, the samples themselves) before the first samples are added.
+The chunks have a fixed length, whatever the blocks of samples. So the numbers depend neither on the blocks nor on other
+features computed at the same time.
 """
 
 from __future__ import annotations
@@ -38,25 +38,25 @@ _WINDOWS: dict[Window, Callable[[int], NDArray[np.float64]]] = {
     "boxcar": np.ones,
 }
 
-# Measured [?]: fewer samples cost more calls (a constant-Q transform cuts them into seven octaves), more need memory.
+# Measured [?]: fewer samples need more calls (a constant-Q transform cuts them into seven octaves), more need memory.
 CHUNK_SAMPLES = 2**18
-# Frames of so many bytes are transformed at once. Measured [?] on processors: twice as many take up to five times as
-# long, out of the cache. A GPU takes a whole chunk of samples, however much its frames overlap [?].
+# Frames of this many bytes are transformed at once. Measured [?] on processors: twice as many no longer fit the cache
+# and take up to five times as long. A GPU gets a whole chunk of samples, however much its frames overlap [?].
 _BLOCK_BYTES: dict[Device, int] = {"cpu": 2**20, "cuda": 2**28}
-# [?] Half as much again as the spectra of a 30-s clip (1025 x 1292 numbers of 4 bytes): beyond it, frames wait on the
+# [?] One and a half times the spectra of a 30-s clip (1025 x 1292 numbers of 4 bytes): beyond that, frames wait on
 # disk.
 MEMORY_BYTES = 2**23
 
 
 def in_chunks(blocks: Iterable[Samples], n_samples: int) -> Iterator[Samples]:
-    """Cut a waveform anew, into chunks of one length; the last may be shorter.
+    """Divide a waveform into chunks of one length; the last may be shorter.
 
     Args:
         blocks: The waveform in pieces of any length, each of shape ``(n,)``, float32.
         n_samples: Length of a chunk.
 
     Yields:
-        The chunks. Not copied where a block holds whole ones.
+        The chunks. Not copied if a block holds whole ones.
 
     Raises:
         FeatureError: If a block is not mono, or holds NaN or infinite samples.
@@ -101,7 +101,7 @@ class Spectrum(NamedTuple):
         win_length: Length of the window, in samples, centred in the frame.
         window: Shape of the window, periodic.
         hop_length: Distance between successive frames, in samples.
-        precision: In which frames are windowed and transformed; what comes out is single either way.
+        precision: Precision of windowing and transform; the result is always single.
     """
 
     n_fft: int
@@ -112,10 +112,10 @@ class Spectrum(NamedTuple):
 
 
 class Spectra:
-    """The spectra of some successive frames, and whatever is derived from them, each once.
+    """The spectra of some successive frames, and values derived from them, each computed once.
 
     Attributes:
-        values: Shape ``(n_frames, 1 + n_fft // 2)``, complex64. Not to be changed: others read them too.
+        values: Shape ``(n_frames, 1 + n_fft // 2)``, complex64. Do not change: others read them too.
     """
 
     def __init__(self, values: Tensor) -> None:
@@ -123,19 +123,19 @@ class Spectra:
         self._derived: dict[Hashable, Tensor] = {}
 
     def derived(self, key: Hashable, compute: Callable[[Spectra], Tensor]) -> Tensor:
-        """Return what was computed under a key, computing it the first time. Not to be changed."""
+        """Return the value of a key, computed at the first call. Do not change it."""
         if key not in self._derived:
             self._derived[key] = compute(self)
         return self._derived[key]
 
     @property
     def magnitudes(self) -> Tensor:
-        """Magnitudes, shape ``(n_frames, 1 + n_fft // 2)``, float32. Not to be changed."""
+        """Magnitudes, shape ``(n_frames, 1 + n_fft // 2)``, float32. Do not change."""
         return self.derived("magnitudes", lambda spectra: magnitudes(spectra.values))
 
     @property
     def energies(self) -> Tensor:
-        """Squared magnitudes, shape ``(n_frames, 1 + n_fft // 2)``, float32. Not to be changed."""
+        """Squared magnitudes, shape ``(n_frames, 1 + n_fft // 2)``, float32. Do not change."""
         return self.derived("energies", lambda spectra: energies(spectra.values))
 
 
@@ -147,7 +147,7 @@ def magnitudes(values: Tensor) -> Tensor:
 
 
 def energies(values: Tensor) -> Tensor:
-    """Return the squared magnitudes of complex64 numbers, on a processor without the roots."""
+    """Return the squared magnitudes of complex64 numbers, on a processor without square roots."""
     import torch
 
     if not values.is_cpu:
@@ -159,13 +159,13 @@ def energies(values: Tensor) -> Tensor:
 
 
 class Signal:
-    """Samples that pass by in chunks, and everything that is made of them.
+    """A stream of samples in chunks, and everything derived from it.
 
     Args:
-        device: Where spectra are computed, and what is made of them lies.
+        device: Where spectra and derived values are computed and stored.
 
     Attributes:
-        n_samples: How many have passed.
+        n_samples: Number of samples so far.
     """
 
     def __init__(self, device: Device = "cpu") -> None:
@@ -176,13 +176,13 @@ class Signal:
         self._decimators: dict[int, _Decimator] = {}
 
     def on_samples(self, receive: Callable[[Samples], None]) -> None:
-        """Have a function called with each chunk of samples, which it may keep, but not change."""
+        """Register a function to call with each chunk of samples, which it may keep but not change."""
         self._receivers.append(receive)
 
     def on_spectra(self, spectrum: Spectrum, receive: Callable[[Spectra], None]) -> None:
-        """Have a function called with the spectra of successive frames.
+        """Register a function to call with the spectra of successive frames.
 
-        Frames are centred on the multiples of the hop length, the samples being continued by zeros: the transpose of
+        Frames are centred on the multiples of the hop length, with zeros around the samples: the transpose of
         ``librosa.stft(samples, n_fft=..., hop_length=..., win_length=..., window=...)``, which transforms in double
         precision and takes several times as long.
         """
@@ -196,10 +196,10 @@ class Signal:
         return self._decimators.setdefault(factor, _Decimator(factor, self._device)).signal
 
     def require(self, n_samples: int) -> None:
-        """Refuse a waveform that was too short.
+        """Check that the waveform was long enough.
 
         Raises:
-            FeatureError: If fewer samples have passed.
+            FeatureError: If there were fewer samples.
         """
         if self.n_samples < n_samples:
             raise FeatureError(
@@ -208,7 +208,7 @@ class Signal:
             )
 
     def push(self, samples: Samples) -> None:
-        """Take the next chunk of samples."""
+        """Process the next chunk of samples."""
         self.n_samples += len(samples)
         for receive in self._receivers:
             receive(samples)
@@ -218,7 +218,7 @@ class Signal:
             decimator.push(samples)
 
     def close(self) -> None:
-        """Let the last frames come out."""
+        """Finish the last frames."""
         for framer in self._framers.values():
             framer.close()
         for decimator in self._decimators.values():
@@ -235,9 +235,9 @@ class _Framer:
         self._half = np.zeros(spectrum.n_fft // 2, dtype=np.float32)
         self._waiting = self._half
         self._to_skip = 0
-        # A frame under a boxcar is transformed where it lies.
+        # With a boxcar window, a frame is transformed in place.
         self._has_window = spectrum.window != "boxcar" or spectrum.win_length < spectrum.n_fft
-        # One for all blocks: memory that is given back and asked for anew costs as much as the transform.
+        # One for all blocks: releasing and requesting memory again costs as much as the transform.
         self._windowed: Tensor | None = None
 
     def push(self, samples: Samples) -> None:
@@ -251,7 +251,7 @@ class _Framer:
         if not n_frames:
             return
         window = _padded_window(self._spectrum, self._device)
-        # Moved and cast before they overlap: each sample once, not once a frame.
+        # Moved and cast before framing: each sample once, not once per frame.
         frames = torch.from_numpy(samples).to(window).unfold(0, n_fft, hop_length)
         n_block = max(1, _BLOCK_BYTES[self._device] // (n_fft * window.itemsize))
         n_room = min(n_block, n_frames)
@@ -271,7 +271,7 @@ class _Framer:
 
 @lru_cache(maxsize=64)
 def _padded_window(spectrum: Spectrum, device: Device) -> Tensor:
-    """Return a periodic window, shape ``(n_fft,)``, with zeros around it where it is shorter than a frame."""
+    """Return a periodic window, shape ``(n_fft,)``, with zeros around it if it is shorter than a frame."""
     import torch
 
     padded = np.zeros(spectrum.n_fft)
@@ -304,8 +304,8 @@ class _Decimator:
         self.signal.close()
 
     def _resampled(self, samples: Samples, *, last: bool = False) -> Samples:
-        # In double precision, as librosa does: rounded otherwise, quiet bins of a CQT move by 0.005 dB, because the
-        # error is added up octave by octave.
+        # In double precision, like librosa: in single precision, quiet bins of a CQT change by 0.005 dB, because the
+        # error accumulates octave by octave.
         resampled = self._stream.resample_chunk(samples, last=last)
         scaled: Samples = np.divide(resampled, np.sqrt(1.0 / self._factor), dtype=np.float64).astype(np.float32)
         return scaled
@@ -316,13 +316,13 @@ def _copy(frames: Samples, room: Samples) -> None:
 
 
 class Frames:
-    """The frames of a feature in the making, in order of time: in memory, or on the disk once there are many.
+    """Collects the frames of a feature in order of time: in memory, or on disk once there are many.
 
-    They are copied into one piece of memory. Kept where they were computed, they would lie scattered between what is
-    given back, which then cannot be used again: hours of music would take gigabytes.
+    They are copied into one block of memory. Otherwise they would be scattered between freed memory, which could not be
+    used again: hours of music would take gigabytes.
 
     Args:
-        n_sharing: How many collections share the memory that one may take.
+        n_sharing: Number of collections that share the memory limit.
     """
 
     def __init__(self, n_sharing: int = 1) -> None:
@@ -332,18 +332,18 @@ class Frames:
         self._file: IO[bytes] | None = None
 
     def append(self, block: NDArray[np.float32], write: Callable[[Samples, Samples], object] = _copy) -> None:
-        """Add frames, or what is made of them on the way.
+        """Add frames, optionally transformed by a function.
 
         Args:
             block: Shape ``(n, n_bins)``, float32.
-            write: Writes to its second argument what becomes of its first, frame by frame; both of one shape.
+            write: Writes the transformed frames of its first argument to its second; both have one shape.
 
         Raises:
-            StorageError: If the disk is full that temporary files lie on.
+            StorageError: If the disk of temporary files is full.
         """
         if self._rows is None:
             n_bins = block.shape[1]
-            # Only what is written to takes up memory.
+            # Only pages that are written take memory.
             self._rows = np.empty((max(1, self._max_bytes // (4 * n_bins)), n_bins), dtype=np.float32)
         while len(block):
             room = self._rows[self._n_rows : self._n_rows + len(block)]
@@ -355,26 +355,26 @@ class Frames:
 
     def _write(self, rows: NDArray[np.float32]) -> None:
         if self._file is None:
-            self._file = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the frames do
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the frames
             weakref.finalize(self, self._file.close)
         with storage_errors(Path(tempfile.gettempdir())):
             self._file.write(rows.data)
         self._n_rows = 0
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
-        """Read the frames, once: all together if they are in memory, else in blocks of as many as memory holds.
+        """Read the frames once: all together if they are in memory, else in blocks that fit into memory.
 
         Yields:
             Shape ``(n, n_bins)``, float32; the caller's own.
 
         Raises:
-            StorageError: If the disk is full that temporary files lie on.
+            StorageError: If the disk of temporary files is full.
         """
         if self._rows is None:
             return
         n_bins = self._rows.shape[1]
         if self._file is None:
-            # Gives back what was not needed, and copies nothing.
+            # Releases unused memory without copying.
             self._rows.resize((self._n_rows, n_bins), refcheck=False)
             yield self._rows
             return

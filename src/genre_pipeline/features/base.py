@@ -1,4 +1,4 @@
-"""What a feature is: a frozen specification, and how it grows out of a waveform that passes by."""
+"""Features: frozen specifications, and how they are computed from a stream of samples."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from genre_pipeline.features.analysis import CHUNK_SAMPLES, Frames, Samples, Sig
 from genre_pipeline.registry import Registry
 from genre_pipeline.work.backends import Device
 
-# [?] The silence that continues a clip is in memory as a whole: 460 MB at 192 kHz.
+# [?] The silence that pads a clip is in memory as a whole: 460 MB at 192 kHz.
 _MAX_PADDING_S = 600.0
 
 
 class SegmentBlock(Block):
     """How a clip's feature is cut into segments of one length.
 
-    Usually segments are slices of the clip's feature. Where ``own_s`` is given, the waveform is cut first, and each
-    piece transformed on its own, as some papers do. That differs in two ways: the outermost frames of a segment see
-    silence where a slice sees the neighbouring music, and the greatest level (``ref: max``, ``top_db``) is the
-    segment's instead of the clip's. Measured on 12 clips of GTZAN, 3-s pieces, log-mel 2048/512/128: levels move by
-    0.2 dB on average, and by 2.7 dB with ``ref: max``.
+    Usually segments are slices of the clip's feature. With ``own_s``, the waveform is cut first, and each piece is
+    transformed separately, as in some papers. That differs in two ways: the outermost frames of a segment include
+    silence instead of the neighbouring music, and the greatest level (``ref: max``, ``top_db``) is the segment's
+    instead of the clip's. Measured on 12 clips of GTZAN, 3-s pieces, log-mel 2048/512/128: levels change by 0.2 dB on
+    average, and by 2.7 dB with ``ref: max``.
 
     Attributes:
         n_frames: Frames in a segment.
         hop_frames: Distance between the starts of neighbouring segments; less than ``n_frames`` makes them overlap.
-        own_s: Length of the pieces that are transformed on their own, in seconds; ``None`` means slices. ``n_frames``
-            is then what a piece gives, and ``hop_frames`` the same. What is left at the clip's end is dropped.
-        pad_frames: A clip that lacks at most so many frames of one segment is continued by silence until it has one:
-            a whole clip is then one segment, though clips differ by a few frames.
+        own_s: Length of the pieces that are transformed separately, in seconds; ``None`` means slices. ``n_frames``
+            must then be the number of frames of a piece, and ``hop_frames`` the same. The rest of the clip is dropped.
+        pad_frames: A clip that lacks at most this many frames of one segment is padded with silence to one segment: so
+            a whole clip can be one segment although clips differ by a few frames.
     """
 
     # Ten million frames are a day at the shortest hops that anybody uses [?].
     n_frames: int = Field(ge=1, le=10_000_000)
     hop_frames: int = Field(ge=1, le=10_000_000)
-    # A piece is in memory as a whole: an hour at 192 kHz takes 2.8 GB.
+    # A whole piece is in memory: an hour at 192 kHz takes 2.8 GB.
     own_s: float | None = Field(default=None, gt=0.0, le=3600.0)
     pad_frames: int = Field(default=0, ge=0, le=10_000_000)
 
@@ -73,9 +73,8 @@ class FeatureBlock(Block):
         sample_rate: Rate that the waveform is resampled to, in Hz.
         hop_length: Distance between successive frames, in samples.
         segment: How clips are cut.
-        normalisation: Scaling of the segments that a model sees: ``none``; ``per_segment`` (zero mean and unit
-            variance over the segment); ``training`` (mean and standard deviation of each bin over the training
-            split only).
+        normalisation: Scaling of the segments for a model: ``none``; ``per_segment`` (zero mean and unit variance over
+            the segment); ``training`` (mean and standard deviation of each bin over the training split only).
         dtype: Type of the stored numbers.
     """
 
@@ -120,23 +119,23 @@ class FeatureBlock(Block):
 
     @property
     def own_samples(self) -> int | None:
-        """Length in samples of the pieces that are transformed on their own; ``None`` if the clip is not cut."""
+        """Length in samples of the pieces that are transformed separately; ``None`` if the clip is not cut."""
         return None if self.segment.own_s is None else round(self.segment.own_s * self.sample_rate)
 
     @property
     def padding(self) -> Padding | None:
-        """The rule by which short clips are continued; ``None`` if they are not."""
+        """The rule by which short clips are padded; ``None`` if they are not."""
         if not self.segment.pad_frames:
             return None
         full = (self.segment.n_frames - 1) * self.hop_length
         return Padding(least=full - self.segment.pad_frames * self.hop_length, full=full)
 
     def frames_of(self, n_samples: int) -> int:
-        """Return the number of frames of that which is transformed at once: centred on multiples of the hop."""
+        """Return the number of frames of samples that are transformed at once, centred on multiples of the hop."""
         return 1 + n_samples // self.hop_length
 
     def n_frames(self, n_samples: int) -> int:
-        """Return the number of frames of a waveform, 0 for one without samples."""
+        """Return the number of frames of a waveform, 0 for an empty one."""
         if n_samples == 0:
             return 0
         if self.own_samples is not None:
@@ -153,18 +152,18 @@ class FeatureBlock(Block):
 
 @dataclass(frozen=True)
 class Padding:
-    """When a waveform is continued by silence, and how far.
+    """When a waveform is padded with silence, and to which length.
 
     Attributes:
-        least: The fewest samples of a waveform that is continued; shorter ones stay as they are.
-        full: The length that it is continued to.
+        least: The fewest samples of a waveform that is padded; shorter ones are not changed.
+        full: The length after padding.
     """
 
     least: int
     full: int
 
     def __call__(self, n_samples: int) -> int:
-        """Return the length of a waveform after it was continued."""
+        """Return the length of a waveform after padding."""
         return self.full if self.least <= n_samples < self.full else n_samples
 
 
@@ -180,14 +179,14 @@ class FeatureSpec:
         name: Registered name, used as ``kind`` in YAML.
         block: Class of its parameters.
         n_bins: Height of the feature, from its parameters.
-        begin: Subscribes to what it needs of a signal whose samples are still to come, and returns the function that
-            finishes the feature when all have passed: it yields float32 blocks of shape ``(n_bins, n)``, successive in
-            time (one, unless they are many), or raises :class:`~genre_pipeline.errors.FeatureError` where the waveform
-            cannot give the feature. Called from several threads at once.
-        version: Raised whenever the extractor's numbers change, so that stored features are made anew.
-        load: For features that are not computed from audio: opens what the parameters name, and returns a function from
-            a track's id to its feature, shape ``(n_bins, n_frames)``, float32, which raises
-            :class:`~genre_pipeline.errors.FeatureError` where there is none. ``begin`` then refuses.
+        begin: Subscribes to the inputs it needs of a signal, before its samples, and returns a function that finishes
+            the feature after all samples. That function yields float32 blocks of shape ``(n_bins, n)``, successive in
+            time (usually one), or raises :class:`~genre_pipeline.errors.FeatureError` if the feature cannot be computed
+            from the waveform. Called from several threads at once.
+        version: Raise it when the extractor's numbers change, so that stored features are computed again.
+        load: For features that are not computed from audio: opens the source that the parameters name, and returns a
+            function from a track's id to its feature, shape ``(n_bins, n_frames)``, float32, which raises
+            :class:`~genre_pipeline.errors.FeatureError` if there is none. ``begin`` then raises an error.
     """
 
     name: str
@@ -206,17 +205,17 @@ Request = tuple[FeatureSpec, FeatureBlock]
 
 
 def extract_features(waveform: Samples, requests: Sequence[Request]) -> list[Features]:
-    """Compute several features of one waveform, each step that they share once.
+    """Compute several features of one waveform; shared steps are done once.
 
     Args:
         waveform: Mono samples, shape ``(n_samples,)``, float32. Not changed.
-        requests: Kinds and parameters, all of the waveform's sample rate.
+        requests: Kinds and parameters, all with the waveform's sample rate.
 
     Returns:
-        For each request an array of shape ``(n_bins, n_frames)``, float32: bit for bit what it is alone.
+        For each request an array of shape ``(n_bins, n_frames)``, float32, bit for bit the same as when computed alone.
 
     Raises:
-        FeatureError: If the waveform cannot give one of the features.
+        FeatureError: If one of the features cannot be computed from the waveform.
     """
     return [_joined(blocks) for blocks in stream_features([waveform], requests)]
 
@@ -226,17 +225,17 @@ def stream_features(
 ) -> list[Iterator[Features]]:
     """Compute several features of a waveform that is too long for memory.
 
-    Frames wait in a temporary file until the last sample has passed, because levels refer to the clip's greatest.
+    Frames wait in a temporary file until the last sample, because levels refer to the clip's greatest one.
 
     Args:
         blocks: The waveform in blocks of any length, each of shape ``(n,)``, float32. Consumed before this returns.
-        requests: Kinds and parameters, all of the waveform's sample rate.
-        device: Where spectra are computed. On another one the numbers differ by their rounding.
+        requests: Kinds and parameters, all with the waveform's sample rate.
+        device: Where spectra are computed. Devices differ by rounding.
 
     Returns:
         For each request its blocks of frames, shape ``(n_bins, n)``, float32, successive in time, to be read once:
-        joined, they are bit for bit what :func:`extract_features` returns. A waveform that cannot give one of the
-        features raises :class:`~genre_pipeline.errors.FeatureError` where that one is read.
+        joined, they are bit for bit the result of :func:`extract_features`. If a feature cannot be computed from the
+        waveform, reading it raises :class:`~genre_pipeline.errors.FeatureError`.
 
     Raises:
         FeatureError: If the waveform is not mono, or not finite.
@@ -279,7 +278,7 @@ class _Whole:
 
 
 class _Pieces:
-    """Features of a waveform's pieces, each transformed on its own."""
+    """Features of a waveform's pieces, each transformed separately."""
 
     def __init__(self, n_samples: int, device: Device) -> None:
         self._n_samples = n_samples
@@ -309,7 +308,7 @@ class _Pieces:
                     self._errors.setdefault(index, error)
 
     def close(self) -> None:
-        """Drop what is left: less than a piece."""
+        """Drop the rest, which is shorter than a piece."""
 
     def _finish(self, index: int) -> Iterator[Features]:
         if index in self._errors:

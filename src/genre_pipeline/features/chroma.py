@@ -1,4 +1,4 @@
-"""Chroma: the energy of each pitch class, whatever its octave."""
+"""Chroma: the energy of each pitch class, summed over octaves."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-# [?] Six times the spectra of a 30-s clip at a hop of 512: finding pitches takes some eight times the space, and a
-# worker is to stay under 500 MB.
+# [?] Six times the spectra of a 30-s clip at a hop of 512: finding pitches takes some eight times the memory, and a
+# worker should stay below 500 MB.
 MAX_TUNED_BYTES = 2**25
 
 
@@ -29,8 +29,8 @@ class ChromaBlock(SpectralBlock):
 
     Attributes:
         n_chroma: Pitch classes in an octave.
-        tuning: How far the music is from A4 = 440 Hz, in classes; none to estimate it from the clip. An estimate looks
-            at all of the clip's spectra at once, so it is limited to clips of a few minutes.
+        tuning: How far the music is from A4 = 440 Hz, in classes; ``None`` estimates it from the clip. An estimate
+            needs all of the clip's spectra at once, so it is limited to clips of a few minutes.
     """
 
     # A class of one cent [?].
@@ -54,8 +54,8 @@ def begin_chroma(signal: Signal, block: ChromaBlock) -> Finish:
         block: The parameters.
 
     Returns:
-        The function that finishes the feature; it refuses a waveform shorter than a frame, or too long for an estimate
-        of its tuning.
+        The function that finishes the feature; it raises an error if the waveform is shorter than a frame, or too long
+        for an estimate of its tuning.
 
     Example:
         >>> from genre_pipeline.features import SegmentBlock
@@ -102,7 +102,7 @@ def _begin_tuned(signal: Signal, block: ChromaBlock) -> Finish:
                 "440 Hz), set segment.own_s to transform it piece by piece, or use an excerpt."
             )
         energies = np.concatenate(list(frames.blocks()))
-        # Each frame in a column, as librosa has it: it goes through them in the order of memory.
+        # Each frame in a column, as in librosa, which processes them in memory order.
         tuning = estimate_tuning(np.asfortranarray(energies.T), sample_rate=block.sample_rate, n_chroma=block.n_chroma)
         yield _chroma(torch.from_numpy(energies), block, tuning).T
 
@@ -142,7 +142,7 @@ def _bank(block: ChromaBlock, tuning: float) -> Tensor:
 def _chroma(energies: Tensor, block: ChromaBlock, tuning: float) -> Features:
     chroma = energies @ _bank(block, tuning).to(energies.device)
     greatest = chroma.amax(dim=1, keepdim=True)
-    # As in librosa: what is no number in single precision's normal range is not scaled up.
+    # As in librosa: numbers below single precision's normal range are not scaled up.
     tiny = float(np.finfo(np.float32).tiny)
     normalised: Features = chroma.div_(greatest.masked_fill_(greatest < tiny, 1.0)).cpu().numpy()
     return normalised

@@ -1,4 +1,4 @@
-"""Constant-Q transform: frequency bins equally spaced in pitch, each as many periods long as any other."""
+"""Constant-Q transform: frequency bins equally spaced in pitch, all with the same number of periods."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from genre_pipeline.features.spectrum import FilterBank, LevelBlock, Levels, che
 if TYPE_CHECKING:
     from torch import Tensor
 
-# C1 [C]: where librosa begins, 45 semitones below A4.
+# C1 [C]: librosa's lowest bin, 45 semitones below A4.
 _C1_HZ = 440.0 * 2.0 ** (-45 / 12)
-# Width of a Hann window's main lobe, in bins of its own length [C]: how far a filter reaches beyond its centre.
+# Width of a Hann window's main lobe, in bins of its own length [C]: the extent of a filter beyond its centre.
 _HANN_BANDWIDTH = 1.5
 # Measured [?]: twice as many, or half, take longer.
 _GROUP_FILTERS = 6
@@ -36,15 +36,15 @@ class CqtBlock(LevelBlock):
         bins_per_octave: Bins in each of them.
         f_min_hz: Centre of the lowest bin; C1 by default.
         filter_scale: Length of the filters, relative to that which just separates neighbouring bins.
-        sparsity: Share of each filter's spectrum that is left out, from its smallest values. librosa's 0.01 lies
-            0.66 dB (mean) from the exact transform; 0 comes closest, and takes longer.
-        precision: In which frames are transformed.
+        sparsity: Share of each filter's spectrum that is left out, from its smallest values. librosa's 0.01 differs by
+            0.66 dB (mean) from the exact transform; 0 is closest, and takes longer.
+        precision: Precision of the transform.
     """
 
     n_octaves: int = Field(ge=1, le=12)
     # A bin of one cent [?].
     bins_per_octave: int = Field(ge=2, le=1200)
-    # [?] Far below what is heard; above, half the greatest sample rate [D].
+    # [?] Lower bound: far below hearing; upper bound: half the greatest sample rate [D].
     f_min_hz: float = Field(default=_C1_HZ, ge=1.0, le=96_000.0)
     filter_scale: float = Field(default=1.0, ge=0.01, le=100.0)
     sparsity: float = Field(default=0.01, ge=0.0, lt=1.0)
@@ -70,7 +70,7 @@ class CqtBlock(LevelBlock):
 
     @model_validator(mode="after")
     def _filters_fit(self) -> CqtBlock:
-        # Of the lowest octave, whose filters are the longest, at the rate that it is computed at or a higher one.
+        # For the lowest octave, which has the longest filters, at its own rate or a higher one.
         rate = self.sample_rate / 2 ** (self.n_octaves - 1)
         n_samples = math.ceil(rate / (self.f_min_hz * self.relative_bandwidth))
         check_bank(
@@ -94,7 +94,7 @@ class CqtBlock(LevelBlock):
 
     @property
     def relative_bandwidth(self) -> float:
-        """Bandwidth of a filter, relative to its centre: one over the periods that it is long."""
+        """Bandwidth of a filter, relative to its centre: one over its length in periods."""
         step = 4.0 ** (1.0 / self.bins_per_octave)
         return float((step - 1.0) / (step + 1.0) / self.filter_scale)
 
@@ -103,10 +103,10 @@ class _Octave(NamedTuple):
     """One octave's filters.
 
     Attributes:
-        factor: How much lower the rate is than that of the octave above, or, of the highest, than the waveform's.
+        factor: Ratio of the rate of the octave above (for the highest octave, of the waveform) to this one's.
         spectrum: The spectra that the filters are applied to.
         filters: The filters.
-        energy_gains: What the responses' energies are multiplied by, shape ``(bins_per_octave,)``.
+        energy_gains: Factors of the responses' energies, shape ``(bins_per_octave,)``.
     """
 
     factor: int
@@ -133,7 +133,7 @@ def _octaves(block: CqtBlock) -> tuple[_Octave, ...]:
         n_fft = filters.shape[1]
         spectra = np.fft.fft(filters * (lengths[:, None] / n_fft), axis=1)[:, : 1 + n_fft // 2]
         sparse = _without_smallest(spectra, block.sparsity).astype(np.complex64)
-        # The gain that librosa gives its filters, in its precision, so that the weights are rounded alike.
+        # librosa's gain of the filters, in its precision, so that the weights are rounded alike.
         weights = (sparse * np.sqrt(2.0**index)).astype(np.complex64)
         octaves.append(
             _Octave(
@@ -142,7 +142,7 @@ def _octaves(block: CqtBlock) -> tuple[_Octave, ...]:
                     n_fft, n_fft, "boxcar", block.hop_length // first_factor // 2**index, block.precision
                 ),
                 filters=FilterBank(weights, _GROUP_FILTERS),
-                # The filter's length at the first rate, which librosa divides by.
+                # The filter's length at the first rate, by which librosa divides.
                 energy_gains=torch.from_numpy((0.5**index / lengths).astype(np.float32)),
             )
         )
@@ -157,7 +157,7 @@ def _filters(frequencies: NDArray[np.float64], lengths: NDArray[np.float64]) -> 
         lengths: Lengths, in samples; need not be whole.
 
     Returns:
-        Shape ``(n_filters, n_fft)``, each filter in the middle, ``n_fft`` the next power of two.
+        Shape ``(n_filters, n_fft)``, each filter centred, ``n_fft`` the next power of two.
     """
     n_fft = 2 ** int(np.ceil(np.log2(lengths.max())))
     filters = np.zeros((len(lengths), n_fft), dtype=np.complex64)
@@ -191,15 +191,16 @@ def begin_cqt(signal: Signal, block: CqtBlock) -> Finish:
     Equal to ``librosa.amplitude_to_db(abs(librosa.cqt(waveform, sr=..., hop_length=..., fmin=..., n_bins=...,
     bins_per_octave=...)))`` within 2e-3 dB for 99.9 % of the values of music and noise: Brown's transform by
     Schörkhuber and Klapuri's recursion (2010), an octave at a time, each at half the rate of the one above. The filters
-    are made once instead of at each call, and transforms are in single precision, so that values some 80 dB below a
-    frame's loudest differ by more.
+    are computed once instead of at each call. Transforms are in single precision, so values some 80 dB below a frame's
+    loudest differ by more.
 
     Args:
         signal: The signal, before its samples.
         block: The parameters.
 
     Returns:
-        The function that finishes the feature; it refuses a waveform shorter than a filter of the highest octave.
+        The function that finishes the feature; it raises an error if the waveform is shorter than a filter of the
+        highest octave.
 
     Example:
         >>> from genre_pipeline.features import SegmentBlock

@@ -1,6 +1,6 @@
-"""Embeddings that the user supplies as arrays, made by a model of one's choice: they compete on the same splits.
+"""Embeddings that the user supplies as arrays, from any model, to compare on the same splits.
 
-Nothing is computed from audio. A clip has one frame, so that a segment is a clip, as with statistics of whole clips.
+Nothing is computed from audio. A clip has one frame, so a segment is a clip, as with statistics of whole clips.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ class EmbeddingsBlock(FeatureBlock):
 
     Attributes:
         path: Where they are: a folder of ``<track_id>.npy``; an ``.npz`` file with an array for each track id; or a
-            ``.parquet`` file with the columns ``track_id`` and ``embedding`` (a list of numbers), one row a frame. An
+            ``.parquet`` file with the columns ``track_id`` and ``embedding`` (a list of numbers), one row per frame. An
             array has the shape ``(n_dims,)`` or ``(n_frames, n_dims)``. Track ids are those of the dataset's track
-            table, so that each dataset has a feature of its own.
+            table, so each dataset needs its own feature.
         n_dims: Length of an embedding.
-        pooling: What is made of a clip's frames: their ``mean``, or ``mean_deviation``, the mean and the standard
+        pooling: How a clip's frames are combined: their ``mean``, or ``mean_deviation``, the mean and the standard
             deviation.
         sample_rate: Not used: nothing is computed from audio.
         hop_length: Not used.
         segment: One frame, which is the whole clip.
-        dtype: Type of the stored numbers, whose size we do not know.
+        dtype: Type of the stored numbers, whose range is unknown.
     """
 
     path: Path
@@ -71,7 +71,7 @@ class EmbeddingsBlock(FeatureBlock):
 
     @property
     def n_bins(self) -> int:
-        """Length of what is stored."""
+        """Length of the stored vector."""
         return self.n_dims * (2 if self.pooling == "mean_deviation" else 1)
 
 
@@ -83,11 +83,11 @@ def load_embeddings(block: EmbeddingsBlock) -> Callable[[str], Features]:
 
     Returns:
         A function from a track's id to its feature, shape ``(block.n_bins, 1)``, which raises
-        :class:`~genre_pipeline.errors.FeatureError` where the track's array is missing, of another shape, or not
+        :class:`~genre_pipeline.errors.FeatureError` if the track's array is missing, has another shape, or is not
         finite.
 
     Raises:
-        FeatureError: If there is nothing at the path, or it is no file of a known kind.
+        FeatureError: If there is nothing at the path, or its format is unknown.
     """
     read = _reader(block.path)
 

@@ -27,8 +27,8 @@ class MelBlock(SpectralBlock):
     """Parameters of the energies in mel bands. Where a default is given, it is librosa's [C].
 
     Attributes:
-        n_mels: Number of mel bands. Where bands are narrower than the spectrum's bins, some hold no bin and stay at
-            the floor: an empty band is part of such a feature (512 bands with frames of 1024), not a fault.
+        n_mels: Number of mel bands. If bands are narrower than the spectrum's bins, some hold no bin and stay at the
+            floor. Such empty bands belong to the feature (512 bands with frames of 1024) and are not a fault.
         f_min_hz: Lower edge of the lowest band.
         f_max_hz: Upper edge of the highest band; ``None`` means half the sample rate.
         mel_scale: ``slaney`` (linear below 1 kHz, logarithmic above) or ``htk`` (logarithmic).
@@ -61,7 +61,7 @@ class MelBlock(SpectralBlock):
 
     @property
     def bands(self) -> MelBands:
-        """The bands, whatever is made of them."""
+        """The parameters of the energies in the bands."""
         return MelBands(
             sample_rate=self.sample_rate,
             n_fft=self.n_fft,
@@ -121,8 +121,8 @@ def mel_bank(
 ) -> NDArray[np.float32]:
     """Return triangular filters of unit area whose corners are equally spaced in mel.
 
-    Equal to ``librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels, fmin=f_min_hz, fmax=f_max_hz,
-    htk=scale == "htk")``, but silent about filters that hold no bin.
+    Equal to ``librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels, fmin=f_min_hz, fmax=f_max_hz, htk=scale
+    == "htk")``, but without a warning about filters that hold no bin.
 
     Args:
         sample_rate: Rate of the waveform, in Hz.
@@ -147,7 +147,7 @@ def mel_bank(
 
 
 class MelBands(NamedTuple):
-    """What the energies in mel bands depend on, given the spectra; the fields are those of :class:`MelBlock`."""
+    """The parameters of energies in mel bands, given the spectra; the fields are those of :class:`MelBlock`."""
 
     sample_rate: int
     n_fft: int
@@ -160,7 +160,7 @@ class MelBands(NamedTuple):
     def energies(self, spectra: Spectra) -> Tensor:
         """Return the energy in each band, shape ``(n_frames, n_mels)``, float32, computed once for given spectra.
 
-        The energies are not to be changed. With ``power`` 1 they are magnitudes.
+        Do not change the energies. With ``power`` 1 they are magnitudes.
         """
         return spectra.derived(self, self._compute)
 
@@ -182,15 +182,15 @@ def _filters(bands: MelBands) -> FilterBank:
 
 
 def mel_levels(signal: Signal, block: LogMelBlock) -> Callable[[], Levels]:
-    """Have a signal's log-mel levels collected.
+    """Collect a signal's log-mel levels.
 
     Args:
         signal: The signal, before its samples.
         block: The parameters.
 
     Returns:
-        A function that returns the levels once the samples have passed; it raises a
-        :class:`~genre_pipeline.errors.FeatureError` if they were fewer than a frame has.
+        A function that returns the levels after the last sample; it raises a
+        :class:`~genre_pipeline.errors.FeatureError` if there were fewer samples than a frame has.
     """
     bands, levels = block.bands, Levels(block)
     signal.on_spectra(block.spectrum, lambda spectra: levels.append(bands.energies(spectra)))
@@ -206,16 +206,16 @@ def begin_log_mel(signal: Signal, block: LogMelBlock) -> Finish:
     """Begin a log-mel spectrogram: levels in dB, shape ``(n_mels, n_frames)``.
 
     Equal to ``librosa.power_to_db(librosa.feature.melspectrogram(y=waveform, sr=..., n_fft=..., hop_length=...,
-    n_mels=...), top_db=...)`` within 2e-3 dB, as far as 80 dB of energy below the loudest band of a frame. Still lower
-    bands (of a pure tone, with ``top_db`` none) drown in the rounding of single precision; librosa's, in double
-    precision, do not. Silence gives the floor everywhere, never NaN.
+    n_mels=...), top_db=...)`` within 2e-3 dB, down to 80 dB of energy below the loudest band of a frame. Lower bands
+    (of a pure tone, without ``top_db``) are lost in the rounding of single precision; librosa's, in double precision,
+    are not. Silence gives the floor everywhere, never NaN.
 
     Args:
         signal: The signal, before its samples.
         block: The parameters.
 
     Returns:
-        The function that finishes the feature; it refuses a waveform shorter than a frame.
+        The function that finishes the feature; it raises an error if the waveform is shorter than a frame.
 
     Example:
         >>> from genre_pipeline.features import SegmentBlock

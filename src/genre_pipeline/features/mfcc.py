@@ -17,12 +17,12 @@ from genre_pipeline.features.log_mel import LogMelBlock, mel_levels
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Frames that a slope is fitted over: librosa's default [C].
+# Frames over which a slope is fitted: librosa's default [C].
 _DELTA_WIDTH = 9
 
 
 class MfccBlock(LogMelBlock):
-    """Parameters of MFCCs: those of the log-mel spectrogram below them, and two more.
+    """Parameters of MFCCs: those of the underlying log-mel spectrogram, and two more.
 
     Attributes:
         n_mfcc: Number of coefficients, from the 0th, which is the loudness.
@@ -43,7 +43,7 @@ class MfccBlock(LogMelBlock):
 
 
 def begin_mfcc(signal: Signal, block: MfccBlock) -> Finish:
-    """Begin MFCCs, with their slopes and curvatures where asked for: shape ``(n_mfcc * (1 + delta_order), n_frames)``.
+    """Begin MFCCs, with slopes and curvatures if requested: shape ``(n_mfcc * (1 + delta_order), n_frames)``.
 
     Equal to ``librosa.feature.mfcc(S=log_mel, n_mfcc=...)``, type-2 orthonormal cosine transform, followed by
     ``librosa.feature.delta(..., width=9, order=1)`` and ``order=2``, within 1e-4 of the coefficients' size.
@@ -53,7 +53,8 @@ def begin_mfcc(signal: Signal, block: MfccBlock) -> Finish:
         block: The parameters.
 
     Returns:
-        The function that finishes the feature; it refuses a waveform shorter than a frame, or too short for slopes.
+        The function that finishes the feature; it raises an error if the waveform is shorter than a frame, or too short
+        for slopes.
 
     Example:
         >>> from genre_pipeline.features import SegmentBlock
@@ -70,7 +71,7 @@ def begin_mfcc(signal: Signal, block: MfccBlock) -> Finish:
         levels = collected()
         cosines = _cosines(block.n_mels, block.n_mfcc)
         n_frames = block.frames_of(signal.n_samples)
-        # Few rows, so that all frames fit into memory, even hours: slopes need their neighbours.
+        # There are few rows, so all frames fit into memory, even hours: slopes need neighbouring frames.
         rows = np.empty((_n_rows(block), n_frames), dtype=np.float32)
         coefficients = rows[: block.n_mfcc]
         start = 0

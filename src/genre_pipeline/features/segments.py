@@ -19,8 +19,8 @@ class SegmentResult:
     Attributes:
         table: One row per segment: ``segment_id`` (``track#000``), ``track_id``, ``segment_index``, ``start_frame``,
             ``n_frames``, ``start_s``, ``duration_s``; in the order of the tracks, then of time.
-        report: Plain JSON: ``n_tracks`` and ``n_segments`` in the table, ``too_short`` (tracks left out because not
-            one segment fits), ``segment_duration_s`` (the median).
+        report: Plain JSON: ``n_tracks`` and ``n_segments`` in the table, ``too_short`` (tracks left out because no
+            segment fits), ``segment_duration_s`` (the median).
     """
 
     table: pd.DataFrame
@@ -36,11 +36,11 @@ def frames_of_tracks(tracks: pd.DataFrame, block: FeatureBlock) -> pd.Series[int
 
     Returns:
         Number of frames, index as ``tracks``: that of the block for ``ceil(n_samples * block.sample_rate /
-        sample_rate)`` samples, or 0 where there are none.
+        sample_rate)`` samples, or 0 if there are none.
     """
     n_samples = tracks["n_samples"].astype("int64")
     own_rate = tracks["sample_rate"].astype("int64").clip(lower=1)
-    # Rounded up as the resampler does, in integers, because a float's ceiling can be one too many.
+    # Rounded up like the resampler, in integers, because a float's ceiling can be one too many.
     resampled = -(-n_samples * block.sample_rate // own_rate)
     return resampled.map(block.n_frames).astype("int64")
 
@@ -78,7 +78,7 @@ def segment_tracks(tracks: pd.DataFrame, block: FeatureBlock) -> SegmentResult:
     _check_every_genre(tracks, usable.loc[is_cut], block)
 
     durations_s = (usable["n_samples"] / usable["sample_rate"].clip(lower=1)).set_axis(usable["track_id"])
-    # A frame that is the whole clip lasts as long as the clip.
+    # A frame that covers the whole clip lasts as long as the clip.
     frame_s = table["track_id"].map(durations_s) if block.frame_s is None else block.frame_s
     table["start_s"] = table["start_frame"] * frame_s
     table["duration_s"] = table["n_frames"] * frame_s

@@ -1,4 +1,4 @@
-"""What the spectral features have in common: the parameters of their spectra, and levels in decibels."""
+"""Shared by the spectral features: the parameters of their spectra, and levels in decibels."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-# [?] Three seconds at 44.1 kHz: no finer resolution in frequency is of use for music.
+# [?] Three seconds at 44.1 kHz: a finer resolution in frequency is of no use for music.
 MAX_FFT = 2**17
-# [?] At such an overlap a clip takes minutes to transform.
+# [?] With such an overlap a clip takes minutes to transform.
 _MAX_OVERLAP = 1024
 # [?] Numbers of a filter bank, which takes some 700 MB while it is computed.
 _MAX_BANK = 2**24
@@ -32,11 +32,11 @@ class SpectralBlock(FeatureBlock):
     """Parameters of a feature of short-time spectra.
 
     Attributes:
-        n_fft: Length of a frame, in samples; even, so that frames lie centred on multiples of ``hop_length``.
+        n_fft: Length of a frame, in samples; even, so that frames are centred on multiples of ``hop_length``.
         win_length: Length of the window, in samples, centred in the frame; ``None`` means the whole frame.
         window: Shape of the window, periodic.
-        precision: In which frames are transformed. ``double`` takes twice as long; it matters to bins far below the
-            loudest of their frame, which single precision moves by up to 0.005 dB where they lie 80 dB lower.
+        precision: Precision of the transform. ``double`` takes twice as long. It matters for bins far below the loudest
+            of their frame: 80 dB lower, single precision changes them by up to 0.005 dB.
     """
 
     n_fft: int = Field(ge=2, le=MAX_FFT, multiple_of=2)
@@ -61,17 +61,17 @@ class SpectralBlock(FeatureBlock):
 
     @property
     def spectrum(self) -> Spectrum:
-        """The spectra that the feature is made of."""
+        """The spectra from which the feature is computed."""
         return Spectrum(self.n_fft, self.win_length or self.n_fft, self.window, self.hop_length, self.precision)
 
 
 def check_bank(n_filters: int, n_columns: int, text: str) -> None:
-    """Make sure that a bank of filters fits in memory.
+    """Check that a bank of filters fits in memory.
 
     Args:
         n_filters: How many filters there are.
         n_columns: How many bins each has.
-        text: The parameters that it follows from, for the message.
+        text: The parameters that determine it, for the message.
 
     Raises:
         ValueError: If it is too large.
@@ -84,12 +84,12 @@ def check_bank(n_filters: int, n_columns: int, text: str) -> None:
 
 
 class FilterBank:
-    """Filters that are applied to spectra: a matrix product that leaves out most of the zeros.
+    """Filters of spectra: a matrix product that leaves out most of the zeros.
 
     Args:
         filters: Shape ``(n_filters, n_columns)``, float32 or complex64; neighbours use neighbouring columns.
-        n_group: How many neighbours are applied at once. Fewer call the matrix product more often, more of them
-            multiply more zeros.
+        n_group: Number of neighbouring filters applied at once. Fewer need more matrix products; more multiply more
+            zeros.
     """
 
     def __init__(self, filters: NDArray[np.float32] | NDArray[np.complex64], n_group: int) -> None:
@@ -106,7 +106,7 @@ class FilterBank:
     def __call__(self, values: Tensor) -> Tensor:
         """Return the filters' responses, shape ``(n_frames, n_filters)``, to a shape ``(n_frames, n_columns)``.
 
-        On a processor numpy multiplies: such small matrices in less than half of torch's time.
+        On a processor numpy multiplies, which takes less than half of torch's time for such small matrices.
         """
         import torch
 
@@ -128,23 +128,24 @@ class LevelBlock(FeatureBlock):
     """Parameters of a feature in decibels. The defaults are librosa's [C].
 
     Attributes:
-        amin: Least energy that differs from silence: the floor under the logarithm.
+        amin: Least energy that differs from silence: the floor of the logarithm.
         ref: The energy of 0 dB: ``one``, or the clip's greatest (``max``).
         top_db: Range kept below the clip's greatest value; ``None`` means all of it.
     """
 
-    # The lower bound [D] is a number that single precision still tells from zero; full scale has an energy of about 1.
+    # The lower bound [D] is a number that single precision can distinguish from zero; full scale has an energy of about
+    # 1.
     amin: float = Field(default=1e-10, ge=1e-37, le=1e6)
     ref: Literal["one", "max"] = "one"
     top_db: float | None = Field(default=80.0, ge=0.0, le=1000.0)
 
 
 class Levels:
-    """Energies of frames, turned into decibels: ``librosa.power_to_db``, for frames that come in blocks.
+    """Converts energies of frames to decibels: ``librosa.power_to_db`` for blocks of frames.
 
     Args:
         block: Floor, reference and range.
-        n_sharing: How many such collections make up the feature.
+        n_sharing: Number of such collections of the feature.
     """
 
     def __init__(self, block: LevelBlock, n_sharing: int = 1) -> None:
@@ -156,25 +157,25 @@ class Levels:
         """Add the energies of the next frames, shape ``(n, n_bins)``, float32."""
         self.greatest = max(self.greatest, float(energies.max()))
         if energies.is_cpu:
-            # Turned into levels while they lie in the cache.
+            # Converted to levels while they are in the cache.
             self._frames.append(energies.numpy(), self._write_levels)
         else:
             self._frames.append(self._levels_on_device(energies).cpu().numpy())
 
     def _levels_on_device(self, energies: Tensor) -> Tensor:
-        """What :meth:`_write_levels` writes, computed where the energies are."""
+        """Compute the levels that :meth:`_write_levels` writes, on the energies' device."""
         return energies.clamp_min(0.5 * self._block.amin).log_().mul_(float(_DB_PER_NEPER))
 
     def _write_levels(self, energies: Features, levels_db: Features) -> None:
-        # Half the floor keeps silence finite, and below the floor however a processor rounds the logarithm.
+        # Half the floor keeps silence finite, and below the floor for any rounding of the logarithm.
         np.maximum(energies, 0.5 * self._block.amin, out=levels_db)
-        # The natural logarithm: for the decadic one numpy has no wide instructions short of AVX-512, and takes four
+        # The natural logarithm: without AVX-512, numpy has no wide instructions for the decadic one, which takes four
         # times as long.
         np.log(levels_db, out=levels_db)
         np.multiply(levels_db, _DB_PER_NEPER, out=levels_db)
 
     def blocks(self, greatest: float | None = None) -> Iterator[Features]:
-        """Read the levels, relative to the reference, none lower than the range allows.
+        """Read the levels, relative to the reference, limited to the range.
 
         Args:
             greatest: The clip's greatest energy; ``None`` means that of the frames added here.

@@ -15,8 +15,8 @@ from genre_pipeline.features.base import FEATURES, FeatureBlock, Features, Featu
 from genre_pipeline.features.chroma import estimate_tuning
 from genre_pipeline.features.spectrum import MAX_FFT
 
-# [?] Separating harmony and percussion holds some ten copies of the spectra: 400 MB for so many samples, at a hop of a
-# quarter of a frame.
+# [?] Separating harmony and percussion needs some ten copies of the spectra: 400 MB for this many samples, at a hop of
+# a quarter of a frame.
 MAX_SAMPLES = 2**21
 
 _DESCRIPTORS = (
@@ -35,7 +35,7 @@ class StatisticsBlock(FeatureBlock):
     """Parameters of hand-made statistics. The clip, or each piece of ``segment.own_s``, gives a single frame.
 
     Attributes:
-        hop_length: Distance between the frames that the statistics are taken over, in samples.
+        hop_length: Distance between the frames of the statistics, in samples.
         n_fft: Length of those frames, in samples; even.
         n_mfcc: Number of MFCCs, of 128 mel bands.
         dtype: Type of the stored numbers. Variances of frequencies reach millions, which float16 cannot hold.
@@ -56,11 +56,11 @@ class StatisticsBlock(FeatureBlock):
 
     @property
     def max_samples(self) -> int:
-        """Greatest length of what is described at once: less where frames overlap more than four times."""
+        """Greatest length that can be described at once: less if frames overlap more than four times."""
         return MAX_SAMPLES * min(self.n_fft, 4 * self.hop_length) // self.n_fft
 
     def frames_of(self, n_samples: int) -> int:  # noqa: ARG002  # whatever the length
-        """Return 1: what is transformed at once gives one frame."""
+        """Return 1: samples that are transformed at once give one frame."""
         return 1
 
     @property
@@ -82,19 +82,19 @@ def begin_statistics(signal: Signal, block: StatisticsBlock) -> Finish:
 
     Mean and variance over frames of ``librosa.feature.chroma_stft``, ``rms``, ``spectral_centroid``,
     ``spectral_bandwidth``, ``spectral_rolloff``, ``zero_crossing_rate`` and ``mfcc``; mean and variance over samples of
-    the two outputs of ``librosa.effects.hpss``; and the tempo of ``librosa.beat.beat_track``, 0 where nothing begins.
-    With 2048-sample frames, a hop of 512 and 20 MFCCs these are the 57 columns of the feature table that is commonly
-    used with GTZAN (Kaggle, "GTZAN Dataset - Music Genre Classification", ``features_30_sec.csv``), to six digits or
-    more. For that, the ends of a clip are treated as librosa did before its version 0.10, which made the table: frames
-    there see the waveform's mirror image instead of silence, and the outputs of ``hpss`` end with the last whole hop.
+    the two outputs of ``librosa.effects.hpss``; and the tempo of ``librosa.beat.beat_track``, 0 without onsets. With
+    2048-sample frames, a hop of 512 and 20 MFCCs these are the 57 columns of the feature table that is commonly used
+    with GTZAN (Kaggle, "GTZAN Dataset - Music Genre Classification", ``features_30_sec.csv``), to six digits or more.
+    For that, the ends of a clip are treated as in librosa before version 0.10, which made the table: frames there
+    include the waveform's mirror image instead of silence, and the outputs of ``hpss`` end with the last whole hop.
 
     Args:
         signal: The signal, before its samples.
         block: The parameters.
 
     Returns:
-        The function that finishes the feature; it refuses a waveform shorter than a frame, or too long to be looked at
-        as a whole.
+        The function that finishes the feature; it raises an error if the waveform is shorter than a frame, or too long
+        to process as a whole.
 
     Example:
         >>> from genre_pipeline.features import SegmentBlock
@@ -154,7 +154,7 @@ def _moments(rows: Iterable[NDArray[np.floating]]) -> list[float]:
 
 
 def _tempo(waveform: Samples, block: StatisticsBlock) -> float:
-    """Return the beats per minute, as ``librosa.beat.beat_track`` finds them before it looks for the beats."""
+    """Return the beats per minute, as estimated by ``librosa.beat.beat_track`` before it finds the beats."""
     import librosa
 
     onsets = librosa.onset.onset_strength(

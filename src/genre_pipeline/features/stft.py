@@ -14,9 +14,9 @@ class StftBlock(LevelBlock, SpectralBlock):
     """Parameters of an STFT magnitude. Where a default is given, it is librosa's [C].
 
     Attributes:
-        scale: ``db``, or ``linear`` magnitudes, which ``amin``, ``ref`` and ``top_db`` do not concern.
-        precision: In which frames are transformed. The default agrees with librosa; ``single`` takes half the time, and
-            can share its transforms with other features.
+        scale: ``db``, or ``linear`` magnitudes, which ignore ``amin``, ``ref`` and ``top_db``.
+        precision: Precision of the transform. The default agrees with librosa; ``single`` takes half the time, and can
+            share transforms with other features.
     """
 
     scale: Literal["db", "linear"] = "db"
@@ -35,7 +35,7 @@ def begin_stft(signal: Signal, block: StftBlock) -> Finish:
         block: The parameters.
 
     Returns:
-        The function that finishes the feature; it refuses a waveform shorter than a frame.
+        The function that finishes the feature; it raises an error if the waveform is shorter than a frame.
 
     Example:
         >>> import numpy as np

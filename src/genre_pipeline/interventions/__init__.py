@@ -1,6 +1,6 @@
-"""Interventions: what is done to test audio to see whether a trained model still recognises the genre.
+"""Interventions: changes of test audio that show whether a trained model still recognises the genre.
 
-One module a kind; each registers itself in :data:`INTERVENTIONS`.
+One module per kind; each registers itself in :data:`INTERVENTIONS`.
 """
 
 from genre_pipeline.interventions.base import INTERVENTIONS, Intervention, InterventionBlock, InterventionSpec

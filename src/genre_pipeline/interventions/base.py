@@ -1,7 +1,7 @@
-"""What an intervention is: a change of a clip's waveform that leaves its genre what it was, to anyone who listens.
+"""Interventions: changes of a clip's waveform that leave its genre the same to any listener.
 
-A model that recognises genres by what people hear keeps its predictions under such a change; one that does not has
-learned something else, which may be in this dataset only: B. L. Sturm, "A Simple Method to Determine if a Music
+A model that recognises genres by audible properties keeps its predictions under such a change. One that does not has
+learned something else, which may exist only in this dataset: B. L. Sturm, "A Simple Method to Determine if a Music
 Information Retrieval System is a 'Horse'", IEEE Transactions on Multimedia 16(6), 2014.
 """
 
@@ -50,7 +50,7 @@ class InterventionBlock(Block):
     @property
     @abstractmethod
     def label(self) -> str:
-        """What is done, in a few words, for tables and figures."""
+        """A short description, for tables and figures."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,10 @@ class InterventionSpec:
     Attributes:
         name: Registered name, used as ``kind`` in YAML.
         block: Class of its parameters.
-        apply: Changes a clip: from its waveform (not to be changed in place), its sample rate in Hz, the block, and a
-            random generator that is the clip's own, to another waveform at the same rate. Raises
-            :class:`~genre_pipeline.errors.AudioError` where it cannot be done to this clip.
-        version: Raised whenever the results change, so that stored predictions are made anew.
+        apply: Changes a clip: from its waveform (not to be changed in place), its sample rate in Hz, the block, and the
+            clip's own random generator, to another waveform at the same rate. Raises
+            :class:`~genre_pipeline.errors.AudioError` if this clip cannot be changed so.
+        version: Raise it when the results change, so that stored predictions are made again.
     """
 
     name: str
@@ -104,7 +104,8 @@ class Intervention:
         """Change a clip.
 
         Args:
-            audio_hash: What the clip is known by. What is random is drawn anew for each, and is the same in each run.
+            audio_hash: Identity of the clip. It seeds the random numbers, which differ between clips and are the same
+                in each run.
             waveform: The clip, shape ``(n_samples,)``, float32. Not changed.
             sample_rate: Its rate, in Hz.
 
@@ -112,7 +113,7 @@ class Intervention:
             The changed clip at the same rate, shape ``(n,)``, float32.
 
         Raises:
-            AudioError: If it cannot be done to this clip.
+            AudioError: If this clip cannot be changed so.
         """
         digest = hashlib.sha256(f"{self.fingerprint}:{audio_hash}".encode()).digest()
         seed = int.from_bytes(digest[:8], "little")

@@ -1,4 +1,4 @@
-"""Less of the clip."""
+"""A shorter excerpt of the clip."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ExcerptBlock(InterventionBlock):
 
     @property
     def label(self) -> str:
-        """What is done."""
+        """A short description."""
         return f"middle {self.duration_s:g} s"
 
 
@@ -28,7 +28,7 @@ def cut_out(waveform: Waveform, sample_rate: int, block: ExcerptBlock, rng: np.r
     """Keep the middle.
 
     Raises:
-        AudioError: If the clip is no longer than that.
+        AudioError: If the clip is not longer than the excerpt.
     """
     del rng
     n_kept = round(block.duration_s * sample_rate)

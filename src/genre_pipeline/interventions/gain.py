@@ -19,12 +19,12 @@ class GainBlock(InterventionBlock):
 
     @property
     def label(self) -> str:
-        """What is done."""
+        """A short description."""
         return f"gain {self.gain_db:+g} dB"
 
 
 def scale(waveform: Waveform, sample_rate: int, block: GainBlock, rng: np.random.Generator) -> Waveform:
-    """Multiply the samples; what then exceeds full scale is cut off, as in any file of integer samples."""
+    """Multiply the samples and clip them at full scale, as in any file of integer samples."""
     del sample_rate, rng
     scaled: Waveform = np.clip(waveform * np.float32(10.0 ** (block.gain_db / 20.0)), -1.0, 1.0)
     return scaled

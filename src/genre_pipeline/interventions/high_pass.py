@@ -1,8 +1,7 @@
-"""Low frequencies taken away.
+"""Low frequencies removed.
 
-Below 20 Hz there is nothing that people hear, but in GTZAN that range identifies genres:
-F. Rodríguez-Algarra, B. L. Sturm and H. Maruri-Aguilar, "Analysing Scattering-Based Music Content Analysis Systems:
-Where's the Music?", ISMIR 2016.
+People hear nothing below 20 Hz, but in GTZAN that range identifies genres: F. Rodríguez-Algarra, B. L. Sturm and H.
+Maruri-Aguilar, "Analysing Scattering-Based Music Content Analysis Systems: Where's the Music?", ISMIR 2016.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ class HighPassBlock(InterventionBlock):
     """Parameters of a Butterworth high-pass filter.
 
     Attributes:
-        cutoff_hz: Where it takes away 3 dB.
-        order: Its order: below the cut-off it takes away six times as many decibels an octave. [?]
+        cutoff_hz: Frequency at which it attenuates by 3 dB.
+        order: Its order: below the cut-off it attenuates by 6 dB per octave times the order. [?]
     """
 
     cutoff_hz: float = Field(gt=0.0, le=96_000.0)
@@ -27,7 +26,7 @@ class HighPassBlock(InterventionBlock):
 
     @property
     def label(self) -> str:
-        """What is done."""
+        """A short description."""
         return f"high-pass {self.cutoff_hz:g} Hz"
 
 
@@ -35,7 +34,7 @@ def filter_low(waveform: Waveform, sample_rate: int, block: HighPassBlock, rng: 
     """Filter once, forwards, as second-order sections in double precision.
 
     Raises:
-        AudioError: If the clip's rate has no such frequency.
+        AudioError: If the cut-off is beyond half of the clip's sample rate.
     """
     from scipy.signal import butter, sosfilt
 

@@ -1,4 +1,4 @@
-"""Nothing is done: the control, whose differences must all be zero."""
+"""No change: the control, whose differences must all be zero."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from genre_pipeline.interventions.base import INTERVENTIONS, InterventionBlock, 
 
 
 class IdentityBlock(InterventionBlock):
-    """Parameters of doing nothing: none."""
+    """Parameters of the identity: none."""
 
     @property
     def label(self) -> str:
-        """What is done."""
+        """A short description."""
         return "nothing (control)"
 
 
 def leave(waveform: Waveform, sample_rate: int, block: IdentityBlock, rng: np.random.Generator) -> Waveform:
-    """Return the clip as it is."""
+    """Return the clip unchanged."""
     del sample_rate, block, rng
     return waveform
 

@@ -1,4 +1,4 @@
-"""Coded as MP3 and decoded again, by the LAME and mpg123 that libsndfile holds."""
+"""Coded as MP3 and decoded again, by libsndfile's LAME and mpg123."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _FAMILIES = (
     ((24_000, 22_050, 16_000), 8, 160),
     ((12_000, 11_025, 8_000), 8, 64),
 )
-# [C] What LAME's encoder (576) and a decoder (528 + 1) put before the first sample. libsndfile takes it away where the
-# file says so, which the smallest frames have no room for.
+# [C] Delay that LAME's encoder (576) and a decoder (528 + 1) add before the first sample. libsndfile removes it if the
+# file states it, for which the smallest frames have no room.
 _DELAY = 1105
 
 
@@ -25,22 +25,22 @@ class MP3Block(InterventionBlock):
     """Parameters of lossy coding at a constant bitrate.
 
     Attributes:
-        bitrate_kbps: Bitrate of the clip's single channel, in kbit/s. LAME takes the nearest one that the standard has.
+        bitrate_kbps: Bitrate of the clip's single channel, in kbit/s. LAME uses the nearest one in the standard.
     """
 
     bitrate_kbps: float = Field(gt=8.0, le=320.0)
 
     @property
     def label(self) -> str:
-        """What is done."""
+        """A short description."""
         return f"MP3 {self.bitrate_kbps:g} kbit/s"
 
 
 def code(waveform: Waveform, sample_rate: int, block: MP3Block, rng: np.random.Generator) -> Waveform:
-    """Code and decode; the result is as long as the clip and in step with it.
+    """Code and decode; the result has the clip's length and timing.
 
     Raises:
-        AudioError: If MP3 does not know the clip's rate, or not this bitrate at it.
+        AudioError: If MP3 does not support the clip's rate, or this bitrate at that rate.
     """
     import soundfile
 
@@ -66,10 +66,10 @@ def code(waveform: Waveform, sample_rate: int, block: MP3Block, rng: np.random.G
 
 
 def _compression_level(sample_rate: int, bitrate_kbps: float) -> float:
-    """Return what libsndfile (mpeg_l3_encode.c) makes that bitrate of: 0 is the highest, 1 the lowest, linearly."""
+    """Return libsndfile's level (mpeg_l3_encode.c) for a bitrate: 0 is the highest, 1 the lowest, linearly."""
     for rates, lowest, highest in _FAMILIES:
         if sample_rate in rates:
-            # libsndfile 1.2.2 refuses the lowest itself.
+            # libsndfile 1.2.2 refuses the lowest bitrate itself.
             if not lowest < bitrate_kbps <= highest:
                 raise AudioError(
                     f"MP3 at {sample_rate} Hz is coded at more than {lowest} and up to {highest} kbit/s, and "

@@ -15,7 +15,7 @@ class NoiseBlock(InterventionBlock):
 
     Attributes:
         snr_db: Power of the clip over that of the noise, in decibels.
-        seed: Another one gives other noise.
+        seed: Seed of the noise.
     """
 
     snr_db: float = Field(ge=-60.0, le=120.0)
@@ -23,15 +23,15 @@ class NoiseBlock(InterventionBlock):
 
     @property
     def label(self) -> str:
-        """What is done."""
+        """A short description."""
         return f"noise at {self.snr_db:g} dB SNR"
 
 
 def add_noise(waveform: Waveform, sample_rate: int, block: NoiseBlock, rng: np.random.Generator) -> Waveform:
-    """Add white Gaussian noise, whose power refers to that of the whole clip.
+    """Add white Gaussian noise, with a power relative to that of the whole clip.
 
     Raises:
-        AudioError: If the clip is silent, so that the ratio means nothing.
+        AudioError: If the clip is silent, so that the ratio is undefined.
     """
     del sample_rate
     power = float(np.mean(waveform.astype(np.float64) ** 2))

@@ -1,8 +1,8 @@
 """Tempo without pitch, and pitch without tempo.
 
-By Signalsmith Stretch, through python-stretch: a phase vocoder that keeps onsets together. librosa's does not (a click
-comes out on its grid of frames, up to 16 ms away), and Rubber Band, through pedalboard, is under the GPL, which this
-project is not.
+By Signalsmith Stretch, through python-stretch: a phase vocoder that keeps onsets together. librosa's does not (it moves
+a click to its grid of frames, up to 16 ms away). Rubber Band, through pedalboard, is under the GPL, unlike this
+project.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class TempoBlock(InterventionBlock):
 
     @property
     def label(self) -> str:
-        """What is done."""
+        """A short description."""
         return f"tempo {self.percent:+g} %"
 
 
@@ -49,7 +49,7 @@ class PitchBlock(InterventionBlock):
 
     @property
     def label(self) -> str:
-        """What is done."""
+        """A short description."""
         return f"pitch {self.n_semitones:+g} semitone{'' if abs(self.n_semitones) == 1 else 's'}"
 
 
@@ -91,7 +91,7 @@ def _stretch(sample_rate: int) -> Any:
 
 
 def _processed(stretch: Any, waveform: Waveform) -> Waveform:
-    # It takes no array that may not be written to.
+    # It accepts only writable arrays.
     processed: Waveform = stretch.process(waveform[None].copy())[0]
     return processed
 

@@ -1,4 +1,4 @@
-"""Model architectures: one file a family, one YAML block a preset."""
+"""Model architectures: one file per family, one YAML block per preset."""
 
 from genre_pipeline.models.base import (
     MODELS,

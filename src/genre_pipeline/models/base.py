@@ -1,4 +1,4 @@
-"""What a model is: a network or an estimator that turns segments of a feature into scores for genres."""
+"""Models: networks and estimators that turn segments of a feature into scores for genres."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class GenreNetwork(nn.Module, ABC):
     """Base of the neural networks: segments in, logits out, no softmax inside.
 
     Attributes:
-        n_experts: Number of experts that segments are sent to; 0 for a network without experts.
+        n_experts: Number of experts; 0 for a network without experts.
     """
 
     n_experts: int = 0
@@ -65,7 +65,7 @@ class GenreNetwork(nn.Module, ABC):
         return logits
 
     def begin_step(self, epoch: int, progress: float) -> None:
-        """Take note of how far the training is, before each step: for what is annealed, or frozen after some epochs.
+        """Set the progress of the training before each step, for annealing or for freezing after some epochs.
 
         Args:
             epoch: The epoch, from 1.
@@ -73,13 +73,13 @@ class GenreNetwork(nn.Module, ABC):
         """
 
     def choices(self) -> Tensor | None:
-        """Return the expert that each segment of the last batch went to, shape ``(batch,)``; none without experts."""
+        """Return the expert of each segment of the last batch, shape ``(batch,)``; ``None`` without experts."""
         return None
 
     def l2_coefficients(self) -> dict[str, float]:
         """Return the L2 coefficient of each penalised parameter, by name as in ``named_parameters``.
 
-        A coefficient ``c`` adds ``c * sum(w ** 2)`` to the loss, as Keras' ``l2(c)`` does.
+        A coefficient ``c`` adds ``c * sum(w ** 2)`` to the loss, like Keras' ``l2(c)``.
         """
         return {}
 
@@ -93,7 +93,7 @@ class NetworkSpec:
         block: Class of its architecture parameters.
         build: Makes the network, initialised from torch's global random state.
         reference: The paper, in one line.
-        version: Raised whenever the network's numbers change, so that checkpoints are made anew.
+        version: Raise it when the network's numbers change, so that checkpoints are made again.
     """
 
     name: str
@@ -113,10 +113,10 @@ class EstimatorSpec:
         build: Makes the unfitted estimator from its block, the training targets (class indices, shape
             ``(n_segments,)``) and a seed. It takes segments flattened by ``summarise`` and must offer
             ``predict_proba``.
-        summarise: From segments, shape ``(n_segments, n_bins, n_frames)``, to one vector a segment, shape
+        summarise: From segments, shape ``(n_segments, n_bins, n_frames)``, to one vector per segment, shape
             ``(n_segments, n_columns)``.
         reference: The paper, in one line.
-        version: Raised whenever the estimator's numbers change, so that checkpoints are made anew.
+        version: Raise it when the estimator's numbers change, so that checkpoints are made again.
     """
 
     name: str

@@ -1,13 +1,13 @@
-"""Broadcast networks: blocks whose input and outputs all reach every later block (BBNN, its variants, the 4-block net).
+"""Broadcast networks, in which every block gets the outputs of all earlier ones (BBNN, its variants, the 4-block net).
 
 BBNN is Liu, Feng, Liu, Wang and Liu's bottom-up broadcast network; Heakl, Abdelgawad and Parque's study changes it in
-twelve ways (Table III) and proposes a network of four lighter blocks. All are compositions of one plan here: a stem, a
-chain of blocks that append to what they were given, a transition and a decision layer.
+twelve ways (Table III) and proposes a network of four lighter blocks. All follow one plan here: a stem, a chain of
+blocks that append to their input, a transition and a decision layer.
 
-A whole clip is one input: 646 frames of 128 mel bands. Pooling is global, so other lengths fit too.
+A whole clip is one input: 646 frames of 128 mel bands. Pooling is global, so other lengths work too.
 
 Where the values come from: [P] stated in a paper, [C] the authors' released code, [D] follows from the published
-parameter counts, [?] said nowhere and chosen here.
+parameter counts, [?] stated nowhere and chosen here.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _REFERENCE = (
 
 _STEM_POOL_FRAMES = 4  # [C] the stem pools time only
 _GROUP_CHANNELS = 16  # [P] channels in a group of the group normalisation
-# [?] The smallest input that leaves something after the stem's and the transition's pooling.
+# [?] The smallest input that is not empty after the stem's and the transition's pooling.
 _MIN_FRAMES, _MIN_BINS = 8, 2
 
 BlockKind = Literal["inception", "separable", "inception_resnet"]
@@ -58,7 +58,7 @@ class BroadcastBlock(Block):
             activation stay [D].
         wide_kernel: The third branch's kernel: ``5x5``, ``3x3``, or ``3x1_1x3`` (one after the other).
         activation: ``relu`` or ``selu``.
-        normalisation: ``batch`` or ``group`` (16 channels a group).
+        normalisation: ``batch`` or ``group`` (16 channels per group).
         transition: ``average`` (normalise, activate, 1x1 convolution, average pooling: BBNN, and the 4-block net as
             drawn) or ``max`` (1x1 convolution, normalise, activate, max pooling: the 4-block net as released).
         transition_activation: Whether ``average`` has its activation; the drawing of the 4-block net shows none.
@@ -66,7 +66,7 @@ class BroadcastBlock(Block):
         dropout: Share dropped before the last layer.
         squeeze_reduction: Factor by which squeeze-and-excitation narrows each block's output; ``None`` disables it.
         n_recurrent: Units of an LSTM branch in each block, over time on the mean over frequency; ``None`` means no such
-            branch. The paper's drawing of it is lost [?].
+            branch. The paper's drawing of it is missing [?].
         residual_width: Channels of the trunk of ``inception_resnet`` [?].
         initialisation: ``glorot_uniform``, or ``lecun_normal`` for the convolutions.
         norm_momentum: Share of the running statistics that each batch replaces; Keras' .99 is .01 here.
@@ -98,12 +98,12 @@ class _Layers:
 
     def norm(self, n_channels: int) -> nn.Module:
         if self.block.normalisation == "group":
-            # Fewer in a group where 16 do not divide the channels, as in cut-down networks.
+            # Fewer per group if 16 does not divide the channels, as in reduced networks.
             return nn.GroupNorm(n_channels // gcd(n_channels, _GROUP_CHANNELS), n_channels, eps=KERAS_NORM_EPS)
         return nn.BatchNorm2d(n_channels, momentum=self.block.norm_momentum, eps=KERAS_NORM_EPS)
 
     def norm_act(self, n_channels: int) -> list[nn.Module]:
-        # In place: what a normalisation puts out is not needed again, and these maps are most of the memory.
+        # In place: a normalisation's output is not needed again, and these maps take most of the memory.
         activation = nn.SELU if self.block.activation == "selu" else nn.ReLU
         return [self.norm(n_channels), activation(inplace=True)]
 
@@ -133,7 +133,7 @@ class _RecurrentBranch(nn.Module):
 
 
 class _Squeeze(nn.Module):
-    """Squeeze-and-excitation: weigh the channels by what the whole map holds; squeezed by the maximum [C]."""
+    """Squeeze-and-excitation: weight the channels by a summary of the whole map, its maximum [C]."""
 
     def __init__(self, n_channels: int, reduction: int) -> None:
         super().__init__()
@@ -162,7 +162,7 @@ class _Appending(nn.Module):
 
 
 class _Adding(nn.Module):
-    """A block that adds what its branches make to its input, as Inception-ResNet's do."""
+    """A block that adds the output of its branches to its input, as in Inception-ResNet."""
 
     def __init__(self, branches: list[nn.Module], merge: nn.Module) -> None:
         super().__init__()
@@ -200,8 +200,8 @@ def _separable(layers: _Layers, n_inputs: int) -> tuple[nn.Module, int]:
     return _Appending([branch]), n_inputs + n_outputs
 
 
-# The convolutions of Inception-ResNet v1's blocks A, B and C after each branch's 1x1 (Szegedy et al. 2017, figures
-# 10 to 12) [P]; which block of the chain is which, and their width, are not said [?].
+# The convolutions of Inception-ResNet v1's blocks A, B and C after each branch's 1x1 (Szegedy et al. 2017, figures 10
+# to 12) [P]; their order in the chain and their width are not stated [?].
 _RESNET_BRANCHES: tuple[tuple[tuple[int | tuple[int, int], ...], ...], ...] = (
     ((), (3,), (3, 3)),
     ((), ((1, 7), (7, 1))),
@@ -226,7 +226,7 @@ class Broadcast(GenreNetwork):
 
     Args:
         block: The architecture.
-        shape: Shape of one segment; both its sides may vary.
+        shape: Shape of one segment; both dimensions may vary.
         n_classes: Number of genres.
 
     Attributes:
@@ -303,7 +303,7 @@ def build_broadcast(block: BroadcastBlock, shape: InputShape, n_classes: int) ->
         The network, initialised.
 
     Raises:
-        ConfigError: If segments are smaller than what the poolings need.
+        ConfigError: If segments are too small for the poolings.
 
     Example:
         >>> network = build_broadcast(BroadcastBlock(), InputShape(n_bins=128, n_frames=646), 10)

@@ -1,7 +1,7 @@
 """Classical baselines on summary statistics: a support vector machine and Gaussian naive Bayes.
 
 LGNet's comparison names both without their settings; the settings here are scikit-learn's defaults [?]. They expect
-cepstral coefficients, whose means, spreads and changes describe timbre in a few numbers.
+cepstral coefficients, whose means, deviations and changes describe timbre in a few numbers.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def summarise_frames(features: NDArray[np.float32]) -> NDArray[np.float64]:
 
     Returns:
         Shape ``(n_segments, 4 * n_bins)``: means, standard deviations, then both for the first difference between
-        neighbouring frames. Of segments that are a single frame (hand-made statistics, already a summary), that frame,
-        shape ``(n_segments, n_bins)``.
+        neighbouring frames. For segments of a single frame (hand-made statistics, already a summary), that frame, shape
+        ``(n_segments, n_bins)``.
 
     Example:
         >>> summarise_frames(np.array([[[0.0, 2.0, 4.0]]], dtype=np.float32)).round(3).tolist()
@@ -69,7 +69,7 @@ def summarise_frames(features: NDArray[np.float32]) -> NDArray[np.float64]:
         return features[..., 0].astype(np.float64)
     changes = np.diff(features, axis=-1)
     statistics = [features.mean(axis=-1), features.std(axis=-1), changes.mean(axis=-1), changes.std(axis=-1)]
-    # In float64, because newer releases of scikit-learn compute in the type that they are given.
+    # In float64, because newer releases of scikit-learn compute in the input's type.
     return np.concatenate(statistics, axis=1).astype(np.float64)
 
 
@@ -106,7 +106,7 @@ def _calibrated_svc(block: SvmBlock, targets: NDArray[np.int64], seed: int) -> C
             "tracks, or fewer folds."
         )
     n_folds = min(block.n_calibration_folds, int(counts.min()))
-    # One machine fitted on everything; the folds only serve to fit the sigmoid on scores of unseen segments.
+    # One machine is fitted on everything; the folds only serve to fit the sigmoid on scores of unseen segments.
     return CalibratedClassifierCV(
         SVC(C=block.c, gamma=block.gamma),
         method="sigmoid",

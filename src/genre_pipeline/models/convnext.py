@@ -1,8 +1,8 @@
-"""ConvNeXt for spectrograms, and MusicNeXt, which takes out its normalisation and uses ELU and a large margin.
+"""ConvNeXt for spectrograms, and MusicNeXt, which removes its normalisation and uses ELU and a large margin.
 
 ConvNeXt is Z. Liu et al., A ConvNet for the 2020s, CVPR 2022 [P]. MusicNeXt's text removes the normalisation from stem
-and blocks and keeps ELU "only for the deep convolutional layers"; what that leaves between the two pointwise
-convolutions can be read in two ways, which are both here. Nothing of its code was published.
+and blocks and keeps ELU "only for the deep convolutional layers"; this can be read in two ways for the activation
+between the two pointwise convolutions, and both are here. Its code was not published.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class _ChannelNorm(nn.Module):
 
 
 class _Residual(nn.Module):
-    """Depthwise convolution and two pointwise ones, around which the input is carried."""
+    """Depthwise convolution and two pointwise ones, with a shortcut."""
 
     def __init__(self, block: ConvNeXtBlock, n_channels: int) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class ConvNeXt(EmbeddingNetwork):
 
     Args:
         block: The architecture.
-        shape: Shape of one segment; both its sides may vary.
+        shape: Shape of one segment; both dimensions may vary.
         n_classes: Number of genres.
     """
 
@@ -138,7 +138,7 @@ def build_convnext(block: ConvNeXtBlock, shape: InputShape, n_classes: int) -> G
         The network, initialised.
 
     Raises:
-        ConfigError: If segments are smaller than what four stages need.
+        ConfigError: If segments are too small for four stages.
 
     Example:
         >>> block = ConvNeXtBlock(block_norm=False, activation="elu", activation_after="depthwise", layer_scale=None,

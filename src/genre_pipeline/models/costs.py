@@ -1,4 +1,4 @@
-"""What a network costs: its parameters, and the operations that one segment takes."""
+"""The cost of a network: its parameters, and the operations for one segment."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Cost:
     Attributes:
         n_parameters: Trainable parameters.
         n_flop: Floating-point operations of the forward pass of one segment: two for each multiplication with its
-            addition, in convolutions and matrix products; what is done number by number (activations, normalisation,
-            pooling) is not counted.
+            addition, in convolutions and matrix products; elementwise operations (activations, normalisation, pooling)
+            are not counted.
     """
 
     n_parameters: int
@@ -27,7 +27,7 @@ class Cost:
 
 
 def network_cost(spec: NetworkSpec, architecture: Block, shape: InputShape, n_classes: int) -> Cost:
-    """Count what a network costs, without computing anything with it.
+    """Count the cost of a network without running it.
 
     Args:
         spec: The family.
@@ -39,8 +39,8 @@ def network_cost(spec: NetworkSpec, architecture: Block, shape: InputShape, n_cl
 
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         network = spec.build(architecture, shape, n_classes).eval()
-    # Shapes are enough, but for routing, which looks at numbers. On this device recurrent layers are counted too: on
-    # others a library computes them as a whole.
+    # Shapes are enough, except for routing, which depends on numbers. On this device recurrent layers are counted too;
+    # on others a library computes them as a whole.
     device = torch.device("cpu" if network.n_experts else "meta")
     network = network.to_empty(device=device)
     for parameter in network.parameters():

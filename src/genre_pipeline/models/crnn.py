@@ -1,6 +1,6 @@
 """A convolutional recurrent network: two 2-D convolutions, a recurrent layer over time, two dense layers.
 
-The paper gives the order of the layers [P]; their sizes were in a figure that is lost, so they are parameters with
+The paper gives the order of the layers [P]; their sizes were in a figure that is missing, so they are parameters with
 chosen defaults [?]. On 130 frames of 100 mel bins and 10 genres the defaults (32 and 64 filters, 64 recurrent and 64
 dense units) give 343,690 parameters, counted as Keras counts them.
 """
@@ -18,7 +18,7 @@ from genre_pipeline.blocks import Block, Width
 from genre_pipeline.errors import ConfigError
 from genre_pipeline.models.base import MODELS, GenreNetwork, InputShape, NetworkSpec
 
-_KERNEL = 3  # [?] the usual choice; the figure with the sizes is lost
+_KERNEL = 3  # [?] the usual choice; the figure with the sizes is missing
 _POOL = 2  # [?]
 _N_POOLINGS = 2  # [P] two convolutions, each followed by pooling and batch normalisation
 _NORM_EPS = 1e-3  # [I] Keras' default
@@ -33,9 +33,9 @@ class CrnnBlock(Block):
         n_filters: Filters of the two convolutions [?].
         n_recurrent: Units of the recurrent layer [?].
         n_dense: Units of the hidden dense layer [?].
-        norm_momentum: How much each batch moves batch normalisation's running statistics, in torch's sense. Keras'
-            default of .99 is .01 here [I]; evaluation needs some hundred batches before these statistics settle, so
-            that very short runs do better with torch's .1.
+        norm_momentum: Share of batch normalisation's running statistics that each batch replaces, in torch's sense.
+            Keras' default of .99 is .01 here [I]; evaluation needs some hundred batches before these statistics settle,
+            so very short runs do better with torch's .1.
     """
 
     cell: Literal["gru", "lstm"] = "gru"
@@ -71,8 +71,8 @@ class Crnn(GenreNetwork):
     def forward(self, features: Tensor) -> Tensor:
         """Score segments of shape ``(batch, n_bins, n_frames)``."""
         maps = features.unsqueeze(1)
-        # The paper activates before it pools. The largest of activated values is the activated largest: a ReLU commutes
-        # with the pooling, to the bit and in its gradients too, and has a quarter of the values left to do.
+        # The paper activates before pooling. A ReLU commutes with max pooling, to the bit and in its gradients too, and
+        # after pooling it has only a quarter of the values to process.
         maps = self.norm1(functional.relu(functional.max_pool2d(self.conv1(maps), _POOL)))
         maps = self.norm2(functional.relu(functional.max_pool2d(self.conv2(maps), _POOL)))
         steps = maps.permute(0, 3, 1, 2).flatten(start_dim=2)
@@ -90,7 +90,8 @@ class Crnn(GenreNetwork):
         input_bias = nn.init.zeros_(self.recurrent.get_parameter("bias_ih_l0"))
         recurrent_bias = nn.init.zeros_(self.recurrent.get_parameter("bias_hh_l0"))
         if isinstance(self.recurrent, nn.LSTM):
-            # Keras' LSTM has one bias where torch adds two: the second stays zero. The forget gate's begins at one.
+            # Keras' LSTM has one bias where torch adds two: the second stays zero. The forget gate's bias starts at
+            # one.
             recurrent_bias.requires_grad_(False)
             with torch.no_grad():
                 input_bias.chunk(4)[1].fill_(1.0)
@@ -108,7 +109,7 @@ def build_crnn(block: CrnnBlock, shape: InputShape, n_classes: int) -> GenreNetw
         The network, initialised.
 
     Raises:
-        ConfigError: If segments are smaller than what the two poolings need.
+        ConfigError: If segments are too small for the two poolings.
 
     Example:
         >>> network = build_crnn(CrnnBlock(), InputShape(n_bins=100, n_frames=130), 10)

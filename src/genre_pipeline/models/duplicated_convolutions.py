@@ -3,8 +3,8 @@
 The frequency bins are the channels and the convolutions run over time. Each convolution's output is pooled over time
 as well as passed on; net1 feeds its second convolution's output to two parallel ones, net2 adds its three outputs.
 
-Where the values come from: [P] stated in the paper, [D] follows from the published parameter counts (net1 1,001,162
-and net2 857,322 with 256 bins and 10 classes), [I] inferred, [?] said nowhere and chosen here.
+Where the values come from: [P] stated in the paper, [D] follows from the published parameter counts (net1 1,001,162 and
+net2 857,322 with 256 bins and 10 classes), [I] inferred, [?] stated nowhere and chosen here.
 """
 
 from __future__ import annotations
@@ -47,9 +47,8 @@ class DuplicatedConvolutionsBlock(Block):
             way [?].
         parallel_pooling: How net1 pools the first of its parallel convolutions; the second is pooled the other
             way [?].
-        copy_after_dropout: Whether the copy of the first convolution's output that skips ahead is the one that
-            dropout has thinned. The paper does not say [?]; true is what Keras code that carries one variable along
-            does.
+        copy_after_dropout: Whether the copy of the first convolution's output that skips ahead is taken after dropout.
+            The paper does not state it [?]; Keras code that reuses one variable would do so.
         dropout: Share of the first convolution's output that is dropped [P]; for net2 [I], "similar to net1".
         dense_dropout: Share of the last hidden layer's output that is dropped [P]; for net2 [I].
         first_l2: L2 coefficient of the first convolution's kernel [P], in Keras' sense (``c * sum(w ** 2)``).
@@ -70,7 +69,7 @@ class DuplicatedConvolutionsBlock(Block):
 
 
 def same_convolution(convolution: nn.Conv1d, features: Tensor) -> Tensor:
-    """Convolve so that the number of frames stays, padded as Keras' ``same`` does: the odd frame goes to the end.
+    """Convolve without changing the number of frames, padded like Keras' ``same``: the odd frame goes to the end.
 
     Args:
         convolution: A convolution without padding of its own, stride 1.
@@ -91,7 +90,7 @@ def pool_over_time(features: Tensor, pooling: Pooling) -> Tensor:
 
 
 class _DuplicatedConvolutions(GenreNetwork):
-    """What net1 and net2 share: two convolutions, and a dense part with two hidden layers."""
+    """Shared by net1 and net2: two convolutions, and a dense part with two hidden layers."""
 
     def __init__(self, block: DuplicatedConvolutionsBlock, shape: InputShape, n_pooled: int, n_classes: int) -> None:
         super().__init__()
@@ -117,7 +116,7 @@ class _DuplicatedConvolutions(GenreNetwork):
         return (thinned if self.block.copy_after_dropout else first), second
 
     def initialise(self) -> None:
-        """Draw the weights as Keras does by default [I]: Glorot-uniform kernels, zero biases."""
+        """Draw the weights with Keras' defaults [I]: Glorot-uniform kernels, zero biases."""
         for module in self.modules():
             if isinstance(module, nn.Conv1d | nn.Linear):
                 nn.init.xavier_uniform_(module.weight)

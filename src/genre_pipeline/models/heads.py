@@ -1,4 +1,4 @@
-"""Last layers: plain, or with a large margin (L-softmax), on top of a network that makes embeddings."""
+"""Last layers, plain or with a large margin (L-softmax), on a network that computes embeddings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from genre_pipeline.models.base import GenreNetwork
 _LAMBDA_BASE, _LAMBDA_POWER = 1000.0, 45.0
 
 _ANNEALED = 0.01
-"""The weight under which the plain logit no longer counts [?]."""
+"""The weight below which the plain logit no longer counts [?]."""
 
 _TINY = 1e-12
 
@@ -28,7 +28,7 @@ class HeadBlock(Block):
 
     Attributes:
         kind: ``linear``, or ``large_margin`` for L-softmax.
-        margin: The factor ``m`` by which the target's angle counts; 1 is plain softmax.
+        margin: The factor ``m`` of the target's angle; 1 is plain softmax.
         annealed_at: Share of the training at which the plain logit's weight, lambda, has fallen below .01. The method's
             authors anneal by iteration; a share fits every length of training [?].
         lambda_min: Least lambda. The method's authors take 0, and 5 to 10 where training is hard [C].
@@ -63,7 +63,7 @@ def margin_lambda(progress: float, head: HeadBlock) -> float:
 
 
 class LargeMarginLinear(nn.Module):
-    """L-softmax: a linear layer without bias whose target logit is made smaller while it is trained.
+    """L-softmax: a linear layer without bias whose target logit is reduced during training.
 
     The target's ``|w| |x| cos(theta)`` becomes ``|w| |x| psi(theta)`` with ``psi = (-1)^k cos(m theta) - 2 k`` for
     ``theta`` between ``k pi / m`` and ``(k + 1) pi / m``, mixed with the plain one in the proportion 1 to lambda.
@@ -152,12 +152,12 @@ class EmbeddingNetwork(GenreNetwork):
         return logits
 
     def training_logits(self, features: Tensor, targets: Tensor) -> Tensor:
-        """Score segments for the loss, with the head's margin where it has one."""
+        """Score segments for the loss, with the head's margin if it has one."""
         if isinstance(self.output, LargeMarginLinear):
             return self.output.training_logits(self.embed(features), targets)
         return super().training_logits(features, targets)
 
     def begin_step(self, epoch: int, progress: float) -> None:  # noqa: ARG002
-        """Anneal the head's margin where it has one."""
+        """Anneal the head's margin if it has one."""
         if isinstance(self.output, LargeMarginLinear):
             self.output.begin_step(progress)

@@ -14,12 +14,12 @@ KERAS_NORM_EPS = 1e-3
 """Keras' default [C]."""
 
 # [D] Standard deviation of a standard normal variable cut off at two standard deviations: Keras divides by it, so that
-# the weights that are left have the variance asked for.
+# the truncated weights have the requested variance.
 _TRUNCATED_STD = 0.87962566103423978
 
 
 def glorot_uniform(network: nn.Module) -> None:
-    """Draw every convolution and dense layer as Keras does by default: Glorot-uniform kernels, zero biases."""
+    """Draw every convolution and dense layer with Keras' defaults: Glorot-uniform kernels, zero biases."""
     for module in network.modules():
         if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
             nn.init.xavier_uniform_(module.weight)
@@ -28,7 +28,7 @@ def glorot_uniform(network: nn.Module) -> None:
 
 
 def lecun_normal_(weight: torch.Tensor) -> torch.Tensor:
-    """Fill a kernel as Keras' ``lecun_normal`` does: a truncated normal of variance ``1 / fan_in``.
+    """Fill a kernel like Keras' ``lecun_normal``: a truncated normal of variance ``1 / fan_in``.
 
     Args:
         weight: Kernel, shape ``(out, in, ...)``. Changed in place.
@@ -56,10 +56,10 @@ def lecun_normal_convolutions(network: nn.Module) -> None:
 
 
 def keras_recurrent(layer: nn.RNNBase) -> None:
-    """Draw a recurrent layer as Keras does: Glorot-uniform inputs, orthogonal recurrence, zero biases.
+    """Draw a recurrent layer like Keras: Glorot-uniform inputs, orthogonal recurrence, zero biases.
 
-    An LSTM's forget gate begins at one. Keras' LSTM has one bias where torch adds two: the second stays zero and is not
-    trained.
+    An LSTM's forget gate bias starts at one. Keras' LSTM has one bias where torch adds two: the second stays zero and
+    is not trained.
 
     Args:
         layer: A GRU or LSTM, of any number of directions and layers. Changed in place.

@@ -1,8 +1,8 @@
-"""LGNet: a residual trunk, and experts of which a learned gate lets one score each segment.
+"""LGNet: a residual trunk, and experts from which a learned gate chooses one for each segment.
 
-The paper states the trunk, the linear gate, top-1 routing and the freezing of the gate [P]; its Algorithm 1 is lost.
-The gate's scale reaches the result only if the chosen expert's output is multiplied by it, because the choice itself is
-the same for linear, softmax and sigmoid gates, which the paper's Table 2 finds to differ: that is the default [I].
+The paper states the trunk, the linear gate, top-1 routing and the freezing of the gate [P]; its Algorithm 1 is missing.
+By default the chosen expert's output is multiplied by the gate's value [I]. Otherwise linear, softmax and sigmoid gates
+would make the same choice and give the same result, but in the paper's Table 2 they differ.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class LgNetBlock(Block):
 
     Attributes:
         n_experts: Experts, called MLP layers in the paper: 2, 4, 8 or 16 [P].
-        gate: What is made of the gate's linear scores: ``softmax``, ``sigmoid``, or nothing (``linear``) [P].
-        routing: ``top1`` (the chosen expert's scores times its gate value [I]), ``soft`` (all experts, weighed by their
-            gate values) or ``straight_through`` (the chosen expert's scores as they are, with the gradient of
+        gate: Function of the gate's linear scores: ``softmax``, ``sigmoid``, or none (``linear``) [P].
+        routing: ``top1`` (the chosen expert's scores times its gate value [I]), ``soft`` (all experts, weighted by
+            their gate values) or ``straight_through`` (the chosen expert's scores as they are, with the gradient of
             ``top1``) [?].
         n_hidden: Units of an expert's hidden layer; ``None`` means experts without one. Not stated [?].
         freeze_gate_after: Epochs after which the gate no longer learns; ``None`` means never. "Several" [P], the number
@@ -50,7 +50,7 @@ class LgNet(GenreNetwork):
 
     Args:
         block: The architecture.
-        shape: Shape of one segment; both its sides may vary.
+        shape: Shape of one segment; both dimensions may vary.
         n_classes: Number of genres.
     """
 
@@ -95,7 +95,7 @@ class LgNet(GenreNetwork):
         return scores.sigmoid() if self.block.gate == "sigmoid" else scores
 
     def _scores_of_chosen(self, embeddings: Tensor, choices: Tensor) -> Tensor:
-        """Send each row to its expert only, so that an expert without rows gets no gradient, not even a zero one."""
+        """Send each row only to its expert, so that an expert without rows gets no gradient, not even zeros."""
         scores: Tensor | None = None
         for number, expert in enumerate(self.experts):
             rows = (choices == number).nonzero().squeeze(1)

@@ -1,9 +1,8 @@
-"""A linear probe: how far a straight cut through somebody else's embeddings goes.
+"""A linear probe: a linear classifier on given embeddings.
 
-Embeddings of a pretrained model are compared on equal terms by the weakest classifier that makes sense on them: G.
-Alain and Y. Bengio, Understanding Intermediate Layers Using Linear Classifier Probes, ICLR 2017 workshop. Nothing of
-the probe is tuned on validation or test tracks: the regularisation is chosen by cross-validation within the training
-side.
+To compare embeddings of pretrained models on equal terms, use the weakest reasonable classifier: G. Alain and Y.
+Bengio, Understanding Intermediate Layers Using Linear Classifier Probes, ICLR 2017 workshop. The probe uses no
+validation or test tracks: cross-validation within the training side chooses the regularisation.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ class LinearProbeBlock(Block):
     """Parameters of the linear probe.
 
     Attributes:
-        strengths: Inverse regularisation strengths, scikit-learn's ``C``, that are tried [?].
+        strengths: Inverse regularisation strengths to try, scikit-learn's ``C`` [?].
         n_folds: Folds of the cross-validation on the training side that chooses between them, by log loss; no more
             than the smallest genre has segments [?].
         max_iterations: Most iterations of the solver [?].

@@ -2,8 +2,8 @@
 
 The frequency bins of an STFT are the channels, the convolutions run over time, and the largest and the mean value over
 time are classified. The widths reproduce the published parameter counts (nnet1 464,906 and nnet2 1,250,928 with 513
-bins and 10 classes) [D]; of what has no parameters, pooling between the convolutions and nnet2's shortcut, counts tell
-nothing.
+bins and 10 classes) [D]; but they do not determine layers without parameters: pooling between the convolutions and
+nnet2's shortcut.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class ResidualConvolutionsBlock(Block):
         hidden: Units of the hidden dense layers.
         shortcut: Whether the first convolution's output is added to the third's: nnet2 is called residual [I]. Both
             must have the same number of filters.
-        pool_frames: Frames that the largest value is taken over after the first and after the second convolution; 1
-            for none [?].
+        pool_frames: Length of the max pooling, in frames, after the first and after the second convolution; 1 disables
+            it [?].
         dropout: Share of the pooled values dropped before the dense layers [?].
     """
 
@@ -97,8 +97,8 @@ def build_residual_convolutions(block: ResidualConvolutionsBlock, shape: InputSh
         The network, initialised.
 
     Raises:
-        ConfigError: If segments are shorter than what kernels and pooling need, or a shortcut joins convolutions of
-            different widths.
+        ConfigError: If segments are too short for kernels and pooling, or a shortcut joins convolutions of different
+            widths.
 
     Example:
         >>> network = build_residual_convolutions(ResidualConvolutionsBlock(), InputShape(n_bins=513, n_frames=128), 10)

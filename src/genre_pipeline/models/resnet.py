@@ -28,7 +28,7 @@ class ResNetBlock(Block):
 
     Attributes:
         depth: Layers: 18 or 50.
-        width: Channels of the first stage; each later stage has twice those of the one before [P].
+        width: Channels of the first stage; each later stage has twice as many as the one before [P].
         head: The last layer.
     """
 
@@ -43,7 +43,7 @@ def _conv_norm(n_inputs: int, n_outputs: int, kernel: int, stride: int = 1) -> l
 
 
 class _Residual(nn.Module):
-    """A block of convolutions around which the input is carried."""
+    """A block of convolutions with a shortcut."""
 
     def __init__(self, layers: list[nn.Module], n_inputs: int, n_outputs: int, stride: int) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ class ResNet(EmbeddingNetwork):
 
     Args:
         block: The architecture.
-        shape: Shape of one segment; both its sides may vary.
+        shape: Shape of one segment; both dimensions may vary.
         n_classes: Number of genres.
     """
 

@@ -1,7 +1,7 @@
 """Networks that read a spectrogram as a series of frames: LSTM, Bi-LSTM, FCN and FCN-LSTM, baselines of LGNet.
 
-LGNet's paper names the four without a size or a source. The fully convolutional network and its union with an LSTM are
-those of time series classification [I], whose sizes the presets take: Z. Wang, W. Yan and T. Oates, Time Series
+LGNet's paper names the four without a size or a source. The fully convolutional network and its combination with an
+LSTM come from time series classification [I]; the presets use its sizes: Z. Wang, W. Yan and T. Oates, Time Series
 Classification from Scratch with Deep Neural Networks, IJCNN 2017, and F. Karim, S. Majumdar, H. Darabi and S. Chen,
 LSTM Fully Convolutional Networks for Time Series Classification, IEEE Access 6, 2018.
 """
@@ -22,7 +22,7 @@ _KERNELS = (8, 5, 3)  # [P] of the fully convolutional network
 
 
 class SequenceBlock(Block):
-    """Architecture of a network over frames. At least one of its two parts must be there; their outputs are joined.
+    """Architecture of a network over frames. At least one of its two parts must exist; their outputs are concatenated.
 
     Attributes:
         n_recurrent: Units of the LSTM, in each direction; ``None`` means no LSTM [?].
@@ -95,7 +95,7 @@ def _convolutions(n_inputs: int, n_filters: tuple[int, int, int]) -> list[nn.Mod
         convolution = nn.Conv1d(n_inputs, filters, kernel)
         nn.init.kaiming_uniform_(convolution.weight, nonlinearity="relu")
         nn.init.zeros_(convolution.get_parameter("bias"))
-        # As Keras' "same" does: the odd frame goes to the end.
+        # Like Keras' "same": the odd frame goes to the end.
         padding = nn.ConstantPad1d(((kernel - 1) // 2, kernel // 2), 0.0)
         layers += [padding, convolution, nn.BatchNorm1d(filters, eps=KERAS_NORM_EPS), nn.ReLU()]
         n_inputs = filters

@@ -1,10 +1,10 @@
-"""A residual network on short segments with attention over time: what works on small collections today.
+"""A residual network on short segments with attention over time, suited to small collections.
 
 The short-chunk network with residual connections is the strongest convolutional tagger in the comparison by M. Won, A.
 Ferraro, D. Bogdanov and X. Serra, Evaluation of CNN-based Automatic Music Tagging Models, SMC 2020. Instead of its
-maximum over time, frames are weighed by learned attention, and the mean and the standard deviation under that weight
-are what is classified: attentive statistics pooling, K. Okabe, T. Koshinaka and K. Shinoda, Interspeech 2018. Widths
-are chosen for hundreds of tracks rather than hundreds of thousands [?].
+maximum over time, frames are weighted by learned attention, and the weighted mean and standard deviation are
+classified: attentive statistics pooling, K. Okabe, T. Koshinaka and K. Shinoda, Interspeech 2018. Widths are chosen for
+hundreds of tracks rather than hundreds of thousands [?].
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _REFERENCE = (
     "M. Won, A. Ferraro, D. Bogdanov and X. Serra, Evaluation of CNN-based Automatic Music Tagging Models, SMC 2020"
 )
 
-_MIN_VARIANCE = 1e-5  # [?] keeps the root's gradient finite where all frames are alike
+_MIN_VARIANCE = 1e-5  # [?] keeps the root's gradient finite if all frames are equal
 
 
 class ShortChunkBlock(Block):
     """Architecture of the short-chunk network.
 
     Attributes:
-        n_filters: Channels of each residual block; each halves both sides of its input [?].
+        n_filters: Channels of each residual block; each halves both dimensions of its input [?].
         n_attention: Units of the attention over frames; ``None`` means the plain mean and deviation [?].
         dropout: Share of the pooled statistics dropped before the last layer [?].
     """
@@ -40,7 +40,7 @@ class ShortChunkBlock(Block):
 
 
 class _Residual(nn.Module):
-    """Two 3x3 convolutions, the first with stride 2, around which the input is carried."""
+    """Two 3x3 convolutions, the first with stride 2, with a shortcut."""
 
     def __init__(self, n_inputs: int, n_outputs: int) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class _Residual(nn.Module):
 
 
 class AttentivePooling(nn.Module):
-    """The mean and the standard deviation over time, frames weighed by learned attention.
+    """The mean and the standard deviation over time, with frames weighted by learned attention.
 
     Args:
         n_channels: Channels of a frame.
@@ -71,7 +71,7 @@ class AttentivePooling(nn.Module):
         super().__init__()
         self.attention: nn.Sequential | None = None
         if n_attention is not None:
-            # No bias at the end: the weights are shares, which it would not change.
+            # No bias at the end: it would not change the softmax weights.
             self.attention = nn.Sequential(
                 nn.Conv1d(n_channels, n_attention, 1), nn.Tanh(), nn.Conv1d(n_attention, n_channels, 1, bias=False)
             )
@@ -111,7 +111,7 @@ class ShortChunk(GenreNetwork):
     def forward(self, features: Tensor) -> Tensor:
         """Score segments of shape ``(batch, n_bins, n_frames)``."""
         maps = self.blocks(self.norm(features.unsqueeze(1)))
-        # The loudest band of each frame, as the short-chunk network takes.
+        # The loudest band of each frame, as in the short-chunk network.
         logits: Tensor = self.output(self.dropout(self.pooling(maps.amax(dim=2))))
         return logits
 
@@ -128,7 +128,7 @@ def build_short_chunk(block: ShortChunkBlock, shape: InputShape, n_classes: int)
         The network, initialised.
 
     Raises:
-        ConfigError: If segments are smaller than what its halvings need.
+        ConfigError: If segments are too small to be halved that often.
     """
     smallest = 2 ** len(block.n_filters)
     if min(shape.n_bins, shape.n_frames) < smallest:

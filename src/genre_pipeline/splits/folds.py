@@ -58,10 +58,10 @@ def balanced_folds(
     - Where no group has tracks of two genres, the folds' c differ by at most the largest v of the genre: each group
       goes to the fold that holds least of it.
     - If moreover every group is a single track, the folds' totals differ by at most one: a genre goes round all folds,
-        and the remainder goes to the smallest.
+      and the remainder goes to the smallest.
     - In any case the sum over genres and folds of (c / N - 1 / k)^2 is at most (1 - 1 / k) times the sum over genres
-      and groups of (v / N)^2. That is the average of random folds, and no choice of the rule is worse than the average
-      of its choices (the method of conditional expectations).
+      and groups of (v / N)^2. That is the average of random folds, and no choice of the rule is worse than the
+      average of its choices (the method of conditional expectations).
 
     If the folds already hold tracks, the first difference afterwards is at most its old value or the largest new v, and
     the last sum grows by at most this bound for the new groups alone.

@@ -1,4 +1,4 @@
-"""Tuning: the search for a model's parameters, by what its validation split says."""
+"""Tuning: search for a model's parameters by its score on the validation split."""
 
 from genre_pipeline.tuning.development import Development, hold_out_test
 from genre_pipeline.tuning.parameters import Tuning, TuningBlock, parse_tuning

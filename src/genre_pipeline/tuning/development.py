@@ -1,4 +1,4 @@
-"""What tuning is given: the training and validation segments of a repeat, and nothing of its test split."""
+"""The data for tuning: the training and validation segments of a repeat, and nothing of its test split."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Development:
-    """The part of a repeat that models are developed on. No way leads from here to a test segment or its genre.
+    """The part of a repeat for developing models, without access to test segments or their genres.
 
     Attributes:
         cell: Name of the cell, for messages.
         repeat: The repeat.
         genres: The genres, in the order of the targets.
-        train: The segments to learn from.
+        train: The segments to train on.
         validation: The segments to compare models by.
         inputs: Fingerprint of both.
-        n_tested_elsewhere: Tracks among them that other repeats of the protocol test on.
+        n_tested_elsewhere: Number of tracks among them on which other repeats of the protocol test.
     """
 
     cell: str
@@ -36,10 +36,10 @@ class Development:
 
 
 def hold_out_test(data: CellData, repeat: int) -> Development:
-    """Gather a repeat's training and validation segments, and leave its test split behind.
+    """Gather a repeat's training and validation segments, without its test split.
 
-    The folds of a cross-validation test on each other's training tracks. What was tuned on one of them is honestly
-    tested on that one only; this is counted and said.
+    The folds of a cross-validation test on each other's training tracks. A model tuned on one fold is honestly tested
+    only on that fold; the number of affected tracks is counted and logged.
 
     Args:
         data: The cell's segments.

@@ -1,4 +1,4 @@
-"""What a search found, for people: a table, two figures, and a block of parameters to go on with."""
+"""Results of a search for the user: a table, two figures, and a block of parameters to use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def trials_table(tuned: Tuned) -> pd.DataFrame:
-    """Return one row a trial: number, state, value, epochs, seconds, the parameters that were tried, why it failed."""
+    """Return one row per trial: number, state, value, epochs, seconds, its parameters, and why it failed."""
     return pd.DataFrame(
         [
             {
@@ -33,11 +33,11 @@ def trials_table(tuned: Tuned) -> pd.DataFrame:
 
 
 def best_parameters(search: Search, tuned: Tuned) -> str:
-    """Write the best trial's parameters as YAML that an environment can hold, with a note of where they are from.
+    """Return the best trial's parameters as YAML for an environment, with a note of their origin.
 
     Args:
-        search: What was searched.
-        tuned: What it found.
+        search: The search.
+        tuned: Its result.
 
     Returns:
         The text: a comment, the same for ``--params`` in a comment, and a block ``models: <name>: ...``.
@@ -61,7 +61,7 @@ def best_parameters(search: Search, tuned: Tuned) -> str:
 
 
 def draw_history(search: Search, tuned: Tuned) -> Figure:
-    """Draw what each trial was worth, and the best so far."""
+    """Draw the value of each trial, and the best so far."""
     from optuna.visualization import plot_optimization_history
 
     figure = plot_optimization_history(tuned.study, target_name=_name(search))
@@ -71,7 +71,7 @@ def draw_history(search: Search, tuned: Tuned) -> Figure:
 def draw_importance(search: Search, tuned: Tuned) -> Figure:
     """Draw how much of the differences between completed trials each parameter explains (functional ANOVA).
 
-    F. Hutter, H. Hoos and K. Leyton-Brown, ICML 2014. With fewer than two completed trials there is nothing to explain.
+    F. Hutter, H. Hoos and K. Leyton-Brown, ICML 2014. With fewer than two completed trials there are no differences.
     """
     from optuna.importance import FanovaImportanceEvaluator
     from optuna.visualization import plot_param_importances
@@ -97,7 +97,7 @@ def _name(search: Search) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return a number as it is, and everything else as YAML on one line."""
+    """Return a number unchanged, and everything else as YAML on one line."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return value
     return yaml.safe_dump(value, default_flow_style=True, width=float("inf")).removesuffix("...\n").strip()

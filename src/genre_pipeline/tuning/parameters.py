@@ -1,4 +1,4 @@
-"""What the YAML says about tuning, checked before any work starts."""
+"""Parameters of tuning, checked before any work starts."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ class TuningBlock(Block):
     """How a model's parameters are searched.
 
     Attributes:
-        cell: Which cell is tuned, ``dataset.protocol.feature.model``; empty for the experiment's first whose model has
-            a search space.
-        repeat: The repeat on whose training split models learn, and by whose validation split they are compared.
-        n_trials: Trials in all; those that an earlier session finished count.
-        metric: What a trial is worth: ``validation_accuracy`` or ``validation_loss`` of its selected epoch (segments).
+        cell: The cell to tune, ``dataset.protocol.feature.model``; empty for the experiment's first cell whose model
+            has a search space.
+        repeat: The repeat whose training split models train on, and whose validation split compares them.
+        n_trials: Trials in all, including those that an earlier session finished.
+        metric: The value of a trial: ``validation_accuracy`` or ``validation_loss`` of its selected epoch (segments).
         sampler: How parameters are drawn: ``tpe`` (tree-structured Parzen estimator, J. Bergstra et al., NIPS 2011)
             or ``random``.
-        n_startup_trials: Trials that are drawn at random, and that end before any other is cut short.
-        pruner: Which trials are cut short: ``median`` (those whose best epoch so far is worse than what the median of
-            the earlier ones had at this epoch) or ``none``.
+        n_startup_trials: Random trials at the start; until they end, no trial is cut short.
+        pruner: Which trials are cut short: ``median`` (those whose best epoch so far is worse than the median of the
+            earlier trials at this epoch) or ``none``.
         n_warm_up_epochs: Epochs that every trial gets.
         seed: Seed of the sampler.
-        spaces: Search space of each model that has one: the model's block, with a dimension in the place of each
-            searched value.
+        spaces: Search space of each model that has one: the model's block, with a dimension instead of each searched
+            value.
     """
 
     cell: str = ""
@@ -47,7 +47,7 @@ class TuningBlock(Block):
     spaces: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     def settings(self) -> dict[str, Any]:
-        """Return what decides how a trial is drawn and what it is worth."""
+        """Return the parameters that decide how a trial is drawn and valued."""
         return self.model_dump(mode="json", exclude={"cell", "repeat", "n_trials", "spaces"})
 
 
@@ -64,7 +64,7 @@ class Tuning:
     spaces: Mapping[str, SearchSpace]
 
     def choose_cell(self, cells: Iterable[Cell]) -> Cell | None:
-        """Return the cell to tune: the one that is named, or the first of some whose model has a search space.
+        """Return the cell to tune: the one named, or the first whose model has a search space.
 
         Args:
             cells: The experiment's cells.
@@ -78,7 +78,7 @@ def parse_tuning(values: object, models: Mapping[str, Any], defaults: object) ->
     """Check the tuning parameters and every search space.
 
     Args:
-        values: What the YAML says.
+        values: The parameters from the YAML.
         models: The parameters of all models.
         defaults: Training parameters that models share.
 

@@ -1,4 +1,4 @@
-"""Search spaces: which of a model's parameters are searched, and among which values."""
+"""Search spaces: the searched parameters of a model, and their values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from genre_pipeline.training import ModelBlock, parse_model
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-# The parts of a model's block that decide what it learns.
+# The parts of a model's block that affect its result.
 _PARTS = ("architecture", "training")
 
 
@@ -27,14 +27,14 @@ class Dimension(Block):
 
     @abstractmethod
     def ends(self) -> tuple[Any, ...]:
-        """Return the values that show whether all values are allowed: both ends, or every choice."""
+        """Return the values to check so that all values are allowed: both ends, or every choice."""
 
     @abstractmethod
     def distribution(self) -> BaseDistribution:
-        """Return the dimension as Optuna knows it."""
+        """Return the dimension as an Optuna distribution."""
 
     def value(self, drawn: Any) -> Any:
-        """Return the parameter's value for what Optuna drew."""
+        """Return the parameter's value for a value drawn by Optuna."""
         return drawn
 
 
@@ -63,7 +63,7 @@ class FloatRange(Dimension):
         return self.low, self.high
 
     def distribution(self) -> BaseDistribution:
-        """Return the range as Optuna knows it."""
+        """Return the range as an Optuna distribution."""
         from optuna.distributions import FloatDistribution
 
         return FloatDistribution(self.low, self.high, log=self.log)
@@ -94,14 +94,14 @@ class IntegerRange(Dimension):
         return self.low, self.high
 
     def distribution(self) -> BaseDistribution:
-        """Return the range as Optuna knows it."""
+        """Return the range as an Optuna distribution."""
         from optuna.distributions import IntDistribution
 
         return IntDistribution(self.low, self.high, log=self.log)
 
 
 class Choice(Dimension):
-    """One of some values of any kind that YAML knows: numbers, texts, lists, whole blocks.
+    """One of several values of any YAML type: numbers, texts, lists, whole blocks.
 
     Attributes:
         kind: ``choice``.
@@ -118,7 +118,7 @@ class Choice(Dimension):
         return self
 
     def _labels(self) -> list[str]:
-        # Optuna keeps plain values only.
+        # Optuna stores plain values only.
         return [json.dumps(value, sort_keys=True) for value in self.values]
 
     def ends(self) -> tuple[Any, ...]:
@@ -126,7 +126,7 @@ class Choice(Dimension):
         return self.values
 
     def distribution(self) -> BaseDistribution:
-        """Return the choice as Optuna knows it."""
+        """Return the choice as an Optuna distribution."""
         from optuna.distributions import CategoricalDistribution
 
         return CategoricalDistribution(self._labels())
@@ -148,7 +148,7 @@ DIMENSIONS: Mapping[str, type[Dimension]] = {"float": FloatRange, "integer": Int
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """What is searched of one model.
+    """The search space of one model.
 
     Attributes:
         model: The model's name.
@@ -160,11 +160,11 @@ class SearchSpace:
     dimensions: Mapping[str, Dimension]
 
     def distributions(self) -> dict[str, BaseDistribution]:
-        """Return the space as Optuna knows it."""
+        """Return the space as Optuna distributions."""
         return {place: dimension.distribution() for place, dimension in self.dimensions.items()}
 
     def values(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the value of each parameter, by its place, for what Optuna drew."""
+        """Return the value of each parameter, by its place, for the values drawn by Optuna."""
         return {place: dimension.value(drawn[place]) for place, dimension in self.dimensions.items()}
 
     def dump(self) -> dict[str, Any]:
@@ -173,11 +173,11 @@ class SearchSpace:
 
 
 def parse_space(name: str, values: object, model: Mapping[str, Any], defaults: object) -> SearchSpace:
-    """Check a model's search space: its form, and that the model takes every value of it.
+    """Check a model's search space: its form, and that every value is valid for the model.
 
     Args:
         name: The model's name.
-        values: The space as the YAML has it: the model's block, with a dimension in the place of each searched value.
+        values: The space from the YAML: the model's block, with a dimension instead of each searched value.
         model: The model's own parameters.
         defaults: Training parameters that models share.
 
@@ -185,8 +185,8 @@ def parse_space(name: str, values: object, model: Mapping[str, Any], defaults: o
         The space.
 
     Raises:
-        ConfigError: If a dimension is wrong, or an end of it is no value of the model's parameter; the message names
-            the key.
+        ConfigError: If a dimension is wrong, or one of its ends is not valid for the model's parameter; the message
+            names the key.
 
     Example:
         >>> learning_rate = {"kind": "float", "low": 1e-4, "high": 1e-2, "log": True}
@@ -208,11 +208,11 @@ def parse_space(name: str, values: object, model: Mapping[str, Any], defaults: o
 
 
 def with_values(model: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a model's parameters with other values at some places, merged as Kedro merges an environment's.
+    """Return a model's parameters with some values replaced, merged like a Kedro environment's.
 
     Args:
         model: The model's own parameters, nested. Not changed.
-        values: Values by dotted place; a mapping is merged key by key with the one that is there.
+        values: Values by dotted place; a mapping is merged key by key with the existing one.
 
     Example:
         >>> with_values({"training": {"batch_size": 8, "max_epochs": 2}}, {"training.batch_size": 16})
@@ -249,7 +249,8 @@ def _check_value(name: str, place: str, value: Any, model: Mapping[str, Any], de
         block: ModelBlock = parse_model(name, with_values(model, {place: value}), defaults)
     except ConfigError as error:
         raise ConfigError(f"tuning.spaces.{name}.{place}: {value!r} is no value of the parameter. {error}") from None
-    # A model that selects by the test split anyway is refused when it is tuned; here it is part of an experiment.
+    # A model that itself selects by the test split is an error only when it is tuned; here it may be part of an
+    # experiment.
     if block.selects_by_test and not parse_model(name, model, defaults).selects_by_test:
         raise ConfigError(
             f"tuning.spaces.{name}.{place}: {value!r} would bring in the test split, which tuning never sees."

@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Raised whenever the same parameters and data would give other trials.
+# Raise it when the same parameters and data give other trials.
 _VERSION = 1
 _DIRECTIONS: Mapping[str, Literal["minimize", "maximize"]] = {
     "validation_accuracy": "maximize",
     "validation_loss": "minimize",
 }
-# What is kept of a trial beside its parameters and its value.
+# Attributes stored with a trial, beside its parameters and value.
 _N_EPOCHS, _SECONDS, _FAILURE = "n_epochs", "seconds", "failure"
 
 State = Literal["complete", "pruned", "failed"]
@@ -51,14 +51,13 @@ class Trial:
     """A trial that has ended.
 
     Attributes:
-        number: Its place among them, from 0.
-        values: The values that were tried, by dotted place in the model's block.
-        state: ``complete``; ``pruned`` (cut short); ``failed`` (its training diverged, or its parameters do not go
+        number: Its number, from 0.
+        values: Its values, by dotted place in the model's block.
+        state: ``complete``; ``pruned`` (cut short); ``failed`` (its training diverged, or its parameters do not fit
             together).
-        value: What it is worth: the metric of the selected epoch, or of the last one where it was cut short; not a
-            number where it failed.
-        n_epochs: Epochs that it was trained for.
-        seconds: Time that they took.
+        value: The metric of the selected epoch, or of the last one if it was cut short; NaN if it failed.
+        n_epochs: Epochs trained.
+        seconds: Their duration.
         reason: Why it failed; empty otherwise.
     """
 
@@ -87,7 +86,7 @@ class Search:
 
     Attributes:
         development: The segments.
-        space: What is searched of the model.
+        space: The model's search space.
         block: How it is searched.
         model: The model's own parameters, nested.
         defaults: Training parameters that models share.
@@ -107,12 +106,12 @@ class Search:
         """Return the model with the values of a trial.
 
         Raises:
-            ConfigError: If the values do not go together.
+            ConfigError: If the values do not fit together.
         """
         return parse_model(self.space.model, with_values(self.model, values), self.defaults)
 
     def fingerprint(self) -> str:
-        """Return the fingerprint of all that decides the trials, one after the other; not of how many there are."""
+        """Return the fingerprint of everything that decides each trial, but not of the number of trials."""
         training = repeat_fingerprint(
             inputs=self.development.inputs,
             genres=self.development.genres,
@@ -130,7 +129,7 @@ class Tuned:
     Attributes:
         trials: All trials that ended, in their order.
         best: The best of those that were not cut short.
-        study: The same as Optuna knows it, in memory, for its figures.
+        study: The same as an Optuna study, in memory, for its figures.
     """
 
     trials: tuple[Trial, ...]
@@ -139,7 +138,7 @@ class Tuned:
 
 
 def check_optuna() -> None:
-    """Make sure that Optuna is there.
+    """Check that Optuna is installed.
 
     Raises:
         ComputeError: If it is not installed.
@@ -151,17 +150,17 @@ def check_optuna() -> None:
 
 
 def tune(search: Search, folder: Path, observer: Observer | None = None) -> Tuned:
-    """Search for the parameters with which a model does best on its validation split.
+    """Search for the parameters with which a model scores best on its validation split.
 
-    Trials follow one another, and each depends on those before and on its place alone: a search that was killed or ran
-    out of trials goes on as if it had never stopped, in the middle of a training too. A trial that fails is told of and
-    counted, and the search goes on. A trial is trained by this process alone, whatever ``n_ranks`` says.
+    Trials follow one another, and each depends only on the earlier ones and its number. So a search that was killed or
+    ran out of trials resumes as if it had never stopped, also in the middle of a training. A trial that fails is logged
+    and counted, and the search continues. This process alone trains the trials, whatever ``n_ranks`` is.
 
     Args:
-        search: What is searched.
+        search: The search.
         folder: Where the trials are kept (``study.db``), and the state of an unfinished training. A change of the data
             or the parameters begins a new search in it.
-        observer: Hears of epochs and trials, but not of those that an earlier session finished.
+        observer: Called with epochs and trials, but not with those that an earlier session finished.
 
     Returns:
         All trials, and the best.
@@ -185,7 +184,7 @@ def tune(search: Search, folder: Path, observer: Observer | None = None) -> Tune
 
     with only_one(folder, refusal), _stored(search, folder) as study:
         for number in range(len(_ended(search, study)), search.block.n_trials):
-            # A sampler of its own for each place makes what is drawn there independent of interruptions.
+            # A separate sampler for each trial makes its draw independent of interruptions.
             study.sampler = _sampler(search.block, number)
             _run_trial(search, study, number, folder, observer or Observer())
         return _tuned(search, study)
@@ -264,7 +263,7 @@ def _worth(search: Search, record: EpochRecord) -> float:
 
 @contextmanager
 def _stored(search: Search, folder: Path) -> Iterator[optuna.Study]:
-    """Open the search's study in the folder's database, and take what an interruption left open out of it."""
+    """Open the search's study in the folder's database, and close trials that an interruption left open."""
     import optuna
     from optuna.trial import TrialState
 
@@ -281,7 +280,7 @@ def _stored(search: Search, folder: Path) -> Iterator[optuna.Study]:
             load_if_exists=True,
         )
         for interrupted in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            # Without a reason it does not count; the trial in its place draws the same values.
+            # Without a reason it does not count; the trial that replaces it draws the same values.
             study.tell(interrupted.number, state=TrialState.FAIL)
         if n_ended := len(_ended(search, study)):
             logger.info("%s: %d trials are there already", search.development.cell, n_ended)

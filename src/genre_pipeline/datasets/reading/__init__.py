@@ -1,1 +1,1 @@
-"""What the loaders of datasets share: folders, tables, archives, downloads and published lists."""
+"""Shared by the loaders of datasets: folders, tables, archives, downloads and published lists."""

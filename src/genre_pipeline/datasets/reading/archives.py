@@ -1,7 +1,7 @@
-"""Archives as datasets are distributed: unpacked once, and only if there is nothing in them to distrust.
+"""Archives of datasets: unpacked once, and only if every member is safe.
 
-The whole list of members is checked before a byte is written, and every byte is written by this module: whatever the
-archive says, no member can be a link or a device, have a mode or an owner, or be written over another one.
+This module checks the whole list of members before it writes a byte, and writes every byte itself. So no member can be
+a link or a device, have a mode or an owner, or overwrite another one.
 """
 
 from __future__ import annotations
@@ -35,27 +35,27 @@ from genre_pipeline.storage import storage_errors
 
 logger = logging.getLogger(__name__)
 
-# In each folder that was unpacked: from which archive.
+# In each unpacked folder: its archive.
 _MARKER = ".unpacked"
 
-# In a dataset's folder while the archives in it are being unpacked.
+# In a dataset's folder while its archives are being unpacked.
 _PENDING = ".unpacking"
 
 _MIB = 2**20
 
-# In bytes: [D] the longest name that ext4, XFS and APFS take, and [?] the longest path.
+# In bytes: [D] the longest name in ext4, XFS and APFS, and [?] the longest path.
 _MAX_NAME, _MAX_PATH = 255, 1024
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What an archive may unpack to.
+    """Limits of an archive's content.
 
     Attributes:
-        n_bytes: In all. [?] Twice FMA-full, the largest music dataset in common use: 879 GiB.
+        n_bytes: Total size. [?] Twice FMA-full, the largest music dataset in common use: 879 GiB.
         n_members: Files and folders. [?] Twice FMA-full: 106,574 files.
-        ratio: Bytes for each byte of the archive. [?] Text compresses to a tenth, audio hardly; bombs to a thousandth.
-        n_spared: Up to this size in bytes the ratio does not matter: silence compresses as well as a bomb does.
+        ratio: Bytes per byte of the archive. [?] Text compresses to a tenth, audio hardly, bombs to a thousandth.
+        n_spared: Up to this size in bytes the ratio does not matter: silence compresses as well as a bomb.
     """
 
     n_bytes: int = 2 * 2**40
@@ -71,16 +71,16 @@ def prepare_root(
     is_there: Callable[[Path], bool],
     stems: Collection[str] | None = None,
 ) -> None:
-    """Make sure that a dataset's folder is there, unpacked if it was given as an archive or holds archives only.
+    """Provide a dataset's folder, unpacked if it is an archive or holds only archives.
 
-    Where ``block.path`` is an archive, it is unpacked into ``block.root``. Where it is a folder without the audio, each
-    archive in it is unpacked into a sub-folder named like the archive. What was unpacked is left alone until the
-    archive changes, and a folder that somebody else unpacked is left alone for good.
+    If ``block.path`` is an archive, it is unpacked into ``block.root``. If it is a folder without the audio, each
+    archive in it is unpacked into a sub-folder with the archive's name. Unpacked folders are not touched until the
+    archive changes, and folders that this project did not unpack are never touched.
 
     Args:
         block: The dataset's parameters.
         layout: What the folder should hold, for messages.
-        is_there: Whether a folder holds the audio, as far as archives are concerned.
+        is_there: Returns whether a folder holds the audio, so that its archives need not be unpacked.
         stems: Names, without the suffix, of the archives in the folder that may be unpacked; all if none are given.
 
     Raises:
@@ -97,7 +97,7 @@ def prepare_root(
     }
     pending = block.root / _PENDING
     if archives and (pending.exists() or not is_there(block.root)):
-        # The first of several archives may hold what is looked for: if this stops half-way, the next run goes on.
+        # The first of several archives may already hold the audio: if this stops half-way, the next run continues.
         with storage_errors(pending):
             pending.touch()
         for archive, folder in archives.items():
@@ -110,20 +110,20 @@ def prepare_root(
 
 
 def unpack(archive: Path, folder: Path, *, lift: bool = False, limits: Limits | None = None) -> None:
-    """Unpack an archive into a folder of its own, which is there whole or not at all.
+    """Unpack an archive into its own folder, completely or not at all.
 
-    Nothing is done if the folder was unpacked from this archive (as its size and time of change tell), or holds files
-    but was not unpacked by this function.
+    Nothing is done if the folder was unpacked from this archive (by its size and modification time), or holds files
+    that this function did not unpack.
 
     Args:
         archive: A tar file, compressed by gzip, bzip2 or xz or not at all, or a zip file.
         folder: The folder. If the archive holds everything in one folder of that name, its content goes there.
         lift: Do the same with that one folder whatever its name.
-        limits: What the archive may unpack to.
+        limits: Limits of the content.
 
     Raises:
-        DatasetError: If the archive is damaged, encrypted or not safe to unpack, or the folder was unpacked from it
-            before it changed and now holds other files as well.
+        DatasetError: If the archive is damaged, encrypted or not safe to unpack, or the archive changed after it was
+            unpacked and the folder now holds other files as well.
         StorageError: If there is not enough space, or the folder above is read-only.
     """
     if _is_done(archive, folder):
@@ -208,11 +208,11 @@ class _Member(NamedTuple):
     """A file or folder of an archive, as the archive describes it.
 
     Attributes:
-        name: Path, not to be trusted.
+        name: Path, untrusted.
         n_bytes: Size of the file.
         is_folder: Whether it is a folder.
-        refusal: What else it is, or why it cannot be read; empty if nothing is wrong.
-        place: Where its content is: the offset in the tar stream, or what the zip file's directory says.
+        refusal: Why it is refused; empty if nothing is wrong.
+        place: Position of its content: the offset in the tar stream, or the entry in the zip file's directory.
     """
 
     name: str
@@ -223,7 +223,7 @@ class _Member(NamedTuple):
 
 
 class _ZipReader:
-    """The members of a zip file. Its directory is at the end, so that the list is read without the content."""
+    """The members of a zip file. Its directory is at the end, so the list can be read without the content."""
 
     def __init__(self, archive: Path) -> None:
         self._file = zipfile.ZipFile(archive)
@@ -242,7 +242,7 @@ class _ZipReader:
                 refusal = "is encrypted"
             elif kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
                 refusal = "is a link" if kind == stat.S_IFLNK else "is neither a file nor a folder"
-            # The directory's own spelling: zipfile cuts a name at a NUL. Of an empty rest is_dir() cannot tell.
+            # The directory's own spelling: zipfile cuts a name at a NUL. For an empty rest, is_dir() cannot decide.
             yield _Member(info.orig_filename, info.file_size, info.filename.endswith("/"), refusal, info)
 
     def open(self, member: _Member) -> IO[bytes]:
@@ -251,7 +251,7 @@ class _ZipReader:
 
 
 class _TarReader:
-    """The members of a tar file, which are found by reading all of it: a compressed one is decompressed twice."""
+    """The members of a tar file, found by reading all of it; a compressed one is decompressed twice."""
 
     def __init__(self, archive: Path, limits: Limits) -> None:
         self._stream = _BoundedStream(archive, limits)
@@ -271,7 +271,7 @@ class _TarReader:
                 elif not (info.isreg() or info.isdir()) or info.issparse():
                     refusal = "is neither a plain file nor a folder"
                 yield _Member(info.name, info.size, info.isdir(), refusal, info.offset_data)
-            # A list that stops early looks to tarfile like one that ends.
+            # For tarfile, a truncated list looks like a complete one.
             self._stream.seek(file.offset)
             if self._stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
                 raise tarfile.ReadError("it breaks off after this member")
@@ -289,12 +289,12 @@ _COMPRESSIONS: Mapping[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"B
 
 
 class _BoundedStream:
-    """A tar file without its compression, which it is recognised by, whatever the file's name says.
+    """A decompressed tar file; its compression is detected from its content, not its name.
 
-    It reads no more in one go than a header may need, and no further than the archive may unpack to.
+    It reads no more at once than a header may need, and not beyond the limits.
     """
 
-    # [?] tarfile reads a header's long names in one go; no honest one comes near.
+    # [?] tarfile reads a header's long names at once; no honest one is nearly as long.
     _MAX_READ = 4 * _MIB
 
     def __init__(self, archive: Path, limits: Limits) -> None:
@@ -302,7 +302,7 @@ class _BoundedStream:
             start = file.read(8)
         decompressed = (opener for magic, opener in _COMPRESSIONS.items() if start.startswith(magic))
         self._stream: IO[bytes] = next(decompressed, open)(archive, "rb")
-        # Headers and padding come on top: [D] about three blocks for a member of an ordinary archive.
+        # Plus headers and padding: [D] about three blocks per member of an ordinary archive.
         self._limit = _size_limit(archive, limits) + 3 * tarfile.BLOCKSIZE * limits.n_members + self._MAX_READ
 
     def read(self, size: int) -> bytes:
@@ -357,7 +357,7 @@ def _checked(archive: Path, members: Iterable[_Member], limits: Limits) -> Mappi
 
 
 def _take_place(archive: Path, member: _Member, parts: tuple[str, ...], is_file: dict[str, bool]) -> None:
-    """Note what a member will be, by its path and those above it as the least exact file systems compare them."""
+    """Record a member's path and its parents, as the least exact file systems compare them."""
     normal = [unicodedata.normalize("NFC", part).casefold() for part in parts]
     *folders, key = ("/".join(normal[:depth]) for depth in range(1, len(normal) + 1))
     if any(is_file.setdefault(folder, False) for folder in folders):
@@ -368,7 +368,7 @@ def _take_place(archive: Path, member: _Member, parts: tuple[str, ...], is_file:
 
 
 def _listed(archive: Path, members: Iterable[_Member]) -> Iterator[_Member]:
-    """Yield the members, with an error that says after which of them the archive cannot be read."""
+    """Yield the members; an error names the member after which the archive cannot be read."""
     iterator, last = iter(members), "the list of its members"
     while True:
         with _reading(archive, last):
@@ -380,7 +380,7 @@ def _listed(archive: Path, members: Iterable[_Member]) -> Iterator[_Member]:
 
 
 def _parts(archive: Path, name: str) -> tuple[str, ...]:
-    """Return the parts of a member's path, if it leads to below the folder on every system."""
+    """Return the parts of a member's path, if it stays below the folder on every system."""
     parts = tuple(part for part in name.split("/") if part not in {"", "."})
     if name.startswith("/") or PureWindowsPath(name).drive:
         raise _refusal(archive, name, "has an absolute path")
@@ -398,12 +398,12 @@ def _parts(archive: Path, name: str) -> tuple[str, ...]:
 
 
 def _is_litter(parts: tuple[str, ...]) -> bool:
-    """Whether a member is what macOS adds to archives."""
+    """Whether a member is one that macOS adds to archives."""
     return any(part in {"__MACOSX", ".DS_Store"} or part.startswith("._") for part in parts)
 
 
 def _lifted(files: Mapping[tuple[str, ...], _Member], name: str, lift: bool) -> Mapping[tuple[str, ...], _Member]:
-    """Take away the one folder that holds everything, if there is one and it is named so or is to be taken away."""
+    """Remove the one folder that holds everything, if it exists and has the right name or may have any."""
     tops = {parts[0] if len(parts) > 1 else "" for parts in files}
     if len(tops) == 1 and "" not in tops and (lift or tops == {name}):
         return {parts[1:]: member for parts, member in files.items()}
@@ -437,7 +437,7 @@ def _copy(source: IO[bytes] | _BoundedStream, target: IO[bytes], n_bytes: int) -
         n_bytes -= len(chunk)
 
 
-# What the readers of the standard library raise on damaged archives, besides OSError without a number.
+# Exceptions of the standard library's readers for damaged archives, besides OSError without a number.
 _DAMAGE = (
     tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, struct.error, ValueError, OverflowError,
 )  # fmt: skip
@@ -450,7 +450,7 @@ def _reading(archive: Path, member: str) -> Iterator[None]:
     except NotImplementedError as error:
         raise _refusal(archive, member, f"is packed in a way that Python does not read ({error})") from error
     except (*_DAMAGE, OSError) as error:
-        # The decompressors' own have no number, and a damaged offset makes an invalid argument of a seek.
+        # The decompressors' errors have no number, and a damaged offset gives an invalid argument in a seek.
         if isinstance(error, OSError) and error.errno not in {None, errno.EINVAL}:
             raise
         raise DatasetError(f"{archive} is damaged at {member!r} ({error}). Get the archive again.") from error

@@ -1,4 +1,4 @@
-"""Datasets of which every track is known: the lists that ship with the package, and finding listed tracks on disk."""
+"""Datasets with a published list of tracks: the lists in the package, and finding listed tracks on disk."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from genre_pipeline.errors import DatasetError
 
 @dataclass(frozen=True)
 class MatchedFiles:
-    """Which files of a folder are which tracks.
+    """The files of the tracks in a folder.
 
     Attributes:
         paths: Path by track id, sorted by track id.
-        stamps: Size and time of change of those files, by path.
+        stamps: Size and modification time of those files, by path.
         left_out: Everything else, sorted.
     """
 
@@ -40,11 +40,11 @@ def match_files(
 
     Args:
         root: The dataset's folder.
-        identify: Says which track a file is, from its path relative to the folder, or none.
+        identify: Returns a file's track from its path relative to the folder, or ``None``.
         links_within: As for :func:`~genre_pipeline.datasets.reading.files.walk_files`.
 
     Returns:
-        The files that are tracks, and what is left out.
+        The tracks' files, and everything left out.
 
     Raises:
         DatasetError: If two files are the same track, or the folder cannot be listed.
@@ -69,15 +69,15 @@ def match_files(
 
 
 def prepare_listed(block: DatasetBlock, match: Callable[[Any], MatchedFiles], *, layout: str) -> MatchedFiles:
-    """Make sure that tracks of a published list are there; unpack what was given as archives.
+    """Check that tracks of a published list exist; unpack archives.
 
     Args:
         block: The dataset's parameters.
         match: Finds the listed tracks below a block's folder, see :func:`match_files`.
-        layout: What should be there, for messages.
+        layout: The expected content, for messages.
 
     Returns:
-        The tracks that are there, one or more.
+        The tracks that exist, one or more.
 
     Raises:
         DatasetError: If the folder is missing, or holds none, or an archive cannot be unpacked.
@@ -90,7 +90,7 @@ def prepare_listed(block: DatasetBlock, match: Callable[[Any], MatchedFiles], *,
 
 
 def list_clips(found: MatchedFiles, clip: Callable[[str, str], Clip]) -> Listing:
-    """Match the songs of a published list with the files that were found.
+    """Match the songs of a published list with the files found.
 
     Args:
         found: The files of listed tracks.
@@ -101,7 +101,7 @@ def list_clips(found: MatchedFiles, clip: Callable[[str, str], Clip]) -> Listing
 
 @cache
 def shipped_facts(name: str) -> tuple[Mapping[str, str], ...]:
-    """Read a list of facts that ships with the package; lines that begin with ``#`` say where it is from.
+    """Read a list of facts from the package; lines that begin with ``#`` state its source.
 
     Args:
         name: File name within ``datasets/metadata``.
@@ -114,7 +114,7 @@ def shipped_facts(name: str) -> tuple[Mapping[str, str], ...]:
 
 
 def plain(text: str) -> str:
-    """Reduce a name to lower-case ASCII letters and digits, in which the spellings of a name mostly agree.
+    """Reduce a name to lower-case ASCII letters and digits, so that its spellings mostly agree.
 
     Example:
         >>> plain("Folk-Country"), plain("L'Estampida"), plain("Muñeca")
@@ -124,9 +124,9 @@ def plain(text: str) -> str:
 
 
 def one_spelling(names: Iterable[str]) -> list[str]:
-    """Write names that differ in nothing but case, blanks and signs as the first of them is written.
+    """Replace names that differ only in case, blanks and signs by the first spelling.
 
-    An artist spelled in two ways could stand on both sides of a split.
+    An artist with two spellings could be on both sides of a split.
 
     Example:
         >>> one_spelling(["DJ Dero", "Dj  Dero", "V.V. Brown", "V V Brown", "?"])
@@ -137,11 +137,11 @@ def one_spelling(names: Iterable[str]) -> list[str]:
 
 
 def lies_in(path: PurePosixPath, genre: str, spellings: Mapping[str, str]) -> bool:
-    """Whether a file lies in its genre's folder, or in no genre's.
+    """Whether a file is in its genre's folder, or in no genre's.
 
     Args:
         path: Path relative to the dataset's folder.
-        genre: The genre that the dataset's list gives the file.
+        genre: The file's genre in the dataset's list.
         spellings: Genre by the plain spelling of its folder.
 
     Example:

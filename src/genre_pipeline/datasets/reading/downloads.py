@@ -1,4 +1,4 @@
-"""Downloads from the owners of a dataset: continued where they broke off, and checked against the published SHA-1."""
+"""Downloads from the owners of a dataset: resumed after an interruption, and checked with the published SHA-1."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from genre_pipeline.storage import storage_errors
 
 logger = logging.getLogger(__name__)
 
-# It writes to the terminal itself, across the progress bar.
+# pooch writes to the terminal itself, across the progress bar.
 pooch.get_logger().setLevel(logging.WARNING)
 
 _MIB = 2**20
 
-# [?] What a connection that breaks off may lose.
+# [?] How much a broken connection may lose.
 _CHUNK_BYTES = 2**16
 
-# [?] Seconds to connect, and without a byte.
+# [?] Seconds to connect, and to wait for data.
 _TIMEOUTS_S = (30.0, 60.0)
 
-# [?] How often a server that does not answer, or is overloaded, is asked again; the pause doubles each time.
+# [?] How often to retry a server that does not respond or is overloaded; the pause doubles each time.
 _N_REQUESTS = 5
 _OVERLOADED = (429, 500, 502, 503, 504)
 
@@ -42,30 +42,31 @@ _OVERLOADED = (429, 500, 502, 503, 504)
 def download(
     sources: Sequence[Source], folder: Path, *, n_retries: int = 20, backoff_s: float = 1.0
 ) -> tuple[Path, ...]:
-    """Download files into a folder, each of them whole or not at all.
+    """Download files into a folder, each completely or not at all.
 
-    What has arrived of a file is kept in a hidden folder, so that another run goes on where this one ended, however it
-    ended; a server that sends no parts of files has to begin again. A file that is there and right is not fetched.
+    Received data are kept in a hidden folder, so the next run resumes, however this one ended. If a server does not
+    support partial downloads, the file is downloaded from the start. An existing file with the right checksum is not
+    downloaded.
 
     Args:
-        sources: The files. Each keeps the name that its URL ends in.
-        folder: Where they go; made if it is not there.
-        n_retries: How often a file is continued after a connection broke off, before this gives up.
-        backoff_s: Pause in seconds before a server that did not answer is asked for the third time; it then doubles.
+        sources: The files. Each keeps the name at the end of its URL.
+        folder: Their folder, created if missing.
+        n_retries: How often a file is resumed after a broken connection before this gives up.
+        backoff_s: Pause in seconds before the third request to a server that did not respond; it then doubles.
 
     Returns:
         The files' paths, in the order of ``sources``.
 
     Raises:
-        DatasetError: If the server cannot be reached, does not have a file or keeps breaking off, or if what it sent
-            has another SHA-1. The message says what to do.
+        DatasetError: If the server cannot be reached, does not have a file or keeps breaking the connection, or if the
+            data have another SHA-1. The message states what to do.
         StorageError: If there is not enough space, or the folder is read-only.
     """
     return tuple(_downloaded(source, folder, n_retries, backoff_s) for source in sources)
 
 
 def file_name(source: Source) -> str:
-    """Return the name that a downloaded file gets.
+    """Return the name of a downloaded file.
 
     Example:
         >>> file_name(Source("https://example.org/fma/fma_small.zip?download=1", sha1="", n_bytes=0))
@@ -76,8 +77,8 @@ def file_name(source: Source) -> str:
 
 def _downloaded(source: Source, folder: Path, n_retries: int, backoff_s: float) -> Path:
     path = folder / file_name(source)
-    # pooch checks what was downloaded and moves it to its name, by way of a file whose name only it knows. In a folder
-    # of its own, that file is not lost if the program is killed meanwhile.
+    # pooch checks the download and renames it, through a temporary file with a random name. In a separate folder, that
+    # file is not lost if the program is killed meanwhile.
     work = folder / f".{path.name}.download"
     with storage_errors(path):
         folder.mkdir(parents=True, exist_ok=True)
@@ -99,7 +100,7 @@ def _downloaded(source: Source, folder: Path, n_retries: int, backoff_s: float) 
 
 
 class _Downloader:
-    """What pooch is given to download with: its own begins again each time."""
+    """The downloader for pooch: pooch's own starts from the beginning each time."""
 
     def __init__(self, source: Source, partial: Path, folder: Path, n_retries: int, backoff_s: float) -> None:
         self._source = source
@@ -130,7 +131,7 @@ class _Downloader:
         self._partial.replace(output_file)
 
     def _recover(self, output: Path) -> None:
-        """Resume from what pooch had received when it was killed."""
+        """Resume from the data that pooch had received when it was killed."""
         for remains in self._partial.parent.iterdir():
             if remains not in {self._partial, output}:
                 remains.replace(self._partial) if remains.stat().st_size else remains.unlink()
@@ -147,9 +148,9 @@ class _Downloader:
         return self._partial.stat().st_size if self._partial.exists() else 0
 
     def _continue(self, session: requests.Session, url: str, advance: Advance) -> bool:
-        """Fetch what is missing; return whether that was all of it."""
+        """Download the missing part; return whether the file is complete."""
         size = self._size()
-        # Compressed on the way, a part of the answer would be no part of the file.
+        # With compression in transit, a part of the response would not be a part of the file.
         headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={size}-"} if size else {})}
         try:
             response = session.get(url, headers=headers, stream=True, timeout=_TIMEOUTS_S)
@@ -161,7 +162,7 @@ class _Downloader:
             if status == codes.requested_range_not_satisfiable and total == size:
                 return True
             if status == codes.requested_range_not_satisfiable or (status == codes.partial_content and start != size):
-                # It is another file than the one that was begun.
+                # The file on the server has changed since the download began.
                 self._partial.unlink(missing_ok=True)
                 return False
             if status not in {codes.ok, codes.partial_content}:
@@ -191,7 +192,7 @@ class _Downloader:
 
 
 def _content_range(response: requests.Response) -> tuple[int | None, int | None]:
-    """Return the first byte that an answer holds and the size of the whole file, as far as the answer says."""
+    """Return the first byte of a response and the size of the whole file, if the response states them."""
     part = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", response.headers.get("Content-Range", ""))
     if part is None:
         length = response.headers.get("Content-Length", "")

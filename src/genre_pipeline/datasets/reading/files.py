@@ -1,4 +1,4 @@
-"""Finding a dataset's files: roots that must exist, audio below a folder, and an account of everything else there."""
+"""Find a dataset's files: check its folder, list audio below it, and account for everything else."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OTHER_FORMATS = frozenset({
     ".tak", ".tta", ".vqf", ".weba", ".webm", ".wma", ".wmv", ".wv",
 })  # fmt: skip
 
-# What NAS, Windows, macOS, Android and file systems add to folders, besides names that begin with a dot.
+# Names that NAS, Windows, macOS, Android and file systems add to folders, besides those that begin with a dot.
 _SYSTEM_NAMES = frozenset({
     "#recycle", "#snapshot", "$extend", "$recycle.bin", "@__thumb", "@eadir", "@recently-snapshot", "@recycle",
     "@sharebin", "@synoresource", "@tmp", "__macosx", "_gsdata_", "desktop db", "desktop df", "desktop.ini",
@@ -42,7 +42,7 @@ _CHECKED_DISK = re.compile(r"found\.\d{3}")
 # "02. Song" and "Vol.2" have no extension.
 _EXTENSION = re.compile(r"\.(?=.*[a-z])[a-z0-9_+~-]{1,10}")
 
-# How audio files begin: where, with what, and the extension that such a file has.
+# Magic numbers of audio files: position, bytes, and the file's extension.
 _BEGINNINGS = (
     (8, b"WAVE", ".wav"), (8, b"AIFF", ".aiff"), (8, b"AIFC", ".aiff"), (0, b"fLaC", ".flac"), (0, b"OggS", ".ogg"),
     (0, b"ID3", ".mp3"), (0, b".snd", ".au"), (0, b"caff", ".caf"), (0, b"riff.\x91\xcf\x11", ".w64"),
@@ -53,7 +53,7 @@ _BEGINNINGS = (
     (0, b"FRM8", ".dff"), (0, b"#!AMR", ".amr"), (0, b".RMF", ".rm"), (0, b"\x0bw", ".ac3"), (0, b"ADIF", ".aac"),
 )  # fmt: skip
 _BEGINNING_BYTES = 16
-# Bits of the layer in the second byte of an MPEG frame; layer I has those of a byte-order mark.
+# Bits of the layer in the second byte of an MPEG frame; those of layer I equal a byte-order mark's.
 _LAYERS = {0b000: ".aac", 0b010: ".mp3", 0b100: ".mp2"}
 
 Kind = Literal[
@@ -72,7 +72,7 @@ MEANINGS: Mapping[Kind, tuple[str, str]] = {
     "system": ("system and hidden files and folders", ""),
     "other": ("other files", ""),
 }
-"""What is left out: in words, and what to do about it; nothing where that is as it should be."""
+"""Kinds of left-out files: in words, and what to do about them; nothing if no action is needed."""
 
 # [?] Enough names of a kind to show where to begin.
 _MAX_SORTS = 5
@@ -83,8 +83,8 @@ class LeftOut(NamedTuple):
     """A file, folder or link of a dataset that is not used.
 
     Attributes:
-        path: Relative to the dataset's root; bytes that are no text are escaped.
-        kind: Why it is left out. A folder that is left out stands for all that it holds.
+        path: Relative to the dataset's root; bytes that are not text are escaped.
+        kind: Why it is left out. A left-out folder represents its whole content.
         detail: The extension, the system's name for the thing, the error, or where the link leads.
     """
 
@@ -94,16 +94,16 @@ class LeftOut(NamedTuple):
 
 
 Stamp = tuple[int, int]
-"""Size in bytes and time of change in nanoseconds of a file."""
+"""Size in bytes and modification time in nanoseconds of a file."""
 
 
 class Found(NamedTuple):
-    """What a folder holds: audio that can be read, other files (with a stamp as well), and whatever else there is.
+    """An entry of a folder: readable audio, another file (with a stamp as well), or anything else.
 
     Attributes:
         path: Relative to the folder, with forward slashes.
-        stamp: Of a regular file, or a link to one that is followed; else none.
-        left_out: Why it is no audio that can be read; none for such audio.
+        stamp: Stamp of a regular file, or of a followed link to one; else ``None``.
+        left_out: Why it is not readable audio; ``None`` for readable audio.
     """
 
     path: str
@@ -112,7 +112,7 @@ class Found(NamedTuple):
 
 
 def require_root(path: Path, *, layout: str) -> None:
-    """Check that a dataset's folder is there.
+    """Check that a dataset's folder exists.
 
     Args:
         path: The dataset's root folder.
@@ -133,7 +133,7 @@ def require_root(path: Path, *, layout: str) -> None:
 
 
 def no_audio(path: Path, *, layout: str, links_within: Path | None) -> DatasetError:
-    """Return the error of a dataset whose folder holds no clip: it says what the folder holds instead.
+    """Return the error for a dataset whose folder holds no clip; it lists what the folder holds instead.
 
     Args:
         path: The dataset's root folder.
@@ -154,15 +154,15 @@ def _what_to_do(layout: str) -> str:
 
 
 def list_files(folder: Path, *, links_within: Path | None = None) -> tuple[dict[str, Stamp], list[LeftOut]]:
-    """List the regular files below a folder, those of the system and hidden ones left out.
+    """List the regular files below a folder, except system and hidden files.
 
     Args:
         folder: Where to look, at any depth.
         links_within: As for :func:`walk_files`.
 
     Returns:
-        The files' stamps by path relative to ``folder``, with forward slashes, sorted; and everything that is not audio
-        that can be read, sorted: some of it is among the files.
+        The files' stamps by path relative to ``folder``, with forward slashes, sorted; and everything that is not
+        readable audio, sorted; some of it is among the files.
 
     Raises:
         DatasetError: If the folder cannot be listed.
@@ -178,17 +178,17 @@ def list_files(folder: Path, *, links_within: Path | None = None) -> tuple[dict[
 
 
 def walk_files(folder: Path, *, links_within: Path | None = None) -> Iterator[Found]:
-    """Go through what is below a folder as the system lists it, as far as the caller wants.
+    """Iterate over everything below a folder, in the system's order.
 
-    One bad entry stops nothing: it is left out, and said to be.
+    A bad entry stops nothing: it is yielded as left out.
 
     Args:
         folder: Where to look, at any depth.
-        links_within: Links to folders and files are followed as far as they lead to somewhere below this folder. None
-            for links to files within ``folder`` only. Each folder is listed once, wherever links lead.
+        links_within: Links to folders and files are followed if they lead to somewhere below this folder. ``None``
+            follows only links to files within ``folder``. Each folder is listed once, wherever links lead.
 
     Yields:
-        Each file, and each thing that is left out; a folder that is left out is not listed.
+        Each file, and everything left out; left-out folders are not listed.
 
     Raises:
         DatasetError: If the folder itself cannot be listed.
@@ -199,7 +199,7 @@ def walk_files(folder: Path, *, links_within: Path | None = None) -> Iterator[Fo
     linked: list[tuple[str, str]] = []
     listed: set[str] = set()
     while pending or linked:
-        # What lies in the folder goes before what links add to it, so that no order of entries matters.
+        # The folder's own content comes before linked content, so that the order of entries does not matter.
         place, real = pending.pop() if pending else heapq.heappop(linked)
         if real in listed:
             yield _left_out(place.rstrip("/"), "link", "a folder that is listed already")
@@ -282,7 +282,7 @@ def _not_read(path: str, place: Path) -> LeftOut | None:
 
 
 def _form(place: Path) -> str:
-    """Return the extension of the format that a file's first bytes are of; empty if they are of none."""
+    """Return the extension of the format of a file's first bytes; empty if unknown."""
     try:
         with place.open("rb") as file:
             beginning = file.read(_BEGINNING_BYTES)
@@ -309,7 +309,7 @@ def _is_text(name: str) -> bool:
 
 
 def extension(path: str) -> str:
-    """Return a path's extension in lower case, empty if what follows its last dot is none.
+    """Return a path's extension in lower case; empty if the text after its last dot is not an extension.
 
     Example:
         >>> extension("jazz/So What.FLAC"), extension("jazz/02. So What"), extension("jazz/Vol.2")
@@ -330,10 +330,10 @@ def is_audio(path: str) -> bool:
 
 
 def count_left_out(left_out: Iterable[LeftOut]) -> dict[str, Any]:
-    """Count what is left out by kind.
+    """Count left-out files by kind.
 
     Args:
-        left_out: What is left out.
+        left_out: The left-out files.
 
     Returns:
         Plain JSON types, by kind: ``n``, ``sorts`` (how many of each detail, the most frequent first) and ``examples``
@@ -363,7 +363,7 @@ def _sorts(details: Iterable[str]) -> dict[str, int]:
 
 
 def describe_left_out(counts: Mapping[str, Any]) -> str:
-    """Describe in one line what is left out, and what to do about it.
+    """Describe the left-out files in one line, and what to do about them.
 
     Args:
         counts: See :func:`count_left_out`.
@@ -383,7 +383,7 @@ def _described(kind: Kind, counted: Mapping[str, Any]) -> str:
 
 
 def describe_sorts(counted: Mapping[str, Any]) -> str:
-    """Name the sorts of one kind of what is left out, or the first paths where there are no sorts.
+    """Name the sorts of one kind of left-out files, or the first paths if there are no sorts.
 
     Args:
         counted: A value of :func:`count_left_out`.

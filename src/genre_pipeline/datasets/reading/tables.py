@@ -1,4 +1,4 @@
-"""The table that a user lays beside the audio: reading what spreadsheets write, and matching its rows to files."""
+"""The user's table beside the audio: read the output of spreadsheets, and match its rows to files."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from genre_pipeline.errors import DatasetError
 from genre_pipeline.registry import suggestion
 from genre_pipeline.spelling import composed, shown
 
-# The characters that spreadsheets put between columns.
+# Column separators of spreadsheets.
 _SEPARATORS = (",", ";", "\t", "|")
 
 # [?] Names in a message; the others are counted.
 _MAX_NAMED = 3
 
-# [?] Files that a row's path is compared with: some tenths of a second.
+# [?] Maximum number of files compared with a row's path: some tenths of a second.
 _MAX_COMPARED = 10_000
 
 
@@ -30,8 +30,8 @@ class Row:
     """A row of a table.
 
     Attributes:
-        line: Where it begins, from 1.
-        path: The file that it is about, relative to the dataset's root, as it is written there.
+        line: Its first line, from 1.
+        path: Its file, relative to the dataset's root, as written in the table.
         values: The values by column, in Unicode's composed form.
     """
 
@@ -42,12 +42,12 @@ class Row:
 
 @dataclass(frozen=True)
 class MatchedRows:
-    """Which row is about which file.
+    """The rows of files.
 
     Attributes:
-        rows: The rows by path; by the path that is written there where there is no such file.
-        missing: The rows that no file was found for.
-        remark: What to say of those; empty if there are none.
+        rows: The rows by path; by the written path if there is no such file.
+        missing: The rows without a file.
+        remark: A remark about those; empty if there are none.
     """
 
     rows: Mapping[str, Row]
@@ -73,15 +73,15 @@ def find_table(root: Path, name: str) -> Path | None:
 def read_table(path: Path, columns: Collection[str]) -> list[Row]:
     """Read a table of files.
 
-    UTF-8 and UTF-16 are read, with commas, semicolons, tabs or bars between columns, whatever ends its lines. Names of
-    columns may be in capitals; lines without a value are passed over.
+    UTF-8 and UTF-16 are read, with commas, semicolons, tabs or bars between columns, and any line ends. Column names
+    may be in capitals; lines without a value are skipped.
 
     Args:
         path: The table.
-        columns: The columns that it may have; ``path`` is required.
+        columns: The allowed columns; ``path`` is required.
 
     Raises:
-        DatasetError: If it cannot be read, is not such a table, or a row's path leads out of the table's folder.
+        DatasetError: If it cannot be read, is not such a table, or a row's path leads outside the table's folder.
     """
     text = _decoded(path, _read_bytes(path))
     names: list[str] | None = None
@@ -141,7 +141,7 @@ def _header(text: str, separator: str) -> list[str]:
 
 
 def _says_something(values: Sequence[str]) -> bool:
-    """Whether a line is neither empty nor the one in which Excel says what separates columns."""
+    """Whether a line is neither empty nor Excel's declaration of the separator."""
     return any(value.strip() for value in values) and not values[0].startswith("sep=")
 
 
@@ -171,7 +171,7 @@ def _row(path: Path, line: int, names: Sequence[str], values: Sequence[str]) -> 
 
 
 def _inside(path: Path, line: int, given: str) -> str:
-    """Return a listed path in normal form, if it stays inside the dataset's folder."""
+    """Return a listed path in normal form, if it stays within the dataset's folder."""
     listed = PurePosixPath(given)
     if listed.is_relative_to(path.parent):
         listed = listed.relative_to(path.parent)
@@ -182,7 +182,7 @@ def _inside(path: Path, line: int, given: str) -> str:
 
 
 def match_rows(table: Path, rows: Sequence[Row], files: Collection[str], others: Collection[str]) -> MatchedRows:
-    """Find the file of each row: the one of that path, else the only one whose path is another spelling of it.
+    """Find the file of each row: the one with that path, else the only one whose path is another spelling of it.
 
     Spellings differ in Unicode form, then also in case, in blanks around names, or in backslashes for slashes.
 
@@ -190,10 +190,10 @@ def match_rows(table: Path, rows: Sequence[Row], files: Collection[str], others:
         table: The table, for messages.
         rows: Its rows.
         files: Paths of the files.
-        others: Paths of what is there but is no file that can be used, such as links that are not followed.
+        others: Existing paths that cannot be used, such as links that are not followed.
 
     Raises:
-        DatasetError: If two rows say different things about one file, or most rows are about none.
+        DatasetError: If two rows of one file differ, or most rows have no file.
     """
     found: dict[str, Row] = {}
     rest: list[Row] = []
@@ -212,7 +212,7 @@ def match_rows(table: Path, rows: Sequence[Row], files: Collection[str], others:
     remark = ""
     if rest:
         remark = f"{len(rest)} of {len(rows)} rows match no file: {_named(rest, sorted({*files} - found.keys()))}"
-        # [?] Where most files are there, the others are missing; where most are not, the table is of another folder.
+        # [?] If most files exist, the others are missing; if most do not, the table belongs to another folder.
         if 2 * len(rest) > len(rows):
             raise DatasetError(f"{table}: {remark}. Write each path as it is below {table.parent}.")
     for row in rest:
@@ -230,7 +230,7 @@ def _is_folder(path: Path) -> bool:
 def _match_spelled(
     table: Path, found: dict[str, Row], rows: Sequence[Row], files: Collection[str], spelled: Callable[[str], str]
 ) -> list[Row]:
-    """Match rows to the only file that is spelled so; return the other rows."""
+    """Match rows to the only file with that spelling; return the other rows."""
     paths: dict[str, list[str]] = {}
     for path in files:
         paths.setdefault(spelled(path), []).append(path)
