@@ -140,3 +140,16 @@ def test_a_failed_repeat_stands_in_its_place(checkpoints, trained):
     given = [FailedRepeat(0, 7, "It diverged."), trained[1]]
     checkpoints.save(given)
     assert checkpoints.load() == given
+
+
+def test_a_version_opens_its_own_checkpoint_after_another_training(music, trained, tmp_path):
+    path = str(tmp_path / "versions" / "checkpoints.json")
+    names = ["2026-01-01T00.00.00.000Z", "2026-01-02T00.00.00.000Z"]
+    fingerprints = []
+    for name, max_epochs in zip(names, (1, 2), strict=True):
+        checkpoint = train_tiny(music, tmp_path / "repeat_00", max_epochs=max_epochs)
+        CheckpointsDataset(filepath=path, version=Version(None, name)).save([checkpoint])
+        fingerprints.append(checkpoint.fingerprint)
+    for name, fingerprint in zip(names, fingerprints, strict=True):
+        (opened,) = CheckpointsDataset(filepath=path, version=Version(name, None)).load()
+        assert opened.fingerprint == fingerprint

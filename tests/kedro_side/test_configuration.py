@@ -160,7 +160,6 @@ def test_the_patterns_are_versioned_or_say_why_not():
     assert plain == {
         "{dataset}.{feature}.features",
         "{dataset}.{feature}.examples",
-        "{dataset}.{protocol}.{feature}.{model}.checkpoints",
         "{dataset}.{protocol}.{feature}.{model}.development",
         "{dataset}.{protocol}.{feature}.{model}.trials",
         "{dataset}.{protocol}.{feature}.{model}.best_parameters",

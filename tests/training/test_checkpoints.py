@@ -11,7 +11,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from genre_pipeline.errors import CheckpointError
 from genre_pipeline.training import Checkpoint, train_repeat
-from genre_pipeline.training.checkpoints import _checksum
+from genre_pipeline.training.checkpoints import _checksum, kept_folder, replaced_folders
 
 NETWORK_FILES = ("card.json", "weights.safetensors", "normalisation.safetensors", "history.parquet")
 
@@ -130,3 +130,28 @@ def test_an_estimator_of_another_scikit_learn_is_refused(estimator):
 def test_segments_of_another_shape_are_refused(network, shape):
     with pytest.raises(CheckpointError, match="segments of 6 bins and 8 frames"):
         network.predictor().predict_probabilities(np.zeros(shape, dtype=np.float32))
+
+
+def test_a_replaced_checkpoint_is_kept_and_found_again(arguments, caplog):
+    first = train_repeat(**{**arguments, "seed": 0})
+    weights = (first.folder / "weights.safetensors").read_bytes()
+    second = train_repeat(**{**arguments, "seed": 1})
+    assert second.folder == first.folder
+    kept = kept_folder(first.folder, first.fingerprint)
+    assert replaced_folders(first.folder.parent) == [kept]
+    assert (kept / "weights.safetensors").read_bytes() == weights
+
+    with caplog.at_level(logging.INFO):
+        again = train_repeat(**{**arguments, "seed": 0})
+    assert "going back to its earlier training" in caplog.text
+    assert again.reused
+    assert (again.folder, again.fingerprint) == (first.folder, first.fingerprint)
+    assert (again.folder / "weights.safetensors").read_bytes() == weights
+    assert replaced_folders(first.folder.parent) == [kept_folder(first.folder, second.fingerprint)]
+
+
+def test_a_damaged_checkpoint_is_replaced_and_not_kept(arguments):
+    first = train_repeat(**arguments)
+    (first.folder / "history.parquet").unlink()
+    assert not train_repeat(**arguments).reused
+    assert replaced_folders(first.folder.parent) == []

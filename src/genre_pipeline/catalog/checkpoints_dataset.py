@@ -10,15 +10,19 @@ from kedro.io import Version
 from genre_pipeline.catalog.pointer_dataset import PointerDataset
 from genre_pipeline.errors import CheckpointError
 from genre_pipeline.training import Checkpoint, FailedRepeat
+from genre_pipeline.training.checkpoints import kept_folder
 
 
 class CheckpointsDataset(PointerDataset[list[Checkpoint | FailedRepeat]]):
     """Points to the :class:`~genre_pipeline.training.Checkpoint` of each repeat of a cell, or says why it failed.
 
+    A version whose checkpoint was replaced opens the one that was kept.
+
     ```yaml
     "{dataset}.{protocol}.{feature}.{model}.checkpoints":
       type: genre_pipeline.catalog.CheckpointsDataset
-      filepath: ${data:}/06_models/{dataset}/{protocol}/{feature}/{model}/checkpoints.json
+      filepath: ${data:}/06_models/{dataset}/{protocol}/{feature}/{model}/versions/checkpoints.json
+      versioned: true
     ```
     """
 
@@ -42,7 +46,9 @@ class CheckpointsDataset(PointerDataset[list[Checkpoint | FailedRepeat]]):
     def _open_one(self, pointer: dict[str, Any]) -> Checkpoint | FailedRepeat:
         if "failed" in pointer:
             return FailedRepeat(**pointer["failed"])
-        checkpoint = Checkpoint.open(self._folder(pointer["folder"]), reused=pointer["reused"])
+        folder = self._folder(pointer["folder"])
+        kept = kept_folder(folder, pointer["fingerprint"])
+        checkpoint = Checkpoint.open(kept if kept.exists() else folder, reused=pointer["reused"])
         if checkpoint.fingerprint != pointer["fingerprint"]:
             raise CheckpointError(
                 f"The checkpoint {checkpoint.folder} has changed since {self._filepath} was written. Run the pipeline "

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from genre_pipeline.cells import is_name
 from genre_pipeline.configuration import DEFAULT_EXPERIMENT, ConfigLoader, load_configuration
 from genre_pipeline.experiment import load_experiment, parse_feature
 from genre_pipeline.features import FEATURES
-from genre_pipeline.ops.retention import Leftover, abandoned_files, old_versions, trained_features
+from genre_pipeline.ops.retention import Leftover, abandoned_files, leftover, old_versions, trained_features
 from genre_pipeline.project import data_root
 from genre_pipeline.stores.inventory import StoreSummary, summarise_stores, unused_stores
 from genre_pipeline.stores.store import spec_hash
@@ -21,8 +22,9 @@ _TRAINING = "{dataset}.{protocol}.{feature}.{model}.training"
 def find_leftovers(keep: int) -> tuple[list[Leftover], list[StoreSummary]]:
     """Find what may be deleted. Nothing is changed.
 
-    No checkpoint is among it: which run made it, with which ``--params``, is not known, and nothing can make it again
-    in less time than it took.
+    The checkpoints that a cell uses are not among it: which run made them, with which ``--params``, is not known, and
+    nothing can make them again in less time than it took. Those that later trainings replaced go with the last version
+    that names them.
 
     Args:
         keep: How many versions of each catalog entry are kept, at least one.
@@ -50,8 +52,31 @@ def find_leftovers(keep: int) -> tuple[list[Leftover], list[StoreSummary]]:
         catalog = load_configuration(experiment=name)["catalog"]
         templates |= {str(entry["filepath"]) for entry in catalog.values() if entry.get("versioned")}
     leftovers = old_versions(templates, keep=keep)
+    leftovers += replaced_checkpoints(models, gone={each.path for each in leftovers})
     leftovers += abandoned_files(Path(data_root()), stores | models, unmarked=True)
     return leftovers, [store for folder in sorted(stores) for store in find_unused_stores(folder)]
+
+
+def replaced_checkpoints(models: Iterable[Path], *, gone: Collection[Path]) -> list[Leftover]:
+    """Find checkpoints that later trainings replaced, and that no version of a cell's checkpoints names.
+
+    Args:
+        models: Folders of all checkpoints, ``<experiment>/<dataset>/<protocol>/<feature>/<model>``.
+        gone: Versions that do not count, because they are deleted, too.
+    """
+    from genre_pipeline.training.checkpoints import kept_folder, replaced_folders
+
+    found: list[Leftover] = []
+    for cell in (cell for folder in models for cell in folder.glob("*/*/*/*/*/")):
+        pointers = [path for path in cell.glob("versions/checkpoints.json/*/*.json") if path.parent not in gone]
+        named = {
+            kept_folder(cell / Path(each["folder"]).name, each["fingerprint"])
+            for path in pointers
+            for each in json.loads(path.read_bytes())
+            if "folder" in each
+        }
+        found += [leftover(path, "no version names it") for path in replaced_folders(cell) if path not in named]
+    return found
 
 
 def find_unused_stores(folder: Path) -> list[StoreSummary]:

@@ -1,4 +1,4 @@
-"""Find what can be deleted: old versions of catalog entries, never a trained model."""
+"""Find what can be deleted: old versions of catalog entries, and what killed processes left."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def old_versions(templates: Iterable[str], *, keep: int) -> list[Leftover]:
     found = []
     for entry in sorted({path for template in templates for path in _found(template)}):
         versions = sorted(path.parent for path in entry.glob(f"*/{entry.name}") if _VERSION.fullmatch(path.parent.name))
-        found += [_leftover(path, f"{keep} newer of it") for path in versions[:-keep]]
+        found += [leftover(path, f"{keep} newer of it") for path in versions[:-keep]]
     return found
 
 
@@ -76,7 +76,7 @@ def abandoned_files(data: Path, folders: Iterable[Path], *, unmarked: bool = Fal
     found = {*abandoned(data / "01_raw", depth=2)}
     for folder in results:
         found.update(abandoned(folder, unmarked=unmarked))
-    return [_leftover(path, "temporary file of a process that is gone") for path in sorted(found)]
+    return [leftover(path, "temporary file of a process that is gone") for path in sorted(found)]
 
 
 def remove(leftover: Leftover) -> None:
@@ -98,6 +98,7 @@ def _found(template: str) -> Iterator[Path]:
     return map(Path, glob.iglob(pattern))  # noqa: PTH207
 
 
-def _leftover(path: Path, reason: str) -> Leftover:
+def leftover(path: Path, reason: str) -> Leftover:
+    """Describe a file or folder that may be deleted."""
     files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
     return Leftover(path, reason, sum(each.stat().st_size for each in files))

@@ -11,6 +11,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -28,7 +30,7 @@ from genre_pipeline.blocks import Block, parse_block
 from genre_pipeline.errors import CheckpointError, ConfigError, UnknownNameError
 from genre_pipeline.models import MODELS, EstimatorSpec, GenreNetwork, InputShape, NetworkSpec
 from genre_pipeline.models.costs import count_parameters, network_cost
-from genre_pipeline.storage import atomic_folder, write_json
+from genre_pipeline.storage import atomic_folder, storage_errors, write_json
 from genre_pipeline.training.devices import choose_device
 from genre_pipeline.training.epochs import history_table
 from genre_pipeline.training.fitting import Fitted
@@ -45,6 +47,9 @@ _ROUTING = "routing.parquet"
 _NORMALISATION = "normalisation.safetensors"
 _WEIGHTS = "weights.safetensors"
 _ESTIMATOR = "estimator.skops"
+# Digits of its fingerprint after the name of a checkpoint's folder that was replaced [?]: all different in practice.
+_KEPT_DIGITS = 16
+_KEPT = re.compile(rf"repeat_\d+\.[0-9a-f]{{{_KEPT_DIGITS}}}")
 
 # Types in our estimators that skops does not trust by default.
 _TRUSTED_TYPES = (
@@ -266,11 +271,49 @@ class FailedRepeat:
     reason: str
 
 
+def kept_folder(folder: Path, fingerprint: str) -> Path:
+    """Return where a checkpoint is kept after another training of its repeat has replaced it.
+
+    Args:
+        folder: The folder of the repeat's checkpoint.
+        fingerprint: The replaced checkpoint's fingerprint.
+    """
+    return folder.with_name(f"{folder.name}.{fingerprint[:_KEPT_DIGITS]}")
+
+
+def replaced_folders(folder: Path) -> list[Path]:
+    """Return the folders of the checkpoints that a cell's later trainings have replaced, sorted.
+
+    Args:
+        folder: The cell's folder.
+    """
+    return sorted(path for path in folder.glob("*/") if _KEPT.fullmatch(path.name))
+
+
+def set_aside(folder: Path) -> None:
+    """Move a checkpoint that is about to be replaced to where it is kept. One that cannot be read stays.
+
+    Args:
+        folder: The folder of the repeat's checkpoint, which may not exist.
+
+    Raises:
+        StorageError: If it cannot be moved.
+    """
+    try:
+        kept = kept_folder(folder, Checkpoint.open(folder).fingerprint)
+    except CheckpointError:
+        return
+    with storage_errors(folder):
+        if kept.exists():
+            shutil.rmtree(kept)
+        folder.replace(kept)
+
+
 def write_checkpoint(folder: Path, fitted: Fitted, description: Mapping[str, Any]) -> Checkpoint:
     """Write a checkpoint: the folder is complete or absent.
 
     Args:
-        folder: Where; an existing checkpoint is replaced.
+        folder: Where. A checkpoint that is there is set aside: see :func:`set_aside`.
         fitted: The trained model.
         description: The fields of the card that ``fitted`` does not have.
 
@@ -308,6 +351,7 @@ def write_checkpoint(folder: Path, fitted: Fitted, description: Mapping[str, Any
         for name, content in files.items():
             (temporary / name).write_bytes(content)
         write_json(temporary / _CARD, card.dump())
+        set_aside(folder)
     return Checkpoint(folder, card)
 
 

@@ -17,7 +17,7 @@ from genre_pipeline.features import FeatureBlock
 from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.models import EstimatorSpec
 from genre_pipeline.stages import LOGGED, SETTINGS, stage, stage_of
-from genre_pipeline.training.checkpoints import Checkpoint, write_checkpoint
+from genre_pipeline.training.checkpoints import Checkpoint, kept_folder, set_aside, write_checkpoint
 from genre_pipeline.training.devices import choose_device
 from genre_pipeline.training.epochs import EpochCallback, narrated
 from genre_pipeline.training.fitting import Task, fit
@@ -203,6 +203,11 @@ def find_checkpoint(folder: Path, mark: str, label: str) -> Checkpoint | None:
         mark: The fingerprint that it must have: see :func:`repeat_fingerprint`.
         label: Names the repeat in messages.
     """
+    kept = kept_folder(folder, mark)
+    if kept.exists():
+        logger.info("%s: going back to its earlier training with the same data and parameters", label)
+        set_aside(folder)
+        kept.replace(folder)
     if not folder.exists():
         return None
     try:

@@ -74,7 +74,7 @@ class TestFiles:
             *(f"03_primary/demo/{protocol}/audit.json" for protocol in PROTOCOLS),
             *(f"05_model_input/demo/{feature}/segments.parquet" for feature in FEATURES),
             *(f"04_feature/demo/{feature}/index.parquet" for feature in FEATURES),
-            *(f"06_models/{place(cell)}/checkpoints.json" for cell in CELLS),
+            *(f"06_models/{place(cell)}/versions/checkpoints.json" for cell in CELLS),
             *(f"06_models/{place(cell)}/repeat_01.predictions.parquet" for cell in CELLS),
             *(f"07_model_output/{place(cell)}/predictions.parquet" for cell in CELLS),
             *(f"07_model_output/{place(cell)}/results.json" for cell in CELLS),
@@ -271,7 +271,7 @@ class TestNothingNew:
             {"runner": ParallelRunner()},
             {"runner": StaleRunner()},
         ],
-        ids=str,
+        ids=["train_all", "default", "train_net1", "split", "report", "threads", "processes", "refresh"],
     )
     def test_no_file_is_written_and_no_run_is_made(self, finished, monkeypatch, tmp_path, caplog, choice):
         settle(monkeypatch, finished.data, tmp_path)
@@ -336,7 +336,7 @@ class TestAgain:
     def test_every_checkpoint_is_reused(self, repeated):
         for cell, run in by_cell(repeated).items():
             assert run.data.tags["reused_repeats"] == str(N_REPEATS)
-            pointers = json.loads((repeated.data / "06_models" / place(cell) / "checkpoints.json").read_text())
+            pointers = json.loads((repeated.data / "06_models" / place(cell) / "versions/checkpoints.json").read_text())
             assert [each["reused"] for each in pointers] == [True] * N_REPEATS
 
     def test_the_session_is_complete_and_the_same(self, finished, repeated):
