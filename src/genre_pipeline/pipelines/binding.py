@@ -63,7 +63,9 @@ class _Gathered:
     """
 
     def __init__(self, function: Callable[..., Any], layout: Mapping[str, int | None]) -> None:
-        update_wrapper(self, function)
+        # Kedro-Viz shows the source of what is wrapped.
+        update_wrapper(self, function.func if isinstance(function, partial) else function)
+        self.__name__ = function.__name__
         # Kedro takes the n-th input for the n-th argument, and would make a parameter what that argument is.
         self.__annotations__ = {}
         self.function = function
