@@ -87,7 +87,7 @@ OutputPath = Annotated[Path, AfterValidator(check_output)]
 
 
 class StorageBlock(Block):
-    """Folders of intermediate results: in the data folder, or at an absolute path.
+    """Folders of intermediate results: in the data folder, or at an absolute path. Only the catalog reads them.
 
     Attributes:
         ingest: Folder of the ingest caches.
@@ -119,11 +119,6 @@ class StorageBlock(Block):
         places = {"ingest", "splits", "features", "models", "reports"}
         found = {name: str(place) for name in sorted(places) if not is_in_data(place := getattr(self, name))}
         return found if self.features_url is None else {**found, "features_url": self.features_url}
-
-    @override
-    def deciding(self) -> dict[str, Any]:
-        """Return nothing: no result depends on where it is."""
-        return {}
 
 
 class ComputeBlock(Block):

@@ -189,7 +189,7 @@ def stage_of(function: Callable[..., Any]) -> Stage:
         TypeError: If it is no stage.
     """
     target: Any = function
-    while isinstance(target, functools.partial) and not hasattr(target, "stage"):
+    while isinstance(target, functools.partial):
         target = target.func
     declared = getattr(target, "stage", None)
     if not isinstance(declared, Stage):

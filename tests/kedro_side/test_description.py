@@ -1,6 +1,7 @@
 """What a node depends on, read off its signature."""
 
 import pickle
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Annotated
 
@@ -161,7 +162,10 @@ class TestSmallNode:
         assert step.inputs == {"numbers": None, "a": ("n",), "b": ("n",), "c": None}
         assert step.parameters == {"offset": 5, "factor": 2}
         inputs = {"params:offset": 5, "numbers": 1, "a": {"n": 2, "m": 3}, "b": {"n": 4}, "c": 6}
-        assert pickle.loads(pickle.dumps(node)).run(inputs) == {"total": [5, 1, [{"n": 2}, {"n": 4}], [6], 2]}
+        # As a runner of processes sends it.
+        sent = pickle.loads(ForkingPickler.dumps(node))
+        assert sent.run(inputs) == {"total": [5, 1, [{"n": 2}, {"n": 4}], [6], 2]}
+        assert describe_pipeline(Pipeline([sent]), DataCatalog({**entries, **more}), {"offset": 5}).steps == (step,)
 
     def test_what_may_be_missing_is_a_file_that_is_read(self, pipeline, entries, tmp_path):
         catalog = DataCatalog({**entries, "numbers": OptionalJSONDataset(filepath=str(tmp_path / "numbers.json"))})

@@ -50,20 +50,41 @@ def gather(
         >>> names, function(4, 1, 3)
         (['all', 'a', 'b'], [0.25, 0.75])
     """
-    layout = {name: None if isinstance(each, str) else len(each) for name, each in inputs.items()}
-    gathered: Any = update_wrapper(partial(_call, function, layout), function)
-    # Kedro takes the n-th input for the n-th argument, and would make a parameter what that argument is.
-    gathered.__annotations__ = {}
-    return gathered, [name for each in inputs.values() for name in ([each] if isinstance(each, str) else each)]
+    flat = [name for each in inputs.values() for name in ([each] if isinstance(each, str) else each)]
+    return _Gathered(
+        function, {name: None if isinstance(each, str) else len(each) for name, each in inputs.items()}
+    ), flat
 
 
-def _call(function: Callable[..., Any], layout: Mapping[str, int | None], *values: Any) -> Any:
-    return function(**_grouped(layout, values))
+class _Gathered:
+    """A node function some of whose arguments take several inputs.
 
+    No partial application: a runner of processes sends those without their attributes.
 
-def _grouped(layout: Mapping[str, int | None], values: Iterable[Any]) -> dict[str, Any]:
-    following = iter(values)
-    return {name: next(following) if n is None else [next(following) for _ in range(n)] for name, n in layout.items()}
+    Args:
+        function: The node function.
+        layout: For each argument, how many inputs it takes as a list; ``None`` for one that takes a single input.
+    """
+
+    def __init__(self, function: Callable[..., Any], layout: Mapping[str, int | None]) -> None:
+        # Kedro-Viz shows the source of what is wrapped.
+        update_wrapper(self, function.func if isinstance(function, partial) else function)
+        self.__name__ = function.__name__
+        # Kedro takes the n-th input for the n-th argument, and would make a parameter what that argument is.
+        self.__annotations__ = {}
+        self.function = function
+        self._layout = layout
+
+    def __call__(self, *values: Any) -> Any:
+        return self.function(**self.named(values))
+
+    def named(self, values: Iterable[Any]) -> dict[str, Any]:
+        """Return what each argument gets of the values, or of the names, of all inputs."""
+        following = iter(values)
+        return {
+            name: next(following) if n is None else [next(following) for _ in range(n)]
+            for name, n in self._layout.items()
+        }
 
 
 def arguments_of(node: Node) -> dict[str, str | Sequence[str]]:
@@ -72,11 +93,10 @@ def arguments_of(node: Node) -> dict[str, str | Sequence[str]]:
     Args:
         node: The node.
     """
-    function: Any = node.func
-    if _is_gathered(function):
-        return _grouped(function.args[1], node.inputs)
+    if isinstance(node.func, _Gathered):
+        return node.func.named(node.inputs)
     # Kedro passes inputs in order.
-    return inspect.signature(function).bind_partial(*node.inputs).arguments
+    return inspect.signature(node.func).bind_partial(*node.inputs).arguments
 
 
 def known_of(node: Node) -> Mapping[str, Any]:
@@ -85,12 +105,7 @@ def known_of(node: Node) -> Mapping[str, Any]:
     Args:
         node: The node.
     """
-    function: Any = node.func
-    return getattr(function.args[0] if _is_gathered(function) else function, "keywords", {})
-
-
-def _is_gathered(function: Any) -> bool:
-    return getattr(function, "func", None) is _call
+    return getattr(node.func.function if isinstance(node.func, _Gathered) else node.func, "keywords", {})
 
 
 def plain(entries: Iterable[str]) -> dict[str, str]:

@@ -44,21 +44,7 @@ def pair_cells(
     audit: Annotated[dict[str, Any], Reads("unit")],
     tracks: Annotated[pd.DataFrame, Reads("track_id", "artist")],
     evaluation: EvaluationBlock,
-    results: Annotated[
-        Sequence[CellResult],
-        Reads(
-            "cell",
-            "genres",
-            "design",
-            "leaky",
-            "artists_unknown",
-            "split_hash",
-            "subset",
-            "n_repeats",
-            "n_tracks",
-            "n_segments",
-        ),
-    ],
+    results: Sequence[CellResult],
     predictions: Sequence[pd.DataFrame],
 ) -> pd.DataFrame:
     """Compare every two cells of one protocol of a dataset, track by track.
@@ -99,7 +85,7 @@ def join_pairs(*tables: pd.DataFrame) -> pd.DataFrame:
 @stage(version=1)
 def list_mistakes(
     predictions: pd.DataFrame,
-    result: Annotated[CellResult, Reads("genres")],
+    result: CellResult,
     segments: Annotated[pd.DataFrame, Reads("segment_id", "start_s", "duration_s")],
     # The audio is drawn: its hash counts.
     tracks: Annotated[
