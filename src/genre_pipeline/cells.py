@@ -24,17 +24,12 @@ def check_name(name: str, *, kind: str) -> str:
         >>> check_name("log_mel_128", kind="feature")
         'log_mel_128'
     """
-    if not is_name(name):
+    if not _NAME.fullmatch(name) or "__" in name:
         raise ConfigError(
             f"The {kind} name '{name}' cannot be used: expected lower-case letters, digits and single underscores, "
             "beginning with a letter (it becomes part of file and catalog names)."
         )
     return name
-
-
-def is_name(name: str) -> bool:
-    """Whether a name may become part of catalog entries, folders and MLflow tags."""
-    return _NAME.fullmatch(name) is not None and "__" not in name
 
 
 @dataclass(frozen=True, order=True)

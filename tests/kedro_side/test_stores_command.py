@@ -8,6 +8,7 @@ from genre_pipeline.cli import cli
 from genre_pipeline.configuration import load_configuration
 from genre_pipeline.experiment import parse_feature
 from genre_pipeline.features import FEATURES
+from genre_pipeline.ops.pruning import find_leftovers
 from genre_pipeline.stores.store import FeatureStore, PackedTrack
 
 
@@ -99,9 +100,22 @@ def test_pruning_without_a_question(kedro, mixed):
 
 
 def test_the_features_of_a_model_that_somebody_trained_stay(kedro, make_store, tmp_path):
-    """With parameters of their own, or on a dataset that no environment defines any more."""
+    """With parameters of their own, or on a dataset that no experiment defines any more."""
     stores = [make_store("demo", "log_mel_256", hop_length=1000), make_store("gone", "mfcc_20")]
     for cell in ("base/demo/artist_kfold/log_mel_256/net1", "removed/gone/artist_kfold/mfcc_20/svm"):
         (tmp_path / "data" / "06_models" / cell / "repeat_00").mkdir(parents=True)
     assert kedro("prune", "--yes").output == "Every feature store is used.\n"
     assert all(folder.exists() for folder in stores)
+
+
+@pytest.mark.parametrize("experiment", ["demo", "my_music", "never_in_a_file"])
+def test_old_versions_are_found_in_every_experiment(tmp_path, experiment):
+    """Also of one that had a name, but no file."""
+    data = tmp_path / "data"
+    (data / "08_reporting" / experiment).mkdir(parents=True)
+    entry = data / "07_model_output" / experiment / "demo/artist_kfold/mfcc_20/svm/results.json"
+    for version in ("2026-01-01T00.00.00.000Z", "2026-02-01T00.00.00.000Z"):
+        (entry / version).mkdir(parents=True)
+        (entry / version / "results.json").write_text("{}")
+    leftovers, _ = find_leftovers(1)
+    assert [each.path for each in leftovers] == [entry / "2026-01-01T00.00.00.000Z"]

@@ -6,8 +6,9 @@ import json
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-from genre_pipeline.cells import is_name
+from genre_pipeline.cells import check_name
 from genre_pipeline.configuration import DEFAULT_EXPERIMENT, ConfigLoader, load_configuration
+from genre_pipeline.errors import ConfigError
 from genre_pipeline.experiment import load_experiment, parse_feature
 from genre_pipeline.features import FEATURES
 from genre_pipeline.ops.retention import Leftover, abandoned_files, leftover, old_versions, trained_features
@@ -46,11 +47,11 @@ def find_leftovers(keep: int) -> tuple[list[Leftover], list[StoreSummary]]:
         models.add(storage.models)
         reports.add(storage.reports.parent)
         names.add(loader.experiment)
+        templates |= _versioned(loader)
     # Experiments that have no file left their results all the same.
-    names |= {folder.name for place in reports for folder in place.glob("*") if is_name(folder.name)}
+    names |= {folder.name for place in reports for folder in place.glob("*") if _is_name(folder.name)}
     for name in names:
-        catalog = load_configuration(experiment=name)["catalog"]
-        templates |= {str(entry["filepath"]) for entry in catalog.values() if entry.get("versioned")}
+        templates |= _versioned(load_configuration(experiment=name))
     leftovers = old_versions(templates, keep=keep)
     leftovers += replaced_checkpoints(models, gone={each.path for each in leftovers})
     leftovers += abandoned_files(Path(data_root()), stores | models, unmarked=True)
@@ -110,3 +111,16 @@ def _configurations() -> Iterator[ConfigLoader]:
     for env in sorted(folder.name for folder in Path(default.conf_source).iterdir() if folder.is_dir()):
         if env != default.base_env:
             yield load_configuration(env, experiment=DEFAULT_EXPERIMENT)
+
+
+def _versioned(loader: ConfigLoader) -> set[str]:
+    """Return the paths of versioned entries, with placeholders such as ``{dataset}``."""
+    return {str(entry["filepath"]) for entry in loader["catalog"].values() if entry.get("versioned")}
+
+
+def _is_name(name: str) -> bool:
+    try:
+        check_name(name, kind="experiment")
+    except ConfigError:
+        return False
+    return True
