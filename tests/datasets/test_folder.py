@@ -262,7 +262,7 @@ def test_a_row_that_is_there_twice_is_read_once(root):
         ("path\n../a.wav\n", "line 2: expected a path relative to .*got '../a.wav'"),
         ("path\n/a.wav\n", "line 2: expected a path relative"),
         ("path,artist\n,Ann\n", "line 2: expected a path relative to .*got ''"),
-        ("path,artist\nodd.bin,Ann\n", "'odd.bin' lies in no genre's folder"),
+        ("path,artist\nodd.bin,Ann\n", "'odd.bin' is in no genre's folder"),
         ('path,artist\n"jazz/a.wav,Ann\n', "comma-separated values in UTF-8"),
     ],
 )

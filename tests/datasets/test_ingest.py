@@ -530,7 +530,7 @@ def test_against_what_was_published(music, write, run, root, caplog):
     details = {fault["fault"]: fault["detail"] for fault in report["faults"]}
     assert details["short"] == "it lasts 3.50 s, the published clips 4"
     assert details["wrong_rate"] == "its rate is 4000 Hz, that of the published clips 8000"
-    assert "mine: 3 of the 4 published clips are not there" in caplog.text
+    assert "mine: 3 of the 4 published clips are missing" in caplog.text
     assert "mine: files against the published checksums: 6 official, 2 unknown, 1 re_encoded." in caplog.text
     assert "mine: faults that are only reported: 2 unknown_checksum, 1 short, 1 wrong_rate." in caplog.text
 
@@ -588,7 +588,7 @@ def test_strict(music, write, run, root):
     with pytest.raises(DatasetError) as caught:
         run({"catalogue": lambda block: catalogue}, strict=True)
     assert (
-        "'mine' is strict (datasets.mine.strict), and not all is well with it: 7 missing (jazz/3, jazz/4, jazz/5, "
+        "'mine' is strict (datasets.mine.strict), and it has faults: 7 missing (jazz/3, jazz/4, jazz/5, "
         "...); 1 extra (stray.wav); 1 too_short (jazz/short). Repair it, or set strict to false"
     ) in str(caught.value)
 

@@ -111,7 +111,7 @@ class TestReading:
 
     @pytest.mark.parametrize("start", [-1, 3])
     def test_segment_outside_its_track(self, store, start):
-        with pytest.raises(StoreError, match=rf"from frame {start} does not lie inside track 'b', which has 12 frames"):
+        with pytest.raises(StoreError, match=rf"from frame {start} is not inside track 'b', which has 12 frames"):
             store.gather(segments_of(("a", 0), ("b", start)))
 
     def test_segments_of_different_lengths(self, store):

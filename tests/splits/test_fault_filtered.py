@@ -59,7 +59,7 @@ def test_a_list_that_breaks_the_promise_is_an_error(gtzan, preset, lists, column
     other = next(track for track, side in parts.items() if side == "test")
     same = gtzan.set_index("track_id")
     same.loc[[one, other], column] = "the same"
-    with pytest.raises(SplitError, match=rf"promises that no {promise} stands on two sides .*'{one}' is in train"):
+    with pytest.raises(SplitError, match=rf"promises that no {promise} is on two sides .*'{one}' is in train"):
         split(same.reset_index(), preset, lists)
 
 

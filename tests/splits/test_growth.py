@@ -324,7 +324,7 @@ def test_a_record_is_read_as_it_was_written(collection, tmp_path):
 def test_a_damaged_record_is_named_and_never_taken_for_none(tmp_path):
     path = tmp_path / "record.parquet"
     path.write_bytes(b"PAR1")
-    with pytest.raises(SplitError, match=r"record\.parquet says on which side each track stands, and cannot be read"):
+    with pytest.raises(SplitError, match=r"record\.parquet records the side of each track, and cannot be read"):
         read_record(path)
 
 

@@ -330,7 +330,7 @@ def test_names_of_nobody_are_unknown_artists(make_tracks, nobody, caplog):
     result = split("artist_kfold", tracks)
     assert result.report["artists_unknown"] == 1.0
     pd.testing.assert_frame_equal(result.table, plain.table)
-    assert "demo.artist_kfold: artists unknown: 20 of 20 tracks; whether artists stand on two sides" in caplog.text
+    assert "demo.artist_kfold: artists unknown: 20 of 20 tracks; whether artists are on two sides" in caplog.text
 
 
 def test_one_track_of_unknown_artist_is_enough_for_the_mark(make_tracks, caplog):

@@ -102,7 +102,7 @@ def test_leaky_is_measured_too(six, make_tracks):
 
 @pytest.mark.parametrize(("pairs", "found"), [([], "has none"), ([("blues", "a")] * 9, "has one, 'blues'")])
 def test_fewer_than_two_genres_are_refused(make_tracks, pairs, found):
-    with pytest.raises(SplitError, match=f"'demo' must have at least two genres to tell apart, but {found}"):
+    with pytest.raises(SplitError, match=f"'demo' must have at least two genres, but {found}"):
         split(make_tracks(pairs), fixed(SIX))
 
 
@@ -133,7 +133,7 @@ def test_a_split_of_nothing_is_refused(six):
 
 def test_a_broken_promise_of_artists_is_an_error(six):
     spec = fixed(SIX, promises=frozenset({"artist"}))
-    message = "promises that no artist stands on two sides.*2 do.*'t0000' is in train and 't0002' in validation"
+    message = "promises that no artist is on two sides.*2 do.*'t0000' is in train and 't0002' in validation"
     with pytest.raises(SplitError, match=message):
         split(six, spec)
 

@@ -91,7 +91,7 @@ def test_a_damaged_state_is_ignored(tmp_path, uninterrupted, caplog, keep):
     kill(folder, "after_epoch", 3)
     state_of(folder).write_bytes(state_of(folder).read_bytes()[:keep])
     train(folder)
-    assert "repeat_00.state is damaged: the training begins anew" in caplog.text
+    assert "repeat_00.state is damaged: the training starts again" in caplog.text
     assert (folder / "weights.safetensors").read_bytes() == (uninterrupted.folder / "weights.safetensors").read_bytes()
 
 

@@ -84,7 +84,7 @@ def test_each_kind_is_optunas_and_gives_the_values_back():
         ({"feature": {"kind": "choice", "values": ["a", "b"]}}, r"spaces\.crnn\.feature: is not searched"),
         (
             {"training": {"selection": {"kind": "choice", "values": ["last", "best_test"]}}},
-            "'best_test' would bring in",
+            "'best_test' would use",
         ),
         ({}, r"spaces\.crnn: has no dimension"),
         # Merged with what the model has, as an environment is.

@@ -123,7 +123,7 @@ def test_an_interrupted_search_goes_on_in_the_middle_of_a_training(make_search, 
     finished = (at_step - 1) // 12
     assert [each.number for each in listener.trials] == list(range(finished, 4))
     assert ("resuming after epoch" in caplog.text) == ((at_step - 1) % 12 >= 3)
-    assert (f"{finished} trials are there already" in caplog.text) == (finished > 0)
+    assert (f"{finished} trials exist already" in caplog.text) == (finished > 0)
     assert not (folder("pieces") / "trial.state").exists()
 
 
@@ -160,7 +160,7 @@ def test_diverging_trials_are_visible_and_do_not_stop_the_search(make_search, fo
     assert all("the loss of epoch 1, batch 1 of" in each.reason for each in failed)
     assert all(each.value != each.value for each in failed)
     assert tuned.best.values[RATE] <= middle
-    assert caplog.text.count("The other trials go on.") == len(failed)
+    assert caplog.text.count("The other trials continue.") == len(failed)
     # They are not tried again.
     assert essence(tune(search, folder("y")))[0:2] == essence(tuned)[0:2]
     table = trials_table(tuned)
@@ -210,7 +210,7 @@ def test_an_estimator_is_tuned_in_one_go(make_search, folder):
 def test_a_model_that_the_test_split_selects_is_refused(make_search, folder):
     model = {**make_search().model, "training": {"selection": "best_test"}}
     search = make_search()
-    with pytest.raises(ConfigError, match="tuning never sees the test split"):
+    with pytest.raises(ConfigError, match="tuning must not use the test split"):
         tune(type(search)(**{**vars(search), "model": model}), folder())
 
 

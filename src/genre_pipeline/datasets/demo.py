@@ -173,7 +173,7 @@ def find_clips(block: DemoBlock) -> Listing:
         if columns != _COLUMNS:
             raise DatasetError(
                 f"{path}: expected the columns {', '.join(_COLUMNS)}, found {', '.join(columns) or 'none'}. "
-                f"Delete {block.path} and run again; it is made anew."
+                f"Delete {block.path} and run again; it is made again."
             )
         clips = sorted((Clip(**row) for row in reader), key=lambda clip: clip.track_id)
     files, left_out = list_files(block.path)

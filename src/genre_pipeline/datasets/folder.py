@@ -101,7 +101,7 @@ def _clip(track_id: str, path: str, row: Mapping[str, str], root: Path) -> Clip:
     genre = row.get("genre") or _genre_of(path)
     if not genre:
         raise DatasetError(
-            f"{root / METADATA_NAME}: the file '{path}' lies in no genre's folder and has no genre. Fill in its column "
+            f"{root / METADATA_NAME}: the file '{path}' is in no genre's folder and has no genre. Fill in its column "
             "'genre', or move it into a folder."
         )
     return Clip(track_id, genre, path, row.get("artist", ""), row.get("title", ""), row.get("album", ""))

@@ -137,5 +137,5 @@ def _check_every_genre(tracks: pd.DataFrame, segmented: pd.DataFrame, block: Fea
         needed = f"{key}={segment.own_s:g} s"
     raise FeatureError(
         f"{what} a segment: expected tracks of at least {needed} that are not quarantined. "
-        f"Lower {key} of the '{block.kind}' feature, bring longer clips, or leave the genre out."
+        f"Lower {key} of the '{block.kind}' feature, use longer clips, or leave the genre out."
     )

@@ -129,7 +129,7 @@ def remembered_stamps(cache: Path) -> dict[str, Stamp]:
     except FileNotFoundError:
         return {}
     except (OSError, pa.ArrowException) as error:
-        logger.warning("%s cannot be read (%s): all files are inspected anew.", cache, " ".join(str(error).split()))
+        logger.warning("%s cannot be read (%s): all files are inspected again.", cache, " ".join(str(error).split()))
         return {}
     paths, sizes, times = (column.to_pylist() for column in table.columns)
     return dict(zip(paths, zip(sizes, times, strict=True), strict=True))
@@ -236,11 +236,11 @@ class _Holds:
             return None
         try:
             if not parquet.read_schema(source).equals(_schema(), check_metadata=True):
-                logger.info("%s: the remembered inspections are of another version. They are made anew.", source)
+                logger.info("%s: the stored inspections are of another version. They are made again.", source)
                 return None
             table = parquet.read_table(source, columns=["path", "n_bytes", "mtime_ns", "content_hash"])
         except (OSError, pa.ArrowException) as error:
-            logger.warning("%s: the remembered inspections cannot be read (%s). They are made anew.", source, error)
+            logger.warning("%s: the stored inspections cannot be read (%s). They are made again.", source, error)
             return None
         return [self._holds(*row) for row in zip(*(column.to_pylist() for column in table.columns), strict=True)]
 

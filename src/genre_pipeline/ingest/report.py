@@ -153,7 +153,7 @@ def log_report(report: Report) -> None:
         logger.info("%s: files against the published checksums: %s.", name, _counted(report["checksums"]))
     if report["missing"]:
         logger.warning(
-            "%s: %d of the %d published clips are not there; the ingest report names them.",
+            "%s: %d of the %d published clips are missing; the ingest report names them.",
             name,
             len(report["missing"]),
             sum(report["expected"].values()),
@@ -169,7 +169,9 @@ def log_report(report: Report) -> None:
             f" (named {_first([repr(each) for each in unknown['names']])})" if unknown["names"] else "",
         )
     if report["subset"]["name"]:
-        logger.warning("%s: a part of the dataset is used (%s); its numbers say so.", name, report["subset"]["name"])
+        logger.warning(
+            "%s: a part of the dataset is used (%s); its numbers are labelled so.", name, report["subset"]["name"]
+        )
     logger.info(
         "%s: %d clips of %d genres, %d usable (%.1f h), %d quarantined; %d files inspected, %d unchanged.",
         name,
@@ -231,7 +233,7 @@ def check_strictly(report: Report, block: DatasetBlock) -> None:
     if wrong:
         name = report["dataset"]
         raise DatasetError(
-            f"Dataset '{name}' is strict (datasets.{name}.strict), and not all is well with it: {'; '.join(wrong)}. "
+            f"Dataset '{name}' is strict (datasets.{name}.strict), and it has faults: {'; '.join(wrong)}. "
             "Repair it, or set strict to false: then ingest continues with what is usable, and the ingest report names "
             "all of this."
         )

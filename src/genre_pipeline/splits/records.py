@@ -114,8 +114,8 @@ def read_record(path: Path) -> SplitRecord:
         return SplitRecord(units.set_index("unit"), state["split_hash"], state["growth"])
     except (OSError, ValueError, KeyError) as error:
         raise SplitError(
-            f"{path} says on which side each track stands, and cannot be read ({error}). Put a copy of it back, or "
-            "delete it to split the dataset anew: tracks may then change sides."
+            f"{path} records the side of each track, and cannot be read ({error}). Put a copy of it back, or "
+            "delete it to split the dataset again: tracks may then change sides."
         ) from error
 
 

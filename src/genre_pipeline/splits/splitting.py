@@ -166,7 +166,7 @@ def split_tracks(
     report["artists_unknown"] = artists_unknown(report)
     if report["artists_unknown"]:
         logger.warning(
-            "%s.%s: artists unknown: %d of %d tracks; whether artists stand on two sides cannot be checked, and every "
+            "%s.%s: artists unknown: %d of %d tracks; whether artists are on two sides cannot be checked, and every "
             "number under this split is marked so.",
             dataset,
             context.protocol,
@@ -196,7 +196,7 @@ def _check_genres(tracks: pd.DataFrame, usable: pd.DataFrame, context: SplitCont
     if len(genres) < 2:
         found = f"one, '{genres[0]}'" if genres else "none"
         raise SplitError(
-            f"The dataset '{context.dataset}' must have at least two genres to tell apart, but has {found}. "
+            f"The dataset '{context.dataset}' must have at least two genres, but has {found}. "
             "Add music of another genre, or widen the dataset's 'genres'."
         )
     lost = sorted(set(genres) - set(usable["genre"]))
@@ -279,7 +279,7 @@ def _check_promises(leaks: dict[str, Any], promises: Set[str], context: SplitCon
             first = leaks["examples"][promise][0]
             one, other = first["track_ids"]
             raise SplitError(
-                f"protocols.{context.protocol} promises that no {promise} stands on two sides of a split, but "
+                f"protocols.{context.protocol} promises that no {promise} is on two sides of a split, but "
                 f"{leaks['overall'][promise]} do in the dataset '{context.dataset}'; in repeat {first['repeat']} "
                 f"'{one}' is in {first['splits'][0]} and '{other}' in {first['splits'][1]}. {remedy}"
             )

@@ -610,7 +610,7 @@ class FeatureStore:
             missing = wanted[rows < 0].unique()
             raise StoreError(
                 f"{self.folder}: has no features of {_listed(missing)}. Run the feature extraction again; "
-                "its report says which tracks failed."
+                "its report lists the failed tracks."
             )
         return rows
 
@@ -620,7 +620,7 @@ class FeatureStore:
             first = int(np.flatnonzero(outside)[0])
             row = rows[first]
             raise StoreError(
-                f"{self.folder}: the segment of {n_frames} frames from frame {starts[first]} does not lie inside track "
+                f"{self.folder}: the segment of {n_frames} frames from frame {starts[first]} is not inside track "
                 f"'{self._ids[row]}', which has {self._lengths[row]} frames. Cut the segments again."
             )
 

@@ -51,12 +51,12 @@ class Resumption:
             return None
         digest, payload = content[:_DIGEST_SIZE], content[_DIGEST_SIZE:]
         if hashlib.sha256(payload).digest() != digest:
-            logger.warning("%s is damaged: the training begins anew.", self.path)
+            logger.warning("%s is damaged: the training starts again.", self.path)
             return None
         try:
             state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, RuntimeError) as error:
-            logger.warning("%s cannot be read (%s): the training begins anew.", self.path, error)
+            logger.warning("%s cannot be read (%s): the training starts again.", self.path, error)
             return None
         return state["state"] if state["fingerprint"] == self.fingerprint else None
 

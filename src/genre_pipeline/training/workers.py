@@ -275,7 +275,7 @@ def _on_dask(client: Client, jobs: Sequence[Job], heard: queue.SimpleQueue[Any],
         while running:
             message = heard.get()
             if isinstance(message, Waiting):
-                raise ComputeError(f"{len(running)} trainings on the cluster were ended, as was their session.")
+                raise ComputeError(f"{len(running)} trainings on the cluster were ended with their session.")
             if not isinstance(message, Future):
                 callbacks.receive(by_repeat[message["repeat"]], _MESSAGES[message["kind"]](**message["values"]))
                 continue
@@ -326,7 +326,7 @@ def _work_on_dask(job: Job, topic: str, level: int) -> Outcome:
     def on_epoch(record: EpochRecord) -> None:
         say(record)
         if unwanted.is_set():
-            raise ComputeError(f"{job.label}: ended, as was the session that wanted it.")
+            raise ComputeError(f"{job.label}: ended with its session.")
 
     with _TURN, overheard(say, level):
         return _outcome(job, on_epoch, 0)

@@ -59,7 +59,7 @@ def hold_out_test(data: CellData, repeat: int) -> Development:
     if n_tested_elsewhere:
         logger.warning(
             "%s: tuned on repeat %d. %d of its training and validation tracks are test tracks of other repeats: test "
-            "what comes out on repeat %d only, or on another dataset.",
+            "the result on repeat %d only, or on another dataset.",
             *(data.cell, repeat, n_tested_elsewhere, repeat),
         )
     return Development(

@@ -253,5 +253,5 @@ def _check_value(name: str, place: str, value: Any, model: Mapping[str, Any], de
     # experiment.
     if block.selects_by_test and not parse_model(name, model, defaults).selects_by_test:
         raise ConfigError(
-            f"tuning.spaces.{name}.{place}: {value!r} would bring in the test split, which tuning never sees."
+            f"tuning.spaces.{name}.{place}: {value!r} would use the test split, which tuning must not use."
         )

@@ -175,7 +175,7 @@ def tune(search: Search, folder: Path, observer: Observer | None = None) -> Tune
     model = search.variant({})
     if model.selects_by_test:
         raise ConfigError(
-            f"models.{model.name}.training.selection is 'best_test', and tuning never sees the test split. Choose "
+            f"models.{model.name}.training.selection is 'best_test', and tuning must not use the test split. Choose "
             "'best_validation' or 'last'."
         )
 
@@ -216,7 +216,7 @@ def _run_trial(search: Search, study: optuna.Study, number: int, folder: Path, o
         state = TrialState.PRUNED
         logger.info("%s: cut short after %d epochs", label, len(epochs))
     except (ConfigError, RepeatFailedError) as error:
-        logger.error("%s failed: %s The other trials go on.", label, error)
+        logger.error("%s failed: %s The other trials continue.", label, error)
         drawn.set_user_attr(_FAILURE, str(error))
     drawn.set_user_attr(_N_EPOCHS, len(epochs))
     drawn.set_user_attr(_SECONDS, sum(each.seconds for each in epochs))
@@ -283,7 +283,7 @@ def _stored(search: Search, folder: Path) -> Iterator[optuna.Study]:
             # Without a reason it does not count; the trial that replaces it draws the same values.
             study.tell(interrupted.number, state=TrialState.FAIL)
         if n_ended := len(_ended(search, study)):
-            logger.info("%s: %d trials are there already", search.development.cell, n_ended)
+            logger.info("%s: %d trials exist already", search.development.cell, n_ended)
         yield study
     finally:
         storage.remove_session()

@@ -146,7 +146,7 @@ def _processes(workers: Workers) -> Iterator[Executor]:
             yield executor
     except BrokenProcessPool as error:
         raise ComputeError(
-            "A worker process was killed, perhaps for want of memory. Lower compute.n_workers, and run again: what is "
+            "A worker process was killed, perhaps out of memory. Lower compute.n_workers, and run again: what is "
             "finished is kept."
         ) from error
 
@@ -161,7 +161,7 @@ def _dask(workers: Workers) -> Iterator[Executor]:
             yield client.get_executor(pure=False)
         except KilledWorker as error:
             raise ComputeError(
-                f"Several Dask workers were lost at one and the same task ({error}). See their logs; they may "
+                f"Several Dask workers were lost at the same task ({error}). See their logs; they may "
                 "lack memory. What is finished is kept."
             ) from error
 
@@ -198,7 +198,7 @@ def dask_client(address: str | None, n_workers: int) -> Iterator[Client]:
             client = Client(place)
         except (OSError, TimeoutError) as error:
             raise ComputeError(
-                f"compute.address: no Dask scheduler answers at {address} ({error}). Start one there "
+                f"compute.address: no Dask scheduler can be reached at {address} ({error}). Start one there "
                 "(dask scheduler), or leave the address out."
             ) from error
         with client:

@@ -155,7 +155,7 @@ def _is_done(archive: Path, folder: Path) -> bool:
         return marker.read_text(encoding="utf-8") == _stamp(archive)
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
-    logger.info("%s is used as it is. To have %s unpacked anew, remove the folder.", folder, archive)
+    logger.info("%s is used as it is. To unpack %s again, remove the folder.", folder, archive)
     return True
 
 
@@ -323,7 +323,7 @@ class _BoundedStream:
 
     def _check(self, position: int) -> None:
         if not 0 <= position <= self._limit:
-            raise tarfile.ReadError(f"it goes on beyond {self._limit} bytes")
+            raise tarfile.ReadError(f"it exceeds {self._limit} bytes")
 
 
 def _size_limit(archive: Path, limits: Limits) -> int:

@@ -158,7 +158,7 @@ def _checked_columns(path: Path, names: list[str], columns: Collection[str]) -> 
         if name not in columns:
             raise DatasetError(f"{path}: unknown column '{name}'. {suggestion(name, columns)}")
         if names.count(name) > 1:
-            raise DatasetError(f"{path}: the column '{name}' is there {names.count(name)} times. Keep one of them.")
+            raise DatasetError(f"{path}: the column '{name}' occurs {names.count(name)} times. Keep one of them.")
     return names
 
 
