@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import pytest
 from kedro.io import DatasetError, Version
@@ -11,6 +12,7 @@ from genre_pipeline.errors import StoreError
 from genre_pipeline.features import FEATURES
 from genre_pipeline.stores.store import FeatureStore, PackedTrack
 from genre_pipeline.training import Checkpoint, FailedRepeat
+from genre_pipeline.training.checkpoints import kept_folder
 from tiny_music import FEATURE, train_tiny
 
 
@@ -84,8 +86,11 @@ def test_a_store_that_is_gone_is_named(features, own_store, tmp_path):
 
 
 def test_a_checkpoint_that_changed_is_noticed(checkpoints, music, tmp_path):
-    checkpoints.save([train_tiny(music, tmp_path / "repeat_00", model="naive_bayes")])
+    saved = train_tiny(music, tmp_path / "repeat_00", model="naive_bayes")
+    checkpoints.save([saved])
     train_tiny(music, tmp_path / "repeat_00", model="naive_bayes", repeat=1)
+    assert checkpoints.load()[0].fingerprint == saved.fingerprint
+    shutil.rmtree(kept_folder(saved.folder, saved.fingerprint))
     with pytest.raises(DatasetError, match=r"repeat_00 has changed since .*content\.json was written"):
         checkpoints.load()
 
