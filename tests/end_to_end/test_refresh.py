@@ -66,6 +66,7 @@ def cell(model, *, parts="train predict score compare_with_previous list_mistake
 CELLS = cell("naive_bayes") | cell("svm")
 SCORES = cell("naive_bayes", parts="score") | cell("svm", parts="score")
 CHANGES = cell("naive_bayes", parts="compare_with_previous") | cell("svm", parts="compare_with_previous")
+MISTAKES = cell("naive_bayes", parts="list_mistakes") | cell("svm", parts="list_mistakes")
 # What another confidence changes. Not the pictures: of two repeats, either interval reaches from 0 to 1.
 CONFIDENCE = (COMPARE - {"stills.draw_stills"}) | PAIRS
 EVERYTHING = INGEST | SPLIT | FEATURE | CELLS | COMPARE | PAIRS
@@ -210,7 +211,7 @@ ROWS = {
     ),
     "the confidence": Row(
         nothing,
-        SCORES | CHANGES | CONFIDENCE,
+        SCORES | CHANGES | MISTAKES | CONFIDENCE,
         parameters={"evaluation": {"confidence": 0.9}},
     ),
     "the seed": Row(nothing, CELLS | COMPARE | PAIRS, trained=4, parameters={"experiment": {"seed": 7}}),
@@ -366,12 +367,13 @@ def test_a_refusal_to_write_leaves_the_last_results_and_the_rest_goes_on(music, 
             refresh(parameters)
     forget_sessions()
     journal = Journal.read(journal_path())
-    assert journal.steps_run == [*cell("naive_bayes", parts="score"), *cell("naive_bayes", parts="list_mistakes")]
-    assert set(journal.steps_blocked) == COMPARE | PAIRS | cell("svm", parts="list_mistakes")
+    after = ("score", "compare_with_previous", "list_mistakes")
+    assert journal.steps_run == [name for part in after for name in cell("naive_bayes", parts=part)]
+    assert set(journal.steps_blocked) == COMPARE | PAIRS | cell("svm", parts="compare_with_previous list_mistakes")
     assert newest(data, results.format("svm")) == before
     versions = [path.parent.name for path in (data / results.format("naive_bayes")).glob("*/results.json")]
     assert max(versions) == "3000-01-01T00.00.00.000Z"
-    assert refresh(parameters) == cell("svm", parts="score list_mistakes") | CONFIDENCE
+    assert refresh(parameters) == cell("svm", parts="score compare_with_previous list_mistakes") | CONFIDENCE
     assert plan(parameters).stale == []
 
 
