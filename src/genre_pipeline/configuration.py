@@ -34,8 +34,8 @@ _COMPARED = ("datasets", "protocols", "models")
 _SLOW = ("parameters", "catalog")
 # A session sets them for its child processes: neither parameters nor catalog know of them.
 _OURS = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID")
-# [?] More than a process has use for: both for each of a dozen experiments.
-_N_KEPT = 32
+# [?] More than a process has use for: both for each of 32 experiments.
+_N_KEPT = 64
 _kept: OrderedDict[Hashable, dict[str, Any]] = OrderedDict()
 
 

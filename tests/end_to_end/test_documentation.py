@@ -204,7 +204,7 @@ def test_a_command_that_cannot_be_run_here_is_one(command):
     name, *arguments = command.words[1:]
     context = KedroCLI(PROJECT_ROOT).make_context("kedro", [name, *arguments])
     chosen = context.command.get_command(context, name)
-    read = chosen.make_context(name, arguments, parent=context).params
+    read = chosen.make_context(name, list(arguments), parent=context).params
     if name == "run":
         text = dict(zip(arguments[::2], arguments[1::2], strict=True)).get("--params", "")
         for pipeline in read["pipelines"]:
