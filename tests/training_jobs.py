@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import train_until_killed
-from genre_pipeline.errors import StorageError
 from genre_pipeline.training import Checkpoint
-from genre_pipeline.training.ranks import Ranks
 from genre_pipeline.training.workers import Job
 
 
@@ -67,24 +65,3 @@ def go_on_for_ever(folder: Path, *, on_epoch: Any, slot: int, seed: int) -> Chec
     # So long a training would be tried compiled.
     recipe = {"max_epochs": 100_000, "patience": None, "compile": False}
     return train_until_killed.train(folder, on_epoch=on_epoch, slot=slot, seed=seed, **recipe)
-
-
-def die_in_rank(*, tell: Any, slot: int, ranks: Ranks) -> None:
-    """Die in the second process, for which the first waits."""
-    if not ranks.is_first:
-        os.kill(os.getpid(), signal.SIGKILL)
-    ranks.agree(None)
-
-
-def fail_in_rank(*, tell: Any, slot: int, ranks: Ranks) -> None:
-    """Raise in the second process what nobody expected."""
-    if not ranks.is_first:
-        raise ZeroDivisionError("not expected")
-    ranks.agree(None)
-
-
-def fill_disk_in_rank(*, tell: Any, slot: int, ranks: Ranks) -> None:
-    """Raise in the first process what stops a run."""
-    if ranks.is_first:
-        raise StorageError("the disk is full")
-    ranks.agree(None)

@@ -41,7 +41,7 @@ from genre_pipeline.work.processes import Ended, ends_on_signals
 
 if TYPE_CHECKING:
     from genre_pipeline.experiment import Experiment
-    from genre_pipeline.ops.scheduling import Every, Project
+    from genre_pipeline.ops.airflow_dag import Every
 
 _RUNNERS = (
     "ParallelRunner",
@@ -50,7 +50,7 @@ _RUNNERS = (
     "genre_pipeline.runner.ClusterRunner",
     "genre_pipeline.runner.StaleRunner",
 )
-# Environment variables that a command started elsewhere needs as well.
+# Environment variables that the tasks of a DAG need as well.
 _PASSED_ON = ("MLFLOW_TRACKING_URI", "KEDRO_ENV", EXPERIMENT_VARIABLE, "OMP_NUM_THREADS", "DO_NOT_TRACK")
 
 
@@ -532,79 +532,39 @@ def prune(keep: int, dry_run: bool, yes: bool) -> None:
         click.echo(f"{size} freed.")
 
 
-def _project(choice: _Choice) -> Project:
-    """Return what a schedule needs: the project's paths and settings."""
-    import sys
-
-    from genre_pipeline.ops.scheduling import Project
-    from genre_pipeline.project import PROJECT_ROOT, data_root
-
-    given = {name: os.environ[name] for name in _PASSED_ON if os.environ.get(name)}
-    data = Path(data_root())
-    return Project(
-        root=PROJECT_ROOT,
-        # Not resolved: the link is what makes it the virtual environment's.
-        python=Path(sys.executable).absolute(),
-        log=data / "scheduled_refreshes.log",
-        env=choice.env,
-        experiment=choice.experiment,
-        params=choice.params,
-        variables={**given, "GENRE_PIPELINE_DATA": str(data)},
-    )
-
-
-def _write_or_print(contents: Mapping[str, str], output: Path | None) -> None:
-    """Write texts into a folder by their file names, or print them."""
-    from genre_pipeline.storage import atomic_file
-
-    for name, text in contents.items():
-        if output is None:
-            click.echo(text if len(contents) == 1 else f"# --- {name}\n{text}")
-            continue
-        with atomic_file(output / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-        click.echo(f"Written: {output / name}")
-
-
-@cli.command()
-@_choosing
-@click.option("--format", "kind", type=click.Choice(["cron", "systemd"]), required=True, help="The scheduler.")
-@click.option("--every", type=click.Choice(["hourly", "daily", "weekly"]), default="daily", show_default=True)
-@click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder to write to, not the screen.")
-@click.argument("arguments", nargs=-1)
-def schedule(choice: _Choice, kind: str, every: Every, output: Path | None, arguments: tuple[str, ...]) -> None:
-    """Make a crontab line or a systemd timer that runs ``kedro refresh`` with ARGUMENTS (after ``--``)."""
-    from genre_pipeline.ops.scheduling import crontab, systemd_units
-    from genre_pipeline.storage import storage_errors
-
-    # Otherwise an error would first appear when the timer runs, unseen.
-    choice.read()
-    make = {"cron": crontab, "systemd": systemd_units}[kind]
-    project = _project(choice)
-    # What a shell writes to must have a folder.
-    with storage_errors(project.log):
-        project.log.parent.mkdir(parents=True, exist_ok=True)
-    _write_or_print(make(project, every=every, arguments=arguments), output)
-
-
 @cli.command(name="airflow-dags")
 @_choosing
 @click.option("--every", type=click.Choice(["hourly", "daily", "weekly"]), help="How often to look for changed files.")
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Airflow's folder of DAGs.")
 def airflow_dags(choice: _Choice, every: Every | None, output: Path | None) -> None:
     """Write the experiment's DAGs for Airflow 3 (one asset per dataset, one task per stage and per cell)."""
-    from genre_pipeline.ops.scheduling import airflow_dag
+    import sys
+
+    from genre_pipeline.ops.airflow_dag import Project, airflow_dag
+    from genre_pipeline.project import PROJECT_ROOT, data_root
+    from genre_pipeline.storage import atomic_file
 
     experiment = choice.read()
     name = experiment.settings.name
-    dag = airflow_dag(
-        _project(choice),
-        experiment=name,
-        cells=experiment.cells,
-        every=every,
-        n_tasks=experiment.compute.airflow_tasks,
+    given = {each: os.environ[each] for each in _PASSED_ON if os.environ.get(each)}
+    project = Project(
+        root=PROJECT_ROOT,
+        # Not resolved: the link is what makes it the virtual environment's.
+        python=Path(sys.executable).absolute(),
+        env=choice.env,
+        experiment=choice.experiment,
+        params=choice.params,
+        variables={**given, "GENRE_PIPELINE_DATA": data_root()},
     )
-    _write_or_print({f"genre_pipeline_{name}.py": dag}, output)
+    n_tasks = experiment.compute.airflow_tasks
+    dag = airflow_dag(project, experiment=name, cells=experiment.cells, every=every, n_tasks=n_tasks)
+    if output is None:
+        click.echo(dag)
+        return
+    path = output / f"genre_pipeline_{name}.py"
+    with atomic_file(path) as temporary:
+        temporary.write_text(dag, encoding="utf-8")
+    click.echo(f"Written: {path}")
 
 
 def _stores_table(found: Any) -> str:

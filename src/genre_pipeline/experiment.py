@@ -174,8 +174,7 @@ class ComputeBlock(Block):
         Raises:
             ConfigError: If its device is not there.
         """
-        n_fit = n_devices(choose_device(training.device).type) // training.n_ranks
-        n_workers = self.training_workers or max(1, n_fit)
+        n_workers = self.training_workers or n_devices(choose_device(training.device).type)
         return Trainers(self.training_backend, n_workers, self.address)
 
     def workers(self) -> int:

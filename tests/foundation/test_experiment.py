@@ -209,8 +209,6 @@ def test_who_trains(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     assert ComputeBlock().trainers(TrainingBlock()) == Trainers("processes", 4)
-    assert ComputeBlock().trainers(TrainingBlock(n_ranks=2)) == Trainers("processes", 2)
-    assert ComputeBlock().trainers(TrainingBlock(n_ranks=8)) == Trainers("processes", 1)
 
 
 def test_an_address_that_nobody_would_use_is_refused():

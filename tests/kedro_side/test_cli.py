@@ -143,7 +143,7 @@ def test_an_option_that_cannot_be_read_is_named(kedro, arguments, message):
             ["stores", "list"],
             ["stores", "verify"],
         ),
-        *(["stores", "prune"], ["schedule", "--format", "cron"], ["airflow-dags"]),
+        *(["stores", "prune"], ["airflow-dags"]),
         *(["catalog", "describe-datasets"], ["catalog", "list-patterns"], ["mlflow", "ui"]),
         *(["viz", "run"], ["viz"], ["ipython"], ["jupyter", "lab"]),
     ],
@@ -177,7 +177,7 @@ def test_the_environment_variables_are_checked_alike(monkeypatch, variable, name
     "command",
     [
         *(["run"], ["refresh"], ["leaderboard"], ["compare"], ["stores", "list"], ["stores", "verify"]),
-        *(["stores", "prune"], ["schedule", "--format", "cron"], ["airflow-dags"]),
+        *(["stores", "prune"], ["airflow-dags"]),
     ],
     ids=" ".join,
 )
@@ -185,7 +185,7 @@ def test_every_command_of_ours_names_an_experiment_that_is_not_there(kedro, comm
     assert_one_message(kedro(*command, "--experiment", "tset"), "There is no experiment 'tset'", "Did you mean 'test'?")
 
 
-@pytest.mark.parametrize("command", ["refresh --dry-run", "schedule --format cron", "airflow-dags"])
+@pytest.mark.parametrize("command", ["refresh --dry-run", "airflow-dags"])
 def test_parameters_are_read_alike_by_every_command(kedro, command):
     result = kedro(*command.split(), "--params", "experiment.models=[net1")
     assert result.exit_code == 2

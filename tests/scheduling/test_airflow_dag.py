@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.cli import cli
-from genre_pipeline.ops.scheduling import Project, airflow_dag
+from genre_pipeline.ops.airflow_dag import Project, airflow_dag
 
 CELLS = [
     Cell("demo", "folds", "mfcc", "svm"),
@@ -40,7 +40,7 @@ def values_of(text):
 
 
 def make(tmp_path, **options):
-    project = Project(tmp_path, tmp_path / "python", tmp_path / "log", experiment="test")
+    project = Project(tmp_path, tmp_path / "python", experiment="test")
     return airflow_dag(project, **{"experiment": "any", "cells": CELLS, "every": "daily", **options})
 
 

@@ -48,6 +48,8 @@ def test_the_recipe_leaves_out_where_it_is_computed():
         ({**NET1, "training": {"optimiser": "adamm"}}, r"models\.net1\.training\.optimiser: .*Did you mean 'adam'"),
         ({**NET1, "training": {"batchsize": 1}}, r"models\.net1\.training\.batchsize: .*Did you mean 'batch_size'"),
         ({**NET1, "colour": 1}, r"models\.net1\.colour: is not a parameter"),
+        # Its value is part of the fingerprints, but nothing reads it any more.
+        ({**NET1, "training": {"n_ranks": 2}}, r"models\.net1\.training\.n_ranks: is not a parameter"),
     ],
 )
 def test_bad_values_name_their_key(values, message):

@@ -1,1 +1,1 @@
-"""Keeping results up to date and tidy: refreshes, schedules and pruning."""
+"""Keeping results up to date and tidy: refreshes, Airflow's DAGs and pruning."""

@@ -44,7 +44,6 @@ from genre_pipeline.training.probing import (
     possible_computations,
     remembered,
 )
-from genre_pipeline.training.ranks import ALONE, Ranks
 from genre_pipeline.training.recipes import ModelBlock, TrainingBlock
 from genre_pipeline.training.resumption import Resumption, State
 from genre_pipeline.training.routing import count_choices, noted_choices
@@ -135,7 +134,6 @@ def fit(
     computations: Path | None = None,
     *,
     slot: int = 0,
-    ranks: Ranks = ALONE,
 ) -> Fitted:
     """Fit a network or an estimator.
 
@@ -145,7 +143,6 @@ def fit(
         resumption: Saves a network's state from epoch to epoch, and returns that of an earlier attempt.
         computations: File with the measured fastest ways to compute; ``None`` does not store them.
         slot: Number of this process among those that run side by side; several devices are assigned in turn.
-        ranks: This process among those that train the network together. The first one's result counts.
 
     Returns:
         The trained model with its history.
@@ -156,7 +153,7 @@ def fit(
     """
     spec = task.model.spec
     if isinstance(spec, NetworkSpec):
-        return _fit_network(task, spec, tell, resumption, computations, slot, ranks)
+        return _fit_network(task, spec, tell, resumption, computations, slot)
     return _fit_estimator(task, spec, tell)
 
 
@@ -188,14 +185,13 @@ def _fit_network(
     resumption: Resumption | None,
     computations: Path | None,
     slot: int,
-    ranks: Ranks,
 ) -> Fitted:
     recipe = task.model.training
     device = choose_device(recipe.device, slot)
     _check_memory(task, spec)
     with reproducible(task.seed, device, recipe.n_threads), kept_memory(device):
         network = spec.build(task.model.architecture, task.train.shape, task.n_classes)
-        loop = _Loop(task, network, device, computations, ranks)
+        loop = _Loop(task, network, device, computations)
         history, selected_epoch = loop.run(tell, resumption)
     return Fitted(
         model=loop.network,
@@ -227,10 +223,8 @@ class _Loop:
         network: GenreNetwork,
         device: torch.device,
         computations: Path | None = None,
-        ranks: Ranks = ALONE,
     ) -> None:
         self.task = task
-        self.ranks = ranks
         self.recipe: TrainingBlock = task.model.training
         self.device = device
         self.train = _Data.on(device, task.train)
@@ -239,9 +233,7 @@ class _Loop:
         self.normalisation = Normalisation.fit(task.feature.normalisation, self.train.features)
         self.order = torch.Generator().manual_seed(task.seed)
         self.batch_size = min(self.recipe.batch_size, len(task.train))
-        # This process's part of a batch.
-        share = -(-self.batch_size // ranks.n)
-        self.micro_batch_size = min(self.recipe.micro_batch_size or share, share)
+        self.micro_batch_size = min(self.recipe.micro_batch_size or self.batch_size, self.batch_size)
         self.n_steps = 0
         self.n_planned_steps = self.recipe.max_epochs * -(-len(task.train) // self.recipe.batch_size)
         self.computation = self.chosen_computation(network, computations)
@@ -249,7 +241,6 @@ class _Loop:
         self.scores = self.network.training_logits
         if self.computation.compiled:
             self.scores = torch.compile(self.scores)
-        self.scores = ranks.distribute(self.network, self.scores, device)
         kind = OPTIMISERS[self.recipe.optimiser]
         self.has_penalty = kind.is_decoupled
         groups = parameter_groups(network, weight_decay=self.recipe.weight_decay, is_decoupled=kind.is_decoupled)
@@ -299,7 +290,7 @@ class _Loop:
         features, targets = self.normalisation(self.train.features[batch]), self.train.targets[batch]
         n_segments = None
         if self.recipe.compile == "auto":
-            n_segments = self.recipe.max_epochs * len(self.task.train) // self.ranks.n
+            n_segments = self.recipe.max_epochs * len(self.task.train)
         return measure_computation(network, features, targets, self.device, ways, n_segments)
 
     def run(self, tell: EpochCallback, resumption: Resumption | None = None) -> tuple[tuple[EpochRecord, ...], int]:
@@ -316,10 +307,9 @@ class _Loop:
             is_best = selection.update(history[-1])
             if is_new and is_best and self.recipe.selection != "last":
                 kept = _copied(self.trained)
-            if is_new and resumption is not None and self.ranks.is_first:
+            if is_new and resumption is not None:
                 resumption.keep(partial(self.unfinished, history, kept))
-            if self.ranks.is_first:
-                tell(history[-1])
+            tell(history[-1])
             self.schedule.after_epoch(history[-1])
             if selection.is_exhausted or (stalled is not None and stalled.after(history[-1])):
                 break
@@ -349,12 +339,11 @@ class _Loop:
         """Train on every segment once, then evaluate the validation split."""
         started = time.perf_counter()
         before = copy.deepcopy(self.state())
-        self.ranks.reseed(self.task.seed, epoch)
         learned = self.train_epoch(epoch, before)
-        looked = self.ranks.agree(self.look() if self.ranks.is_first else {})
+        looked = self.look()
         if not np.isfinite(looked["validation_loss"]):
             self.diverged(f"the validation loss after epoch {epoch} is {looked['validation_loss']}", epoch, before)
-        seconds = self.ranks.agree(time.perf_counter() - started)
+        seconds = time.perf_counter() - started
         self.spent_s += seconds
         return EpochRecord(
             epoch=epoch,
@@ -386,9 +375,6 @@ class _Loop:
             try:
                 return self.one_pass(epoch, before)
             except torch.OutOfMemoryError as error:
-                if self.ranks.n > 1:
-                    # The other processes wait in the middle of a step: they cannot start again.
-                    raise
                 reason = str(error).splitlines()[0]
             except Exception as error:
                 # Its classes are torch's own, which take seconds to import.
@@ -410,8 +396,7 @@ class _Loop:
         batches = self.batches()
         steps = [self.step(batch, epoch) for batch in batches]
         # Reading the numbers once per epoch saves a GPU a synchronisation after each batch.
-        parts = [torch.stack(values) for values in zip(*steps, strict=True)]
-        losses, n_right, norms = (each.cpu().double() for each in (*map(self.ranks.sum, parts[:2]), parts[2]))
+        losses, n_right, norms = (torch.stack(values).cpu().double() for values in zip(*steps, strict=True))
         broken = (~losses.isfinite()).nonzero()
         if len(broken):
             index = int(broken[0])
@@ -431,39 +416,30 @@ class _Loop:
         return torch.split(order, self.recipe.batch_size)
 
     def step(self, batch: Tensor, epoch: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Update the weights once; return the batch's mean loss, its number of right segments, and the gradient's norm.
-
-        If several processes train together, the first two are this process's part.
-        """
+        """Update the weights once; return the batch's mean loss, number of right segments, and gradient norm."""
         progress = self.n_steps / self.n_planned_steps
         self.network.begin_step(epoch, progress)
         for group in self.optimiser.param_groups:
             group["lr"] = self.schedule.rate_at(progress)
         whole = self.total_weight(batch)
-        batch, counts = self.ranks.share(batch)
         targets = self.train.targets[batch]
         features = augment(self.normalisation(self.train.features[batch]), self.recipe.augmentation)
-        parts = [(targets, counts)]
+        parts = [(targets, 1.0)]
         if self.recipe.augmentation.mixup:
             features, partners, share = mix(features, self.recipe.augmentation.mixup)
-            parts = [(targets, counts * share), (targets[partners], counts * (1.0 - share))]
+            parts = [(targets, share), (targets[partners], 1.0 - share)]
         self.optimiser.zero_grad(set_to_none=True)
         if self.has_penalty and isinstance(penalty := l2_penalty(self.network), Tensor):
             penalty.backward()  # type: ignore[no-untyped-call]
         is_mixed = self.computation.precision == "bfloat16"
         loss, n_right = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
-        pieces = list(_pieces(len(batch), self.micro_batch_size))
-        for piece in pieces:
-            with self.ranks.collecting(self.scores, is_last=piece is pieces[-1]):
-                with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_mixed):
-                    logits = self.scores(features[piece], targets[piece])
-                of_piece = torch.stack(
-                    [share * (self.loss(logits, aims[piece]) / whole) for aims, share in parts]
-                ).sum()
-                # DDP averages the processes' gradients, but they should be summed.
-                (of_piece * self.ranks.n).backward()  # type: ignore[no-untyped-call]
+        for piece in _pieces(len(batch), self.micro_batch_size):
+            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_mixed):
+                logits = self.scores(features[piece], targets[piece])
+            of_piece = torch.stack([share * (self.loss(logits, aims[piece]) / whole) for aims, share in parts]).sum()
+            of_piece.backward()  # type: ignore[no-untyped-call]
             loss += of_piece.detach()
-            n_right += counts * (logits.argmax(dim=1) == targets[piece]).sum()
+            n_right += (logits.argmax(dim=1) == targets[piece]).sum()
         gradients = [each.grad for each in self.network.parameters() if each.grad is not None]
         norm = nn.utils.get_total_norm(gradients)
         self.optimiser.step()
@@ -537,8 +513,6 @@ class _Loop:
 
     def diverged(self, what: str, epoch: int, before: State) -> NoReturn:
         """Repeat the epoch to find where numbers stopped being finite, and raise an error that names the place."""
-        if not self.ranks.is_first:
-            raise RepeatFailedError(f"{self.task.label}: {what}.")
         raise RepeatFailedError(
             f"{self.task.label}: {what}. First not finite: {self.first_fault(epoch, before)}. The training has "
             f"diverged; lower models.{self.task.model.name}.training.learning_rate (now "
@@ -549,9 +523,8 @@ class _Loop:
         """Repeat an epoch, watch every layer, and return the first thing that is not finite."""
         self.restore(before)
         self.network.train()
-        # A compiled network does not call the layers one by one, and the other processes are gone.
+        # A compiled network does not call the layers one by one.
         self.scores = self.network.training_logits
-        self.ranks = ALONE
         batches = self.batches()
         with watched(self.network) as seen:
             for number, batch in enumerate(batches, start=1):

@@ -54,8 +54,6 @@ class TrainingBlock(Block):
             ``auto`` tries it in long trainings, and uses it if it saves more time than it takes.
         device: ``cpu``, ``cuda``, ``mps``, or ``auto`` for the fastest one available.
         n_threads: Threads on the CPU; ``None`` means torch's own choice.
-        n_ranks: Processes that train one network together, each on a device of its own (CUDA), or all on the CPU: each
-            takes a share of every batch, and computes batch normalisation's statistics from it.
         resume_interval_s: A killed training loses about this many seconds and its current epoch, or more if writing its
             state takes more than a fiftieth of that; 0 writes it after each epoch.
     """
@@ -82,7 +80,6 @@ class TrainingBlock(Block):
     compile: bool | Literal["auto"] = "auto"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     n_threads: int | None = Field(default=None, ge=1, le=1024)
-    n_ranks: int = Field(default=1, ge=1, le=64)
     # [?] A month, in effect never.
     resume_interval_s: float = Field(default=10.0, ge=0.0, le=2_592_000.0)
 
@@ -95,7 +92,8 @@ class TrainingBlock(Block):
 
     def recipe(self) -> dict[str, Any]:
         """Return the parameters that decide the result: everything except where it is computed."""
-        return {key: value for key, value in self.dump().items() if key not in _PLACE}
+        # Releases that had the parameter n_ranks left 1 in the fingerprints of their checkpoints, which stay valid.
+        return {**{key: value for key, value in self.dump().items() if key not in _PLACE}, "n_ranks": 1}
 
 
 class ModelBlock(Block):

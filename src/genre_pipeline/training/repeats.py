@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,9 +20,7 @@ from genre_pipeline.training.checkpoints import Checkpoint, kept_folder, set_asi
 from genre_pipeline.training.devices import choose_device
 from genre_pipeline.training.epochs import EpochCallback, narrated
 from genre_pipeline.training.fitting import Task, fit
-from genre_pipeline.training.launching import train_in_ranks
-from genre_pipeline.training.ranks import ALONE, Ranks
-from genre_pipeline.training.recipes import ModelBlock
+from genre_pipeline.training.recipes import ModelBlock, TrainingBlock
 from genre_pipeline.training.resumption import Resumption
 from genre_pipeline.training.segments import SegmentSet
 
@@ -102,16 +99,16 @@ def train_repeat(
     if existing is not None:
         return existing
     is_estimator = isinstance(model.spec, EstimatorSpec)
-    n_ranks = 1 if is_estimator else model.training.n_ranks
-    work = _Training(
-        label=label,
-        model=model,
-        feature=feature,
-        genres=genres,
-        seed=seed,
-        sides={"train": train, "validation": validation, **({} if test is None else {"test": test})},
-        folder=folder,
-        description={
+    with narrated(label, 1 if is_estimator else model.training.max_epochs, on_epoch) as tell:
+        given = {"train": train, "validation": validation, **({} if test is None else {"test": test})}
+        sides = {side: each if isinstance(each, SegmentSet) else each() for side, each in given.items()}
+        _check_splits(label, genres, **sides)
+        n_train, n_validation = len(sides["train"]), len(sides["validation"])
+        logger.info("%s: training on %d segments, validating on %d", label, n_train, n_validation)
+        task = Task(label, model, feature, len(genres), seed, **sides)
+        resumption = None if is_estimator else _resumption(folder, mark, model.training)
+        fitted = fit(task, tell, resumption, folder.parent / _COMPUTATIONS, slot=slot)
+        description = {
             "cell": cell.name,
             "repeat": repeat,
             "seed": seed,
@@ -121,63 +118,27 @@ def train_repeat(
             "inputs": inputs,
             "leaky": leaky or model.selects_by_test,
             "fingerprint": mark,
-        },
-    )
-    with narrated(label, 1 if is_estimator else model.training.max_epochs, on_epoch) as tell:
-        if n_ranks == 1:
-            work(tell=tell, slot=slot, ranks=ALONE)
-        else:
-            train_in_ranks(work, label=label, device=model.training.device, n_ranks=n_ranks, slot=slot, tell=tell)
+            "n_bins": task.train.shape.n_bins,
+            "n_frames": task.train.shape.n_frames,
+            "n_train_segments": n_train,
+            "n_validation_segments": n_validation,
+        }
+        write_checkpoint(folder, fitted, description)
+        if resumption is not None:
+            resumption.discard()
     return Checkpoint.open(folder)
 
 
-@dataclass(frozen=True)
-class _Training:
-    """A training from segments to a checkpoint, by one process or by several that do it together."""
-
-    label: str
-    model: ModelBlock
-    feature: FeatureBlock
-    genres: tuple[str, ...]
-    seed: int
-    sides: dict[str, Segments]
-    folder: Path
-    description: dict[str, Any]
-
-    def __call__(self, *, tell: EpochCallback, slot: int, ranks: Ranks) -> None:
-        sides = {side: each if isinstance(each, SegmentSet) else each() for side, each in self.sides.items()}
-        _check_splits(self.label, self.genres, **sides)
-        train, validation = sides["train"], sides["validation"]
-        logger.info("%s: training on %d segments, validating on %d", self.label, len(train), len(validation))
-        task = Task(self.label, self.model, self.feature, len(self.genres), self.seed, **sides)
-        resumption = self._resumption()
-        fitted = fit(task, tell, resumption, self.folder.parent / _COMPUTATIONS, slot=slot, ranks=ranks)
-        if not ranks.is_first:
-            return
-        description = {
-            **self.description,
-            "n_bins": train.shape.n_bins,
-            "n_frames": train.shape.n_frames,
-            "n_train_segments": len(train),
-            "n_validation_segments": len(validation),
-        }
-        write_checkpoint(self.folder, fitted, description)
-        if resumption is not None:
-            resumption.discard()
-
-    def _resumption(self) -> Resumption | None:
-        if isinstance(self.model.spec, EstimatorSpec):
-            return None
-        # On another device, or with another torch, a resumed training would not match the first part.
-        identity = fingerprint(
-            "training_state",
-            _STATE_VERSION,
-            training=self.description["fingerprint"],
-            device=choose_device(self.model.training.device).type,
-            torch=torch.__version__,
-        )
-        path = self.folder.with_name(f"{self.folder.name}.state")
-        return Resumption(path, identity, self.model.training.resume_interval_s)
+def _resumption(folder: Path, mark: str, recipe: TrainingBlock) -> Resumption:
+    # On another device, or with another torch, a resumed training would not match the first part.
+    identity = fingerprint(
+        "training_state",
+        _STATE_VERSION,
+        training=mark,
+        device=choose_device(recipe.device).type,
+        torch=torch.__version__,
+    )
+    return Resumption(folder.with_name(f"{folder.name}.state"), identity, recipe.resume_interval_s)
 
 
 def label_of(cell: Cell, repeat: int) -> str:

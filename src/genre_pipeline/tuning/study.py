@@ -154,7 +154,7 @@ def tune(search: Search, folder: Path, observer: Observer | None = None) -> Tune
 
     Trials follow one another, and each depends only on the earlier ones and its number. So a search that was killed or
     ran out of trials resumes as if it had never stopped, also in the middle of a training. A trial that fails is logged
-    and counted, and the search continues. This process alone trains the trials, whatever ``n_ranks`` is.
+    and counted, and the search continues.
 
     Args:
         search: The search.

@@ -31,14 +31,10 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Not a fork of this process: it has threads (torch has some), whose locks would stay locked in the fork. The server has
 # only imported these modules, so a worker starts in a twentieth of a second and may use a GPU. Without such a server
 # (on Windows), each worker imports them itself.
-_IMPORTED = (
-    "torch",
-    "genre_pipeline.stores.shards",
-    "genre_pipeline.training.launching",
-    "genre_pipeline.training.workers",
+_IMPORTED = ("torch", "genre_pipeline.stores.shards", "genre_pipeline.training.workers")
+_STARTING = multiprocessing.get_context(
+    "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 )
-START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-_STARTING = multiprocessing.get_context(START_METHOD)
 
 
 class Ended(KeyboardInterrupt):
@@ -209,7 +205,7 @@ class WorkerProcess(_STARTING.Process):  # type: ignore[name-defined,misc]  # th
     def start(self) -> None:
         """Start it, with this process's environment: the server has the one from its own start."""
         self._environment = dict(os.environ)
-        with no_main():
+        with _no_main():
             super().start()
 
     def run(self) -> None:
@@ -235,7 +231,7 @@ def worker_context() -> WorkerContext:
 
 
 @contextmanager
-def no_main() -> Iterator[None]:
+def _no_main() -> Iterator[None]:
     """Start processes without this process's main program: Kedro's command line takes a second to import."""
     program = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
@@ -248,7 +244,7 @@ def no_main() -> Iterator[None]:
 def begin_worker() -> None:
     """Leave a terminal's signals to the parent process, and end when it ends, in any way.
 
-    SIGTERM ends a worker: process pools and torch's launcher use it.
+    SIGTERM ends a worker: process pools use it.
     """
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

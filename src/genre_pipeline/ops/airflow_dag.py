@@ -3,16 +3,52 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.resources import files
+from pathlib import Path
 from pprint import pformat
+from typing import Literal
 
 from genre_pipeline.cells import Cell
-from genre_pipeline.ops.scheduling.command import Every, Project
 
+Every = Literal["hourly", "daily", "weekly"]
 _STAGES = ("ingest", "split", "segment", "features")
 # Holds the lock of refreshes; any runner skips what is up to date.
 _ONLY_STALE = ("--runner", "genre_pipeline.runner.StaleRunner")
+
+
+@dataclass(frozen=True)
+class Project:
+    """Where the project is, and what starts it.
+
+    Attributes:
+        root: The project's folder, absolute.
+        python: The Python that has it installed, absolute.
+        env: The configuration environment; ``None`` means the default.
+        experiment: The experiment; ``None`` means the default.
+        params: What ``--params`` is to say; empty for nothing.
+        variables: Environment variables to set.
+    """
+
+    root: Path
+    python: Path
+    env: str | None = None
+    experiment: str | None = None
+    params: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    def kedro(self, *arguments: str) -> list[str]:
+        """Return the words of a Kedro command for the chosen environment, experiment and parameters.
+
+        Example:
+            >>> project = Project(Path("/music"), Path("/usr/bin/python3"), experiment="gtzan")
+            >>> project.kedro("refresh", "--dry-run")
+            ['/usr/bin/python3', '-m', 'kedro', 'refresh', '--dry-run', '--experiment', 'gtzan']
+        """
+        options = {"--env": self.env, "--experiment": self.experiment, "--params": self.params}
+        chosen = [word for name, value in options.items() if value for word in (name, value)]
+        return [str(self.python), "-m", "kedro", *arguments, *chosen]
 
 
 def airflow_dag(
@@ -60,7 +96,7 @@ def airflow_dag(
         "looks": looks,
         "tasks": tasks,
     }
-    template = files("genre_pipeline.ops.scheduling").joinpath("airflow_dag.txt").read_text(encoding="utf-8")
+    template = files("genre_pipeline.ops").joinpath("airflow_dag.txt").read_text(encoding="utf-8")
     return template.replace("@VALUES@", pformat(values, width=119, sort_dicts=False))
 
 
