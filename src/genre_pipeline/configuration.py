@@ -137,7 +137,11 @@ class ConfigLoader(OmegaConfigLoader):
         self._register_globals_resolver()
         self._register_runtime_params_resolver()
         if key == "catalog":
-            OmegaConf.register_new_resolver("storage", self._storage, replace=True)
+            storage = self._storage()
+            # The folders of the parameters for the catalog: ${storage:models}.
+            OmegaConf.register_new_resolver(
+                "storage", lambda name: str(check_output(Path(storage[name]))), replace=True
+            )
         if key == "parameters":
             return complete_models(self._read_parameters())
         found: set[Path] = set()
@@ -147,7 +151,8 @@ class ConfigLoader(OmegaConfigLoader):
             raise MissingConfigException(f"There is no file like {self.config_patterns[key]} in {folders}.")
         return self._merge(key, layers)
 
-    def _read_parameters(self) -> dict[str, Any]:
+    def _read_parameters(self, *, checked: bool = True) -> dict[str, Any]:
+        """Merge the parameters; unchecked, also those of an experiment that only ``--params`` described."""
         machine = [env for env in self._environments() if env != self.base_env]
         found: set[Path] = set()
         layers = [self._layer(env, self.config_patterns["parameters"], "parameters", found) for env in machine]
@@ -155,7 +160,7 @@ class ConfigLoader(OmegaConfigLoader):
         if not found:
             raise MissingConfigException(f"There are no parameters in {self._folder(self.base_env)}.")
         section = parameters.setdefault("experiment", {})
-        if isinstance(section, dict):
+        if checked and isinstance(section, dict):
             if section.setdefault("name", self.experiment) != self.experiment:
                 raise ConfigError(
                     f"experiment.name: a file sets it to '{section['name']}', but an experiment is named by its file, "
@@ -220,9 +225,12 @@ class ConfigLoader(OmegaConfigLoader):
             merged = _merged(merged, layer) if self.merge_strategy.get(key) == "soft" else {**merged, **layer}
         return merged
 
-    def _storage(self, name: str) -> str:
-        """Return a folder of the parameters for the catalog: ``${storage:models}``."""
-        return str(check_output(Path(self["parameters"]["storage"][name])))
+    def _storage(self) -> dict[str, Any]:
+        """Return the folders of results, also of an experiment that has no file: its results can be read."""
+        is_new = self.experiment not in self.experiments and not _comparison(self.runtime_params)
+        parameters = self._read_parameters(checked=False) if is_new else self["parameters"]
+        storage: dict[str, Any] = parameters["storage"]
+        return storage
 
     def _state(self, key: str) -> Hashable:
         """Return all that what is read depends on."""

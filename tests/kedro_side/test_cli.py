@@ -347,7 +347,7 @@ def test_comparing_with_a_dead_server_is_one_message(kedro, dead_server, monkeyp
 
 
 def test_the_commands_describe_themselves(kedro):
-    assert "Finished work is kept" in kedro("run", "--help").output
+    assert "Rerun an interrupted command to resume it" in kedro("run", "--help").output
     assert "leaderboard" in kedro("--help").output
 
 

@@ -338,7 +338,7 @@ def test_a_child_process_goes_on_with_the_runs_that_others_opened(tracker, clien
     copies = [pickle.loads(pickle.dumps(tracker)) for _ in range(2)]
     for epoch, copy in enumerate(copies, start=1):
         copy.write(CellLog(cell=CELL, repeats={0: RunLog(epochs={epoch: {"train_loss": 1.0}})}))
-        copy.flush()
+        copy.cell_run(CELL).flush()
     (cell,) = children(client, parent)
     (repeat,) = children(client, cell)
     assert [point.step for point in client.get_metric_history(repeat.info.run_id, "train_loss")] == [1, 2]
