@@ -106,7 +106,7 @@ def test_the_catalog_is_that_of_the_experiment(monkeypatch):
     assert "my_music.tracks" in described
     assert "demo." not in described
     resolved = kedro("catalog", "resolve-patterns", "--pipeline", "ingest")
-    assert re.search(r"filepath: .*/08_reporting/my_music/data_cards/my_music.html", resolved)
+    assert re.search(r"filepath: .*/08_reporting/my_music/data_cards/versions/my_music.html", resolved)
     assert "{dataset}.tracks" in kedro("catalog", "list-patterns")
 
 
