@@ -27,7 +27,7 @@ def client(data):
 
 
 def run_with(runner, *pipelines, fresh=False):
-    with new_session("test", **OWN_MUSIC) as session:
+    with new_session(**OWN_MUSIC) as session:
         results = session.run(pipeline_names=list(pipelines), runner=runner(max_workers=2), fresh=fresh)
     forget_sessions()
     return results

@@ -115,7 +115,7 @@ def test_viz_shows_the_experiment(hooks):
     """It makes a plain session of Kedro, without hooks unless it is told to use them."""
     catalog, found, _ = load_data(PROJECT_ROOT, None, hooks, None, {"experiment": {"name": "my_music"}})
     assert {node.namespace.split(".")[0] for node in found["split"].nodes} == {"my_music"}
-    assert str(catalog["report"]._filepath).endswith("08_reporting/my_music/report.html")
+    assert str(catalog["report"]._filepath).endswith("08_reporting/my_music/versions/report.html")
     assert "train_bbnn" in found
 
 
@@ -138,5 +138,5 @@ def test_ipython_loads_the_experiment(monkeypatch, tmp_path):
     command = [sys.executable, "-m", "IPython", "--no-banner", "--colors=NoColor", str(tmp_path / "code.ipy")]
     done = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False)
     assert "['my_music.ingest', 'my_music.write_card'] " in done.stdout, done.stdout + done.stderr
-    assert "08_reporting/my_music/report.html" in done.stdout
+    assert "08_reporting/my_music/versions/report.html" in done.stdout
     assert "['gtzan.ingest', 'gtzan.write_card'] gtzan" in done.stdout

@@ -94,7 +94,7 @@ def test_the_record_of_a_split_is_saved_under_its_key(tmp_path):
     "entry", ["session", "session_log", "demo.folds.mfcc.svm.training", "demo.folds.split_records"]
 )
 def test_entries_can_be_written_as_configuration_and_read_back(entry):
-    with new_session("test") as session:
+    with new_session() as session:
         catalog = session.load_context().catalog
     dataset = catalog.get(entry)
     config, _, _, _ = DataCatalog({"it": dataset}).to_config()
@@ -103,12 +103,12 @@ def test_entries_can_be_written_as_configuration_and_read_back(entry):
 
 
 def test_a_place_follows_the_parameters_and_stays_in_the_data_folder(tmp_path):
-    with new_session("test", storage={"models": str(tmp_path / "disk")}) as session:
+    with new_session(storage={"models": str(tmp_path / "disk")}) as session:
         catalog = session.load_context().catalog
     assert catalog.load("demo.folds.mfcc.svm.training") == tmp_path / "disk/test/demo/folds/mfcc/svm"
     assert catalog.load("feature_library") == Path(tmp_path / "data/04_feature")
     with (
         pytest.raises(ConfigError, match="leads out of the data folder"),
-        new_session("test", storage={"models": "../../out"}) as session,
+        new_session(storage={"models": "../../out"}) as session,
     ):
         session.load_context()
