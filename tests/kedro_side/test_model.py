@@ -56,7 +56,8 @@ def test_a_file_that_cannot_be_read_is_named(served, tmp_path):
 
 
 def test_a_model_is_stored_once_and_found_from_later_runs(served, client, parent, trained):
-    tracker = MlflowTracker(client, parent.info.experiment_id, parent.info.run_id)
+    session = client.create_run(parent.info.experiment_id)
+    tracker = MlflowTracker(client, parent.info.experiment_id, session.info.run_id)
     later = tracker.cell_run(Cell("tiny", "folds", "log_mel_8", "net"))
     later.log_model(ServedModel(trained[0].folder, GENRES, "abc"))
     later.finish()

@@ -35,7 +35,8 @@ def register(tracker, client, name, parent, trained):
 
     def do(fingerprint, alias="champion", outcomes=OUTCOMES, *, log=True):
         if log:
-            session = MlflowTracker(client, parent.info.experiment_id, parent.info.run_id)
+            later = client.create_run(parent.info.experiment_id)
+            session = MlflowTracker(client, parent.info.experiment_id, later.info.run_id)
             session.cell_run(CELL).log_model(ServedModel(trained[0].folder, GENRES, fingerprint))
         seen = []
 
