@@ -92,7 +92,7 @@ class ConfigLoader(OmegaConfigLoader):
 
     @property
     def options(self) -> str:
-        """The options of a command that choose this environment and experiment; none for the defaults."""
+        """The options of a command that choose this environment and experiment; empty if both are the default."""
         env = "" if self.env in {None, self.default_run_env} else f" --env {self.env}"
         return env + ("" if self.experiment == DEFAULT_EXPERIMENT else f" --experiment {self.experiment}")
 
@@ -326,9 +326,9 @@ def load_configuration(
     """Return the project's configuration where there is no session.
 
     Args:
-        env: Name of the environment; none for ``KEDRO_ENV``, or the default.
+        env: Name of the environment; ``None`` means ``KEDRO_ENV``, or the default.
         given: Parameters that come last, as ``--params`` gives them.
-        experiment: Name of the experiment; none for that of ``given``, or the default.
+        experiment: Name of the experiment; ``None`` means that of ``given``, or the default.
 
     Raises:
         ConfigError: If there is no such environment, or the experiment's name cannot be used.
@@ -353,7 +353,7 @@ def with_experiment(given: Mapping[str, Any], experiment: str | None) -> dict[st
 
     Args:
         given: Parameters, as ``--params`` gives them.
-        experiment: Name of the experiment; none for that of the parameters.
+        experiment: Name of the experiment; ``None`` means that of the parameters.
 
     Raises:
         ConfigError: If the parameters choose another one.

@@ -131,7 +131,7 @@ class CellResult(TypedDict):
         subset: What part of the dataset was used, empty for all of it.
         n_repeats: Number of folds, resampled splits or seeds that were scored.
         failures: Those that could not be trained. Where all failed, there are no metrics, epochs and matrices.
-        n_parameters: Trainable parameters of a network, or none for an estimator.
+        n_parameters: Trainable parameters of a network; ``None`` for an estimator.
         n_tracks: Tracks in each split.
         n_segments: Segments in each split.
         segment_duration_s: Length of a segment, in seconds.
