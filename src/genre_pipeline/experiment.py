@@ -131,8 +131,8 @@ class ComputeBlock(Block):
         training_backend: Where repeats are trained: ``processes`` of this machine, or ``dask``.
         training_workers: Repeats of a cell that are trained at once; ``None`` means one per CUDA device, or one where
             there is none.
-        address: Address of a Dask scheduler, such as ``tcp://10.0.0.1:8786``, for a backend that is ``dask``; none for
-            a cluster on this machine.
+        address: Address of a Dask scheduler, such as ``tcp://10.0.0.1:8786``, for a backend that is ``dask``;
+            ``None`` means a cluster on this machine.
         device: Where their spectra are computed, while processors decode: ``cpu`` or ``cuda``.
         airflow_tasks: Tasks of the DAGs of ``kedro airflow-dags`` that may run at once. One at a time runs only what is
             stale; several, on machines that share the data folder, run what their namespaces have.
