@@ -70,12 +70,16 @@ def replaced_checkpoints(models: Iterable[Path], *, gone: Collection[Path]) -> l
     found: list[Leftover] = []
     for cell in (cell for folder in models for cell in folder.glob("*/*/*/*/*/")):
         pointers = [path for path in cell.glob("versions/checkpoints.json/*/*.json") if path.parent not in gone]
-        named = {
-            kept_folder(cell / Path(each["folder"]).name, each["fingerprint"])
-            for path in pointers
-            for each in json.loads(path.read_bytes())
-            if "folder" in each
-        }
+        try:
+            named = {
+                kept_folder(cell / Path(each["folder"]).name, each["fingerprint"])
+                for path in pointers
+                for each in json.loads(path.read_bytes())
+                if "folder" in each
+            }
+        except (OSError, ValueError, KeyError, TypeError):
+            # What a damaged version names is not known: nothing of the cell is listed.
+            continue
         found += [leftover(path, "no version names it") for path in replaced_folders(cell) if path not in named]
     return found
 

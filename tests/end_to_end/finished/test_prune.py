@@ -31,8 +31,6 @@ def crowded(finished_copy):
     may_go = [
         _version(data / "03_primary/demo/artist_kfold/split.parquet"),
         _copy(data / "04_feature" / "demo" / "mfcc_20", data / "04_feature" / "never_trained" / "mfcc_20"),
-        # A training that another one replaced, and that no version names any more.
-        _copy(cells / "svm" / "repeat_00", cells / "svm" / f"repeat_00.{'0' * 16}"),
     ]
     trained = [
         # --params experiment.models, experiment.datasets with experiment.protocols, protocols.artist_kfold.n_folds.
@@ -43,6 +41,8 @@ def crowded(finished_copy):
         _copy(cells / "svm", models / "removed" / "gone" / "folds" / "mfcc_20" / "svm"),
         _copy(data / "04_feature" / "demo" / "mfcc_20", data / "04_feature" / "gone" / "mfcc_20"),
     ]
+    # A training that another one replaced, and that no version names any more.
+    may_go.insert(1, _copy(cells / "svm" / "repeat_00", cells / "svm" / f"repeat_00.{'0' * 16}"))
     return data, may_go, trained
 
 

@@ -198,7 +198,7 @@ class TestRuns:
         session = finished.session
         assert session.info.status == "FINISHED"
         assert session.info.run_name == "train_all / test"
-        assert session.data.tags["environment"] == "test"
+        assert session.data.tags["experiment"] == "test"
         assert {"data_cards", "report.html", "report.md", "splits"} <= {
             each.path for each in finished.client.list_artifacts(session.info.run_id)
         }
@@ -288,7 +288,7 @@ class TestNothingNew:
     def test_the_command_says_so_without_importing_torch(self, finished):
         code = (
             "import sys; from genre_pipeline.__main__ import main;"
-            "main(['run', '--pipelines', 'train_all', '--env', 'test'], standalone_mode=False);"
+            "main(['run', '--pipelines', 'train_all', '--experiment', 'test'], standalone_mode=False);"
             "sys.exit('torch' in sys.modules)"
         )
         environment = {**os.environ, "GENRE_PIPELINE_DATA": str(finished.data), "COLUMNS": "500"}
@@ -336,7 +336,7 @@ class TestAgain:
     def test_every_checkpoint_is_reused(self, repeated):
         for cell, run in by_cell(repeated).items():
             assert run.data.tags["reused_repeats"] == str(N_REPEATS)
-            pointers = json.loads((repeated.data / "06_models" / place(cell) / "versions/checkpoints.json").read_text())
+            pointers = json.loads(repeated.newest(f"06_models/{place(cell)}/versions/checkpoints.json").read_text())
             assert [each["reused"] for each in pointers] == [True] * N_REPEATS
 
     def test_the_session_is_complete_and_the_same(self, finished, repeated):
