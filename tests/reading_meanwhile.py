@@ -15,18 +15,18 @@ from typing import Any
 import mlflow
 import pandas as pd
 
-from kedro_sessions import new_session, sessions_of
+from kedro_sessions import OWN_MUSIC, new_session, sessions_of
 
 CELL = "my_music.artist_kfold.mfcc_20.naive_bayes"
 
 
 def read_everything(data: Path, model: str, audio: Path) -> None:
     """Open the results as a notebook does, the report as a browser, the runs as MLflow's pages, and predict a genre."""
-    catalog = new_session().load_context().catalog
+    catalog = new_session(**OWN_MUSIC).load_context().catalog
     assert catalog.load(f"{CELL}.results")["cell"]["model"] == "naive_bayes"
     assert len(catalog.load("my_music.tracks")) >= 8
     assert len(catalog.load("leaderboard")) == 1
-    assert (data / "08_reporting/test/report.html").read_text(encoding="utf-8").rstrip().endswith("</html>")
+    assert (data / "08_reporting/own/report.html").read_text(encoding="utf-8").rstrip().endswith("</html>")
     client = mlflow.MlflowClient(f"sqlite:///{data}/mlflow/mlflow.db")
     assert sessions_of(client)
     mlflow.set_tracking_uri(f"sqlite:///{data}/mlflow/mlflow.db")

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -137,10 +138,10 @@ class ConfigLoader(OmegaConfigLoader):
         self._register_globals_resolver()
         self._register_runtime_params_resolver()
         if key == "catalog":
-            storage = self._storage()
             # The folders of the parameters for the catalog: ${storage:models}.
+            storage = cache(self._storage)
             OmegaConf.register_new_resolver(
-                "storage", lambda name: str(check_output(Path(storage[name]))), replace=True
+                "storage", lambda name: str(check_output(Path(storage()[name]))), replace=True
             )
         if key == "parameters":
             return complete_models(self._read_parameters())

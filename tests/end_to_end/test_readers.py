@@ -41,4 +41,4 @@ def test_readers_are_not_disturbed(data):
     told = json.loads(out.splitlines()[-1])
     assert told["failures"] == []
     assert told["n_readings"] >= 2
-    assert len(list((data / "06_models").glob("**/card.json"))) == 2
+    assert len(list((data / "06_models").glob("**/repeat_??/card.json"))) == 2

@@ -9,7 +9,8 @@ from genre_pipeline.project import PROJECT_ROOT
 from genre_pipeline.reporting.model_cards import read_presets
 from genre_pipeline.training import TrainingBlock
 
-PRESETS = {preset.name for preset in read_presets(PROJECT_ROOT / "conf/base")}
+CONF = PROJECT_ROOT / "conf/base"
+PRESETS = {preset.name for preset in read_presets(CONF)}
 ROWS = [
     line
     for line in (PROJECT_ROOT / "docs/models/ambiguities.md").read_text(encoding="utf-8").splitlines()
@@ -34,5 +35,5 @@ def test_what_changes_it_exists(row):
     for name in re.findall(r"presets? ((?:`\w+`(?:, )?)+)", last):
         assert set(re.findall(r"`(\w+)`", name)) <= PRESETS, name
     for name in re.findall(r"`features\.(\w+)", last):
-        places = PROJECT_ROOT.glob("conf/*/parameters/**/*.yml")
+        places = [path for folder in ("parameters", "experiments") for path in CONF.glob(f"{folder}/**/*.yml")]
         assert any(f"\n  {name}:\n" in path.read_text(encoding="utf-8") for path in places), name

@@ -106,7 +106,19 @@ def score_robustness(
     result: Annotated[
         CellResult,
         Reads(
-            "cell", "genres", "design", "leaky", "artists_unknown", "split_hash", "feature_hash", "subset", "n_tracks"
+            "cell",
+            "genres",
+            "design",
+            "subset",
+            "leaky",
+            "artists_unknown",
+            "n_tracks",
+            "n_repeats",
+            "failures",
+            "selection",
+            "split_hash",
+            "feature_hash",
+            "git_commit",
         ),
     ],
     predictions: pd.DataFrame,
