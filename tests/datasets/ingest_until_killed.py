@@ -15,7 +15,7 @@ import pandas as pd
 import soundfile
 from pyarrow import parquet  # noqa: F401
 
-from genre_pipeline.datasets import DATASETS, DatasetBlock, near_duplicates  # noqa: F401
+from genre_pipeline.datasets import DATASETS, DatasetBlock
 from genre_pipeline.ingest import inspections
 from genre_pipeline.ingest.ingest import ingest
 

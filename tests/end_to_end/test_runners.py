@@ -40,7 +40,7 @@ def test_only_what_is_stale_runs(data, client, runner, caplog):
     (first,) = sessions_of(client)
     assert first.data.params["protocols.artist_kfold.kind"] == "artist_kfold"
 
-    card = data / "08_reporting/test/data_cards/my_music.html"
+    card = data / "08_reporting/own/data_cards/my_music.html"
     card.unlink()
     with caplog.at_level(logging.INFO):
         caplog.clear()
