@@ -82,7 +82,7 @@ class SkippingRunner(SequentialRunner):
 class StaleRunner(SequentialRunner):
     """Runs a pipeline's nodes in order, and passes over those whose results are up to date.
 
-    This is checked for each node when its turn comes: what an earlier one made anew may turn out to be what
+    This is checked for each node when its turn comes: what an earlier one remade may turn out to be what
     it was. Where a node fails, those that need nothing of it go on. What was done is written to the journal.
     """
 

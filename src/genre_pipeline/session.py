@@ -271,7 +271,7 @@ def _last_session(path: Path) -> datetime | None:
         return None
     except (OSError, ValueError) as error:
         logger.warning(
-            "%s cannot be read (%s), and is written anew. If the clock was set back since the last session, run "
+            "%s cannot be read (%s), and is rewritten. If the clock was set back since the last session, run "
             "'kedro refresh' once it is right.",
             path,
             error,

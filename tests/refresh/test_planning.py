@@ -265,7 +265,7 @@ class TestMetadata:
         assert plan.stale == ["d.ingest", "d.card", "d.split", "d.p.f.m.train", "compare"]
         assert [cause.text for cause in plan.causes["d.split"]] == [
             "d.tracks changed (genre)",
-            "d.quality is made anew",
+            "d.quality is remade",
         ]
 
     def test_another_artist_that_splits_as_before_stops_at_the_split(self, finished):
@@ -338,7 +338,7 @@ class TestExplanation:
         finished.write("rock/new.wav")
         lines = self.explained(finished, "d.p.f.m")
         assert lines[0] == "d.p.f.m.train: stale"
-        assert lines[1] == "  - d.split is made anew, and may change"
+        assert lines[1] == "  - d.split is remade, and may change"
         assert "      - 1 file new: rock/new.wav" in [line[2:] for line in lines] or any(
             line.strip() == "- 1 file new: rock/new.wav" for line in lines
         )
@@ -358,7 +358,7 @@ def test_the_summary_names_each_step_and_its_causes(finished):
     lines = make_plan(finished.graph).summary().splitlines()
     assert lines[0] == "Stale: 6 of 6 steps, 4 tracks."
     assert lines[1] == "  d.ingest       1 file new: rock/new.wav"
-    assert lines[-1] == "  compare        d.model is made anew, and may change"
+    assert lines[-1] == "  compare        d.model is remade, and may change"
 
 
 def test_a_step_whose_input_has_no_record_is_not_recorded(project):

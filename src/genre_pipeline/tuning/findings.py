@@ -55,7 +55,7 @@ def best_parameters(search: Search, tuned: Tuned) -> str:
     ]
     if elsewhere:
         lines.append(f"Other repeats test on {elsewhere} of the tracks that were used: test on this repeat only.")
-    lines += ["Put this file into conf/<environment>/parameters/, or run with", f'--params "{flat}"']
+    lines += ["Put this file into conf/local/parameters/, or run with", f'--params "{flat}"']
     block = {"models": {model: with_values({}, best.values)}}
     return "".join(f"# {line}\n" for line in lines) + yaml.safe_dump(block, sort_keys=False)
 

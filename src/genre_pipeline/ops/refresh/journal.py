@@ -54,7 +54,7 @@ class Journal:
         except FileNotFoundError:
             return cls(path, 0)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            logger.warning("%s cannot be read (%s); the next refresh writes it anew.", path, error)
+            logger.warning("%s cannot be read (%s); the next refresh rewrites it.", path, error)
             return cls(path, 0)
 
     def ran(self, step: str) -> None:

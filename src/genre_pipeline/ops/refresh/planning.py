@@ -123,7 +123,7 @@ def make_plan(graph: Graph, *, check_content: bool = False) -> Plan:
             not show.
 
     Returns:
-        The stale steps, and why they are. A step that reads what another one makes anew is stale if that may change
+        The stale steps, and why they are. A step that reads what another one remakes is stale if that may change
         what it reads; once the other has run, :func:`assess` knows.
     """
     made = {entry for step in graph.steps for entry in step.outputs}
@@ -271,7 +271,7 @@ def _changed_inputs(record: Record, step: Step, graph: Graph, expected: Mapping[
         before = read_parts(record.inputs[entry], step, entry)
         now = None if parts is None else read_parts(parts, step, entry)
         if now is None:
-            causes.append(Cause(f"{entry} is made anew", _origin(graph, entry), is_certain=False))
+            causes.append(Cause(f"{entry} is remade", _origin(graph, entry), is_certain=False))
             continue
         changed = sorted(
             part
@@ -282,7 +282,7 @@ def _changed_inputs(record: Record, step: Step, graph: Graph, expected: Mapping[
         if changed:
             causes.append(Cause(f"{entry} changed{_in_parts(changed)}", _origin(graph, entry)))
         if open_parts:
-            text = f"{entry} is made anew{_in_parts(open_parts)}"
+            text = f"{entry} is remade{_in_parts(open_parts)}"
             causes.append(Cause(text, _origin(graph, entry), is_certain=False))
     return causes
 

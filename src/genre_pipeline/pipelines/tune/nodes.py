@@ -47,7 +47,7 @@ def hold_out(
     return hold_out_test(data, tuning.repeat)
 
 
-@stage(version=1, uses=(train_repeat,))
+@stage(version=2, uses=(train_repeat,))
 def tune_model(
     development: Development,
     feature: Annotated[FeatureBlock, SETTINGS],
