@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from genre_pipeline.audio.acoustic import AcousticMeter
 from genre_pipeline.audio.decoder_messages import summarise_messages
 from genre_pipeline.audio.io import AudioFile, downmix, open_audio, require_file
+from genre_pipeline.audio.tags import read_tags
 from genre_pipeline.errors import AudioError, SampleRateError
 from genre_pipeline.stages import stage
 
-INSPECTION_VERSION = 4
+INSPECTION_VERSION = 5
 """Raise it when the same file gets another description, so that stored inspections are repeated."""
 
 # [?] -80 dBFS, about three steps of 16-bit audio: dither alone reaches this, music exceeds it.
@@ -62,6 +63,10 @@ class AudioFacts:
             recording. Empty if it is silent, steady or shorter than 1.2 s.
         faults: Names of its faults, from :data:`genre_pipeline.datasets.base.Fault`.
         detail: One line for each fault, in the same order.
+        tag_genre: What its tags say, see :func:`~genre_pipeline.audio.tags.read_tags`.
+        tag_artist: Likewise.
+        tag_title: Likewise.
+        tag_album: Likewise.
     """
 
     duration_s: float = 0.0
@@ -75,6 +80,10 @@ class AudioFacts:
     acoustic: bytes = b""
     faults: tuple[str, ...] = ()
     detail: str = ""
+    tag_genre: str = ""
+    tag_artist: str = ""
+    tag_title: str = ""
+    tag_album: str = ""
 
 
 @stage(version=INSPECTION_VERSION)
@@ -97,7 +106,15 @@ def inspect_audio(path: Path | str) -> AudioFacts:
     try:
         require_file(path)
         n_bytes, content_hash = _hash_bytes(path)
-        facts = AudioFacts(n_bytes=n_bytes, content_hash=content_hash)
+        tags = read_tags(path)
+        facts = AudioFacts(
+            n_bytes=n_bytes,
+            content_hash=content_hash,
+            tag_genre=tags["genre"],
+            tag_artist=tags["artist"],
+            tag_title=tags["title"],
+            tag_album=tags["album"],
+        )
         if n_bytes == 0:
             return _with_faults(facts, [("empty", "the file has no bytes")])
         with open_audio(path) as file:

@@ -169,6 +169,9 @@ class DatasetBlock(Block):
             beside it.
         links_within: Links to folders and files are followed if they lead to somewhere below this folder (of a
             git-annex or DVC repository, or a file server). ``None`` follows only links to files within ``path``.
+        tags: What is taken from the files' own tags where no table gives it: ``artists`` (titles and albums, too),
+            or ``genres`` as well, instead of the folders' names. ``ignored`` takes nothing.
+        merge: Genres to be counted as another one: its name by theirs, such as ``{Hip Hop: Rap}``.
         genres: The genres to use; ``None`` means all. The split's hash and tags name a subset.
         max_per_genre: Use at most this many clips of each genre, chosen by a hash of their track ids; ``None`` means
             all. This also counts as a subset.
@@ -181,6 +184,8 @@ class DatasetBlock(Block):
     kind: str
     path: Path
     links_within: Path | None = None
+    tags: Literal["ignored", "artists", "genres"] = "ignored"
+    merge: Mapping[Composed, Composed] = Field(default_factory=dict)
     genres: tuple[Composed, ...] | None = Field(default=None, min_length=2)
     max_per_genre: int | None = Field(default=None, ge=1, le=10_000_000)
     strict: bool = False

@@ -50,7 +50,8 @@ def prepare(block: DatasetBlock) -> None:
     # The first clip is enough: a large collection is listed once, in find_clips.
     def is_there(root: Path) -> bool:
         found = walk_files(root, links_within=block.links_within)
-        return any(stamp and not left_out and "/" in path for path, stamp, left_out in found)
+        by_tags = block.tags == "genres"
+        return any(stamp and not left_out and (by_tags or "/" in path) for path, stamp, left_out in found)
 
     # Archives among the music stay packed.
     prepare_root(block, layout=_LAYOUT, is_there=is_there, stems=())
@@ -62,7 +63,8 @@ def prepare(block: DatasetBlock) -> None:
 def find_clips(block: DatasetBlock) -> Listing:
     """List the clips: audio files in a sub-folder, and files in ``metadata.csv`` except unsupported audio formats.
 
-    The genre is the sub-folder's name, unless ``metadata.csv`` gives another. The track id is the path without its
+    The genre is the sub-folder's name, unless ``metadata.csv`` gives another; it is empty if the block takes genres
+    from tags. The track id is the path without its
     extension, or with it if two files differ only in that. A listed file that does not exist is a clip too: ingest
     reports it as unreadable.
 
@@ -77,14 +79,15 @@ def find_clips(block: DatasetBlock) -> Listing:
     rows = match_rows(table, read_table(table, _COLUMNS), files, reasons) if table else None
     not_read = {path for path, each in reasons.items() if each.kind == "other_format"}
     listed = {path: row.values for path, row in rows.rows.items() if path not in not_read} if rows else {}
+    by_tags = block.tags == "genres"
     for row in rows.missing if rows else ():
         if not (row.values.get("genre") or _genre_of(row.path)):
             del listed[row.path]
     audio = files.keys() - reasons.keys()
-    stray = {path for path in audio if "/" not in path} - listed.keys()
+    stray = set() if by_tags else {path for path in audio if "/" not in path} - listed.keys()
     paths = (audio | listed.keys()) - stray
-    clips = [_clip(track_id, path, listed.get(path, {}), root) for path, track_id in _track_ids(paths).items()]
-    by_folder = sorted(path for path in paths if not listed.get(path, {}).get("genre"))
+    clips = [_clip(track_id, path, listed.get(path, {}), block) for path, track_id in _track_ids(paths).items()]
+    by_folder = [] if by_tags else sorted(path for path in paths if not listed.get(path, {}).get("genre"))
     if by_folder and len(by_folder) == len(paths):
         _check_level(root, by_folder)
     used = {*paths, *([table.name] if table else [])}
@@ -97,12 +100,13 @@ def find_clips(block: DatasetBlock) -> Listing:
     )
 
 
-def _clip(track_id: str, path: str, row: Mapping[str, str], root: Path) -> Clip:
-    genre = row.get("genre") or _genre_of(path)
-    if not genre:
+def _clip(track_id: str, path: str, row: Mapping[str, str], block: DatasetBlock) -> Clip:
+    by_tags = block.tags == "genres"
+    genre = row.get("genre") or ("" if by_tags else _genre_of(path))
+    if not genre and not by_tags:
         raise DatasetError(
-            f"{root / METADATA_NAME}: the file '{path}' is in no genre's folder and has no genre. Fill in its column "
-            "'genre', or move it into a folder."
+            f"{block.root / METADATA_NAME}: the file '{path}' is in no genre's folder and has no genre. Fill in its "
+            "column 'genre', or move it into a folder."
         )
     return Clip(track_id, genre, path, row.get("artist", ""), row.get("title", ""), row.get("album", ""))
 
@@ -170,7 +174,7 @@ def _remarks(clips: Collection[Clip], by_folder: Iterable[str], unused: Iterable
     if len(lost) > _MAX_NAMED:
         remarks.append(f"nothing of {len(lost) - _MAX_NAMED} more folders is used; the ingest report names them.")
     genres = {clip.genre for clip in clips}
-    if len(genres) == 1:
+    if len(genres) == 1 and genres != {""}:
         remarks.append(f"there is only one genre, '{shown(*genres)}': nothing can be classified. Expected {_LAYOUT}.")
     parts = sorted(genre for genre in folders if _PARTS.fullmatch(genre.casefold()))
     if len(parts) > 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from genre_pipeline.ingest.findings import (
     find_too_short,
     find_unlike_published,
 )
-from genre_pipeline.ingest.inspections import inspect_files
+from genre_pipeline.ingest.inspections import inspect_files, remembered_tags
 from genre_pipeline.ingest.report import (
     check_strictly,
     check_usable,
@@ -36,7 +37,7 @@ from genre_pipeline.ingest.report import (
     track_counts,
     unknown_artists,
 )
-from genre_pipeline.ingest.selection import select_clips
+from genre_pipeline.ingest.selection import label_clips, select_clips
 
 if TYPE_CHECKING:
     from genre_pipeline.ingest.near_duplicates import NearDuplicate
@@ -100,15 +101,23 @@ def ingest(name: str, spec: DatasetSpec, block: DatasetBlock, *, cache: Path, n_
     spec.prepare(block)
     listing = spec.find_clips(block)
     catalogue, checksums = spec.catalogue(block), spec.checksums(block)
-    clips, subset = select_clips(name, listing, catalogue, block)
-    inspections = inspect_files(
+    inspect = partial(
+        inspect_files,
         block.root,
-        [clip.path for clip in clips],
         stamps=listing.stamps,
         cache=cache,
         n_workers=n_workers,
         description=f"Inspecting {name}",
     )
+    n_inspected, tags = 0, {}
+    if block.tags != "ignored":
+        # Which clips are selected depends on their tags.
+        n_inspected = inspect([clip.path for clip in listing.clips]).n_inspected
+        tags = remembered_tags(cache)
+    listing = label_clips(listing, block, tags)
+    clips, subset = select_clips(name, listing, catalogue, block)
+    inspections = inspect([clip.path for clip in clips])
+    n_inspected += inspections.n_inspected
     tracks = _table(clips, inspections.facts)
     findings = Findings(len(tracks), block.quarantine)
     file_lengths = tracks["n_samples"]
@@ -144,8 +153,8 @@ def ingest(name: str, spec: DatasetSpec, block: DatasetBlock, *, cache: Path, n_
         "faults": named_faults(tracks, findings),
         "official_duplicates": repeated,
         "near_duplicates": named_pairs(tracks, near),
-        "n_inspected": inspections.n_inspected,
-        "n_reused": len(tracks) - inspections.n_inspected,
+        "n_inspected": n_inspected,
+        "n_reused": max(0, len(tracks) - n_inspected),
     }
     log_report(report)
     check_usable(report, block)

@@ -21,6 +21,7 @@ from uuid import uuid4
 import pandas as pd
 
 from genre_pipeline.audio import INSPECTION_VERSION, AudioFacts, inspect_audio
+from genre_pipeline.audio.tags import TAGS
 from genre_pipeline.datasets.reading.files import Stamp
 from genre_pipeline.errors import StorageError
 from genre_pipeline.locks import only_one
@@ -42,6 +43,8 @@ _MISSING = AudioFacts(
     faults=("unreadable",), detail="there is no such file in the dataset's folder (links that lead out do not count)"
 )
 
+_TAG_COLUMNS = [f"tag_{name}" for name in TAGS]
+
 Row = dict[str, Any]
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -53,7 +56,7 @@ class Inspections:
 
     Attributes:
         facts: One row per file, in the requested order, with the fields of :class:`~genre_pipeline.audio.AudioFacts`
-            but ``acoustic``; ``faults`` are joined by ``;``.
+            but ``acoustic`` and the tags; ``faults`` are joined by ``;``.
         n_inspected: How many files were opened.
         cache: The file that stores all inspections.
     """
@@ -111,7 +114,8 @@ def inspect_files(
         if parts or list(held) != [cache] or not all(held[cache]):
             _merge(cache, held, parts)
         shutil.rmtree(folder, ignore_errors=True)
-        columns = [name for name in _schema().names if name not in {"path", "mtime_ns", "acoustic"}]
+        others = {"path", "mtime_ns", "acoustic", *_TAG_COLUMNS}
+        columns = [name for name in _schema().names if name not in others]
         return Inspections(_read(cache, paths, columns), len(todo), cache)
 
 
@@ -121,18 +125,33 @@ def remembered_stamps(cache: Path) -> dict[str, Stamp]:
     Args:
         cache: Parquet file with stored inspections; a missing or unreadable one has none.
     """
+    return {path: (n_bytes, mtime_ns) for path, n_bytes, mtime_ns in _remembered(cache, ["n_bytes", "mtime_ns"])}
+
+
+def remembered_tags(cache: Path) -> dict[str, dict[str, str]]:
+    """Return the tags, by path, of the files with stored inspections.
+
+    Args:
+        cache: Parquet file with stored inspections; a missing or unreadable one has none.
+    """
+    return {path: dict(zip(TAGS, texts, strict=True)) for path, *texts in _remembered(cache, _TAG_COLUMNS)}
+
+
+def _remembered(cache: Path, columns: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Return the path and some columns of each stored inspection; nothing if the cache cannot be read."""
     import pyarrow as pa
     from pyarrow import parquet
 
     try:
-        table = parquet.read_table(cache, columns=["path", "n_bytes", "mtime_ns"])
+        if not {*columns} <= {*parquet.read_schema(cache).names}:
+            return []
+        table = parquet.read_table(cache, columns=["path", *columns])
     except FileNotFoundError:
-        return {}
+        return []
     except (OSError, pa.ArrowException) as error:
         logger.warning("%s cannot be read (%s): all files are inspected again.", cache, " ".join(str(error).split()))
-        return {}
-    paths, sizes, times = (column.to_pylist() for column in table.columns)
-    return dict(zip(paths, zip(sizes, times, strict=True), strict=True))
+        return []
+    return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
 
 def forget_inspections(cache: Path, paths: Collection[str]) -> None:

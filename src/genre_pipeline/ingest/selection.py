@@ -1,14 +1,18 @@
-"""Select the clips of a dataset, and name the selection if it is not the whole dataset."""
+"""Label the clips of a dataset, select some, and name the selection if it is not the whole dataset."""
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from genre_pipeline.audio.tags import TAGS
 from genre_pipeline.datasets.base import Clip, DatasetBlock, Listing
+from genre_pipeline.datasets.reading.files import LeftOut
 from genre_pipeline.errors import ConfigError
 from genre_pipeline.registry import suggestion
+from genre_pipeline.spelling import name_key
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,43 @@ class Subset:
     n_tracks: int
     of_tracks: int
     max_per_genre: int | None
+
+
+def label_clips(listing: Listing, block: DatasetBlock, tags: Mapping[str, Mapping[str, str]]) -> Listing:
+    """Fill in from the files' tags what a dataset does not give, and merge genres.
+
+    Genres from tags that are spelt differently count as one, under their most frequent spelling.
+
+    Args:
+        listing: What is on disk.
+        block: The dataset's parameters.
+        tags: What each file's tags say, by path; none for files that were not inspected.
+
+    Returns:
+        The listing; clips without a genre are left out.
+    """
+    if block.tags == "ignored" and not block.merge:
+        return listing
+    used = {"ignored": (), "artists": TAGS[1:], "genres": TAGS}[block.tags]
+    clips = [_filled_in(clip, tags.get(clip.path, {}), used) for clip in listing.clips]
+    genres = Counter(clip.genre for clip in clips if clip.genre)
+    spelling: dict[str, str] = {}
+    if block.tags == "genres":
+        for genre in sorted(genres, key=lambda genre: (-genres[genre], genre)):
+            spelling[genre] = spelling.setdefault(name_key(genre), genre)
+    names = {genre: spelling.get(genre, genre) for genre in genres}
+    names = {genre: block.merge.get(name, name) for genre, name in names.items()}
+    return replace(
+        listing,
+        clips=tuple(replace(clip, genre=names[clip.genre]) for clip in clips if clip.genre),
+        left_out=tuple(
+            sorted([*listing.left_out, *(LeftOut(clip.path, "untagged") for clip in clips if not clip.genre)])
+        ),
+    )
+
+
+def _filled_in(clip: Clip, tags: Mapping[str, str], used: Iterable[str]) -> Clip:
+    return replace(clip, **{name: tags[name] for name in used if tags.get(name) and not getattr(clip, name)})
 
 
 def select_clips(

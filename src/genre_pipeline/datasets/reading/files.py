@@ -57,11 +57,13 @@ _BEGINNING_BYTES = 16
 _LAYERS = {0b000: ".aac", 0b010: ".mp3", 0b100: ".mp2"}
 
 Kind = Literal[
-    "stray", "other_format", "link", "broken_link", "bad_name", "unreadable", "special", "other_part", "system", "other"
+    "stray", "untagged", "other_format", "link", "broken_link", "bad_name", "unreadable", "special", "other_part",
+    "system", "other",
 ]  # fmt: skip
 
 MEANINGS: Mapping[Kind, tuple[str, str]] = {
     "stray": ("audio that is no clip of this dataset", "move it to where the dataset's clips are, or away"),
+    "untagged": ("audio without a genre in its tags", "tag it, or take the genres from folders or a table"),
     "other_format": ("audio in formats that are not read", "convert it to FLAC with ffmpeg"),
     "link": ("links that are not followed", "name the folder they lead to in datasets.<name>.links_within"),
     "broken_link": ("links that lead to no file", "get what they lead to (git annex get, dvc pull), or remove them"),

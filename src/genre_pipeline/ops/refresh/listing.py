@@ -15,8 +15,8 @@ from genre_pipeline.datasets import DATASETS, Clip, DatasetBlock
 from genre_pipeline.datasets.reading.files import Stamp
 from genre_pipeline.errors import GenrePipelineError
 from genre_pipeline.fingerprints import file_hash
-from genre_pipeline.ingest.inspections import remembered_stamps
-from genre_pipeline.ingest.selection import select_clips
+from genre_pipeline.ingest.inspections import remembered_stamps, remembered_tags
+from genre_pipeline.ingest.selection import label_clips, select_clips
 from genre_pipeline.ops.refresh.content import column_hash
 from genre_pipeline.ops.refresh.graph import Source
 
@@ -88,6 +88,12 @@ def check_listing(source: Source, tracks: Path | None, *, check_content: bool = 
     block: DatasetBlock = parse_block(spec.block, source.parameters, key=f"datasets.{source.dataset}")
     try:
         listing = spec.find_clips(block)
+        tags: dict[str, dict[str, str]] = {}
+        if block.tags != "ignored":
+            # A file whose tags were not read yet counts as new, whatever its genre.
+            unread = {"genre": block.genres[0] if block.genres else "?"}
+            tags = dict.fromkeys(listing.stamps, unread) | remembered_tags(source.cache)
+        listing = label_clips(listing, block, tags)
         clips, _ = select_clips(source.dataset, listing, spec.catalogue(block), block)
     except GenrePipelineError as error:
         return ListingCheck(fault=str(error))
