@@ -1,0 +1,242 @@
+"""``genre-pipeline train FOLDER``: from a folder of music to a comparison of classifiers and a model to use."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import yaml
+
+from genre_pipeline.cells import check_name
+from genre_pipeline.configuration import ConfigLoader, load_configuration
+from genre_pipeline.datasets import DATASETS
+from genre_pipeline.errors import ConfigError, RefreshError
+from genre_pipeline.experiment import load_experiment
+from genre_pipeline.ingest.ingest import ingest
+from genre_pipeline.ops.estimating import estimate
+from genre_pipeline.ops.refreshing import run_command
+from genre_pipeline.project import PROJECT_ROOT
+from genre_pipeline.splits.identities import linked_groups
+from genre_pipeline.storage import atomic_file
+
+# Tried in this order, as many as fit into the time.
+_MODELS = ("naive_bayes", "svm", "net1", "crnn_gru_small", "net2")
+# [?] Folds of a comparison, and the fewest that leave training, validation and test tracks.
+_N_FOLDS = 5
+_FEWEST_FOLDS = 3
+_HEAD = "# Written by 'genre-pipeline train', which rewrites it. Copy it under another name to change it.\n"
+
+
+@dataclass(frozen=True)
+class OwnMusic:
+    """A folder of music, and how its genres are found.
+
+    Attributes:
+        folder: The folder.
+        name: Name of the experiment and of the dataset.
+        tags: What the files' own tags are read for, see :class:`~genre_pipeline.datasets.base.DatasetBlock`.
+        merge: Genres to be counted as another one.
+        leave_out: Genres to leave out.
+    """
+
+    folder: Path
+    name: str
+    tags: Literal["artists", "genres"] = "artists"
+    merge: Mapping[str, str] = field(default_factory=dict)
+    leave_out: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a folder holds, once its files were inspected.
+
+    Attributes:
+        tracks: The usable tracks.
+        n_units: Artists of each genre, or tracks where artists are unknown; the most numerous genre first.
+        protocol: The protocol that fits: ``artist_kfold`` if any artist is known, else ``track_kfold``.
+        n_folds: Its number of folds.
+    """
+
+    tracks: pd.DataFrame
+    n_units: Mapping[str, int]
+    protocol: str
+    n_folds: int
+
+    @property
+    def unit(self) -> str:
+        """What the protocol keeps together, in the plural."""
+        return "artists" if self.protocol == "artist_kfold" else "tracks"
+
+    @property
+    def short(self) -> list[str]:
+        """Genres with fewer artists (tracks) than folds, the most numerous first."""
+        return [genre for genre, n in self.n_units.items() if n < self.n_folds]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be compared.
+
+    Attributes:
+        models: The models that fit into the time.
+        expected_s: How many seconds features and trainings take, at most.
+        model_s: The same for each model alone, also of those that do not fit.
+    """
+
+    models: tuple[str, ...]
+    expected_s: float
+    model_s: Mapping[str, float]
+
+
+def name_of(folder: Path) -> str:
+    """Make a folder's name one that an experiment can have.
+
+    Example:
+        >>> name_of(Path("Music/By Genre (2024)"))
+        'by_genre_2024'
+    """
+    words = "_".join(re.findall(r"[a-z0-9]+", folder.name.casefold()))
+    return check_name(words if words[:1].isalpha() else f"music_{words}".rstrip("_"), kind="experiment")
+
+
+def survey(music: OwnMusic) -> Survey:
+    """Inspect a folder's files and choose the protocol.
+
+    Raises:
+        DatasetError: If the folder holds no music, or fewer than two genres.
+        ConfigError: If the experiment's name is taken.
+    """
+    _check_free(music)
+    _write(music, {})
+    loader = load_configuration(experiment=music.name)
+    experiment = load_experiment(loader["parameters"])
+    block = experiment.datasets[music.name]
+    result = ingest(
+        music.name,
+        DATASETS[block.kind],
+        block,
+        cache=_inspections(loader, music.name),
+        n_workers=experiment.compute.workers(),
+    )
+    tracks = result.tracks.loc[~result.tracks["quarantined"] & ~result.tracks["genre"].isin(music.leave_out)]
+    return choose_protocol(tracks.reset_index(drop=True))
+
+
+def choose_protocol(tracks: pd.DataFrame) -> Survey:
+    """Choose a protocol that keeps apart what is known to belong together.
+
+    Args:
+        tracks: The usable tracks.
+
+    Returns:
+        What the folder holds. Folds are five, or three if hardly any genre has enough artists (tracks) for five.
+    """
+    groups = linked_groups(tracks)
+    artists = pd.Series(groups, index=tracks.index).groupby(tracks["genre"]).nunique()
+    is_known = bool((tracks["artist"].fillna("") != "").any())
+    n_units = artists.sort_values(ascending=False, kind="stable")
+    enough = int((n_units >= _N_FOLDS).sum())
+    return Survey(
+        tracks=tracks,
+        n_units={str(genre): int(n) for genre, n in n_units.items()},
+        protocol="artist_kfold" if is_known else "track_kfold",
+        n_folds=_N_FOLDS if enough > 1 else _FEWEST_FOLDS,
+    )
+
+
+def plan(music: OwnMusic, found: Survey, *, minutes: float) -> Plan:
+    """Choose the models that fit into the time.
+
+    Args:
+        music: The folder.
+        found: What it holds.
+        minutes: How long features and trainings may take together, by the estimate.
+
+    Returns:
+        The experiment and its estimate; at least the fastest model, however little time there is.
+    """
+    _write(music, _experiment_file(music, found, _MODELS))
+    experiment = load_experiment(load_configuration(experiment=music.name)["parameters"])
+    expected = estimate(experiment, {music.name: found.tracks})
+    cells = {cell.model: cell for cell in experiment.cells}
+    chosen = [cells[_MODELS[0]]]
+    for model in _MODELS[1:]:
+        if expected.of([*chosen, cells[model]]) <= 60 * minutes:
+            chosen.append(cells[model])
+    models = tuple(cell.model for cell in chosen)
+    _write(music, _experiment_file(music, found, models))
+    return Plan(models, expected.of(chosen), {model: expected.of([cell]) for model, cell in cells.items()})
+
+
+def train(music: OwnMusic) -> None:
+    """Run the experiment.
+
+    Raises:
+        RefreshError: If the run failed.
+    """
+    command = [sys.executable, "-m", "kedro", "run", "--pipelines", "train_all", "--experiment", music.name]
+    _, code = run_command(command)
+    if code:
+        raise RefreshError(f"The training ended with code {code}: see above. Rerun the command to resume.")
+
+
+def _path(name: str) -> Path:
+    return PROJECT_ROOT / "conf" / "local" / "experiments" / f"{name}.yml"
+
+
+def _check_free(music: OwnMusic) -> None:
+    """Check that the experiment's name is free, or this folder's."""
+    path = _path(music.name)
+    known = set(load_configuration().experiments) - {music.name}
+    if path.is_file():
+        written = path.read_text(encoding="utf-8")
+        known = known if written.startswith(_HEAD) else {music.name}
+    if music.name in known or (PROJECT_ROOT / "conf" / "base" / "experiments" / f"{music.name}.yml").is_file():
+        raise ConfigError(
+            f"There is an experiment '{music.name}' that this command did not write: choose another --name."
+        )
+
+
+def _experiment_file(music: OwnMusic, found: Survey, models: tuple[str, ...]) -> dict[str, Any]:
+    genres = [genre for genre in found.n_units if genre not in music.leave_out]
+    dataset = {"genres": genres} if music.leave_out else {}
+    return {
+        "experiment": {
+            "title": f"{music.name}: {len(genres)} genres, {len(found.tracks)} tracks",
+            "protocols": [found.protocol],
+            "models": list(models),
+        },
+        "protocols": {found.protocol: {"n_folds": found.n_folds}},
+        "datasets": {music.name: dataset},
+    }
+
+
+def _write(music: OwnMusic, values: dict[str, Any]) -> None:
+    dataset = {
+        "kind": "folder",
+        "path": str(music.folder.resolve()),
+        "links_within": None,
+        "tags": music.tags,
+        "merge": dict(music.merge),
+        **values.get("datasets", {}).get(music.name, {}),
+    }
+    content = {
+        **values,
+        "experiment": {"datasets": [music.name], **values.get("experiment", {})},
+        "datasets": {music.name: dataset},
+    }
+    with atomic_file(_path(music.name)) as temporary:
+        temporary.write_text(_HEAD + yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def _inspections(loader: ConfigLoader, dataset: str) -> Path:
+    from kedro.io import DataCatalog
+
+    catalog: Any = DataCatalog.from_config(loader["catalog"])
+    place: Path = catalog.load(f"{dataset}.inspections")
+    return place
