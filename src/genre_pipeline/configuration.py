@@ -17,6 +17,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import yaml
 from kedro.config import MissingConfigException, OmegaConfigLoader
 from omegaconf import OmegaConf
 
@@ -194,9 +195,14 @@ class ConfigLoader(OmegaConfigLoader):
         with self._beside(given):
             base = self._layer(self.base_env, self.config_patterns["parameters"], "parameters", found)
             files = [f"{_EXPERIMENTS}/{self.experiment}.*"]
-            return self._merge(
-                "parameters", [base, *(self._layer(env, files, "parameters", found) for env in self._environments())]
+            own = [self._layer(env, files, "parameters", found) for env in self._environments()]
+        texts = {path: self._fs.cat_file(str(path)) for path in found if path.parent.name == _EXPERIMENTS}
+        if texts and not any(map(yaml.safe_load, texts.values())):
+            raise ConfigError(
+                f"{', '.join(map(str, texts))}: is empty. Expected what the experiment compares, such as "
+                "'experiment: {datasets: [my_music]}'. Fill it in, or delete it."
             )
+        return self._merge("parameters", [base, *own])
 
     def _check_new(self) -> None:
         """Check that an experiment without a file is described by what was given with its name.

@@ -180,6 +180,12 @@ class TestExperiments:
         )
         assert read(archive, "both", env="cluster")["parameters"] == read(project, "both", env="cluster")["parameters"]
 
+    @pytest.mark.parametrize("content", ["", "# nothing yet\n", "{}\n"])
+    def test_an_empty_file_is_no_experiment(self, project, content):
+        (project / "local/experiments/emptied.yml").write_text(content)
+        with pytest.raises(ConfigError, match=r"emptied\.yml: is empty\. Expected what"):
+            read(project, "emptied")["parameters"]
+
     def test_they_are_listed(self, project):
         assert read(project).experiments == ["both", "demo", "private"]
 
