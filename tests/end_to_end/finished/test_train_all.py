@@ -267,17 +267,18 @@ class TestNothingNew:
             {"pipeline_names": ["train_net1"]},
             {"tags": ["split"]},
             {"node_names": ["write_report"]},
-            {"runner": ThreadRunner()},
-            {"runner": ParallelRunner()},
-            {"runner": StaleRunner()},
+            {"runner": ThreadRunner},
+            {"runner": ParallelRunner},
+            {"runner": StaleRunner},
         ],
         ids=["train_all", "default", "train_net1", "split", "report", "threads", "processes", "refresh"],
     )
     def test_no_file_is_written_and_no_run_is_made(self, finished, monkeypatch, tmp_path, caplog, choice):
         settle(monkeypatch, finished.data, tmp_path)
         files, n_sessions = finished.files(), len(sessions_of(finished.client))
+        made = {"runner": choice["runner"]()} if "runner" in choice else choice
         with caplog.at_level(logging.INFO), new_session() as session:
-            assert session.run(**choice) == {}
+            assert session.run(**made) == {}
         forget_sessions()
         assert "Nothing new: every result is up to date." in caplog.text
         has_report = choice.keys() <= {"node_names", "runner"} or choice == {"pipeline_names": ["train_all"]}
@@ -285,13 +286,14 @@ class TestNothingNew:
         assert finished.files() == files
         assert len(sessions_of(finished.client)) == n_sessions
 
-    def test_the_command_says_so_without_importing_torch(self, finished):
+    def test_the_command_says_so_without_importing_torch(self, finished, monkeypatch, tmp_path):
+        settle(monkeypatch, finished.data, tmp_path)
         code = (
             "import sys; from genre_pipeline.__main__ import main;"
             "main(['run', '--pipelines', 'train_all', '--experiment', 'test'], standalone_mode=False);"
             "sys.exit('torch' in sys.modules)"
         )
-        environment = {**os.environ, "GENRE_PIPELINE_DATA": str(finished.data), "COLUMNS": "500"}
+        environment = {**os.environ, "COLUMNS": "500"}
         done = subprocess.run(
             [sys.executable, "-c", code], cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, check=False
         )
