@@ -337,10 +337,23 @@ def _leaderboard_text(loader: ConfigLoader) -> str:
             format_leaderboard(catalog.load("leaderboard")),
             "",
             f"Report:    {_shown(report.place)}",
-            "MLflow:    make mlflow    then open http://127.0.0.1:5000 (Model training > Experiments)",
+            _mlflow_line(loader),
             f"Kedro-Viz: {prefix}make viz    then open http://127.0.0.1:4141",
         ]
     )
+
+
+def _mlflow_line(loader: ConfigLoader) -> str:
+    from genre_pipeline.tracking import runs_page
+
+    page = runs_page(*_tracked(loader))
+    return f"MLflow:    make mlflow    then open {page}"
+
+
+def _tracked(loader: ConfigLoader) -> tuple[str, str]:
+    """Return the tracking URI, and the name of the MLflow experiment."""
+    settings = loader["mlflow"]
+    return settings["server"]["mlflow_tracking_uri"], settings["tracking"]["experiment"]["name"]
 
 
 def _shown(path: Path) -> str:
@@ -423,8 +436,7 @@ def _session_of(reference: str, loader: ConfigLoader, pattern: str) -> Any:
     from genre_pipeline.errors import TrackingError
     from genre_pipeline.tracking import RunHistory
 
-    settings = loader["mlflow"]
-    history = RunHistory.open(settings["server"]["mlflow_tracking_uri"], settings["tracking"]["experiment"]["name"])
+    history = RunHistory.open(*_tracked(loader))
     session = history.find(reference, loader.experiment)
     cells = {cell: record for cell, record in session.cells.items() if fnmatchcase(cell.name, pattern)}
     if not cells:

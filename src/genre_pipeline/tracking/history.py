@@ -17,7 +17,7 @@ import pandas as pd
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import TrackingError
-from genre_pipeline.logs import OUTCOMES
+from genre_pipeline.logs import OUTCOMES, unfile_metrics
 from genre_pipeline.project import sqlite_path
 from genre_pipeline.results.run_changes import JUDGED, CellRecord, SessionRecord
 from genre_pipeline.tracking.server import check_server, tracking_client
@@ -33,6 +33,8 @@ _LATEST = re.compile(r"(?:latest|previous)(?:~(\d+))?")
 _RUN_ID = re.compile(r"[0-9a-f]{4,32}")
 _COORDINATES = ("dataset", "protocol", "feature", "model")
 _DATA_TAGS = ("split_hash", "dataset_fingerprint", "feature_hash", "subset", "leaky", "artists_unknown")
+# Folders of metrics about the tracks; that of earlier releases comes second.
+_OF_TRACKS = ("tracks/", "data/")
 _DATA_COUNTS = ("n_train_tracks", "n_validation_tracks", "n_test_tracks")
 # MLflow's largest page is 50,000 runs; sessions hold some hundred cells at most [?].
 _PAGE = 1000
@@ -192,8 +194,9 @@ class RunHistory:
         )
 
     def _cell(self, run: Run) -> CellRecord:
-        tags, metrics = run.data.tags, run.data.metrics
-        counts = {key: f"{metrics[f'data/{key}']:g}" for key in _DATA_COUNTS if f"data/{key}" in metrics}
+        tags, metrics = run.data.tags, unfile_metrics(run.data.metrics)
+        tracks = {key.partition("/")[2]: each for key, each in metrics.items() if key.startswith(_OF_TRACKS)}
+        counts = {key: f"{tracks[key]:g}" for key in _DATA_COUNTS if key in tracks}
         return CellRecord(
             cell=Cell(*(tags[name] for name in _COORDINATES)),
             run_id=run.info.run_id,
@@ -202,7 +205,7 @@ class RunHistory:
             commit=tags.get("git_commit", ""),
             metrics={key: value for key, value in metrics.items() if key.startswith("test_")},
             design=tags.get("design", ""),
-            test_ratio=metrics.get("data/test_ratio", math.nan),
+            test_ratio=tracks.get("test_ratio", math.nan),
             outcomes=self._outcomes(run.info.run_id),
         )
 
