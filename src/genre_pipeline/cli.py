@@ -1,4 +1,4 @@
-"""Commands of the project: ``run`` with messages for people, ``refresh``, ``leaderboard``, ``compare``, ``stores``."""
+"""Commands of the project: ``run`` with messages for people, ``refresh``, ``leaderboard``, ``compare`` and more."""
 
 from __future__ import annotations
 
@@ -443,6 +443,46 @@ def _session_of(reference: str, loader: ConfigLoader, pattern: str) -> Any:
         known = ", ".join(sorted(cell.name for cell in session.cells)) or "none"
         raise TrackingError(f"The run '{reference}' evaluated no cell like '{pattern}'. It evaluated: {known}.")
     return replace(session, cells=cells)
+
+
+@cli.group()
+def runs() -> None:
+    """Take sessions from one MLflow server to another, as a file."""
+
+
+_EXPORTED = click.Path(dir_okay=False, path_type=Path)
+
+
+@runs.command(name="export")
+@_choosing
+@click.argument("path", metavar="FILE", type=_EXPORTED)
+@click.option("--run", "reference", default="latest", show_default=True, help="A session, as for compare.")
+def export_runs(choice: _Choice, path: Path, reference: str) -> None:
+    """Write a session to FILE: its runs, their files and models."""
+    from genre_pipeline.tracking import RunHistory
+    from genre_pipeline.tracking.transfer import export_session
+
+    loader = choice.configuration()
+    uri, name = _tracked(loader)
+    session = RunHistory.open(uri, name).find(reference, loader.experiment)
+    export_session(uri, name, session.run_id, path)
+    click.echo(f"{session.name}, {session.started}: written to {_shown(path)}")
+
+
+@runs.command(name="import")
+@_choosing
+@click.argument("path", metavar="FILE", type=_EXPORTED)
+def import_runs(choice: _Choice, path: Path) -> None:
+    """Copy the session in FILE to the MLflow server of this project; one that is there already is left alone."""
+    from genre_pipeline.project import artifact_location
+    from genre_pipeline.tracking import check_server, open_database
+    from genre_pipeline.tracking.transfer import import_sessions
+
+    uri, name = _tracked(choice.configuration())
+    check_server(uri)
+    open_database(uri)
+    names = import_sessions(uri, name, path, artifact_location())
+    click.echo("\n".join(f"{each}: imported" for each in names) or "Nothing new: the session is there already.")
 
 
 @cli.group()

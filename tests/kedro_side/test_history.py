@@ -124,7 +124,7 @@ class TestFinding:
     def test_several_of_the_same_digits(self, history, track, monkeypatch):
         ids = sorted(track(CELL) for _ in range(2))
         runs = [history._client.get_run(each) for each in ids]
-        monkeypatch.setattr(history, "_runs", lambda query: iter(runs if "session" in query else []))
+        monkeypatch.setattr(history, "search", lambda query: iter(runs if "session" in query else []))
         with pytest.raises(TrackingError, match=rf"Several runs begin with 'abcd': {ids[0]}, {ids[1]}"):
             history.find("abcd", "base")
 
