@@ -136,8 +136,6 @@ class TrackingHook:
             catalog: The session's catalog.
             outputs: What the node returned, by catalog entry.
         """
-        from genre_pipeline.reporting.leaderboard import describe_winners
-
         if self._tracker is None:
             return
         for entry, content in outputs.items():
@@ -147,6 +145,8 @@ class TrackingHook:
             if _ARTIFACT in metadata:
                 self._tracker.log_artifact(content, metadata[_ARTIFACT])
             if metadata.get(_DESCRIBES):
+                from genre_pipeline.reporting.leaderboard import describe_winners
+
                 self._tracker.describe(describe_winners(content))
         self._tracker.flush()
 

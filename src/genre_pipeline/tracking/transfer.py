@@ -42,14 +42,15 @@ def export_session(uri: str, experiment: str, session_id: str, path: Path) -> No
         TrackingError: If MLflow refuses a request.
     """
     with TemporaryDirectory() as temporary:
-        folder = Path(temporary)
+        folder = Path(temporary, "content")
+        folder.mkdir()
         copied = sqlite_uri(folder / _DATABASE)
         location = (folder / _ARTIFACTS).as_uri()
         tracking_client(copied).create_experiment(experiment, artifact_location=location)
         _copy(uri, copied, experiment, session_id)
         with closing(sqlite3.connect(folder / _DATABASE)) as database:
             _move(database, location, "")
-        packed = Path(shutil.make_archive(str(folder / "packed"), "zip", folder))
+        packed = Path(shutil.make_archive(str(Path(temporary, "packed")), "zip", folder))
         with atomic_file(path) as place:
             shutil.copyfile(packed, place)
 
