@@ -51,6 +51,7 @@ def test_descriptions_link_to_the_report(tracker, client, parent):
     client.set_tag(parent.info.run_id, "experiment", "base")
     tracker.write(CellLog(cell=CELL, note="**61.7 %**"))
     tracker.describe("Most accurate: net1")
+    tracker.log_artifact("<p>", "report.html")
     tracker.describe_experiment()
     session = f"#/experiments/{parent.info.experiment_id}/runs/{parent.info.run_id}"
     report = f"[Report]({session}/artifacts/report.html?workflowType=machine_learning)"

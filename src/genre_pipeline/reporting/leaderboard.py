@@ -60,7 +60,7 @@ def describe_winners(frame: pd.DataFrame) -> str:
         if known := interval(low, high, ""):
             parts.append(f"({known})")
         near = [row["model"] for row in others if row["track_accuracy_ci_high"] >= low]
-        end = f"; the intervals of {enumerated(near)} overlap" if near else ""
+        end = f"; its interval overlaps with {enumerated(near)}" if near else ""
         marks = "".join(f" **{mark}**" for mark in marks_of([first]))
         lines.append(f"- {dataset}, {protocol}:{marks} {' '.join(parts)}{end}")
     return "\n".join(lines)

@@ -336,12 +336,18 @@ class MlflowTracker:
         _log_file(self._client, self._parent_run_id, content, name)
 
     def describe(self, note: str) -> None:
-        """Describe the parent run in Markdown, with a link to its report."""
-        report = run_page(self._experiment_id, self._parent_run_id, artifact=REPORT)
-        self._client.set_tag(self._parent_run_id, NOTE, f"{note}\n\n[Report]({report})")
+        """Describe the parent run in Markdown."""
+        self._client.set_tag(self._parent_run_id, NOTE, note)
 
     def describe_experiment(self) -> None:
-        """Describe the MLflow experiment by the newest description of each experiment's sessions."""
+        """Describe the MLflow experiment by the newest description of each experiment's sessions.
+
+        That of the parent run gets a link to its report, if it has one by now.
+        """
+        note = self._client.get_run(self._parent_run_id).data.tags.get(NOTE)
+        if note and REPORT in {each.path for each in self._client.list_artifacts(self._parent_run_id)}:
+            report = run_page(self._experiment_id, self._parent_run_id, artifact=REPORT)
+            self.describe(f"{note}\n\n[Report]({report})")
         sessions = self._client.search_runs(
             [self._experiment_id], "tags.level = 'session'", max_results=_PAGE, order_by=["attributes.start_time DESC"]
         )

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zipfile import BadZipFile, ZipFile
 
 from genre_pipeline.errors import TrackingError
@@ -17,6 +17,7 @@ from genre_pipeline.project import sqlite_uri
 from genre_pipeline.storage import atomic_file
 from genre_pipeline.tracking.history import RunHistory
 from genre_pipeline.tracking.server import tracking_client
+from genre_pipeline.tracking.tracker import log_params
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 # Of a run that was imported: its id where it was recorded.
 _ORIGIN = "imported_from"
 _DATABASE, _ARTIFACTS = "mlflow.db", "artifacts"
-# [D] MLflow takes no more metrics, parameters or tags in one request.
-_MAX_METRICS, _MAX_PARAMS = 1000, 100
+# [D] MLflow takes no more metrics or tags in one request.
+_MAX_METRICS, _MAX_TAGS = 1000, 100
 
 
 def export_session(uri: str, experiment: str, session_id: str, path: Path) -> None:
@@ -115,7 +116,9 @@ def _copy(before: str, after: str, experiment: str, session_id: str) -> bool:
     for query in (f"attributes.run_id = '{origin}'", f"tags.{_ORIGIN} = '{origin}'"):
         if next(_runs(target, experiment, query), None) is not None:
             return False
-    experiment_id = target.get_experiment_by_name(experiment).experiment_id
+    found = target.get_experiment_by_name(experiment)
+    assert found is not None, "it was made before"
+    experiment_id = found.experiment_id
     runs = [session]
     for run in runs:
         runs += _runs(source, experiment, f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")
@@ -129,7 +132,8 @@ def _copy(before: str, after: str, experiment: str, session_id: str) -> bool:
     for run in reversed(runs):
         _copy_content(source, target, run, ids)
         tags = {key: _renamed(value, ids) for key, value in run.data.tags.items()}
-        _log(target, ids[run.info.run_id], tags={**tags, _ORIGIN: run.data.tags.get(_ORIGIN, run.info.run_id)})
+        origin = run.data.tags.get(_ORIGIN, run.info.run_id)
+        _log_tags(target, ids[run.info.run_id], {**tags, _ORIGIN: origin})
         target.set_terminated(ids[run.info.run_id], status=run.info.status, end_time=run.info.end_time)
     return True
 
@@ -138,7 +142,7 @@ def _copy_content(source: MlflowClient, target: MlflowClient, run: Run, ids: Map
     from mlflow.entities import LoggedModelOutput
 
     run_id = ids[run.info.run_id]
-    _log(target, run_id, params=run.data.params)
+    log_params(target, run_id, run.data.params)
     points = [point for key in run.data.metrics for point in source.get_metric_history(run.info.run_id, key)]
     for start in range(0, len(points), _MAX_METRICS):
         target.log_batch(run_id, metrics=points[start : start + _MAX_METRICS])
@@ -173,13 +177,12 @@ def _copy_models(
     return made
 
 
-def _log(client: MlflowClient, run_id: str, *, params: Any = (), tags: Any = ()) -> None:
-    from mlflow.entities import Param, RunTag
+def _log_tags(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:
+    from mlflow.entities import RunTag
 
-    for kind, values in (("params", params), ("tags", tags)):
-        made = [(Param if kind == "params" else RunTag)(*each) for each in dict(values).items()]
-        for start in range(0, len(made), _MAX_PARAMS):
-            client.log_batch(run_id, **{kind: made[start : start + _MAX_PARAMS]})
+    made = [RunTag(*each) for each in tags.items()]
+    for start in range(0, len(made), _MAX_TAGS):
+        client.log_batch(run_id, tags=made[start : start + _MAX_TAGS])
 
 
 def _renamed(text: str, ids: Mapping[str, str]) -> str:
