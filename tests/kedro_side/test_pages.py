@@ -71,8 +71,10 @@ def test_inputs_are_datasets_with_their_fingerprints(tracker, client, parent):
 
 class TestTransfer:
     @pytest.fixture
-    def session(self, client, parent, tracker, trained):
+    def session(self, client, database, parent, tracker, trained):
         """A finished session with a cell, a repeat, metrics of two epochs, a file and a model."""
+        # Models are logged by MLflow's fluent function.
+        mlflow.set_tracking_uri(database)
         client.set_tag(parent.info.run_id, "level", "session")
         model = ServedModel(trained[0].folder, ("jazz", "rock"), "ffff")
         log = CellLog(
