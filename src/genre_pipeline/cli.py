@@ -1,4 +1,4 @@
-"""Commands of the project: ``run`` with messages for people, ``refresh``, ``leaderboard``, ``compare``, ``stores``."""
+"""Commands of the project: ``run`` with messages for people, ``refresh``, ``leaderboard``, ``compare`` and more."""
 
 from __future__ import annotations
 
@@ -337,10 +337,23 @@ def _leaderboard_text(loader: ConfigLoader) -> str:
             format_leaderboard(catalog.load("leaderboard")),
             "",
             f"Report:    {_shown(report.place)}",
-            "MLflow:    make mlflow    then open http://127.0.0.1:5000 (Model training > Experiments)",
+            _mlflow_line(loader),
             f"Kedro-Viz: {prefix}make viz    then open http://127.0.0.1:4141",
         ]
     )
+
+
+def _mlflow_line(loader: ConfigLoader) -> str:
+    from genre_pipeline.tracking import runs_page
+
+    page = runs_page(*_tracked(loader))
+    return f"MLflow:    make mlflow    then open {page}"
+
+
+def _tracked(loader: ConfigLoader) -> tuple[str, str]:
+    """Return the tracking URI, and the name of the MLflow experiment."""
+    settings = loader["mlflow"]
+    return settings["server"]["mlflow_tracking_uri"], settings["tracking"]["experiment"]["name"]
 
 
 def _shown(path: Path) -> str:
@@ -423,14 +436,53 @@ def _session_of(reference: str, loader: ConfigLoader, pattern: str) -> Any:
     from genre_pipeline.errors import TrackingError
     from genre_pipeline.tracking import RunHistory
 
-    settings = loader["mlflow"]
-    history = RunHistory.open(settings["server"]["mlflow_tracking_uri"], settings["tracking"]["experiment"]["name"])
+    history = RunHistory.open(*_tracked(loader))
     session = history.find(reference, loader.experiment)
     cells = {cell: record for cell, record in session.cells.items() if fnmatchcase(cell.name, pattern)}
     if not cells:
         known = ", ".join(sorted(cell.name for cell in session.cells)) or "none"
         raise TrackingError(f"The run '{reference}' evaluated no cell like '{pattern}'. It evaluated: {known}.")
     return replace(session, cells=cells)
+
+
+@cli.group()
+def runs() -> None:
+    """Take sessions from one MLflow server to another, as a file."""
+
+
+_EXPORTED = click.Path(dir_okay=False, path_type=Path)
+
+
+@runs.command(name="export")
+@_choosing
+@click.argument("path", metavar="FILE", type=_EXPORTED)
+@click.option("--run", "reference", default="latest", show_default=True, help="A session, as for compare.")
+def export_runs(choice: _Choice, path: Path, reference: str) -> None:
+    """Write a session to FILE: its runs, their files and models."""
+    from genre_pipeline.tracking import RunHistory
+    from genre_pipeline.tracking.transfer import export_session
+
+    loader = choice.configuration()
+    uri, name = _tracked(loader)
+    session = RunHistory.open(uri, name).find(reference, loader.experiment)
+    export_session(uri, name, session.run_id, path)
+    click.echo(f"{session.name}, {session.started}: written to {_shown(path)}")
+
+
+@runs.command(name="import")
+@_choosing
+@click.argument("path", metavar="FILE", type=_EXPORTED)
+def import_runs(choice: _Choice, path: Path) -> None:
+    """Copy the session in FILE to the MLflow server of this project; one that is there already is left alone."""
+    from genre_pipeline.project import artifact_location
+    from genre_pipeline.tracking import check_server, open_database
+    from genre_pipeline.tracking.transfer import import_sessions
+
+    uri, name = _tracked(choice.configuration())
+    check_server(uri)
+    open_database(uri)
+    names = import_sessions(uri, name, path, artifact_location())
+    click.echo("\n".join(f"{each}: imported" for each in names) or "Nothing new: the session is there already.")
 
 
 @cli.group()

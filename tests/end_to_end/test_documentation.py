@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -172,8 +173,9 @@ def project(tmp_path_factory, database, _quiet_threads):
         patch.setattr("kedro.framework.session.session.find_kedro_project", lambda _: PROJECT_ROOT)
         patch.setattr(refreshing, "run_command", _run_in_this_process)
         # Most of the time of a session so small; other tests look at both.
+        no_model = SimpleNamespace(model_id="", model_uri="")
         patch.setattr("genre_pipeline.pipelines.compare.nodes.draw_still", lambda _: Figure())
-        patch.setattr("genre_pipeline.tracking.model.log_genre_model", lambda *_: None)
+        patch.setattr("genre_pipeline.tracking.model.log_genre_model", lambda *_, **__: no_model)
         # README also classifies with a model that was trained on my_music.
         for name in ("demo", "my_music"):
             result = invoke(("run", "--experiment", name))

@@ -85,7 +85,7 @@ def train_cell(
         "dataset": dataset.dump(),
         "protocol": protocol.dump(),
         "feature": feature.dump(),
-        "model": model.dump(),
+        "model": model.used(),
         "seed": seed,
     }
     write_log(CellLog(cell=cell, tags=tags, params=params))
