@@ -39,7 +39,7 @@ _CURVES = (
 )
 
 
-@stage(version=1, uses=(train_repeat, CellData))
+@stage(version=2, uses=(train_repeat, CellData))
 def train_cell(
     split: pd.DataFrame,
     audit: Annotated[dict[str, Any], Reads("split_hash", "leaky", "artists_unknown", "subset")],
