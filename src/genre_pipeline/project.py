@@ -8,9 +8,21 @@ import subprocess
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-_SOURCE_ROOT = Path(__file__).resolve().parents[2]
-# In an installed package there is no source tree: the project is then where the command is run.
-PROJECT_ROOT = _SOURCE_ROOT if (_SOURCE_ROOT / "pyproject.toml").exists() else Path.cwd()
+# Chooses the experiment where there is no option for it.
+EXPERIMENT_VARIABLE = "GENRE_PIPELINE_EXPERIMENT"
+DEFAULT_EXPERIMENT = "demo"
+
+
+def _find_project() -> Path:
+    source = Path(__file__).resolve().parents[2]
+    if (source / "pyproject.toml").exists():
+        return source
+    # In an installed package there is no source tree: the project is then where the command is run, or above.
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / "conf" / "base").is_dir()), here)
+
+
+PROJECT_ROOT = _find_project()
 
 
 def data_root() -> str:
