@@ -23,12 +23,32 @@ from omegaconf import OmegaConf
 
 from genre_pipeline.cells import check_name
 from genre_pipeline.errors import ConfigError, causes
-from genre_pipeline.project import PROJECT_ROOT, check_output
+from genre_pipeline.project import (
+    DEFAULT_EXPERIMENT,
+    EXPERIMENT_VARIABLE,
+    PROJECT_ROOT,
+    artifact_location,
+    check_output,
+    data_root,
+    environment_variable,
+    tracking_uri,
+)
 from genre_pipeline.registry import suggestion
 
-# Chooses the experiment where there is no option for it.
-EXPERIMENT_VARIABLE = "GENRE_PIPELINE_EXPERIMENT"
-DEFAULT_EXPERIMENT = "demo"
+# What Kedro's settings give to the loader.
+LOADER_OPTIONS: dict[str, Any] = {
+    "base_env": "base",
+    "default_run_env": "local",
+    "config_patterns": {"mlflow": ["mlflow*", "mlflow*/**", "**/mlflow*"]},
+    # Environments state differences only: parameters are merged key by key.
+    "merge_strategy": {"parameters": "soft", "mlflow": "soft", "globals": "soft"},
+    "custom_resolvers": {
+        "data": data_root,
+        "tracking_uri": tracking_uri,
+        "artifact_location": artifact_location,
+        "env": environment_variable,
+    },
+}
 # Folder of an environment that holds experiments.
 _EXPERIMENTS = "experiments"
 # What an experiment compares: a run may leave some of it out, but add nothing.
@@ -399,19 +419,12 @@ def load_configuration(
     Raises:
         ConfigError: If there is no such environment, or the experiment's name cannot be used.
     """
-    from kedro.framework import project
-    from kedro.framework.project import settings
-
-    # Once: it forgets the pipelines.
-    if project.PACKAGE_NAME is None:
-        project.configure_project(__name__.partition(".")[0])
-    loader: ConfigLoader = settings.CONFIG_LOADER_CLASS(
-        str(PROJECT_ROOT / settings.CONF_SOURCE),
+    return ConfigLoader(
+        str(PROJECT_ROOT / "conf"),
         env or os.environ.get("KEDRO_ENV"),
         runtime_params=with_experiment(given or {}, experiment),
-        **settings.CONFIG_LOADER_ARGS,
+        **LOADER_OPTIONS,
     )
-    return loader
 
 
 def with_experiment(given: Mapping[str, Any], experiment: str | None) -> dict[str, Any]:

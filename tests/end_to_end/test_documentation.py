@@ -20,9 +20,10 @@ from kedro.framework.cli.cli import KedroCLI
 from kedro.framework.startup import bootstrap_project
 from matplotlib.figure import Figure
 
-from genre_pipeline.cli import _check_choice, _Choice
+from genre_pipeline.cli import Choice
 from genre_pipeline.ops import refreshing
 from genre_pipeline.project import PROJECT_ROOT
+from genre_pipeline.running import _check_choice
 from kedro_sessions import copy_database, forget_sessions, settle, write_own_clip, write_own_music
 
 PAGES = [
@@ -210,7 +211,7 @@ def test_a_command_that_cannot_be_run_here_is_one(command):
     if name == "run":
         text = dict(zip(arguments[::2], arguments[1::2], strict=True)).get("--params", "")
         for pipeline in read["pipelines"]:
-            _check_choice(_Choice(read["env"], read["experiment"], text), pipeline)
+            _check_choice(Choice(read["env"], read["experiment"], text), pipeline)
 
 
 @pytest.mark.parametrize("command", [each for each in COMMANDS if each not in KEDROS], ids=str)

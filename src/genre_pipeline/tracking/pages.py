@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 from genre_pipeline.project import sqlite_path
 from genre_pipeline.results.run_changes import JUDGED
-from genre_pipeline.tracking.server import tracking_client
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -65,7 +64,8 @@ def runs_page(uri: str, experiment: str) -> str:
         experiment: The experiment's name.
 
     Returns:
-        The page of the server, or the one that ``make mlflow`` serves; of all experiments if there is no such one yet.
+        The page that ``make mlflow`` serves; of all experiments if there is no such one yet, and on a server, which
+        is not asked for its number.
     """
     server = uri.rstrip("/") if urlsplit(uri).scheme in {"http", "https"} else _LOCAL
     found = _experiment_id(uri, experiment)
@@ -76,10 +76,7 @@ def runs_page(uri: str, experiment: str) -> str:
 
 def _experiment_id(uri: str, experiment: str) -> str | None:
     path = sqlite_path(uri)
-    if path is None:
-        found = tracking_client(uri).get_experiment_by_name(experiment)
-        return None if found is None else str(found.experiment_id)
-    if not path.exists():
+    if path is None or not path.exists():
         return None
     # Importing MLflow would take seconds.
     query = "SELECT experiment_id FROM experiments WHERE name = ?"

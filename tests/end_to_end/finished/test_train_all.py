@@ -147,8 +147,10 @@ class TestResults:
             name = f"{row['split']}_{row['unit']}_{row['metric']}"
             for statistic, suffix in (("mean", ""), ("sd", "_sd"), ("ci_low", "_ci_low"), ("ci_high", "_ci_high")):
                 (logged,) = file_metrics({f"{name}{suffix}": 0.0})
-                assert (logged in run.data.metrics) == (row[statistic] is not None)
-                if row[statistic] is not None:
+                # How uncertain the scores of other splits are is in result.json only.
+                is_logged = row[statistic] is not None and (not suffix or row["split"] == "test")
+                assert (logged in run.data.metrics) == is_logged
+                if is_logged:
                     assert math.isclose(run.data.metrics[logged], row[statistic], abs_tol=1e-12)
 
     def test_every_cell_has_the_same_metrics(self, finished):
@@ -295,7 +297,7 @@ class TestNothingNew:
         code = (
             "import sys; from genre_pipeline.__main__ import main;"
             "main(['run', '--pipelines', 'train_all', '--experiment', 'test'], standalone_mode=False);"
-            "sys.exit('torch' in sys.modules)"
+            "sys.exit(sorted({'torch', 'sklearn', 'librosa', 'matplotlib', 'plotly'} & sys.modules.keys()) or None)"
         )
         environment = {**os.environ, "COLUMNS": "500"}
         done = subprocess.run(
