@@ -55,7 +55,11 @@ viz: $(VENV)/.installed ## Show the pipeline in the browser (PORT=4141)
 
 .PHONY: mlflow
 mlflow: $(VENV)/.installed ## Compare runs in the browser (http://127.0.0.1:5000)
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/kedro mlflow ui
+	@# Not "kedro mlflow ui", which stays beside the server; one worker, and none for jobs, which nothing here starts.
+	@uri="$$($(BIN)/python -c 'from genre_pipeline.project import tracking_uri; print(tracking_uri())')" && \
+		case "$$uri" in http*) echo "MLflow runs at $$uri"; exit;; esac && \
+		PATH="$(abspath $(BIN)):$$PATH" MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
+		exec $(BIN)/mlflow ui --workers 1 --backend-store-uri "$$uri"
 
 .PHONY: airflow-dags
 airflow-dags: $(VENV)/.installed ## Write the experiment's DAGs for Airflow (EXPERIMENT=demo, EVERY=hourly, DAGS=data/dags)

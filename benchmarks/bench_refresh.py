@@ -64,7 +64,7 @@ def ingest(block: DatasetBlock, cache: Path) -> pd.DataFrame:
 
 def record_everything(parameters: dict) -> None:
     """Write tables and records as a session would."""
-    from genre_pipeline.ops.refresh import Recorder
+    from genre_pipeline.ops.refresh.records import Recorder
     from genre_pipeline.ops.refreshing import Request, read_graph
 
     graph = read_graph(Request(None, "", parameters))

@@ -78,7 +78,7 @@ def track_table(clips: Any) -> pd.DataFrame:
 def plan_steps(work: Path, root: Path) -> Any:
     """Return a graph like that of an experiment with one cell."""
     from genre_pipeline.datasets import DatasetBlock
-    from genre_pipeline.ops.refresh import Entry, Graph, Source, Step
+    from genre_pipeline.ops.refresh.graph import Entry, Graph, Source, Step
 
     names = ("d.tracks", "d.quality", "d.p.split", "d.f.segments", "d.p.f.m.checkpoints", "leaderboard")
     entries = {name: Entry(path=work / "results" / name) for name in names}
@@ -105,7 +105,7 @@ def plan_steps(work: Path, root: Path) -> Any:
 
 def record(graph: Any, contents: dict[str, Any]) -> None:
     """Write every result and its record, as a refresh would."""
-    from genre_pipeline.ops.refresh import Recorder
+    from genre_pipeline.ops.refresh.records import Recorder
 
     recorder = Recorder()
     for step in graph.steps:
@@ -120,7 +120,7 @@ def record(graph: Any, contents: dict[str, Any]) -> None:
 
 def measure_planner(work: Path, n_tracks: int) -> pd.DataFrame:
     from genre_pipeline.datasets import DATASETS, DatasetBlock
-    from genre_pipeline.ops.refresh import make_plan
+    from genre_pipeline.ops.refresh.planning import make_plan
 
     root = work / "music"
     measured("making the files", lambda: write_files(root, n_tracks))

@@ -18,9 +18,9 @@ from kedro.framework.startup import bootstrap_project
 
 from genre_pipeline.errors import RefreshError
 from genre_pipeline.ingest import inspections
-from genre_pipeline.ops.refresh import make_plan
 from genre_pipeline.ops.refresh.journal import Journal
 from genre_pipeline.ops.refresh.place import journal_path
+from genre_pipeline.ops.refresh.planning import make_plan
 from genre_pipeline.ops.refresh.records import read_record
 from genre_pipeline.ops.refreshing import Request, read_graph
 from genre_pipeline.pipelines.compare import nodes as compare_nodes

@@ -1,4 +1,7 @@
-"""Commands of the project: ``run`` with messages for people, ``refresh``, ``leaderboard``, ``compare``, ``stores``."""
+"""Commands of the project, for ``genre-pipeline`` and ``kedro``: ``refresh``, ``leaderboard``, ``compare``, ``stores``.
+
+What a command needs is imported when it runs: ``genre-pipeline --help`` imports no Kedro.
+"""
 
 from __future__ import annotations
 
@@ -7,54 +10,37 @@ import functools
 import os
 import signal
 import sys
-import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from kedro import KedroDeprecationWarning
-from kedro.config import MissingConfigException
-from kedro.framework.cli.cli import project_commands
-from kedro.framework.cli.hooks import cli_hook_impl, get_cli_hook_manager
-from kedro.framework.cli.project import _resolve_runner_kwargs
-from kedro.framework.cli.project import run as kedro_run
-from kedro.framework.cli.utils import KedroCliError, env_option, load_entry_points
-from kedro.framework.context import KedroContextError
-from kedro.io import DatasetError
+from typing_extensions import override
 
-from genre_pipeline.configuration import (
-    DEFAULT_EXPERIMENT,
-    EXPERIMENT_VARIABLE,
-    ConfigLoader,
-    load_configuration,
-    with_experiment,
-)
 from genre_pipeline.errors import ConfigError, GenrePipelineError
-from genre_pipeline.registry import suggestion
+from genre_pipeline.project import DEFAULT_EXPERIMENT, EXPERIMENT_VARIABLE, PROJECT_ROOT
 from genre_pipeline.runtime_parameters import read_parameters
 from genre_pipeline.work.processes import Ended, ends_on_signals
 
 if TYPE_CHECKING:
+    from genre_pipeline.configuration import ConfigLoader
     from genre_pipeline.experiment import Experiment
     from genre_pipeline.ops.airflow_dag import Every
+    from genre_pipeline.ops.refresh.graph import Entry
 
-_RUNNERS = (
-    "ParallelRunner",
-    "SequentialRunner",
-    "ThreadRunner",
-    "genre_pipeline.runner.ClusterRunner",
-    "genre_pipeline.runner.StaleRunner",
-)
+# Commands of other modules, which are imported when the command is run or its own help is asked for: where it is, and
+# the first sentence of its help.
+_ELSEWHERE = {"run": ("genre_pipeline.running:run", "Run a pipeline.")}
 # Environment variables that the tasks of a DAG need as well.
 _PASSED_ON = ("MLFLOW_TRACKING_URI", "KEDRO_ENV", EXPERIMENT_VARIABLE, "OMP_NUM_THREADS", "DO_NOT_TRACK")
 
 
-def _for_people(action: Callable[..., Any]) -> Callable[..., Any]:
+def for_people(action: Callable[..., Any]) -> Callable[..., Any]:
     """Show what a person can put right as one message; any other error keeps its traceback.
 
     SIGTERM and SIGHUP end the command as Ctrl-C does: with a message, and 128 and the signal's number as exit code.
@@ -65,11 +51,15 @@ def _for_people(action: Callable[..., Any]) -> Callable[..., Any]:
         try:
             with ends_on_signals():
                 return action(*args, **kwargs)
-        except KedroCliError as error:
-            # Its own way of showing itself speaks of an option that few commands have.
-            raise click.ClickException(error.message) from error
-        except (GenrePipelineError, DatasetError, KedroContextError, MissingConfigException) as error:
+        except GenrePipelineError as error:
             raise click.ClickException(str(error)) from error
+        except (click.UsageError, click.exceptions.Exit):
+            raise
+        except Exception as error:
+            message = _kedros_message(error)
+            if message is None:
+                raise
+            raise click.ClickException(message) from error
         except KeyboardInterrupt as error:
             ended = error if isinstance(error, Ended) else Ended(signal.SIGINT)
             # The terminal may be closed.
@@ -80,8 +70,21 @@ def _for_people(action: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
+def _kedros_message(error: Exception) -> str | None:
+    """Return what a person can put right of Kedro's errors; ``None`` for any other error."""
+    from kedro.config import MissingConfigException
+    from kedro.framework.cli.utils import KedroCliError
+    from kedro.framework.context import KedroContextError
+    from kedro.io import DatasetError
+
+    if isinstance(error, KedroCliError):
+        # Its own way of showing itself speaks of an option that few commands have.
+        return error.message
+    return str(error) if isinstance(error, DatasetError | KedroContextError | MissingConfigException) else None
+
+
 # Of the option --experiment.
-_EXPERIMENT_HELP: dict[str, Any] = {
+EXPERIMENT_HELP: dict[str, Any] = {
     "metavar": "NAME",
     "help": "What is compared: conf/base/experiments/NAME.yml, conf/local/experiments/NAME.yml, or a new name for what "
     f"--params chooses. Default: the variable {EXPERIMENT_VARIABLE}, or {DEFAULT_EXPERIMENT}.",
@@ -89,7 +92,7 @@ _EXPERIMENT_HELP: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class _Choice:
+class Choice:
     """What the options of a command choose.
 
     Attributes:
@@ -103,23 +106,32 @@ class _Choice:
     params: str
 
     def configuration(self) -> ConfigLoader:
+        """Return the configuration."""
+        from genre_pipeline.configuration import load_configuration
+
         return load_configuration(self.env, read_parameters(self.params), experiment=self.experiment)
 
     def read(self) -> Experiment:
+        """Read the parameters, and check them.
+
+        Raises:
+            ConfigError: If one is wrong.
+        """
         from genre_pipeline.experiment import load_experiment
 
         return load_experiment(self.configuration()["parameters"])
 
 
-def _choosing(action: Callable[..., Any]) -> Callable[..., Any]:
+def choosing(action: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options ``--env``, ``--experiment`` and ``--params``, and their choice as first argument."""
 
     @functools.wraps(action)
     def wrapper(*, env: str | None, experiment: str | None, params: str, **options: Any) -> Any:
-        return action(_Choice(env, experiment, params), **options)
+        return action(Choice(env, experiment, params), **options)
 
     params = click.option("--params", default="", callback=_check_parameters, help="Parameters, as for kedro run.")
-    return env_option(click.option("--experiment", **_EXPERIMENT_HELP)(params(wrapper)))  # type: ignore[no-any-return]
+    env = click.option("--env", "-e", help="Environment, a folder of conf/. Default: the variable KEDRO_ENV, or local.")
+    return env(click.option("--experiment", **EXPERIMENT_HELP)(params(wrapper)))
 
 
 class _Commands(click.Group):
@@ -128,21 +140,54 @@ class _Commands(click.Group):
     Every command reports errors in one way: while its options are read, and while it runs.
     """
 
-    def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        """Return a command; Kedro's own need its description of the project, which is the context's object."""
-        command = super().get_command(context, name)
-        if command is None and context.obj is not None:
-            kedros = [*load_entry_points("project"), project_commands]
-            command = next((found for group in kedros if (found := group.get_command(context, name))), None)
+    @override
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *_ELSEWHERE])
+
+    @override
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        command = _import_command(cmd_name) if cmd_name in _ELSEWHERE else super().get_command(ctx, cmd_name)
+        if command is None and ctx.obj is not None:
+            command = _kedros_command(ctx, cmd_name)
         if command is None:
             return None
         guarded = copy.copy(command)
         for method in ("make_context", "invoke"):
-            setattr(guarded, method, _for_people(functools.partial(getattr(type(command), method), guarded)))
+            setattr(guarded, method, for_people(functools.partial(getattr(type(command), method), guarded)))
         return guarded
 
+    @override
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        helps = {name: command.get_short_help_str(limit=200) for name, command in self.commands.items()}
+        helps |= {name: text for name, (_, text) in _ELSEWHERE.items()}
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(helps.items()))
 
-def _split_parameters(context: click.Context | None, option: click.Parameter | None, value: Any) -> dict[str, Any]:
+
+def _import_command(name: str) -> click.Command:
+    module, _, attribute = _ELSEWHERE[name][0].partition(":")
+    command: click.Command = getattr(import_module(module), attribute)
+    return command
+
+
+def __getattr__(name: str) -> click.Command:
+    """Return ``run``: Kedro looks for it by this name in an installed package."""
+    if name == "run":
+        return _import_command(name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+
+
+def _kedros_command(context: click.Context, name: str) -> click.Command | None:
+    """Return a command of Kedro or a plugin, which needs Kedro's description of the project: the context's object."""
+    from kedro.framework.cli.cli import project_commands
+    from kedro.framework.cli.utils import load_entry_points
+
+    groups = [*load_entry_points("project"), project_commands]
+    return next((found for group in groups if (found := group.get_command(context, name))), None)
+
+
+def split_parameters(context: click.Context | None, option: click.Parameter | None, value: Any) -> dict[str, Any]:
     """Read ``--params``; a file of ``--config`` may hold a mapping."""
     if isinstance(value, Mapping):
         return dict(value)
@@ -154,137 +199,8 @@ def _split_parameters(context: click.Context | None, option: click.Parameter | N
 
 def _check_parameters(context: click.Context, option: click.Parameter, value: str) -> str:
     """Return the text of ``--params`` if it can be read: another command gets it."""
-    _split_parameters(context, option, value)
+    split_parameters(context, option, value)
     return value
-
-
-def _check_runner(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
-    from kedro.runner import AbstractRunner
-    from kedro.utils import load_obj
-
-    if not value:
-        return value
-    try:
-        found = load_obj(value, "kedro.runner")
-    except (ImportError, AttributeError, ValueError):
-        found = None
-    if not isinstance(found, type) or not issubclass(found, AbstractRunner) or found is AbstractRunner:
-        raise click.BadParameter(f"There is no runner '{value}'. {suggestion(value, _RUNNERS)}", context, option)
-    return value
-
-
-def _read_run_options(context: click.Context, option: click.Parameter, value: str | None) -> Any:
-    """Read the file of ``--config``: Kedro would refuse the options that only this project has."""
-    from omegaconf import OmegaConf
-
-    if not value:
-        return value
-    try:
-        content: Any = OmegaConf.to_container(OmegaConf.load(value))
-        given = dict(content["run"])
-    except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise click.BadParameter(
-            f"{value} cannot be read. Expected YAML with options of kedro run below 'run:' ({reason}).", context, option
-        ) from None
-    known = {each.name for each in context.command.params if each.name} - {"config"}
-    for name in given:
-        if name not in known:
-            raise click.BadParameter(f"{value}: kedro run has no option '{name}'. {suggestion(name, known)}")
-    context.default_map = {**(context.default_map or {}), **given}
-    return value
-
-
-# What is read otherwise than Kedro reads it.
-_CALLBACKS: dict[str | None, Callable[..., Any]] = {
-    "config": _read_run_options,
-    "params": _split_parameters,
-    "runner": _check_runner,
-    "runner_params": _split_parameters,
-}
-
-
-def _run_options() -> list[click.Parameter]:
-    """Return the options of Kedro's ``run``, each with a message for what it cannot be."""
-    options = [copy.copy(option) for option in kedro_run.params]
-    for option in options:
-        option.callback = _CALLBACKS.get(option.name, option.callback)
-    fresh = click.Option(
-        ["--fresh"], is_flag=True, help="Run every node that is asked for, also those whose results are up to date."
-    )
-    return [*options, click.Option(["--experiment"], **_EXPERIMENT_HELP), fresh]
-
-
-def _run(
-    *,
-    fresh: bool,
-    env: str | None,
-    experiment: str | None,
-    conf_source: str | None,
-    params: dict[str, Any],
-    runner: str | None,
-    runner_params: dict[str, Any],
-    is_async: bool,
-    pipeline: str | None,
-    pipelines: list[str],
-    **choice: Any,
-) -> Any:
-    """Run as Kedro's own command does, which has no ``--fresh`` and no ``--experiment``."""
-    from kedro.utils import load_obj
-
-    from genre_pipeline.session import InterruptibleSession
-
-    # Its options are among the others by now.
-    del choice["config"]
-    if pipeline and pipelines:
-        raise KedroCliError("Options '--pipeline' and '--pipelines' cannot be used together.")
-    if pipeline:
-        warnings.warn("Option '--pipeline' is deprecated: use '--pipelines'.", KedroDeprecationWarning, stacklevel=2)
-    name = runner or "SequentialRunner"
-    try:
-        made = load_obj(name, "kedro.runner")(**_resolve_runner_kwargs(is_async, runner_params))
-    except (TypeError, ValueError) as error:
-        raise click.BadParameter(f"{name} does not take them: {error}", param_hint="'--runner-params'") from None
-    session: Any
-    given = with_experiment(params, experiment)
-    with InterruptibleSession.create(env=env, conf_source=conf_source, runtime_params=given) as session:
-        return session.run(
-            pipeline_names=[pipeline] if pipeline else list(dict.fromkeys(pipelines)),
-            runner=made,
-            fresh=fresh,
-            **choice,
-        )
-
-
-class _OtherPrograms:
-    """Checks what is typed for commands whose own programs would show a traceback; no other command passes here."""
-
-    @cli_hook_impl
-    def before_command_run(self, command_args: list[str]) -> None:
-        """Check environment, parameters and pipeline."""
-        from argparse import ArgumentParser
-
-        if not {*command_args[:1]} & {"ipython", "jupyter", "viz"} or "--load-file" in command_args:
-            return
-        parser = ArgumentParser(add_help=False, allow_abbrev=False)
-        for names in (("--env", "-e"), ("--params",), ("--pipeline", "-p")):
-            parser.add_argument(*names, nargs="?")
-        given, _ = parser.parse_known_args(command_args)
-        try:
-            _for_people(_check_choice)(_Choice(given.env, None, given.params or ""), given.pipeline)
-        except click.ClickException as error:
-            error.show()
-            sys.exit(error.exit_code)
-
-
-get_cli_hook_manager().register(_OtherPrograms())
-
-
-def _check_choice(choice: _Choice, pipeline: str | None) -> None:
-    from genre_pipeline.pipeline_registry import choose_pipelines
-
-    parameters = choice.configuration()["parameters"]
-    choose_pipelines([pipeline] if pipeline else [], parameters)
 
 
 @click.group(name="genre_pipeline", cls=_Commands)
@@ -292,55 +208,72 @@ def cli() -> None:
     """Train and honestly compare music genre classifiers."""
 
 
-# Kedro looks for it by this name in an installed package.
-run = click.Command(
-    "run",
-    params=_run_options(),
-    callback=_run,
-    help=(
-        "Run a pipeline. Rerun an interrupted command to resume it. Nodes whose results are up to date are skipped, "
-        "also those chosen by --nodes, --tags and the like; --fresh runs them too."
-    ),
-)
-cli.add_command(run)
-
-
 @cli.command()
-@_choosing
-def leaderboard(choice: _Choice) -> None:
+@choosing
+def leaderboard(choice: Choice) -> None:
     """Print the leaderboard of the last comparison, and where to look further."""
     click.echo(_leaderboard_text(choice.configuration()))
 
 
 def _leaderboard_text(loader: ConfigLoader) -> str:
-    from kedro.io import DataCatalog
+    import pandas as pd
 
     from genre_pipeline.errors import EvaluationError
     from genre_pipeline.ops.refresh.records import check_intact
-    from genre_pipeline.pipelines.description import entry_of
     from genre_pipeline.reporting.leaderboard import format_leaderboard
 
-    catalog: Any = DataCatalog.from_config(loader["catalog"])
-    if not catalog.exists("leaderboard"):
+    table, report = (_stated_entry(name, loader) for name in ("leaderboard", "report"))
+    newest = table.newest()
+    if newest is None:
         # Says so if there is no such experiment.
         loader["parameters"]
         raise EvaluationError(f"There is no leaderboard yet. Make one: kedro run --pipelines train_all{loader.options}")
-    table, report = entry_of("leaderboard", catalog), entry_of("report", catalog)
-    assert table is not None, "the catalog keeps it in a file"
-    assert report is not None, "the catalog keeps it in a file"
     check_intact("leaderboard", table)
+    try:
+        frame = pd.read_csv(newest)
+    except (OSError, ValueError) as error:
+        raise EvaluationError(f"{newest} cannot be read ({error}). Delete it, and run 'kedro refresh'.") from error
     chosen = {"KEDRO_ENV": loader.env, EXPERIMENT_VARIABLE: loader.experiment}
     defaults = {None, loader.default_run_env, DEFAULT_EXPERIMENT}
     prefix = "".join(f"{name}={value} " for name, value in chosen.items() if value not in defaults)
     return "\n".join(
         [
-            format_leaderboard(catalog.load("leaderboard")),
+            format_leaderboard(frame),
             "",
             f"Report:    {_shown(report.place)}",
-            "MLflow:    make mlflow    then open http://127.0.0.1:5000 (Model training > Experiments)",
+            _mlflow_line(loader),
             f"Kedro-Viz: {prefix}make viz    then open http://127.0.0.1:4141",
         ]
     )
+
+
+def _mlflow_line(loader: ConfigLoader) -> str:
+    from genre_pipeline.tracking import runs_page
+
+    page = runs_page(*_tracked(loader))
+    return f"MLflow:    make mlflow    then open {page}"
+
+
+def _tracked(loader: ConfigLoader) -> tuple[str, str]:
+    """Return the tracking URI, and the name of the MLflow experiment."""
+    settings = loader["mlflow"]
+    return settings["server"]["mlflow_tracking_uri"], settings["tracking"]["experiment"]["name"]
+
+
+def _stated_entry(name: str, loader: ConfigLoader) -> Entry:
+    """Return where a result of the experiment is, as the catalog's file states it: Kedro's entries take long to import.
+
+    Args:
+        name: The name of an entry that is no pattern.
+        loader: The configuration.
+    """
+    from genre_pipeline.ops.refresh.graph import Entry
+
+    stated = loader["catalog"][name]
+    path = PROJECT_ROOT / stated["filepath"]
+    # As WholeFileMixin keeps it.
+    copy_path = path.parents[1] / path.name if stated.get("keep_newest") else None
+    return Entry(path=path, versioned=stated.get("versioned", False), copy_path=copy_path)
 
 
 def _shown(path: Path) -> str:
@@ -349,7 +282,7 @@ def _shown(path: Path) -> str:
 
 
 @cli.command()
-@_choosing
+@choosing
 @click.option("--dry-run", is_flag=True, help="Only show what is stale, and why.")
 @click.option("--explain", metavar="CELL", help="Only show what made a cell or a step stale, back to the first cause.")
 @click.option(
@@ -359,7 +292,7 @@ def _shown(path: Path) -> str:
 @click.option("--interval", "interval_s", default=60.0, show_default=True, help="Seconds between two checks.")
 @click.option("--settle", "settle_s", default=10.0, show_default=True, help="Seconds without changes before a refresh.")
 def refresh(
-    choice: _Choice,
+    choice: Choice,
     dry_run: bool,
     explain: str | None,
     check_content: bool,
@@ -368,6 +301,9 @@ def refresh(
     settle_s: float,
 ) -> None:
     """Bring everything up to date: run what is stale, and only that."""
+    # It sets up logging.
+    import kedro.framework.project  # noqa: F401
+
     from genre_pipeline.ops.refreshing import Request, plan_refresh, refresh_once, watch_and_refresh
 
     request = Request(choice.env, choice.experiment, choice.params, read_parameters(choice.params), check_content)
@@ -382,7 +318,7 @@ def refresh(
 
 
 @cli.command()
-@_choosing
+@choosing
 @click.argument("runs", nargs=-1, metavar="[RUN RUN...]")
 @click.option("--cell", "pattern", default="*", metavar="PATTERN", help="Only such cells, like demo.*.*.net1")
 @click.option("--all-metrics", is_flag=True, help="All metrics of the test split, not only the accuracy of tracks.")
@@ -394,7 +330,7 @@ def refresh(
     show_default=True,
     help="JSON has all metrics, and values in full.",
 )
-def compare(choice: _Choice, runs: tuple[str, ...], pattern: str, all_metrics: bool, form: str) -> None:
+def compare(choice: Choice, runs: tuple[str, ...], pattern: str, all_metrics: bool, form: str) -> None:
     """Show what changed from run to run: data, parameters, code, and the numbers with their uncertainty.
 
     RUN is latest, previous, latest~2 (the second before the latest), the first digits of a run's id in MLflow, or a
@@ -423,8 +359,7 @@ def _session_of(reference: str, loader: ConfigLoader, pattern: str) -> Any:
     from genre_pipeline.errors import TrackingError
     from genre_pipeline.tracking import RunHistory
 
-    settings = loader["mlflow"]
-    history = RunHistory.open(settings["server"]["mlflow_tracking_uri"], settings["tracking"]["experiment"]["name"])
+    history = RunHistory.open(*_tracked(loader))
     session = history.find(reference, loader.experiment)
     cells = {cell: record for cell, record in session.cells.items() if fnmatchcase(cell.name, pattern)}
     if not cells:
@@ -434,13 +369,53 @@ def _session_of(reference: str, loader: ConfigLoader, pattern: str) -> Any:
 
 
 @cli.group()
+def runs() -> None:
+    """Take sessions from one MLflow server to another, as a file."""
+
+
+_EXPORTED = click.Path(dir_okay=False, path_type=Path)
+
+
+@runs.command(name="export")
+@choosing
+@click.argument("path", metavar="FILE", type=_EXPORTED)
+@click.option("--run", "reference", default="latest", show_default=True, help="A session, as for compare.")
+def export_runs(choice: Choice, path: Path, reference: str) -> None:
+    """Write a session to FILE: its runs, their files and models."""
+    from genre_pipeline.tracking import RunHistory
+    from genre_pipeline.tracking.transfer import export_session
+
+    loader = choice.configuration()
+    uri, name = _tracked(loader)
+    session = RunHistory.open(uri, name).find(reference, loader.experiment)
+    export_session(uri, name, session.run_id, path)
+    click.echo(f"{session.name}, {session.started}: written to {_shown(path)}")
+
+
+@runs.command(name="import")
+@choosing
+@click.argument("path", metavar="FILE", type=_EXPORTED)
+def import_runs(choice: Choice, path: Path) -> None:
+    """Copy the session in FILE to the MLflow server of this project; one that is there already is left alone."""
+    from genre_pipeline.project import artifact_location
+    from genre_pipeline.tracking import check_server, open_database
+    from genre_pipeline.tracking.transfer import import_sessions
+
+    uri, name = _tracked(choice.configuration())
+    check_server(uri)
+    open_database(uri)
+    names = import_sessions(uri, name, path, artifact_location())
+    click.echo("\n".join(f"{each}: imported" for each in names) or "Nothing new: the session is there already.")
+
+
+@cli.group()
 def stores() -> None:
     """List, check and clear away feature stores."""
 
 
 @stores.command(name="list")
-@_choosing
-def list_stores(choice: _Choice) -> None:
+@choosing
+def list_stores(choice: Choice) -> None:
     """List all feature stores with their sizes."""
     from genre_pipeline.stores.inventory import summarise_stores
 
@@ -448,8 +423,8 @@ def list_stores(choice: _Choice) -> None:
 
 
 @stores.command(name="verify")
-@_choosing
-def verify_stores(choice: _Choice) -> None:
+@choosing
+def verify_stores(choice: Choice) -> None:
     """Read all feature stores and check their bytes."""
     from genre_pipeline.errors import StoreError
     from genre_pipeline.stores.inventory import summarise_stores
@@ -462,10 +437,10 @@ def verify_stores(choice: _Choice) -> None:
 
 
 @stores.command(name="prune")
-@_choosing
+@choosing
 @click.option("--dry-run", is_flag=True, help="Only list what would be deleted.")
 @click.option("--yes", is_flag=True, help="Do not ask before deleting.")
-def prune_stores(choice: _Choice, dry_run: bool, yes: bool) -> None:
+def prune_stores(choice: Choice, dry_run: bool, yes: bool) -> None:
     """Delete feature stores that no experiment defines and no trained model read, and damaged ones."""
     from rich.filesize import decimal
 
@@ -533,15 +508,15 @@ def prune(keep: int, dry_run: bool, yes: bool) -> None:
 
 
 @cli.command(name="airflow-dags")
-@_choosing
+@choosing
 @click.option("--every", type=click.Choice(["hourly", "daily", "weekly"]), help="How often to look for changed files.")
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Airflow's folder of DAGs.")
-def airflow_dags(choice: _Choice, every: Every | None, output: Path | None) -> None:
+def airflow_dags(choice: Choice, every: Every | None, output: Path | None) -> None:
     """Write the experiment's DAGs for Airflow 3 (one asset per dataset, one task per stage and per cell)."""
     import sys
 
     from genre_pipeline.ops.airflow_dag import Project, airflow_dag
-    from genre_pipeline.project import PROJECT_ROOT, data_root
+    from genre_pipeline.project import data_root
     from genre_pipeline.storage import atomic_file
 
     experiment = choice.read()

@@ -10,23 +10,45 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from copy import deepcopy
 from functools import cache
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import yaml
 from kedro.config import MissingConfigException, OmegaConfigLoader
 from omegaconf import OmegaConf
 
 from genre_pipeline.cells import check_name
-from genre_pipeline.errors import ConfigError
-from genre_pipeline.project import PROJECT_ROOT, check_output
+from genre_pipeline.errors import ConfigError, causes
+from genre_pipeline.project import (
+    DEFAULT_EXPERIMENT,
+    EXPERIMENT_VARIABLE,
+    PROJECT_ROOT,
+    artifact_location,
+    check_output,
+    data_root,
+    environment_variable,
+    tracking_uri,
+)
 from genre_pipeline.registry import suggestion
 
-# Chooses the experiment where there is no option for it.
-EXPERIMENT_VARIABLE = "GENRE_PIPELINE_EXPERIMENT"
-DEFAULT_EXPERIMENT = "demo"
+# What Kedro's settings give to the loader.
+LOADER_OPTIONS: dict[str, Any] = {
+    "base_env": "base",
+    "default_run_env": "local",
+    "config_patterns": {"mlflow": ["mlflow*", "mlflow*/**", "**/mlflow*"]},
+    # Environments state differences only: parameters are merged key by key.
+    "merge_strategy": {"parameters": "soft", "mlflow": "soft", "globals": "soft"},
+    "custom_resolvers": {
+        "data": data_root,
+        "tracking_uri": tracking_uri,
+        "artifact_location": artifact_location,
+        "env": environment_variable,
+    },
+}
 # Folder of an environment that holds experiments.
 _EXPERIMENTS = "experiments"
 # What an experiment compares: a run may leave some of it out, but add nothing.
@@ -99,9 +121,18 @@ class ConfigLoader(OmegaConfigLoader):
 
     def _choose_experiment(self) -> str:
         section = self.runtime_params.get("experiment")
-        given = section.get("name") if isinstance(section, Mapping) else None
-        name = os.environ.get(EXPERIMENT_VARIABLE) or DEFAULT_EXPERIMENT if given is None else str(given)
-        return check_name(name, kind="experiment")
+        if isinstance(section, Mapping) and "name" in section:
+            return check_name(str(section["name"]), kind="experiment")
+        return check_name(os.environ.get(EXPERIMENT_VARIABLE) or DEFAULT_EXPERIMENT, kind="experiment")
+
+    @contextmanager
+    def _beside(self, given: dict[str, Any]) -> Iterator[None]:
+        """Have files read as if other runtime parameters were given."""
+        runtime_params, self.runtime_params = self.runtime_params, given
+        try:
+            yield
+        finally:
+            self.runtime_params = runtime_params
 
     def _experiment_files(self) -> list[Path]:
         """Return the files of all experiments.
@@ -140,9 +171,7 @@ class ConfigLoader(OmegaConfigLoader):
         if key == "catalog":
             # The folders of the parameters for the catalog: ${storage:models}.
             storage = cache(self._storage)
-            OmegaConf.register_new_resolver(
-                "storage", lambda name: str(check_output(Path(storage()[name]))), replace=True
-            )
+            OmegaConf.register_new_resolver("storage", lambda name: _folder_of(name, storage()), replace=True)
         if key == "parameters":
             return complete_models(self._read_parameters())
         found: set[Path] = set()
@@ -156,8 +185,11 @@ class ConfigLoader(OmegaConfigLoader):
         """Merge the parameters; unchecked, also those of an experiment that only ``--params`` described."""
         machine = [env for env in self._environments() if env != self.base_env]
         found: set[Path] = set()
-        layers = [self._layer(env, self.config_patterns["parameters"], "parameters", found) for env in machine]
-        parameters = self._merge("parameters", [self._of_experiment(self.runtime_params, found), *layers])
+        # The name was chosen already: given again, it would hide that a file sets another one.
+        given = _unnamed(self.runtime_params)
+        with self._beside(given):
+            layers = [self._layer(env, self.config_patterns["parameters"], "parameters", found) for env in machine]
+        parameters = self._merge("parameters", [self._of_experiment(given, found), *layers])
         if not found:
             raise MissingConfigException(f"There are no parameters in {self._folder(self.base_env)}.")
         section = parameters.setdefault("experiment", {})
@@ -180,15 +212,17 @@ class ConfigLoader(OmegaConfigLoader):
             given: Runtime parameters.
             found: Files that were read are added to it.
         """
-        runtime_params, self.runtime_params = self.runtime_params, given
-        try:
+        with self._beside(given):
             base = self._layer(self.base_env, self.config_patterns["parameters"], "parameters", found)
             files = [f"{_EXPERIMENTS}/{self.experiment}.*"]
-            return self._merge(
-                "parameters", [base, *(self._layer(env, files, "parameters", found) for env in self._environments())]
+            own = [self._layer(env, files, "parameters", found) for env in self._environments()]
+        texts = {path: self._fs.cat_file(str(path)) for path in found if path.parent.name == _EXPERIMENTS}
+        if texts and not any(map(yaml.safe_load, texts.values())):
+            raise ConfigError(
+                f"{', '.join(map(str, texts))}: is empty. Expected what the experiment compares, such as "
+                "'experiment: {datasets: [my_music]}'. Fill it in, or delete it."
             )
-        finally:
-            self.runtime_params = runtime_params
+        return self._merge("parameters", [base, *own])
 
     def _check_new(self) -> None:
         """Check that an experiment without a file is described by what was given with its name.
@@ -212,13 +246,36 @@ class ConfigLoader(OmegaConfigLoader):
         return self._get_conf_env_path(env)
 
     def _layer(self, env: str, patterns: list[str], key: str, found: set[Path]) -> dict[str, Any]:
-        """Return what an environment's files of some patterns hold; nothing where there is no folder."""
-        with suppress(MissingConfigException):
+        """Return what an environment's files of some patterns hold; nothing where there is no folder.
+
+        Raises:
+            ConfigError: If a file holds no text, or no keys and values: Kedro would not say which.
+        """
+        try:
             layer: dict[str, Any] = self.load_and_merge_dir_config(
                 self._folder(env), patterns, key, found, read_environment_variables=key == "credentials"
             )
-            return layer
-        return {}
+        except MissingConfigException:
+            return {}
+        except Exception:
+            self._check_files(env, patterns)
+            raise
+        return layer
+
+    def _check_files(self, env: str, patterns: list[str]) -> None:
+        """Find the file that cannot be read."""
+        from omegaconf.errors import OmegaConfBaseException
+        from yaml import YAMLError
+
+        for path in sorted({path for each in patterns for path in self._fs.glob(f"{self._folder(env)}/{each}")}):
+            if not self._is_valid_config_path(Path(path)):
+                continue
+            try:
+                content = OmegaConf.load(StringIO(self._fs.cat_file(path).decode("utf-8")))
+            except (YAMLError, OmegaConfBaseException, OSError, ValueError) as error:
+                raise ConfigError(f"{path} cannot be read: {_one_line(error)}") from error
+            if not OmegaConf.is_dict(content):
+                raise ConfigError(f"{path} cannot be read: expected keys and values, got a list.")
 
     def _merge(self, key: str, layers: list[dict[str, Any]]) -> dict[str, Any]:
         merged: dict[str, Any] = {}
@@ -226,20 +283,21 @@ class ConfigLoader(OmegaConfigLoader):
             merged = _merged(merged, layer) if self.merge_strategy.get(key) == "soft" else {**merged, **layer}
         return merged
 
-    def _storage(self) -> dict[str, Any]:
+    def _storage(self) -> object:
         """Return the folders of results, also of an experiment that has no file: its results can be read."""
         is_new = self.experiment not in self.experiments and not _comparison(self.runtime_params)
         parameters = self._read_parameters(checked=False) if is_new else self["parameters"]
-        storage: dict[str, Any] = parameters["storage"]
-        return storage
+        return parameters.get("storage")
 
     def _state(self, key: str) -> Hashable:
         """Return all that what is read depends on."""
         folders = [Path(self._folder(env)) for env in self._environments()]
+        # Editors leave links to nothing beside a file that is being changed.
         files = [
             (str(path), status.st_mtime_ns, status.st_size)
             for folder in folders
             for path in sorted(folder.rglob("*"))
+            if path.exists()
             for status in (path.stat(),)
         ]
         return (
@@ -264,6 +322,29 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
     return merged
 
 
+def _unnamed(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return runtime parameters without the name of the experiment."""
+    section = parameters.get("experiment")
+    if not isinstance(section, Mapping):
+        return parameters
+    return {**parameters, "experiment": {key: value for key, value in section.items() if key != "name"}}
+
+
+def _folder_of(name: str, storage: object) -> str:
+    """Return a folder of results.
+
+    Raises:
+        ConfigError: If the parameters say something else, or if it leads out of the data folder.
+    """
+    folder = storage.get(name) if isinstance(storage, Mapping) else None
+    if not isinstance(folder, str):
+        raise ConfigError(f"storage.{name}: expected a folder, got {folder!r}.")
+    try:
+        return str(check_output(Path(folder)))
+    except ValueError as error:
+        raise ConfigError(f"storage.{name}: {error}.") from None
+
+
 def _comparison(parameters: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Return what parameters say is compared, by section; what is no list is refused by the check of the parameters."""
     experiment = parameters.get("experiment")
@@ -282,7 +363,11 @@ def _check_part(parameters: Mapping[str, Any], own: Mapping[str, Any], name: str
     for section, names in _comparison(parameters).items():
         for each in names:
             # What is not defined at all is refused by the check of the parameters, with a suggestion.
-            if each in known.get(section, ()) or each not in (parameters.get(section) or {}):
+            if (
+                not isinstance(each, str)
+                or each in known.get(section, ())
+                or each not in (parameters.get(section) or {})
+            ):
                 continue
             remedy = (
                 f"Run the experiment '{each}' (--experiment {each})"
@@ -334,19 +419,12 @@ def load_configuration(
     Raises:
         ConfigError: If there is no such environment, or the experiment's name cannot be used.
     """
-    from kedro.framework import project
-    from kedro.framework.project import settings
-
-    # Once: it forgets the pipelines.
-    if project.PACKAGE_NAME is None:
-        project.configure_project(__name__.partition(".")[0])
-    loader: ConfigLoader = settings.CONFIG_LOADER_CLASS(
-        str(PROJECT_ROOT / settings.CONF_SOURCE),
+    return ConfigLoader(
+        str(PROJECT_ROOT / "conf"),
         env or os.environ.get("KEDRO_ENV"),
         runtime_params=with_experiment(given or {}, experiment),
-        **settings.CONFIG_LOADER_ARGS,
+        **LOADER_OPTIONS,
     )
-    return loader
 
 
 def with_experiment(given: Mapping[str, Any], experiment: str | None) -> dict[str, Any]:
@@ -402,6 +480,9 @@ def _readable(what: str) -> Iterator[None]:
     try:
         yield
     except OmegaConfBaseException as error:
+        # Where one of our resolvers says what is wrong, that is the message.
+        if own := next((each for each in causes(error) if isinstance(each, ConfigError)), None):
+            raise own from None
         # What follows the first line are names of OmegaConf's own.
         key = f"{error.full_key}: " if error.full_key else ""
         raise ConfigError(f"{what} cannot be read: {key}{str(error).splitlines()[0]}.") from error

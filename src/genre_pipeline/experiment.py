@@ -201,7 +201,7 @@ class RegistryBlock(Block):
     Attributes:
         enabled: Whether each cell's model is registered, as ``<experiment>.<cell>``.
         margin: What loss of track accuracy, as a share, must be excluded before a new model takes the champion's place;
-            none where it is enough that the paired tests do not show it to be worse.
+            ``None``: it is enough that the paired tests do not show it to be worse.
     """
 
     enabled: bool = False

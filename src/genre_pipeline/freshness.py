@@ -11,11 +11,10 @@ from kedro.config import AbstractConfigLoader, MissingConfigException
 from kedro.pipeline import Pipeline
 
 from genre_pipeline.errors import TrainingError
-from genre_pipeline.ops.refresh import Cause, Entry, Graph
-from genre_pipeline.ops.refresh.graph import graph_key, load_graph
+from genre_pipeline.ops.refresh.graph import Entry, Graph, graph_key, load_graph
 from genre_pipeline.ops.refresh.listing import check_listing
 from genre_pipeline.ops.refresh.place import refresh_folder
-from genre_pipeline.ops.refresh.planning import assess, recorded_parts
+from genre_pipeline.ops.refresh.planning import Cause, assess, recorded_parts
 
 logger = logging.getLogger(__name__)
 

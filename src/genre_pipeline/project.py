@@ -8,9 +8,21 @@ import subprocess
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-_SOURCE_ROOT = Path(__file__).resolve().parents[2]
-# In an installed package there is no source tree: the project is then where the command is run.
-PROJECT_ROOT = _SOURCE_ROOT if (_SOURCE_ROOT / "pyproject.toml").exists() else Path.cwd()
+# Chooses the experiment where there is no option for it.
+EXPERIMENT_VARIABLE = "GENRE_PIPELINE_EXPERIMENT"
+DEFAULT_EXPERIMENT = "demo"
+
+
+def _find_project() -> Path:
+    source = Path(__file__).resolve().parents[2]
+    if (source / "pyproject.toml").exists():
+        return source
+    # In an installed package there is no source tree: the project is then where the command is run, or above.
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / "conf" / "base").is_dir()), here)
+
+
+PROJECT_ROOT = _find_project()
 
 
 def data_root() -> str:
@@ -63,9 +75,12 @@ def sqlite_path(uri: str) -> Path | None:
     """
     if not uri.startswith(("sqlite:///", "sqlite+pysqlite:///")):
         return None
-    from sqlalchemy import make_url
+    database = uri.partition(":///")[2].partition("?")[0]
+    if "%" in uri:
+        # Whether it reads escape sequences depends on its version.
+        from sqlalchemy import make_url
 
-    database = make_url(uri).database or ""
+        database = make_url(uri).database or ""
     return Path(unquote(urlsplit(database).path) if database.startswith("file:") else database)
 
 

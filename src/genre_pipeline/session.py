@@ -126,7 +126,7 @@ class InterruptibleSession(KedroSession):
     def _is_up_to_date(self) -> bool:
         """Check whether everything that is asked for is up to date, before anything is begun."""
         from genre_pipeline.freshness import experiment_graph, pipeline_graph, report_failures
-        from genre_pipeline.ops.refresh import make_plan
+        from genre_pipeline.ops.refresh.planning import make_plan
 
         loader = self._get_config_loader()
         names = self._pipeline_names or []

@@ -8,13 +8,32 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar, cast, get_args, get_type_hints
+
+from typing_extensions import override
 
 from genre_pipeline.blocks import Block
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Declared(dict[str, Any]):
+    """The declared keys of a mapping. ``get`` fails for another key: its default would pass for the value."""
+
+    def __init__(self, values: Mapping[str, Any], keys: Collection[str]) -> None:
+        super().__init__(values)
+        self._keys = keys
+
+    @override
+    def get(self, key: str, default: Any = None) -> Any:
+        if key not in self._keys:
+            raise KeyError(f"'{key}' is read and not declared: add it to the argument's Reads(...).")
+        return super().get(key, default)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (dict(self), self._keys)
 
 
 @dataclass(frozen=True, init=False)
@@ -37,12 +56,12 @@ class Reads:
             value: The table or mapping, or a list of them. A key that it lacks is lacking afterwards too.
 
         Raises:
-            KeyError: If a table lacks a column.
+            KeyError: If a table lacks a column; later, if the stage gets a key that is not declared.
         """
         if isinstance(value, list | tuple):
             return type(value)(map(self.of, value))
         if isinstance(value, Mapping):
-            return {part: value[part] for part in self.parts if part in value}
+            return _Declared({part: value[part] for part in self.parts if part in value}, self.parts)
         return value[list(self.parts)]
 
 
@@ -129,7 +148,7 @@ def stage(*, version: int, uses: tuple[Callable[..., Any], ...] = (), lists: str
         >>> from typing import Annotated
         >>> @stage(version=1)
         ... def count_genres(tracks: Annotated[dict, Reads("genre")]) -> int:
-        ...     return len(set(tracks["genre"]) | set(tracks.get("artist", ())))
+        ...     return len(set(tracks["genre"]))
         >>> count_genres({"genre": ["jazz", "rock"], "artist": ["A", "B"]})
         2
         >>> stage_of(count_genres).versions

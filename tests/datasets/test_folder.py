@@ -366,7 +366,7 @@ def test_tables_as_programs_write_them(root, table):
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ("path,artist,Artist\njazz/a.wav,A,B\n", "the column 'artist' is there 2 times"),
+        ("path,artist,Artist\njazz/a.wav,A,B\n", "the column 'artist' occurs 2 times"),
         ('path,title\n"jazz/a.wav","a\nb"\n/x.wav,y\n', "line 4: expected a path relative to"),
         ("path\njazz\n", "line 2: expected the path of a file, got 'jazz', a folder"),
         ("path\nC:\\jazz\\a.wav\n", "line 2: expected a path relative to"),

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,10 @@ from kedro.framework.cli.cli import KedroCLI
 from kedro.framework.startup import bootstrap_project
 from matplotlib.figure import Figure
 
-from genre_pipeline.cli import _check_choice, _Choice
+from genre_pipeline.cli import Choice
 from genre_pipeline.ops import refreshing
 from genre_pipeline.project import PROJECT_ROOT
+from genre_pipeline.running import _check_choice
 from kedro_sessions import copy_database, forget_sessions, settle, write_own_clip, write_own_music
 
 PAGES = [
@@ -172,8 +174,9 @@ def project(tmp_path_factory, database, _quiet_threads):
         patch.setattr("kedro.framework.session.session.find_kedro_project", lambda _: PROJECT_ROOT)
         patch.setattr(refreshing, "run_command", _run_in_this_process)
         # Most of the time of a session so small; other tests look at both.
+        no_model = SimpleNamespace(model_id="", model_uri="")
         patch.setattr("genre_pipeline.pipelines.compare.nodes.draw_still", lambda _: Figure())
-        patch.setattr("genre_pipeline.tracking.model.log_genre_model", lambda *_: None)
+        patch.setattr("genre_pipeline.tracking.model.log_genre_model", lambda *_, **__: no_model)
         # README also classifies with a model that was trained on my_music.
         for name in ("demo", "my_music"):
             result = invoke(("run", "--experiment", name))
@@ -208,7 +211,7 @@ def test_a_command_that_cannot_be_run_here_is_one(command):
     if name == "run":
         text = dict(zip(arguments[::2], arguments[1::2], strict=True)).get("--params", "")
         for pipeline in read["pipelines"]:
-            _check_choice(_Choice(read["env"], read["experiment"], text), pipeline)
+            _check_choice(Choice(read["env"], read["experiment"], text), pipeline)
 
 
 @pytest.mark.parametrize("command", [each for each in COMMANDS if each not in KEDROS], ids=str)

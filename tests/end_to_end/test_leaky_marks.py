@@ -80,7 +80,7 @@ def test_the_runs_of_a_leaky_cell_are_tagged(leaky):
         assert each.data.tags["leaky"].lower() == "true"
         assert each.data.tags["split_hash"] == audit["split_hash"]
         assert each.data.tags["subset"] == audit["subset"]
-    assert cell.data.metrics["data/shared_tracks"] == audit["leaks"]["overall"]["track"] > 0
+    assert cell.data.metrics["tracks/shared_tracks"] == audit["leaks"]["overall"]["track"] > 0
 
 
 def test_predictions_of_a_model_of_a_leaky_cell_say_so(leaky, caplog):

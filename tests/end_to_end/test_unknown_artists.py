@@ -44,6 +44,6 @@ def test_nothing_looks_as_honest_as_it_would_with_artists(data, caution):
     (session,) = sessions_of(client)
     assert session.data.tags["artists_unknown"] == "my_music.artist_kfold: 100 %"
     (cell,) = children(client, session)
-    assert cell.data.metrics["data/artists_unknown"] == 1.0
+    assert cell.data.metrics["tracks/artists_unknown"] == 1.0
     for each in (cell, *children(client, cell)):
         assert (each.data.tags["artists_unknown"], each.data.tags["leaky"]) == ("100 %", "False")

@@ -13,8 +13,8 @@ import genre_pipeline
 from genre_pipeline.blocks import Block
 from genre_pipeline.errors import ConfigError
 from genre_pipeline.experiment import parse_feature
-from genre_pipeline.ops.refresh import Record, Step
-from genre_pipeline.ops.refresh.records import FileStamp
+from genre_pipeline.ops.refresh.graph import Step
+from genre_pipeline.ops.refresh.records import FileStamp, Record
 from genre_pipeline.stores.store import StoreHeader
 from genre_pipeline.training.checkpoints import CheckpointCard
 from genre_pipeline.tuning.space import FloatRange, IntegerRange

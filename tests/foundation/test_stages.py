@@ -74,6 +74,21 @@ def test_an_undeclared_column_is_an_error():
         artists(TRACKS)
 
 
+@pytest.mark.parametrize("read", [lambda report: report["artist"], lambda report: report.get("artist", "unknown")])
+def test_an_undeclared_key_is_an_error(read):
+    @stage(version=1)
+    def artist(report: Annotated[dict[str, Any], Reads("genre", "title")]) -> Any:
+        return report.get("title"), read(report)
+
+    with pytest.raises(KeyError, match="artist"):
+        artist({"genre": "jazz", "artist": "A"})
+
+
+def test_what_is_declared_can_be_handed_to_another_process():
+    part = Reads("genre", "title").of({"genre": "jazz", "artist": "A"})
+    assert pickle.loads(pickle.dumps(part)) == part == {"genre": "jazz"}
+
+
 def test_a_declared_column_that_is_not_there_is_an_error():
     with pytest.raises(KeyError, match="genre"):
         count(TRACKS.drop(columns="genre"), {}, Fade(fade_s=1.0), "", name="")

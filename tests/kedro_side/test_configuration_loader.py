@@ -180,6 +180,12 @@ class TestExperiments:
         )
         assert read(archive, "both", env="cluster")["parameters"] == read(project, "both", env="cluster")["parameters"]
 
+    @pytest.mark.parametrize("content", ["", "# nothing yet\n", "{}\n"])
+    def test_an_empty_file_is_no_experiment(self, project, content):
+        (project / "local/experiments/emptied.yml").write_text(content)
+        with pytest.raises(ConfigError, match=r"emptied\.yml: is empty\. Expected what"):
+            read(project, "emptied")["parameters"]
+
     def test_they_are_listed(self, project):
         assert read(project).experiments == ["both", "demo", "private"]
 
@@ -193,6 +199,11 @@ class TestNamesOfExperiments:
     def test_what_is_no_safe_folder_is_refused(self, project, name):
         with pytest.raises(ConfigError, match=r"The experiment name '.*' cannot be used: expected lower-case letters"):
             read(project, name)
+
+    @pytest.mark.parametrize("name", [None, True, 1, ["demo"]])
+    def test_what_is_no_text_is_refused(self, project, name):
+        with pytest.raises(ConfigError, match=r"The experiment name '.*' cannot be used"):
+            read(project, experiment={"name": name})
 
     def test_an_unknown_one_is_refused_with_a_suggestion(self, project):
         with pytest.raises(ConfigError) as refused:
@@ -214,6 +225,13 @@ class TestNamesOfExperiments:
         monkeypatch.setenv("GENRE_PIPELINE_EXPERIMENT", "mine")
         with pytest.raises(ConfigError, match="an experiment is named by its file, here 'mine'"):
             read(project)["parameters"]
+        # However it is chosen.
+        with pytest.raises(ConfigError, match="an experiment is named by its file, here 'mine'"):
+            read(project, "mine")["parameters"]
+
+    def test_its_own_name_is_allowed_in_a_file(self, project):
+        write(project / "local/experiments/mine.yml", {"experiment": {"name": "mine", "datasets": ["mine"]}})
+        assert read(project, "mine")["parameters"]["experiment"]["name"] == "mine"
 
     def test_no_environment_can_rename_the_experiment(self, project):
         write(project / "cluster/parameters.yml", {"experiment": {"name": "both"}})
@@ -284,3 +302,54 @@ class TestResultsOfAnotherExperiment:
 
     def test_what_is_not_defined_at_all_is_left_to_the_check_of_the_parameters(self, project):
         assert read(project, experiment={"models": ["swm"]})["parameters"]["experiment"]["models"] == ["swm"]
+
+    def test_so_is_what_is_no_name(self, project):
+        assert read(project, experiment={"models": [{"a": 1}]})["parameters"]["experiment"]["models"] == [{"a": 1}]
+
+
+class TestFilesThatCannotBeRead:
+    @pytest.mark.parametrize(
+        ("content", "reason"),
+        [
+            (b"- demo\n- mine\n", "expected keys and values, got a list"),
+            (b'experiment: {title: "\xff"}\n', "can't decode byte 0xff"),
+            (b"epochs: 1\nepochs: 2\n", "found duplicate key epochs"),
+            (b"experiment: [\n a: b", "line 2, column"),
+        ],
+    )
+    def test_the_message_names_the_file(self, project, content, reason):
+        (project / "local/experiments/private.yml").write_bytes(content)
+        with pytest.raises(ConfigError) as refused:
+            read(project, "private")["parameters"]
+        assert reason in str(refused.value)
+        assert str(project / "local/experiments/private.yml") in str(refused.value)
+        assert "\n" not in str(refused.value)
+        # Others are not concerned.
+        assert read(project)["parameters"]["experiment"]["name"] == "demo"
+
+    def test_the_catalog_gives_the_same_reason(self, project):
+        write(project / "base/catalog.yml", {"models": {"filepath": "${storage:models}"}})
+        (project / "local/experiments/private.yml").write_text("experiment: [")
+        with pytest.raises(ConfigError) as refused:
+            read(project, "private")["catalog"]
+        assert str(refused.value).startswith(str(project / "local/experiments/private.yml"))
+
+    @pytest.mark.parametrize(
+        ("storage", "message"),
+        [
+            ({"models": None}, "storage.models: expected a folder, got None."),
+            ({"models": ["x"]}, r"storage.models: expected a folder, got \['x'\]."),
+            (1, "storage.models: expected a folder, got None."),
+            ({"models": "../x"}, r"storage.models: '\.\./x' leads out of the data folder"),
+        ],
+    )
+    def test_a_folder_of_results_is_named_by_its_parameter(self, project, storage, message):
+        write(project / "base/catalog.yml", {"models": {"filepath": "${storage:models}"}})
+        with pytest.raises(ConfigError, match=f"^{message}"):
+            read(project, storage=storage)["catalog"]
+
+    def test_a_link_to_nothing_concerns_nobody(self, project):
+        # Emacs leaves one beside each file that is being changed.
+        (project / "local/experiments/.#private.yml").symlink_to("somebody@somewhere.4711:1700000000")
+        assert read(project)["parameters"]["experiment"]["name"] == "demo"
+        assert read(project).experiments == ["both", "demo", "private"]

@@ -181,7 +181,7 @@ class TestSmallNode:
 
 def test_tables_of_the_same_rows_have_the_same_parts(tmp_path):
     """What is recorded in memory is what would be read from disk."""
-    from genre_pipeline.ops.refresh import content_parts
+    from genre_pipeline.ops.refresh.content import content_parts
 
     table = pd.DataFrame(
         {"text": pd.array(["a", "b"], "string"), "number": [1, 2], "share": [0.5, None], "flag": [True, False]}

@@ -44,7 +44,7 @@ def track(client, experiment_id):
     """A function that tracks a session with its cells; each begins a second after the one before."""
     times = iter(range(1_700_000_000_000, 1_800_000_000_000, 1000))
 
-    def track_session(*cells, experiment="base", status="FINISHED", metrics=METRICS, name="train_all / base"):
+    def track_session(*cells, experiment="base", status="FINISHED", metrics=METRICS, name="base · train_all"):
         tags = {"experiment": experiment, "git_commit": "c0ffee"}
         run = client.create_run(experiment_id, start_time=next(times), run_name=name, tags={"level": "session", **tags})
         tracker = MlflowTracker(client, experiment_id, run.info.run_id, tags)
@@ -56,7 +56,7 @@ def track(client, experiment_id):
                 cell_run.finish()
                 continue
             cell_run.set_tags({"statistic": "mean of 2 repeats (kfold)"})
-            cell_run.log_metrics({**metrics, "data/n_test_tracks": 24.0, "data/test_ratio": 0.25})
+            cell_run.log_metrics({**metrics, "tracks/n_test_tracks": 24.0, "tracks/test_ratio": 0.25})
             cell_run.finish("FINISHED" if metrics else "FAILED")
         if status is not None:
             client.set_terminated(run.info.run_id, status=status)
@@ -68,7 +68,7 @@ def track(client, experiment_id):
 def test_a_session_is_read_as_it_was_logged(history, track):
     run_id = track(CELL, OTHER)
     session = history.find(run_id, "base")
-    assert (session.run_id, session.name, session.experiment) == (run_id, "train_all / base", "base")
+    assert (session.run_id, session.name, session.experiment) == (run_id, "base · train_all", "base")
     assert (session.started, session.status, session.commit) == ("2023-11-14 22:13 UTC", "FINISHED", "c0ffee")
     assert set(session.cells) == {CELL, OTHER}
     cell = session.cells[CELL]
@@ -119,12 +119,12 @@ class TestFinding:
     def test_by_its_name_the_newest(self, history, track):
         ids = [track(CELL, name="tried") for _ in range(2)]
         assert history.find("tried", "base").run_id == ids[1]
-        assert set(history.find("svm / demo / folds", "base").cells) == {CELL}
+        assert set(history.find("folds · svm · demo", "base").cells) == {CELL}
 
     def test_several_of_the_same_digits(self, history, track, monkeypatch):
         ids = sorted(track(CELL) for _ in range(2))
         runs = [history._client.get_run(each) for each in ids]
-        monkeypatch.setattr(history, "_runs", lambda query: iter(runs if "session" in query else []))
+        monkeypatch.setattr(history, "search", lambda query: iter(runs if "session" in query else []))
         with pytest.raises(TrackingError, match=rf"Several runs begin with 'abcd': {ids[0]}, {ids[1]}"):
             history.find("abcd", "base")
 

@@ -14,12 +14,11 @@ from genre_pipeline import freshness
 from genre_pipeline.cli import cli
 from genre_pipeline.errors import ConfigError, RefreshError
 from genre_pipeline.ops import refreshing
-from genre_pipeline.ops.refresh import Entry, Graph, Plan
-from genre_pipeline.ops.refresh.graph import load_graph
+from genre_pipeline.ops.refresh.graph import Entry, Graph, load_graph
 from genre_pipeline.ops.refresh.journal import Journal
 from genre_pipeline.ops.refresh.listing import ListingCheck
 from genre_pipeline.ops.refresh.place import journal_path, one_refresh_at_a_time, refresh_folder
-from genre_pipeline.ops.refresh.planning import Cause
+from genre_pipeline.ops.refresh.planning import Cause, Plan
 from genre_pipeline.ops.refreshing import Request, read_graph, refresh_once, run_stale, watch_and_refresh
 from genre_pipeline.project import PROJECT_ROOT
 from genre_pipeline.work.processes import Ended, ends_on_signals

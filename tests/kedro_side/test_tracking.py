@@ -50,12 +50,12 @@ def test_a_session_has_a_run_a_cell_and_a_run_a_repeat(tracker, client, parent):
             log_repeat(tracker, repeat, {"test_track_accuracy": 0.5}, cell=cell, seed=repeat)
     tracker.close("FINISHED")
     cells = children(client, parent)
-    assert [run.info.run_name for run in cells] == ["net1 / demo / folds", "net2 / demo / folds"]
+    assert [run.info.run_name for run in cells] == ["folds · net1 · demo", "folds · net2 · demo"]
     for cell, run in zip((CELL, OTHER), cells, strict=True):
         assert run.data.tags | {"level": "cell"} == run.data.tags
         assert {name: run.data.tags[name] for name in ("dataset", "protocol", "feature", "model")} == vars(cell)
         repeats = children(client, run)
-        assert [each.info.run_name for each in repeats] == [f"{run.info.run_name} / repeat {i}" for i in (0, 1)]
+        assert [each.info.run_name for each in repeats] == [f"repeat {i} · {run.info.run_name}" for i in (0, 1)]
         assert [each.data.tags["repeat"] for each in repeats] == ["0", "1"]
         assert [each.data.tags["seed"] for each in repeats] == ["0", "1"]
         assert {each.data.tags["level"] for each in repeats} == {"repeat"}

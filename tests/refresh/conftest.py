@@ -10,7 +10,8 @@ from genre_pipeline.audio import AudioFacts
 from genre_pipeline.datasets import DATASETS, DatasetBlock
 from genre_pipeline.datasets.reading.files import list_files
 from genre_pipeline.ingest import inspections
-from genre_pipeline.ops.refresh import Entry, Graph, Recorder, Source, Step
+from genre_pipeline.ops.refresh.graph import Entry, Graph, Source, Step
+from genre_pipeline.ops.refresh.records import Recorder
 
 METADATA = ("genre", "artist", "title", "album")
 

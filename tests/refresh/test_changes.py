@@ -7,9 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pandas as pd
 import pytest
 
-from genre_pipeline.ops.refresh import make_plan
 from genre_pipeline.ops.refresh.changes import Score, compare_scores, describe_changes, notify, read_scores
 from genre_pipeline.ops.refresh.journal import Journal
+from genre_pipeline.ops.refresh.planning import make_plan
 
 CELLS = ["d.p.f.m", "d.p.f.n"]
 

@@ -2,7 +2,7 @@
 
 from plotly.graph_objects import Figure, Scatter
 
-from genre_pipeline.ops.refresh import content_parts
+from genre_pipeline.ops.refresh.content import content_parts
 
 
 def test_a_figure_changes_with_what_it_shows():

@@ -7,8 +7,8 @@ import pytest
 
 from genre_pipeline.errors import ConfigError, StorageError
 from genre_pipeline.ingest.inspections import forget_inspections
-from genre_pipeline.ops.refresh import Plan, make_plan, records
-from genre_pipeline.ops.refresh.planning import assess, recorded_parts
+from genre_pipeline.ops.refresh import records
+from genre_pipeline.ops.refresh.planning import Plan, assess, make_plan, recorded_parts
 
 ALL = ["d.ingest", "d.card", "d.split", "d.segment", "d.p.f.m.train", "compare"]
 

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from genre_pipeline.errors import DatasetError, RefreshError
-from genre_pipeline.ops.refresh import make_plan
+from genre_pipeline.ops.refresh.planning import make_plan
 from genre_pipeline.ops.refresh.watching import watch
 
 

@@ -76,6 +76,13 @@ def test_one_at_a_time_trains_here_and_goes_on_after_a_failure(tmp_path):
     assert heard.numbers(1) == list(range(1, 9))
 
 
+@pytest.fixture
+def children():
+    """A function that returns the processes that this test left running; other tests' may end later."""
+    before = set(multiprocessing.active_children())
+    return lambda: set(multiprocessing.active_children()) - before
+
+
 class TestProcesses:
     def test_the_same_weights_and_curves_as_one_after_another(self, serial, tmp_path, caplog):
         caplog.set_level(logging.INFO, logger="genre_pipeline")
@@ -115,7 +122,7 @@ class TestProcesses:
         ("strange", "kind", "message"),
         [(False, ZeroDivisionError, "^not expected$"), (True, ComputeError, "^StrangeError: not expected$")],
     )
-    def test_what_nobody_expected_is_raised_and_ends_the_others(self, tmp_path, strange, kind, message):
+    def test_what_nobody_expected_is_raised_and_ends_the_others(self, tmp_path, children, strange, kind, message):
         jobs = [
             job(tmp_path, 0, training_jobs.go_on_for_ever),
             job(tmp_path, 1, training_jobs.fail, strange=strange),
@@ -123,16 +130,16 @@ class TestProcesses:
         with pytest.raises(kind, match=message) as caught:
             train(Trainers(n_workers=2), jobs)
         assert "net, repeat 1, in its process:\nTraceback" in str(caught.value.__cause__)
-        assert not multiprocessing.active_children()
+        assert not children()
 
-    def test_an_interruption_ends_all(self, tmp_path):
+    def test_an_interruption_ends_all(self, tmp_path, children):
         def interrupt(repeat, record):
             os.kill(os.getpid(), signal.SIGINT)
 
         jobs = [job(tmp_path, repeat, training_jobs.go_on_for_ever) for repeat in range(2)]
         with pytest.raises(KeyboardInterrupt):
             Trainers(n_workers=2).train(jobs, on_epoch=interrupt, on_end=Heard().end)
-        assert not multiprocessing.active_children()
+        assert not children()
 
     def test_a_terminal_shows_a_bar_for_each(self, tmp_path, monkeypatch):
         screen = io.StringIO()

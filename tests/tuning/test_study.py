@@ -246,10 +246,10 @@ def test_the_best_parameters_can_be_used_as_they_are_written(make_search, folder
     # The same on the command line.
     from omegaconf import OmegaConf
 
-    from genre_pipeline.cli import _split_parameters
+    from genre_pipeline.cli import split_parameters
 
     (line,) = [each for each in text.splitlines() if "--params" in each]
-    given = _split_parameters(None, None, line.split('"')[1])
+    given = split_parameters(None, None, line.split('"')[1])
     merged = OmegaConf.merge({"models": {"net": search.model}}, given)
     assert parse_model("net", OmegaConf.to_container(merged)["models"]["net"], search.defaults) == expected
     assert "too good, because it chose the trial" in text

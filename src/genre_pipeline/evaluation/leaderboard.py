@@ -61,8 +61,8 @@ def metric_table(results: Sequence[CellResult]) -> pd.DataFrame:
         results: One result per cell.
 
     Returns:
-        One row per cell, split, unit and metric with the columns :data:`METRIC_COLUMNS`; ``key`` is the metric's name
-        in MLflow. Cells of which every repeat failed have no row.
+        One row per cell, split, unit and metric with the columns :data:`METRIC_COLUMNS`; ``key`` is the metric's name.
+        Cells of which every repeat failed have no row.
     """
     rows = [{**row_of(result), **row, "key": metric_key(row)} for result in results for row in result["summary"]]
     return make_table(rows, METRIC_COLUMNS)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from genre_pipeline.ops.refresh import Recorder
+if TYPE_CHECKING:
+    from genre_pipeline.ops.refresh.records import Recorder
 
 
 class RecordsHook:
     """Keeps the records of every session, whoever started it and whichever process runs the node."""
 
-    def __init__(self) -> None:
-        self._recorder = Recorder()
+    @cached_property
+    def _recorder(self) -> Recorder:
+        from genre_pipeline.ops.refresh.records import Recorder
+
+        return Recorder()
 
     @hook_impl(trylast=True)
     def before_node_run(self, node: Node, catalog: DataCatalog) -> None:

@@ -17,8 +17,10 @@ from genre_pipeline.logs import CellLog
 if TYPE_CHECKING:
     from genre_pipeline.tracking import MlflowTracker
 
-# What a catalog entry's metadata call the artifact of the session's run that it is attached as.
+# What a catalog entry's metadata call the artifact of the session's run that it is attached as, and whether it is the
+# leaderboard that describes the run.
 _ARTIFACT = "artifact"
+_DESCRIBES = "describes"
 _URI_VARIABLE = "MLFLOW_TRACKING_URI"
 # Sections of the parameters by which people find a session.
 _DESCRIBING = ("experiment", "storage", "training")
@@ -74,16 +76,20 @@ class TrackingHook:
             catalog: The session's catalog, for the parameters that describe it.
         """
         import mlflow
+        from kedro_mlflow.framework.hooks.mlflow_hook import mlflow_hook
         from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 
         from genre_pipeline.project import git_commit
         from genre_pipeline.tracking import MlflowTracker, close_runs_of_the_dead, tracking_client
+        from genre_pipeline.tracking.pages import save_view
         from genre_pipeline.tracking.system import watch_system
         from genre_pipeline.tracking.tracker import log_params, owner_tags
         from genre_pipeline.work.processes import Owner
 
         run = mlflow.active_run()
         if run is None:
+            # Else it would reopen the run of the session before.
+            mlflow_hook.run_id = None
             return
         client = tracking_client(mlflow.get_tracking_uri())
         # kedro-mlflow logs what nodes take, and no node takes these as a whole.
@@ -91,14 +97,16 @@ class TrackingHook:
         experiment = described["experiment"]["name"]
         owner = owner_tags(Owner.this_process())
         tags = {**owner, "experiment": experiment, "git_commit": git_commit()}
-        name = f"{run.info.run_name} / {experiment}"
+        name = f"{experiment} · {run.info.run_name}"
         # The owner first, so that the next session closes the run if this process is killed now.
         for key, value in {**tags, "level": "session", MLFLOW_RUN_NAME: name}.items():
             client.set_tag(run.info.run_id, key, value)
         close_runs_of_the_dead(client, run.info.experiment_id)
+        save_view(client, run.info.experiment_id)
         log_params(client, run.info.run_id, described)
+        features = {name: block["feature"] for name, block in catalog.load("params:models").items()}
         monitor = watch_system(run.info.run_id)
-        self._tracker = MlflowTracker(client, run.info.experiment_id, run.info.run_id, tags, monitor)
+        self._tracker = MlflowTracker(client, run.info.experiment_id, run.info.run_id, tags, monitor, features)
 
     @hook_impl
     def before_node_run(self, node: Node) -> dict[str, Any]:
@@ -136,6 +144,10 @@ class TrackingHook:
             metadata = getattr(catalog.get(entry), "metadata", None) or {}
             if _ARTIFACT in metadata:
                 self._tracker.log_artifact(content, metadata[_ARTIFACT])
+            if metadata.get(_DESCRIBES):
+                from genre_pipeline.reporting.leaderboard import describe_winners
+
+                self._tracker.describe(describe_winners(content))
         self._tracker.flush()
 
     @hook_impl(tryfirst=True)
@@ -144,6 +156,7 @@ class TrackingHook:
         tracker, self._tracker = self._tracker, None
         if tracker is not None:
             tracker.close("FINISHED")
+            tracker.describe_experiment()
 
     @hook_impl(tryfirst=True)
     def on_pipeline_error(self, error: BaseException) -> None:

@@ -7,12 +7,12 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from genre_pipeline.cells import check_name
-from genre_pipeline.configuration import DEFAULT_EXPERIMENT, ConfigLoader, load_configuration
+from genre_pipeline.configuration import ConfigLoader, load_configuration
 from genre_pipeline.errors import ConfigError
 from genre_pipeline.experiment import load_experiment, parse_feature
 from genre_pipeline.features import FEATURES
 from genre_pipeline.ops.retention import Leftover, abandoned_files, leftover, old_versions, trained_features
-from genre_pipeline.project import data_root
+from genre_pipeline.project import DEFAULT_EXPERIMENT, data_root
 from genre_pipeline.stores.inventory import StoreSummary, summarise_stores, unused_stores
 from genre_pipeline.stores.store import spec_hash
 

@@ -13,11 +13,11 @@ from genre_pipeline.configuration import load_configuration
 from genre_pipeline.errors import ConfigError, RefreshError
 from genre_pipeline.freshness import experiment_graph
 from genre_pipeline.ingest.inspections import forget_inspections
-from genre_pipeline.ops.refresh import Graph, Plan, make_plan
 from genre_pipeline.ops.refresh.changes import compare_scores, describe_changes, notify, read_scores
-from genre_pipeline.ops.refresh.graph import source_hash
+from genre_pipeline.ops.refresh.graph import Graph, source_hash
 from genre_pipeline.ops.refresh.journal import Journal
 from genre_pipeline.ops.refresh.place import journal_path, one_refresh_at_a_time
+from genre_pipeline.ops.refresh.planning import Plan, make_plan
 from genre_pipeline.ops.refresh.watching import watch
 from genre_pipeline.project import PROJECT_ROOT
 from genre_pipeline.storage import write_json

@@ -14,7 +14,7 @@ from genre_pipeline.blocks import Block
 from genre_pipeline.catalog.place_dataset import PlaceDataset
 from genre_pipeline.catalog.session_datasets import SessionDataset
 from genre_pipeline.catalog.whole_file_datasets import OptionalMixin
-from genre_pipeline.ops.refresh import Entry, Graph, Source, Step
+from genre_pipeline.ops.refresh.graph import Entry, Graph, Source, Step
 from genre_pipeline.pipelines.binding import arguments_of, known_of
 from genre_pipeline.project import PROJECT_ROOT
 from genre_pipeline.stages import Stage, stage_of

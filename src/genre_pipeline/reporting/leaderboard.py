@@ -30,6 +30,7 @@ from genre_pipeline.reporting.wording import (
     common,
     count,
     duration,
+    enumerated,
     failed_mark,
     interval,
     marks_of,
@@ -43,6 +44,26 @@ from genre_pipeline.results.cell import part_name, unknown_share
 _TITLES = ("accuracy", "interval", "balanced", "macro-F1", "segments", "parameters", "training")
 # A terminal has about 100 columns.
 _SHORT_TITLES = ("accuracy", "interval", "bal.", "F1", "seg.", "params", "training")
+
+
+def describe_winners(frame: pd.DataFrame) -> str:
+    """Name the most accurate cell of each dataset and protocol in Markdown, and those from which it may not differ.
+
+    Args:
+        frame: What :func:`~genre_pipeline.evaluation.leaderboard.leaderboard` returned.
+    """
+    lines = ["Most accurate on the test tracks:", ""]
+    for (dataset, protocol), group in frame[frame["n_repeats"] > 0].groupby(["dataset", "protocol"], sort=False):
+        first, *others = group.to_dict(orient="records")
+        low, high = first["track_accuracy_ci_low"], first["track_accuracy_ci_high"]
+        parts = [f"**{first['model']}** ({first['feature']}) {percent(first['track_accuracy_mean'])} %"]
+        if known := interval(low, high, ""):
+            parts.append(f"({known})")
+        near = [row["model"] for row in others if row["track_accuracy_ci_high"] >= low]
+        end = f"; its interval overlaps with {enumerated(near)}" if near else ""
+        marks = "".join(f" **{mark}**" for mark in marks_of([first]))
+        lines.append(f"- {dataset}, {protocol}:{marks} {' '.join(parts)}{end}")
+    return "\n".join(lines)
 
 
 def format_leaderboard(frame: pd.DataFrame) -> str:

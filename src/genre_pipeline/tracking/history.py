@@ -17,7 +17,7 @@ import pandas as pd
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import TrackingError
-from genre_pipeline.logs import OUTCOMES
+from genre_pipeline.logs import OUTCOMES, unfile_metrics
 from genre_pipeline.project import sqlite_path
 from genre_pipeline.results.run_changes import JUDGED, CellRecord, SessionRecord
 from genre_pipeline.tracking.server import check_server, tracking_client
@@ -33,6 +33,8 @@ _LATEST = re.compile(r"(?:latest|previous)(?:~(\d+))?")
 _RUN_ID = re.compile(r"[0-9a-f]{4,32}")
 _COORDINATES = ("dataset", "protocol", "feature", "model")
 _DATA_TAGS = ("split_hash", "dataset_fingerprint", "feature_hash", "subset", "leaky", "artists_unknown")
+# Folders of metrics about the tracks; that of earlier releases comes second.
+_OF_TRACKS = ("tracks/", "data/")
 _DATA_COUNTS = ("n_train_tracks", "n_validation_tracks", "n_test_tracks")
 # MLflow's largest page is 50,000 runs; sessions hold some hundred cells at most [?].
 _PAGE = 1000
@@ -90,7 +92,7 @@ class RunHistory:
             return self._latest(n_back, reference, experiment)
         levels = ("tags.level = 'session'", "tags.level = 'cell'")
         if _RUN_ID.fullmatch(reference):
-            found = [run for level in levels for run in self._runs(f"{level} and run_id LIKE '{reference}%'")]
+            found = [run for level in levels for run in self.search(f"{level} and run_id LIKE '{reference}%'")]
             if len(found) > 1:
                 ids = ", ".join(sorted(run.info.run_id for run in found))
                 raise TrackingError(f"Several runs begin with '{reference}': {ids}. Give more digits.")
@@ -98,7 +100,7 @@ class RunHistory:
                 return self._session(found[0])
         if "'" not in reference:
             for level in levels:
-                for run in self._runs(f"{level} and run_name = '{reference}'"):
+                for run in self.search(f"{level} and run_name = '{reference}'"):
                     return self._session(run)
         raise TrackingError(
             f"There is no run '{reference}'. Expected latest, previous, latest~N, the first digits of a run's id, or a "
@@ -120,13 +122,13 @@ class RunHistory:
         """
         finished = self._evaluated(cell, experiment)
         query = f"{_of_cell(cell)} and tags.`mlflow.parentRunId` = '{session_id}'"
-        present = next((self._cell(run) for run in self._runs(query) if "statistic" in run.data.tags), None)
+        present = next((self._cell(run) for run in self.search(query) if "statistic" in run.data.tags), None)
         last = present or next(finished, None)
         return next(finished, None), last
 
     def _evaluated(self, cell: Cell, experiment: str) -> Iterator[CellRecord]:
         """Yield a cell's runs in finished sessions of an experiment that evaluated it, the newest first."""
-        for run in self._runs(f"{_of_cell(cell)} and {_of(experiment)} and metrics.{JUDGED} >= 0"):
+        for run in self.search(f"{_of_cell(cell)} and {_of(experiment)} and metrics.{JUDGED} >= 0"):
             if self._client.get_run(_parent(run)).info.status == "FINISHED":
                 yield self._cell(run)
 
@@ -140,7 +142,7 @@ class RunHistory:
 
     def _latest(self, n_back: int, reference: str, experiment: str) -> SessionRecord:
         n_found = 0
-        for run in self._runs(f"tags.level = 'session' and {_of(experiment)} and status = 'FINISHED'"):
+        for run in self.search(f"tags.level = 'session' and {_of(experiment)} and status = 'FINISHED'"):
             if next(self._cells(run.info.run_id), None) is not None:
                 if n_found == n_back:
                     return self._session(run)
@@ -150,8 +152,8 @@ class RunHistory:
             "a cell. Run it (kedro run --pipelines train_all), or choose another one with --experiment."
         )
 
-    def _runs(self, query: str) -> Iterator[Run]:
-        """Yield runs, the newest first."""
+    def search(self, query: str) -> Iterator[Run]:
+        """Yield the runs that match a query of MLflow, the newest first."""
         token: str | None = None
         while True:
             page = self._client.search_runs(
@@ -168,7 +170,7 @@ class RunHistory:
 
     def _cells(self, session_id: str) -> Iterator[Run]:
         """Yield the runs of a session's cells that were evaluated, with or without success."""
-        for run in self._runs(f"tags.level = 'cell' and tags.`mlflow.parentRunId` = '{session_id}'"):
+        for run in self.search(f"tags.level = 'cell' and tags.`mlflow.parentRunId` = '{session_id}'"):
             if "statistic" in run.data.tags:
                 yield run
 
@@ -192,8 +194,9 @@ class RunHistory:
         )
 
     def _cell(self, run: Run) -> CellRecord:
-        tags, metrics = run.data.tags, run.data.metrics
-        counts = {key: f"{metrics[f'data/{key}']:g}" for key in _DATA_COUNTS if f"data/{key}" in metrics}
+        tags, metrics = run.data.tags, unfile_metrics(run.data.metrics)
+        tracks = {key.partition("/")[2]: each for key, each in metrics.items() if key.startswith(_OF_TRACKS)}
+        counts = {key: f"{tracks[key]:g}" for key in _DATA_COUNTS if key in tracks}
         return CellRecord(
             cell=Cell(*(tags[name] for name in _COORDINATES)),
             run_id=run.info.run_id,
@@ -202,7 +205,7 @@ class RunHistory:
             commit=tags.get("git_commit", ""),
             metrics={key: value for key, value in metrics.items() if key.startswith("test_")},
             design=tags.get("design", ""),
-            test_ratio=metrics.get("data/test_ratio", math.nan),
+            test_ratio=tracks.get("test_ratio", math.nan),
             outcomes=self._outcomes(run.info.run_id),
         )
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import genre_pipeline
+
+if TYPE_CHECKING:
+    from mlflow.models.model import ModelInfo
 
 # What the pyfunc imports; versions are left to the environment that serves it, which must only read our files.
 # The signature is stated below; an example would have to be an audio file. For the whole process, because filters that
@@ -30,7 +34,7 @@ _REQUIREMENTS = (
 )
 
 
-def log_genre_model(run_id: str, checkpoint: Path, genres: Sequence[str]) -> None:
+def log_genre_model(run_id: str, checkpoint: Path, genres: Sequence[str], *, name: str) -> ModelInfo:
     """Log a checkpoint to a run, with the code that serves it.
 
     The model is logged as code plus the checkpoint's folder, so that nothing is pickled.
@@ -39,6 +43,10 @@ def log_genre_model(run_id: str, checkpoint: Path, genres: Sequence[str]) -> Non
         run_id: The run the model belongs to.
         checkpoint: The checkpoint's folder.
         genres: The genres, in the order of the model's outputs.
+        name: The model's name.
+
+    Returns:
+        What MLflow knows of it.
     """
     import mlflow
     from mlflow.models import ModelSignature
@@ -50,11 +58,12 @@ def log_genre_model(run_id: str, checkpoint: Path, genres: Sequence[str]) -> Non
     )
     package = Path(genre_pipeline.__file__).parent
     with mlflow.start_run(run_id=run_id, nested=True):
-        mlflow.pyfunc.log_model(
-            name="model",
+        model: ModelInfo = mlflow.pyfunc.log_model(
+            name=name,
             python_model=str(package / "tracking" / "pyfunc_model.py"),
             artifacts={"checkpoint": str(checkpoint)},
             code_paths=[str(package)],
             signature=signature,
             pip_requirements=list(_REQUIREMENTS),
         )
+    return model

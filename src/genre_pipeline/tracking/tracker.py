@@ -19,6 +19,7 @@ from genre_pipeline.cells import Cell
 from genre_pipeline.logs import CellLog, RunLog, ServedModel
 from genre_pipeline.results.run_changes import CellRecord
 from genre_pipeline.tracking.history import RunHistory
+from genre_pipeline.tracking.pages import run_page
 from genre_pipeline.tracking.server import tracking_errors
 from genre_pipeline.tracking.system import Monitor
 from genre_pipeline.work.processes import Owner
@@ -41,10 +42,16 @@ _MAX_METRICS = 1000
 _MAX_PARAMS = 100
 # MLflow refuses longer parameter values.
 _MAX_PARAM_LENGTH = 6000
+# [D] MLflow takes 20,000 characters; a blank line follows each part.
+_MAX_EXPERIMENT_NOTE = 19_000
 # Seconds between writes of per-epoch metrics: a SQLite write costs tens of milliseconds, some epochs cost less.
 _FLUSH_S = 2.0
 
 
+# The tag that MLflow shows as the description of a run or an experiment.
+NOTE = "mlflow.note.content"
+# The report, among the files of a session's run.
+REPORT = "report.html"
 # What the runs below one are, where they are no repeats.
 _LEVELS_BELOW = {"study": "trial"}
 
@@ -74,6 +81,7 @@ class MlflowCellRun:
         cell: The cell.
         tags: Tags of this run and of those below it.
         level: What the run is, as its tag ``level``.
+        name: The run's name; what is below it has more before it.
     """
 
     def __init__(
@@ -84,9 +92,11 @@ class MlflowCellRun:
         cell: Cell,
         tags: Mapping[str, str],
         level: str = "cell",
+        name: str = "",
     ) -> None:
         self._client = client
         self._experiment_id = experiment_id
+        self._parent_run_id = parent_run_id
         self._cell = cell
         self._repeats: dict[int, str] = {}
         self._pending: dict[int, list[Metric]] = {}
@@ -94,11 +104,12 @@ class MlflowCellRun:
         self._is_open = True
         self._tags = tags
         self._level_below = _LEVELS_BELOW.get(level, "repeat")
-        self._name = f"{cell.model} / {cell.dataset} / {cell.protocol}" + ("" if level == "cell" else f" / {level}")
+        self._name = name or run_name(cell)
         # A node of the cell may have opened it in another process.
         known = self._find(parent_run_id, level)
         if known is None:
-            self.run_id = self._open(self._name, parent_run_id, {"level": level})
+            own = self._name if level == "cell" else f"{level} · {self._name}"
+            self.run_id = self._open(own, parent_run_id, {"level": level})
             return
         self.run_id = known.info.run_id
         self._is_open = known.info.status == "RUNNING"
@@ -128,21 +139,22 @@ class MlflowCellRun:
         if repeat not in self._repeats:
             level = self._level_below
             tags = {"level": level, level: str(repeat)}
-            self._repeats[repeat] = self._open(f"{self._name} / {level} {repeat}", self.run_id, tags)
+            self._repeats[repeat] = self._open(f"{level} {repeat} · {self._name}", self.run_id, tags)
         return self._repeats[repeat]
 
     def write(self, log: CellLog) -> None:
         """Write what a node logs of the cell."""
         self.set_tags(log.tags)
+        self._describe(log.note)
         self.log_params(log.params)
+        self._log_inputs(log.inputs)
         for name, content in log.files.items():
             _log_file(self._client, self.run_id, content, name)
         for repeat, each in log.repeats.items():
             self._write_repeat(repeat, each)
-        self.log_metrics(log.metrics)
+        model_id = None if log.model is None else self.log_model(log.model)
+        self.log_metrics(log.metrics, model_id)
         self._write(self.run_id, [each for epoch, metrics in log.epochs.items() for each in _metrics(metrics, epoch)])
-        if log.model is not None:
-            self.log_model(log.model)
         if log.ends is not None:
             self.finish(log.ends)
 
@@ -163,6 +175,19 @@ class MlflowCellRun:
         """Set tags."""
         if tags:
             self._client.log_batch(self.run_id, tags=_tags(tags))
+
+    def _describe(self, note: str) -> None:
+        if note:
+            session = run_page(self._experiment_id, self._parent_run_id)
+            report = run_page(self._experiment_id, self._parent_run_id, artifact=REPORT)
+            self.set_tags({NOTE: f"{note}\n\n[Report]({report}) of [this session]({session})"})
+
+    def _log_inputs(self, inputs: Mapping[str, str]) -> None:
+        from mlflow.entities import Dataset, DatasetInput
+
+        found = [DatasetInput(Dataset(name, digest, "local", "{}"), []) for name, digest in inputs.items()]
+        if found:
+            self._client.log_inputs(self.run_id, found)
 
     def log_params(self, params: Mapping[str, object], repeat: int | None = None) -> None:
         """Log parameters, one per field, of the cell or of one repeat: nested mappings are flattened with dots."""
@@ -186,28 +211,44 @@ class MlflowCellRun:
         for start in range(0, len(metrics), _MAX_METRICS):
             self._client.log_batch(run_id, metrics=metrics[start : start + _MAX_METRICS])
 
-    def log_metrics(self, metrics: Mapping[str, float]) -> None:
-        """Log metrics of the whole cell; values that are not finite are left out."""
-        self._write(self.run_id, _metrics(metrics))
+    def log_metrics(self, metrics: Mapping[str, float], model_id: str | None = None) -> None:
+        """Log metrics of the whole cell; values that are not finite are left out.
 
-    def log_model(self, model: ServedModel) -> None:
-        """Log a trained model as a pyfunc that maps audio paths to genre probabilities.
+        Args:
+            metrics: The metrics.
+            model_id: The model that those without a folder are logged of, too.
+        """
+        found = _metrics(metrics)
+        for each in found if model_id else []:
+            each._model_id = None if "/" in each.key else model_id
+        self._write(self.run_id, found)
+
+    def log_model(self, model: ServedModel) -> str:
+        """Log a trained model as a pyfunc that maps audio paths to genre probabilities, and return its id.
 
         A model that an earlier run holds already is not stored again; ``model_run_id`` says which run holds it.
         """
         import mlflow
+        from mlflow.entities import LoggedModelOutput
 
         from genre_pipeline.tracking.model import log_genre_model
 
         query = f"tags.model_fingerprint = '{model.fingerprint}' and attributes.run_id != '{self.run_id}'"
         holders = self._client.search_runs([self._experiment_id], query, max_results=1)
-        if holders:
-            self.set_tags({"model_run_id": holders[0].info.run_id})
-            return
+        for run_id in (each.info.run_id for each in holders):
+            query = f"source_run_id = '{run_id}'"
+            for known in self._client.search_logged_models([self._experiment_id], query, max_results=1):
+                self._client.log_outputs(self.run_id, [LoggedModelOutput(known.model_id, step=0)])
+                self.set_tags({"model_run_id": run_id, "model_uri": known.model_uri})
+                return str(known.model_id)
         with tracking_errors(mlflow.get_tracking_uri()):
-            log_genre_model(self.run_id, model.checkpoint, model.genres)
+            # MLflow takes no dots in a model's name.
+            name = self._cell.name.replace(".", "-")
+            logged = log_genre_model(self.run_id, model.checkpoint, model.genres, name=name)
         # Last, so that an interrupted upload is not taken for a model.
-        self.set_tags({"model_run_id": self.run_id, "model_fingerprint": model.fingerprint})
+        tags = {"model_run_id": self.run_id, "model_uri": logged.model_uri, "model_fingerprint": model.fingerprint}
+        self.set_tags(tags)
+        return str(logged.model_id)
 
     def finish(self, status: str = "FINISHED") -> None:
         """End the run, and those of its repeats that are still open; more than once does no harm."""
@@ -230,6 +271,7 @@ class MlflowTracker:
         parent_run_id: The session's run.
         tags: Tags of every run below it.
         monitor: Watches the machine until the tracker is closed.
+        features: Each model's own feature: the names of runs state another one.
     """
 
     def __init__(
@@ -239,7 +281,9 @@ class MlflowTracker:
         parent_run_id: str,
         tags: Mapping[str, str] | None = None,
         monitor: Monitor | None = None,
+        features: Mapping[str, str] | None = None,
     ) -> None:
+        self._features = dict(features or {})
         self._tags = dict(tags or {})
         self._monitor = monitor
         self._client = client
@@ -253,7 +297,7 @@ class MlflowTracker:
 
     def __reduce__(self) -> tuple[Any, ...]:
         given = (self._client, self._experiment_id, self._parent_run_id, self._tags)
-        return MlflowTracker, given, {"_pid": self._pid}
+        return MlflowTracker, given, {"_pid": self._pid, "_features": self._features}
 
     def cell_run(self, cell: Cell, *, level: str = "cell") -> MlflowCellRun:
         """Return a run of the cell, opened at first use.
@@ -265,7 +309,13 @@ class MlflowTracker:
         with self._opening:
             if (cell, level) not in self._open:
                 self._open[cell, level] = MlflowCellRun(
-                    self._client, self._experiment_id, self._parent_run_id, cell, self._tags, level
+                    self._client,
+                    self._experiment_id,
+                    self._parent_run_id,
+                    cell,
+                    self._tags,
+                    level,
+                    run_name(cell, self._features),
                 )
             return self._open[cell, level]
 
@@ -284,6 +334,34 @@ class MlflowTracker:
     def log_artifact(self, content: Any, name: str) -> None:
         """Log a text, table, figure or JSON content as an artifact of the parent run."""
         _log_file(self._client, self._parent_run_id, content, name)
+
+    def describe(self, note: str) -> None:
+        """Describe the parent run in Markdown."""
+        self._client.set_tag(self._parent_run_id, NOTE, note)
+
+    def describe_experiment(self) -> None:
+        """Describe the MLflow experiment by the newest description of each experiment's sessions.
+
+        That of the parent run gets a link to its report, if it has one by now.
+        """
+        note = self._client.get_run(self._parent_run_id).data.tags.get(NOTE)
+        if note and REPORT in {each.path for each in self._client.list_artifacts(self._parent_run_id)}:
+            report = run_page(self._experiment_id, self._parent_run_id, artifact=REPORT)
+            self.describe(f"{note}\n\n[Report]({report})")
+        sessions = self._client.search_runs(
+            [self._experiment_id], "tags.level = 'session'", max_results=_PAGE, order_by=["attributes.start_time DESC"]
+        )
+        notes: dict[str, str] = {}
+        for run in sessions:
+            if NOTE in run.data.tags:
+                name = run.data.tags.get("experiment", "")
+                notes.setdefault(name, f"## {name}\n\n{run.data.tags[NOTE]}")
+        text = ""
+        for note in notes.values():
+            if len(text) + len(note) <= _MAX_EXPERIMENT_NOTE:
+                text += f"{note}\n\n"
+        if text:
+            self._client.set_experiment_tag(self._experiment_id, NOTE, text)
 
     def add_to_tag(self, key: str, value: str) -> None:
         """Add a value to those that a tag of the parent run has."""
@@ -320,6 +398,24 @@ class MlflowTracker:
         for cell in _open_below(self._client, self._experiment_id, self._parent_run_id):
             for run_id in (*_open_below(self._client, self._experiment_id, cell), cell):
                 self._client.set_terminated(run_id, status=status)
+
+
+def run_name(cell: Cell, features: Mapping[str, str] | None = None) -> str:
+    """Name the run of a cell: what differs most from run to run comes first.
+
+    Args:
+        cell: The cell.
+        features: Each model's own feature, which is not named.
+
+    Example:
+        >>> cell = Cell("demo", "artist_kfold", "log_mel_128", "net1")
+        >>> run_name(cell), run_name(cell, {"net1": "log_mel_256"})
+        ('artist_kfold · net1 · demo', 'artist_kfold · net1 · demo · log_mel_128')
+    """
+    parts = [cell.protocol, cell.model, cell.dataset]
+    if (features or {}).get(cell.model, cell.feature) != cell.feature:
+        parts.append(cell.feature)
+    return " · ".join(parts)
 
 
 def _open_below(client: MlflowClient, experiment_id: str, parent_run_id: str) -> dict[str, Run]:

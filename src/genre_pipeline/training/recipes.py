@@ -130,6 +130,11 @@ class ModelBlock(Block):
         recipe = {"training": self.training.recipe()} if isinstance(self.spec, NetworkSpec) else {}
         return {"family": self.family, "architecture": self.architecture.dump(), **recipe}
 
+    def used(self) -> dict[str, Any]:
+        """Return the parameters that the model uses, in plain JSON types: an estimator has no recipe."""
+        values = self.dump()
+        return values if isinstance(self.spec, NetworkSpec) else values | {"training": {}}
+
     @property
     @override
     def code(self) -> dict[str, int | str]:

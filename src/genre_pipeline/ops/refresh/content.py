@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from genre_pipeline.fingerprints import fingerprint
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Raised whenever the same content would get other hashes.
 _VERSION = 1
@@ -28,11 +29,14 @@ def content_parts(content: Any) -> dict[str, str]:
         Name to hash of each part, in hexadecimal digits.
 
     Example:
+        >>> import pandas as pd
         >>> before = content_parts(pd.DataFrame({"artist": ["A", "B"], "genre": ["jazz", "rock"]}))
         >>> after = content_parts(pd.DataFrame({"artist": ["A", "C"], "genre": ["jazz", "rock"]}))
         >>> {part for part in before if before[part] != after[part]}
         {'artist'}
     """
+    import pandas as pd
+
     if isinstance(content, pd.DataFrame):
         return {str(name): column_hash(column) for name, column in content.items()}
     if isinstance(content, Mapping):
@@ -64,5 +68,7 @@ def column_hash(column: pd.Series[Any]) -> str:
     Args:
         column: Numbers, truth values or strings.
     """
+    import pandas as pd
+
     values = pd.util.hash_pandas_object(column, index=False).to_numpy()
     return hashlib.sha256(values.astype("<u8").tobytes()).hexdigest()[:16]

@@ -149,8 +149,8 @@ def check_intact(name: str, entry: Entry) -> None:
     record = read_record(entry.record)
     if record is not None and entry.newest() is not None and (text := damage(name, entry, record)):
         raise StorageError(
-            f"{text}; it is in {entry.path.parent}. Run 'kedro refresh', or the pipeline that writes it: it is made "
-            "again."
+            f"{text}; it is in {entry.path.parent}. Run 'kedro refresh' with the same options, or the pipeline that "
+            "writes it: it is made again."
         )
 
 

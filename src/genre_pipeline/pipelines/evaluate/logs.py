@@ -15,11 +15,11 @@ from genre_pipeline.evaluation.cell import metric_values
 from genre_pipeline.evaluation.leaderboard import genre_means
 from genre_pipeline.evaluation.metrics import UNITS, confusion
 from genre_pipeline.fingerprints import fingerprint
-from genre_pipeline.logs import OUTCOMES, CellLog, RunLog, ServedModel
+from genre_pipeline.logs import OUTCOMES, CellLog, RunLog, ServedModel, file_metrics
 from genre_pipeline.pipelines.evaluate.routing import log_routing
 from genre_pipeline.reporting.figures import confusion_figure
-from genre_pipeline.reporting.wording import unknown_tag
-from genre_pipeline.results.cell import CellResult, number, statistic, unknown_share
+from genre_pipeline.reporting.wording import interval, percent, split_marks, unknown_tag
+from genre_pipeline.results.cell import CellResult, cell_of, dataset_name, number, statistic, summary_row, unknown_share
 from genre_pipeline.training import Checkpoint
 
 _CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
@@ -27,7 +27,7 @@ _CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accura
 _NOT_IN_KEYS = re.compile(r"[^\w. -]")
 # [D] MLflow takes 250 characters: 23 are "test_segment_precision/", 9 a hash; 18 are spare.
 _MAX_GENRE = 200
-_STATISTICS = {"mean": "", "sd": "_sd", "ci_low": "_ci_low", "ci_high": "_ci_high"}
+_STATISTICS = {"sd": "_sd", "ci_low": "_ci_low", "ci_high": "_ci_high"}
 
 
 def log_evaluation(
@@ -44,7 +44,8 @@ def log_evaluation(
     """Return what is logged of a cell: numbers, figures and model; its run fails if no repeat could be trained.
 
     The metric keys are the same for every cell, so that any runs can be compared by ticking them; the mean over
-    repeats carries no suffix. What is no score has a prefix, which MLflow's charts make a section of its own.
+    repeats carries no suffix. All but a few have a folder, which MLflow's charts make a section of its own, and which
+    comes after those few in its lists.
 
     Args:
         cell: The cell.
@@ -73,17 +74,23 @@ def log_evaluation(
         "reference": result["reference"],
         "reused_repeats": sum(checkpoint.reused for checkpoint in checkpoints),
     }
+    inputs = {cell.dataset: dataset_fingerprint, f"{cell.dataset}.{cell.protocol}": result["split_hash"]}
     session_tags = {key: f"{cell.dataset}.{cell.protocol}: {share}" for key, share in unknown.items()}
     files: dict[str, Any] = {"result.json": result}
     if outcomes is None:
-        return CellLog(cell=cell, tags=tags, session_tags=session_tags, files=files, ends="FAILED")
+        note = "\n".join(["No repeat could be trained:\n", *(f"- {each['reason']}" for each in result["failures"])])
+        return CellLog(
+            cell=cell, tags=tags, session_tags=session_tags, files=files, inputs=inputs, note=note, ends="FAILED"
+        )
     routing = log_routing(checkpoints, genres=result["genres"])
     pictures = {f"confusion_{unit}.png": confusion_figure(result, unit) for unit in ("track", "segment")}
     # The first repeat's: fixed beforehand, not the best of many.
     served = checkpoints[0]
     return CellLog(
         cell=cell,
-        tags={**tags, "served_repeat": served.card.repeat},
+        tags={**_table_tags(result), **tags, "served_repeat": served.card.repeat},
+        note=_note(result),
+        inputs=inputs,
         session_tags=session_tags,
         files={**files, OUTCOMES: outcomes, **routing.files, **pictures},
         repeats={
@@ -92,11 +99,34 @@ def log_evaluation(
             )
             for checkpoint in checkpoints
         },
-        metrics={**_metrics(result), "data/test_ratio": test_ratio},
+        metrics={**_metrics(result), "tracks/test_ratio": test_ratio},
         epochs=_curves(result, routing.entropies),
         model=ServedModel(served.folder, tuple(result["genres"]), served.fingerprint),
         ends="FINISHED",
     )
+
+
+def _table_tags(result: CellResult) -> dict[str, str]:
+    """Return what a table of runs shows in words: the accuracy with its interval, and what makes it doubtful."""
+    row = summary_row(result, unit="track", metric="accuracy")
+    known = interval(number(row["ci_low"]), number(row["ci_high"]), "")
+    marks = ", ".join(split_marks(result))
+    return {
+        "track_accuracy": f"{percent(row['mean'])} %" + (f" ({known})" if known else ""),
+        **({"marks": marks} if marks else {}),
+    }
+
+
+def _note(result: CellResult) -> str:
+    """Describe a cell for people who open its run."""
+    cell, tags = cell_of(result), _table_tags(result)
+    lines = [
+        f"**{tags['track_accuracy']}** of the test tracks, {statistic(result)}.",
+        f"Model **{cell.model}** on the feature {cell.feature} of {dataset_name(result)}, protocol {cell.protocol}.",
+    ]
+    if "marks" in tags:
+        lines.append(f"**{tags['marks']}**: the number may be inflated.")
+    return "\n\n".join(lines)
 
 
 def _log_repeat(
@@ -112,7 +142,7 @@ def _log_repeat(
     one: CellResult = {**result, "confusion": {"track": own.tolist()}}
     computed = {key: getattr(card, key) for key in ("device", "precision", "channels_last", "compiled")}
     return RunLog(
-        metrics=metric_values(rows, value="value"),
+        metrics=file_metrics(metric_values(rows, value="value")),
         epochs=epochs,
         files={"confusion_track.png": confusion_figure(one, "track", repeat=card.repeat)},
         tags={**tags, "seed": card.seed, **computed},
@@ -121,21 +151,22 @@ def _log_repeat(
 
 
 def _metrics(result: CellResult) -> dict[str, float]:
-    scores: dict[str, float] = {}
+    # How uncertain the other splits' scores are, result.json says: three of four metrics would be that.
+    tested = [row for row in result["summary"] if row["split"] == "test"]
+    scores = metric_values(result["summary"], value="mean")
     for column, suffix in _STATISTICS.items():
-        scores |= metric_values(result["summary"], value=column, suffix=suffix)
+        scores |= metric_values(tested, value=column, suffix=suffix)
     return {
-        **scores,
-        **_genre_metrics(result),
-        "cost/n_parameters": number(result["n_parameters"]),
-        "cost/training_s": result["cost"]["training_s"],
-        "cost/inference_s": result["cost"]["inference_s"],
-        "cost/gflop_per_clip": number(result["cost"]["flop_per_clip"]) / 1e9,
-        "data/n_train_tracks": result["n_tracks"]["train"],
-        "data/n_validation_tracks": result["n_tracks"]["validation"],
-        "data/n_test_tracks": result["n_tracks"]["test"],
-        "data/artists_unknown": unknown_share(result),
-        **{f"data/shared_{kind}": count for kind, count in result["leaks"].items()},
+        **file_metrics({**scores, **_genre_metrics(result)}),
+        "usage/n_parameters": number(result["n_parameters"]),
+        "usage/training_s": result["cost"]["training_s"],
+        "usage/inference_s": result["cost"]["inference_s"],
+        "usage/gflop_per_clip": number(result["cost"]["flop_per_clip"]) / 1e9,
+        "tracks/n_train_tracks": result["n_tracks"]["train"],
+        "tracks/n_validation_tracks": result["n_tracks"]["validation"],
+        "tracks/n_test_tracks": result["n_tracks"]["test"],
+        "tracks/artists_unknown": unknown_share(result),
+        **{f"tracks/shared_{kind}": count for kind, count in result["leaks"].items()},
     }
 
 

@@ -55,7 +55,7 @@ def predict_segments(
     return predictions, {"inference_s": inference_s}
 
 
-@stage(version=3, uses=(CellData,))
+@stage(version=4, uses=(CellData,))
 def score_cell(
     checkpoints: list[Checkpoint | FailedRepeat],
     predictions: pd.DataFrame,

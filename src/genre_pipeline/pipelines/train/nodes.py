@@ -39,7 +39,7 @@ _CURVES = (
 )
 
 
-@stage(version=1, uses=(train_repeat, CellData))
+@stage(version=2, uses=(train_repeat, CellData))
 def train_cell(
     split: pd.DataFrame,
     audit: Annotated[dict[str, Any], Reads("split_hash", "leaky", "artists_unknown", "subset")],
@@ -85,7 +85,7 @@ def train_cell(
         "dataset": dataset.dump(),
         "protocol": protocol.dump(),
         "feature": feature.dump(),
-        "model": model.dump(),
+        "model": model.used(),
         "seed": seed,
     }
     write_log(CellLog(cell=cell, tags=tags, params=params))
