@@ -208,6 +208,63 @@ def cli() -> None:
     """Train and honestly compare music genre classifiers."""
 
 
+def _merged(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    merged = {}
+    for value in values:
+        genre, _, other = (part.strip() for part in value.partition("="))
+        if not genre or not other:
+            raise click.BadParameter(f"'{value}': expected GENRE=OTHER, such as 'Hip Hop=Rap'.", context, option)
+        merged[genre] = other
+    return merged
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--name", help="Name of the experiment. Default: the folder's name.")
+@click.option("--minutes", default=10.0, show_default=True, help="How long features and trainings may take.")
+@click.option(
+    "--genres-from",
+    type=click.Choice(["folders", "tags"]),
+    default="folders",
+    show_default=True,
+    help="Where genres are; a metadata.csv in FOLDER (path, genre, artist) wins over both.",
+)
+@click.option("--merge", multiple=True, metavar="GENRE=OTHER", callback=_merged, help="Count a genre as another one.")
+@click.option("--leave-out", multiple=True, metavar="GENRE", help="Leave a genre out.")
+@click.option("--yes", is_flag=True, help="Leave out genres that are too small without asking.")
+def train(
+    folder: Path,
+    name: str | None,
+    minutes: float,
+    genres_from: str,
+    merge: dict[str, str],
+    leave_out: tuple[str, ...],
+    yes: bool,
+) -> None:
+    """Train classifiers on the music in FOLDER, compare them, and say how to use the best.
+
+    Artists are read from the files' tags; no artist is then in both training and test. Rerunning resumes.
+    """
+    from genre_pipeline.ops import own_music
+
+    tags: Any = "genres" if genres_from == "tags" else "artists"
+    music = own_music.OwnMusic(folder, name or own_music.name_of(folder), tags, merge, frozenset(leave_out))
+    found = own_music.survey(music)
+    if found.short:
+        click.echo(found.describe_short())
+        if not yes and not (sys.stdin.isatty() and click.confirm("Leave them out?")):
+            raise click.UsageError("Add music, or say what to do: --leave-out GENRE, --merge GENRE=OTHER, or --yes.")
+        music = replace(music, leave_out=music.leave_out | frozenset(found.short))
+        found = own_music.survey(music)
+    click.echo(found.describe())
+    plan = own_music.plan(music, found, minutes=minutes)
+    click.echo(plan.describe())
+    own_music.train(music)
+    choice = Choice(None, music.name, "")
+    click.echo(_leaderboard_text(choice.configuration()))
+    click.echo(own_music.conclude(music))
+
+
 @cli.command()
 @choosing
 def leaderboard(choice: Choice) -> None:

@@ -20,7 +20,8 @@ from genre_pipeline.experiment import load_experiment
 from genre_pipeline.ingest.ingest import ingest
 from genre_pipeline.ops.estimating import estimate
 from genre_pipeline.ops.refreshing import run_command
-from genre_pipeline.project import PROJECT_ROOT
+from genre_pipeline.project import PROJECT_ROOT, data_root
+from genre_pipeline.reporting.wording import duration
 from genre_pipeline.splits.identities import linked_groups
 from genre_pipeline.storage import atomic_file
 
@@ -67,6 +68,22 @@ class Survey:
     protocol: str
     n_folds: int
 
+    def describe(self) -> str:
+        """State what was found and which protocol is used, for people."""
+        genres = ", ".join(f"{genre} ({n})" for genre, n in self.n_units.items())
+        known = "no artist is in both training and test" if self.protocol == "artist_kfold" else "artists unknown"
+        return (
+            f"{len(self.tracks)} tracks, {len(self.n_units)} genres; {self.unit} per genre: {genres}.\n"
+            f"Protocol {self.protocol} with {self.n_folds} folds: {known}."
+        )
+
+    def describe_short(self) -> str:
+        """State which genres are too small, for people."""
+        short = ", ".join(f"{genre} ({self.n_units[genre]})" for genre in self.short)
+        return (
+            f"{self.protocol} with {self.n_folds} folds needs {self.n_folds} {self.unit} of each genre. Fewer: {short}."
+        )
+
     @property
     def unit(self) -> str:
         """What the protocol keeps together, in the plural."""
@@ -91,6 +108,12 @@ class Plan:
     models: tuple[str, ...]
     expected_s: float
     model_s: Mapping[str, float]
+
+    def describe(self) -> str:
+        """State what is trained and how long it takes at most, for people."""
+        left_out = [f"{model} ({duration(s)})" for model, s in self.model_s.items() if model not in self.models]
+        more = f" Not within the time: {', '.join(left_out)}; --minutes allows more." if left_out else ""
+        return f"Trains {', '.join(self.models)}: at most {duration(self.expected_s)} on this machine.{more}"
 
 
 def name_of(folder: Path) -> str:
@@ -185,6 +208,21 @@ def train(music: OwnMusic) -> None:
         raise RefreshError(f"The training ended with code {code}: see above. Rerun the command to resume.")
 
 
+def conclude(music: OwnMusic) -> str:
+    """State which model leads, and how to classify a song with it; ``predict`` uses it from now on."""
+    from genre_pipeline.reporting.leaderboard import conclude as conclude_leaderboard
+
+    folder = Path(data_root(), "08_reporting", music.name)
+    frame, pairs = pd.read_csv(folder / "leaderboard.csv"), pd.read_csv(folder / "paired_comparisons.csv")
+    best = frame.iloc[0]
+    cell = ".".join(best[["dataset", "protocol", "feature", "model"]])
+    path = _path(music.name)
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    _save(music, {**content, "predict": {"cell": cell}})
+    how = f'kedro run --pipelines predict --experiment {music.name} --params "predict.audio=[<song>]"'
+    return f"{conclude_leaderboard(frame, pairs)}\nClassify a song with {best['model']}: {how}"
+
+
 def _path(name: str) -> Path:
     return PROJECT_ROOT / "conf" / "local" / "experiments" / f"{name}.yml"
 
@@ -230,6 +268,10 @@ def _write(music: OwnMusic, values: dict[str, Any]) -> None:
         "experiment": {"datasets": [music.name], **values.get("experiment", {})},
         "datasets": {music.name: dataset},
     }
+    _save(music, content)
+
+
+def _save(music: OwnMusic, content: dict[str, Any]) -> None:
     with atomic_file(_path(music.name)) as temporary:
         temporary.write_text(_HEAD + yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
 

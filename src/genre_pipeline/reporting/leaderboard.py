@@ -66,6 +66,58 @@ def describe_winners(frame: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def conclude(frame: pd.DataFrame, pairs: pd.DataFrame) -> str:
+    """Say which model leads, from which it cannot be told apart, and whether it is better than chance.
+
+    Args:
+        frame: What :func:`~genre_pipeline.evaluation.leaderboard.leaderboard` returned, or its CSV file.
+        pairs: The paired comparisons of the same cells, or their CSV file.
+
+    Returns:
+        One paragraph per dataset and protocol.
+    """
+    accuracies = pairs[(pairs["unit"] == "track") & (pairs["metric"] == "accuracy")]
+    return "\n".join(
+        _conclusion(rows.to_dict("records"), accuracies[(accuracies[["dataset", "protocol"]] == [*key]).all(axis=1)])
+        for key, rows in frame[frame["n_repeats"] > 0].groupby(["dataset", "protocol"], sort=False)
+    )
+
+
+def _conclusion(rows: Sequence[Mapping[Any, Any]], pairs: pd.DataFrame) -> str:
+    first, *others = rows
+    name, chance = first["model"], first["chance_largest_class"]
+    known = interval(first["track_accuracy_ci_low"], first["track_accuracy_ci_high"], "")
+    text = f"{part_name(first['dataset'], first['subset'])}, {first['protocol']}: {name} leads with "
+    text += f"{percent(first['track_accuracy_mean'])} %{f' ({known})' if known else ''}. "
+    is_clear = first["track_accuracy_ci_low"] > chance
+    text += (
+        f"{'Better than' if is_clear else 'Not shown to be better than'} always the largest genre, {percent(chance)} %."
+    )
+    if not others:
+        return text
+    beaten = [row["model"] for row in others if _is_better(first, row, pairs)]
+    alike = [row["model"] for row in others if row["model"] not in beaten]
+    if alike:
+        text += f" Not told apart from {enumerated(alike)} by paired tests."
+    if beaten:
+        text += f" Better than {enumerated(beaten)}."
+    return text
+
+
+def _is_better(first: Mapping[Any, Any], other: Mapping[Any, Any], pairs: pd.DataFrame) -> bool:
+    """Return whether the paired tests show the first cell to be better than another one."""
+    for one, two in (("a", "b"), ("b", "a")):
+        is_pair = (
+            (pairs[f"model_{one}"] == first["model"])
+            & (pairs[f"feature_{one}"] == first["feature"])
+            & (pairs[f"model_{two}"] == other["model"])
+            & (pairs[f"feature_{two}"] == other["feature"])
+        )
+        if (pairs.loc[is_pair, "better"] == one).any():
+            return True
+    return False
+
+
 def format_leaderboard(frame: pd.DataFrame) -> str:
     """Show a leaderboard in a terminal, one block per dataset and protocol, about 100 columns wide.
 
