@@ -290,16 +290,16 @@ def _leaderboard_text(loader: ConfigLoader) -> str:
         frame = pd.read_csv(newest)
     except (OSError, ValueError) as error:
         raise EvaluationError(f"{newest} cannot be read ({error}). Delete it, and run 'kedro refresh'.") from error
-    chosen = {"KEDRO_ENV": loader.env, EXPERIMENT_VARIABLE: loader.experiment}
+    chosen = {"KEDRO_ENV": loader.env, "EXPERIMENT": loader.experiment}
     defaults = {None, loader.default_run_env, DEFAULT_EXPERIMENT}
-    prefix = "".join(f"{name}={value} " for name, value in chosen.items() if value not in defaults)
+    words = "".join(f" {name}={value}" for name, value in chosen.items() if value not in defaults)
     return "\n".join(
         [
             format_leaderboard(frame),
             "",
             f"Report:    {_shown(report.place)}",
             _mlflow_line(loader),
-            f"Kedro-Viz: {prefix}make viz    then open http://127.0.0.1:4141",
+            f"Kedro-Viz: make viz{words}    then open http://127.0.0.1:4141",
         ]
     )
 

@@ -128,6 +128,12 @@ def test_wilson_is_that_of_scipy(n, data, confidence):
     assert wilson_interval(successes / n, n, confidence=confidence) == pytest.approx(tuple(expected), abs=1e-9)
 
 
+@pytest.mark.parametrize("n", [7, 10, 13, 25, 27, 1000])
+def test_an_interval_of_none_or_all_begins_or_ends_there(n):
+    assert wilson_interval(0.0, n)[0] == 0.0
+    assert wilson_interval(1.0, n)[1] == 1.0
+
+
 def test_the_corrected_interval_covers_what_the_plain_one_misses():
     """Scores of repeats that share training tracks correlate by n_test / (n_test + n_train), Nadeau and Bengio."""
     n_experiments, n_repeats, true_mean, correlation = 2000, 10, 0.7, 10 / 90

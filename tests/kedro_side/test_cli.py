@@ -316,7 +316,7 @@ def test_the_old_spelling_of_a_pipeline_is_accepted(kedro, empty_data):
     assert result.exit_code == 0
     assert "naive_bayes" in result.output
     assert "report.html" in result.output
-    assert "GENRE_PIPELINE_EXPERIMENT=own make viz" in result.output
+    assert "make viz EXPERIMENT=own" in result.output
 
 
 @pytest.mark.parametrize("arguments", [[], ["--experiment", "test"]])

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from kedro.framework.startup import bootstrap_project
@@ -78,6 +79,24 @@ def test_it_says_what_is_stale_and_has_kedro_run_it(kedro, commands, no_webhook,
         "-m", "kedro", "run", "--fresh", "--runner", "genre_pipeline.runner.StaleRunner",
         "--experiment", "own", "--params", OWN_MUSIC,
     ]  # fmt: skip
+
+
+def test_changes_lie_beside_the_report_with_the_scores(kedro, monkeypatch, no_webhook, tmp_path):
+    write_own_music(tmp_path / "data")
+    reports = tmp_path / "data/08_reporting/own"
+    # Its versions have a folder of the same name.
+    (reports / "versions/leaderboard.csv").mkdir(parents=True)
+
+    def run(command):
+        row = dict(zip(("dataset", "protocol", "feature", "model"), CELL.split("."), strict=True))
+        pd.DataFrame([{**row, "track_accuracy_mean": 0.75}]).to_csv(reports / "leaderboard.csv")
+        return os.getpid(), 0
+
+    monkeypatch.setattr(refreshing, "run_command", run)
+    assert kedro().exit_code == 0
+    found = json.loads((reports / "changes.json").read_text())
+    assert found["experiment"] == "own"
+    assert [(each["cell"], each["after"]) for each in found["scores"]] == [(CELL, 0.75)]
 
 
 def test_a_dry_run_and_an_explanation_run_nothing(kedro, commands, tmp_path):

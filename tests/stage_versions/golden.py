@@ -31,7 +31,7 @@ _PARAMETERS = (
 # Names of what differs from session to session.
 _VOLATILE = re.compile(
     r"(^|[._/ :])([a-z_]*(training|inference|fit|epoch)_s|inference_s_per_clip|seconds|seconds_left|mtime_ns|created"
-    r"|git_commit|command|[a-z_]*run_id|[a-z_]*fingerprint|checksums|before|after)$|^owner\."
+    r"|git_commit|command|model_uri|[a-z_]*run_id|[a-z_]*fingerprint|checksums|before|after)$|^owner\."
 )
 # An MLflow run by what it is of, not by its id.
 _RUNS = """

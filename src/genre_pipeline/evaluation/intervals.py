@@ -127,7 +127,8 @@ def wilson_interval(proportion: float, n: int, *, confidence: float = 0.95) -> t
     shrink = 1.0 + z**2 / n
     centre = (proportion + z**2 / (2.0 * n)) / shrink
     half_width = z / shrink * math.sqrt(proportion * (1.0 - proportion) / n + z**2 / (4.0 * n**2))
-    return max(0.0, centre - half_width), min(1.0, centre + half_width)
+    # Rounding may put an end that is 0 or 1 on the wrong side of the proportion.
+    return max(0.0, min(proportion, centre - half_width)), min(1.0, max(proportion, centre + half_width))
 
 
 class Estimate(NamedTuple):

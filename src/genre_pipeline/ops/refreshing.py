@@ -141,7 +141,7 @@ def run_stale(request: Request, plan: Plan, *, run: Callable[[list[str]], tuple[
         for step in plan.graph.steps:
             if step.source is not None and (altered := plan.listings[step.source.dataset].altered):
                 forget_inspections(step.source.cache, frozenset(altered))
-    leaderboard = plan.graph.entries[_LEADERBOARD].path
+    leaderboard = plan.graph.entries[_LEADERBOARD].place
     before = read_scores(leaderboard)
     # Fresh, because this runner checks each node, and the plan has listed the music already.
     command = [sys.executable, "-m", "kedro", "run", "--fresh", "--runner", "genre_pipeline.runner.StaleRunner"]

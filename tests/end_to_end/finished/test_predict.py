@@ -35,6 +35,11 @@ def test_files_are_classified_and_bad_ones_named(finished_copy, cell):
         ({"audio": []}, ConfigError, "predict.audio: is empty"),
         ({"audio": ["a.wav"], "cell": "net1"}, ConfigError, "'net1' is not a cell"),
         ({"audio": ["a.wav"], "repeat": 7}, CheckpointError, r"There is no checkpoint at .*repeat_07"),
+        (
+            {"audio": ["a.wav"], "cell": "demo.artist_kfold.mfcc_20.lstm"},
+            CheckpointError,
+            r"mfcc_20\.lstm is not trained\. Trained cells of this experiment: .*demo\.artist_kfold\.mfcc_20\.svm",
+        ),
         ({"audio": ["a.wav"], "repeat": -1}, ConfigError, r"predict\.repeat: got -1"),
     ],
 )

@@ -187,7 +187,7 @@ def tabulate_metrics(*summaries: dict[str, Any]) -> pd.DataFrame:
     return metric_table(_results(summaries))
 
 
-@stage(version=2)
+@stage(version=3)
 def compare_settings(confidence: float, *summaries: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Compare across datasets, across protocols, and with the papers.
 
@@ -202,7 +202,7 @@ def compare_settings(confidence: float, *summaries: dict[str, Any]) -> tuple[pd.
     return rank_table(data.ranking), data.gaps, data.reproduction
 
 
-@stage(version=3)
+@stage(version=4)
 def draw_comparison(confidence: float, *summaries: dict[str, Any]) -> tuple[Figure, ...]:
     """Draw the cells side by side.
 
@@ -240,7 +240,7 @@ def draw_stills(*figures: Figure) -> list[MatplotlibFigure]:
     return [still for figure in figures for still in [draw_still(figure)] * 2]
 
 
-@stage(version=5)
+@stage(version=6)
 def write_report(
     title: str,
     confidence: float,

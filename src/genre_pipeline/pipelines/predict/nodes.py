@@ -8,7 +8,7 @@ from typing import Annotated
 
 import pandas as pd
 
-from genre_pipeline.errors import AudioError, ConfigError
+from genre_pipeline.errors import AudioError, CheckpointError, ConfigError
 from genre_pipeline.evaluation.prediction import GenrePredictor
 from genre_pipeline.experiment import PredictBlock
 from genre_pipeline.stages import LOGGED, stage
@@ -17,7 +17,7 @@ from genre_pipeline.training.repeats import repeat_folder
 logger = logging.getLogger(__name__)
 
 
-@stage(version=1)
+@stage(version=2)
 def predict_genres(predict: PredictBlock, folder: Annotated[Path, LOGGED]) -> pd.DataFrame:
     """Classify audio files with a trained cell.
 
@@ -35,6 +35,8 @@ def predict_genres(predict: PredictBlock, folder: Annotated[Path, LOGGED]) -> pd
     """
     if not predict.audio:
         raise ConfigError("predict.audio: is empty. Name audio files: --params 'predict.audio=[a.wav,b.mp3]'.")
+    if not folder.exists():
+        raise CheckpointError(_untrained(predict.cell, folder))
     predicted = GenrePredictor.open(repeat_folder(folder, predict.repeat)).classify(predict.audio)
     if predicted["leaky"].any():
         logger.warning(
@@ -48,3 +50,15 @@ def predict_genres(predict: PredictBlock, folder: Annotated[Path, LOGGED]) -> pd
     if predicted["error"].all():
         raise AudioError(f"None of the {len(predicted)} files could be classified. The first: {predicted['error'][0]}")
     return predicted
+
+
+def _untrained(cell: str, folder: Path) -> str:
+    """Say what is trained instead of a cell, whose folder lies among those of the experiment's other cells."""
+    found = folder.parents[3].glob("*/*/*/*/repeat_*/")
+    trained = sorted({".".join(each.parts[-5:-1]) for each in found})
+    if not trained:
+        return f"predict.cell: {cell} is not trained, and no other cell is. First run: kedro run --pipelines train_all"
+    return (
+        f"predict.cell: {cell} is not trained. Trained cells of this experiment: {', '.join(trained)}. Choose one: "
+        f'--params "predict.cell={trained[0]},predict.audio=[...]"'
+    )
