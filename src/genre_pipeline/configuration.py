@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from functools import cache
 from io import StringIO
@@ -265,14 +265,13 @@ class ConfigLoader(OmegaConfigLoader):
     def _check_files(self, env: str, patterns: list[str]) -> None:
         """Find the file that cannot be read."""
         from omegaconf.errors import OmegaConfBaseException
-        from yaml import YAMLError
 
         for path in sorted({path for each in patterns for path in self._fs.glob(f"{self._folder(env)}/{each}")}):
             if not self._is_valid_config_path(Path(path)):
                 continue
             try:
                 content = OmegaConf.load(StringIO(self._fs.cat_file(path).decode("utf-8")))
-            except (YAMLError, OmegaConfBaseException, OSError, ValueError) as error:
+            except (yaml.YAMLError, OmegaConfBaseException, OSError, ValueError) as error:
                 raise ConfigError(f"{path} cannot be read: {_one_line(error)}") from error
             if not OmegaConf.is_dict(content):
                 raise ConfigError(f"{path} cannot be read: expected keys and values, got a list.")
@@ -292,14 +291,12 @@ class ConfigLoader(OmegaConfigLoader):
     def _state(self, key: str) -> Hashable:
         """Return all that what is read depends on."""
         folders = [Path(self._folder(env)) for env in self._environments()]
-        # Editors leave links to nothing beside a file that is being changed.
-        files = [
-            (str(path), status.st_mtime_ns, status.st_size)
-            for folder in folders
-            for path in sorted(folder.rglob("*"))
-            if path.exists()
-            for status in (path.stat(),)
-        ]
+        files = []
+        for path in (path for folder in folders for path in sorted(folder.rglob("*"))):
+            # Editors leave links to nothing beside a file that is being changed.
+            with suppress(FileNotFoundError):
+                status = path.stat()
+                files.append((str(path), status.st_mtime_ns, status.st_size))
         return (
             key,
             self.experiment,
@@ -475,7 +472,6 @@ def _check_environment(conf_source: str, names: list[str]) -> None:
 def _readable(what: str) -> Iterator[None]:
     """Report as one message what libraries raise of YAML, ``${...}`` and values that do not fit."""
     from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
 
     try:
         yield
@@ -486,7 +482,7 @@ def _readable(what: str) -> Iterator[None]:
         # What follows the first line are names of OmegaConf's own.
         key = f"{error.full_key}: " if error.full_key else ""
         raise ConfigError(f"{what} cannot be read: {key}{str(error).splitlines()[0]}.") from error
-    except (YAMLError, OSError, ValueError, TypeError, AttributeError) as error:
+    except (yaml.YAMLError, OSError, ValueError, TypeError, AttributeError) as error:
         raise ConfigError(f"{what} cannot be read: {_one_line(error)}") from error
 
 
