@@ -259,10 +259,10 @@ def train(
     click.echo(found.describe())
     plan = own_music.plan(music, found, minutes=minutes)
     click.echo(plan.describe())
-    own_music.train(music)
-    choice = Choice(None, music.name, "")
-    click.echo(_leaderboard_text(choice.configuration()))
-    click.echo(own_music.conclude(music))
+    own_music.run(music)
+    loader = Choice(None, music.name, "").configuration()
+    click.echo(f"{_leaderboard_text(loader)}\n\n{_conclusion(loader)}")
+    click.echo(f"Classify songs: genre-pipeline predict --experiment {music.name} FILE...")
 
 
 @cli.command()
@@ -279,25 +279,28 @@ def _leaderboard_text(loader: ConfigLoader) -> str:
     from genre_pipeline.ops.refresh.records import check_intact
     from genre_pipeline.reporting.leaderboard import format_leaderboard
 
-    table, report = (_stated_entry(name, loader) for name in ("leaderboard", "report"))
+    table = _stated_entry("leaderboard", loader)
     newest = table.newest()
     if newest is None:
         # Says so if there is no such experiment.
         loader["parameters"]
-        raise EvaluationError(f"There is no leaderboard yet. Make one: kedro run --pipelines train_all{loader.options}")
+        raise EvaluationError(f"There is no leaderboard yet. Make one: {_how_to_run(loader)}")
     check_intact("leaderboard", table)
     try:
         frame = pd.read_csv(newest)
     except (OSError, ValueError) as error:
         raise EvaluationError(f"{newest} cannot be read ({error}). Delete it, and run 'kedro refresh'.") from error
+    return "\n".join([format_leaderboard(frame), "", _places(loader)])
+
+
+def _places(loader: ConfigLoader) -> str:
+    """Say where to look further."""
     chosen = {"KEDRO_ENV": loader.env, "EXPERIMENT": loader.experiment}
     defaults = {None, loader.default_run_env, DEFAULT_EXPERIMENT}
     words = "".join(f" {name}={value}" for name, value in chosen.items() if value not in defaults)
     return "\n".join(
         [
-            format_leaderboard(frame),
-            "",
-            f"Report:    {_shown(report.place)}",
+            f"Report:    {_shown(_stated_entry('report', loader).place)}",
             _mlflow_line(loader),
             f"Kedro-Viz: make viz{words}    then open http://127.0.0.1:4141",
         ]
@@ -336,6 +339,69 @@ def _stated_entry(name: str, loader: ConfigLoader) -> Entry:
 def _shown(path: Path) -> str:
     """Return a path relative to the current folder where that is shorter."""
     return str(min((str(path), os.path.relpath(path)), key=len))
+
+
+@cli.command()
+@choosing
+@click.argument("paths", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+def predict(choice: Choice, paths: tuple[Path, ...]) -> None:
+    """Classify audio files with the experiment's best model, or the cell that --params predict.cell=... chooses."""
+    from genre_pipeline.reporting.document import format_terminal
+    from genre_pipeline.reporting.prediction import describe
+    from genre_pipeline.serving import open_experiment
+
+    experiment = choice.read()
+    model, leader = open_experiment(choice.configuration(), experiment, experiment.predict)
+    table = model.classify(paths)
+    click.echo(format_terminal(describe(table, model.cell, leader), is_terminal=sys.stdout.isatty()))
+    if (table["error"] != "").any():
+        raise click.exceptions.Exit(1)
+
+
+@cli.command()
+@choosing
+@click.option("--open", "is_opened", is_flag=True, help="Open it in the browser.")
+def report(choice: Choice, is_opened: bool) -> None:
+    """Print where the report of the last comparison is."""
+    from genre_pipeline.errors import EvaluationError
+
+    loader = choice.configuration()
+    place = _stated_entry("report", loader).place
+    if not place.is_file():
+        raise EvaluationError(f"There is no report yet. Make one: {_how_to_run(loader)}")
+    click.echo(_shown(place))
+    if is_opened:
+        click.launch(str(place))
+
+
+@cli.command()
+@choosing
+def status(choice: Choice) -> None:
+    """Show which model leads, what has changed since, and where to look."""
+    from genre_pipeline.ops.refreshing import Request, plan_refresh
+
+    loader, experiment = choice.configuration(), choice.read()
+    click.echo(f"{experiment.settings.title} (experiment {experiment.settings.name})")
+    conclusion = _conclusion(loader)
+    click.echo(conclusion or f"Nothing was compared yet: {_how_to_run(loader)}")
+    plan = plan_refresh(Request(choice.env, choice.experiment, choice.params, read_parameters(choice.params)))
+    click.echo(plan.summary(is_short=True))
+    if conclusion:
+        click.echo(_places(loader))
+
+
+def _conclusion(loader: ConfigLoader) -> str:
+    """Say who leads; nothing where nothing was compared."""
+    import pandas as pd
+
+    from genre_pipeline.reporting.leaderboard import conclude
+
+    found = [_stated_entry(name, loader).newest() for name in ("leaderboard", "paired_comparisons")]
+    return "" if None in found else conclude(*(pd.read_csv(path) for path in found if path is not None))
+
+
+def _how_to_run(loader: ConfigLoader) -> str:
+    return f"kedro run --pipelines train_all{loader.options}"
 
 
 @cli.command()

@@ -67,6 +67,10 @@ class TrackingError(GenrePipelineError):
     """The MLflow server does not answer or refuses what is logged."""
 
 
+class NotLoggedError(TrackingError):
+    """A model is in no run of this MLflow server."""
+
+
 class StorageError(GenrePipelineError):
     """A result cannot be written (a full disk, a read-only folder), or is no longer what was written."""
 

@@ -199,12 +199,13 @@ class RegistryBlock(Block):
     """Which trained models become champions in MLflow's registry.
 
     Attributes:
-        enabled: Whether each cell's model is registered, as ``<experiment>.<cell>``.
+        enabled: Whether the leading model of each dataset is registered, under the experiment's name; with the
+            dataset's name as well if it has several.
         margin: What loss of track accuracy, as a share, must be excluded before a new model takes the champion's place;
             ``None``: it is enough that the paired tests do not show it to be worse.
     """
 
-    enabled: bool = False
+    enabled: bool = True
     margin: float | None = Field(default=None, ge=0.0, lt=1.0)
 
 
@@ -212,13 +213,14 @@ class PredictBlock(Block):
     """What the ``predict`` pipeline classifies.
 
     Attributes:
-        cell: Name of the trained cell, ``dataset.protocol.feature.model``.
-        repeat: Which of its repeats.
+        cell: Name of the trained cell, ``dataset.protocol.feature.model``; ``None`` means the one that leads on the
+            experiment's first dataset.
+        repeat: Which of its repeats' models; ``None`` means all of them, whose probabilities are averaged.
         audio: Audio files.
     """
 
-    cell: CellName = ""
-    repeat: Repeat = 0
+    cell: CellName | None = None
+    repeat: Repeat | None = None
     audio: tuple[Path, ...] = ()
 
 
@@ -330,9 +332,9 @@ def load_experiment(parameters: Mapping[str, Any]) -> Experiment:
     explain = parse_block(ExplainBlock, _section(parameters, "explain"), key="explain")
     defined = (datasets, protocols, features, models)
     parts: tuple[Mapping[str, object], ...] = defined
-    for key, name in (("tuning", tuning.block.cell), ("predict", predict.cell), ("explain", explain.cell)):
-        if name:
-            for part, known in zip(name.split("."), parts, strict=True):
+    for key, cell in (("tuning", tuning.block.cell), ("predict", predict.cell), ("explain", explain.cell)):
+        if cell:
+            for part, known in zip(cell.split("."), parts, strict=True):
                 _check_known(part, known, key=f"{key}.cell")
     return Experiment(
         settings=settings,

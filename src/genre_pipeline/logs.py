@@ -71,15 +71,15 @@ class RunLog:
 
 @dataclass(frozen=True)
 class ServedModel:
-    """The trained model that a cell's run keeps.
+    """The trained models that a cell's run keeps, and that are served as one: their mean probability.
 
     Attributes:
-        checkpoint: The checkpoint's folder.
+        checkpoints: The folder of each repeat's checkpoint.
         genres: The genres, in the order of the model's outputs.
-        fingerprint: The model's fingerprint.
+        fingerprint: Their fingerprint, see :func:`~genre_pipeline.training.checkpoints.joint_fingerprint`.
     """
 
-    checkpoint: Path
+    checkpoints: tuple[Path, ...]
     genres: tuple[str, ...]
     fingerprint: str
 

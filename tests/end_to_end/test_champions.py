@@ -7,16 +7,16 @@ import pandas as pd
 
 from kedro_sessions import OWN_MUSIC, forget_sessions, run, write_own_clip, write_own_music
 
-NAME = "own.my_music.artist_kfold.mfcc_20.naive_bayes"
+NAME = "own"
 
 
 def registration(data):
-    entry = data / "07_model_output/own/my_music/artist_kfold/mfcc_20/naive_bayes/registration.json"
+    entry = data / "07_model_output/own/my_music/registration.json"
     return json.loads(max(entry.glob(f"*/{entry.name}")).read_text())
 
 
 def train_all():
-    run("train_all", registry={"enabled": True}, **OWN_MUSIC)
+    run("train_all", **OWN_MUSIC)
     forget_sessions()
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from genre_pipeline.runner import StaleRunner
 from kedro_sessions import OWN_MUSIC, forget_sessions, new_session, write_own_clip, write_own_music
 
-MODEL = "own.my_music.artist_kfold.mfcc_20.naive_bayes"
+MODEL = "own"
 
 
 def refresh():
-    with new_session(registry={"enabled": True}, **OWN_MUSIC) as session:
+    with new_session(**OWN_MUSIC) as session:
         session.run(runner=StaleRunner())
     forget_sessions()
 

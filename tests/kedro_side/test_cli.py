@@ -250,8 +250,15 @@ def test_predicting_nothing_says_how_to_name_files(kedro, empty_data):
 
 
 def test_predicting_with_an_untrained_cell_names_it(kedro, empty_data):
-    result = kedro("run", "--experiment", "test", "--pipelines", "predict", "--params", "predict.audio=[a.wav]")
+    params = "predict.audio=[a.wav],predict.cell=demo.artist_kfold.log_mel_256.net1"
+    result = kedro("run", "--experiment", "test", "--pipelines", "predict", "--params", params)
     told = "log_mel_256.net1 is not trained, and no other cell is"
+    assert_one_message(result, told, "kedro run --pipelines train_all")
+
+
+def test_predicting_before_anything_was_compared_says_what_to_run(kedro, empty_data):
+    result = kedro("run", "--experiment", "test", "--pipelines", "predict", "--params", "predict.audio=[a.wav]")
+    told = "No cell leads, because nothing was compared, and no cell is trained"
     assert_one_message(result, told, "kedro run --pipelines train_all")
 
 

@@ -127,10 +127,9 @@ def test_every_model_has_its_feature(experiment_name):
     assert {block["feature"] for block in parameters["models"].values()} <= set(parameters["features"])
 
 
-def test_the_cell_to_predict_with_is_part_of_the_experiment(experiment_name):
-    experiment = load_experiment(load(experiment_name))
-    assert experiment.predict.cell in {cell.name for cell in experiment.cells}
-    assert experiment.predict.audio == ()
+def test_the_best_cell_predicts_by_default(experiment_name):
+    predict = load_experiment(load(experiment_name)).predict
+    assert (predict.cell, predict.repeat, predict.audio) == (None, None, ())
 
 
 def test_every_entry_of_every_pipeline_has_a_pattern(registered):
@@ -145,9 +144,7 @@ def test_no_pattern_is_unused_and_each_has_its_own(test_pipelines):
     resolver = DataCatalog.from_config(config).config_resolver
     entries = {entry for pipeline in test_pipelines.values() for entry in entries_of(pipeline)}
     matched = {resolver.match_dataset_pattern(entry) or entry for entry in entries}
-    # Models are registered on request only.
-    unused = {"{dataset}.{protocol}.{feature}.{model}.registration", "session_registry"}
-    assert matched == {name for name in config if not name.startswith("_")} - unused
+    assert matched == {name for name in config if not name.startswith("_")}
 
 
 def test_entries_with_the_same_pattern_lie_in_files_of_their_own(test_pipelines):

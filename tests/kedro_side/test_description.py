@@ -42,7 +42,7 @@ def test_parts_that_are_read_are_columns_of_the_track_table(graph):
 @pytest.fixture(scope="module")
 def every_node():
     """The nodes of all pipelines, those of a search and of registered models included."""
-    parameters = {"registry": {"enabled": True}, "tuning": {"cell": "demo.artist_kfold.log_mel_256.net1"}}
+    parameters = {"tuning": {"cell": "demo.artist_kfold.log_mel_256.net1"}}
     with new_session(**parameters) as session:
         session.load_context()
         found = [node for pipeline in pipelines.values() for node in pipeline.nodes]
@@ -57,7 +57,15 @@ def test_every_node_is_a_stage(every_node):
 
 def test_what_the_session_lends_decides_nothing(every_node):
     """It is marked as such in the signature of every node that takes it."""
-    lent = ("session", "session_log", "session_registry", "session_extractions", "feature_library", "report_folder")
+    lent = (
+        "session",
+        "session_log",
+        "session_registry",
+        "session_extractions",
+        "feature_library",
+        "report_folder",
+        "trained_models",
+    )
     kinds = ("history", "inspections", "split_records", "scratch", "training")
     takers = set()
     for node in every_node.values():

@@ -20,7 +20,7 @@ def served(client, parent, database, trained):
     mlflow.set_tracking_uri(database)
     tracker = MlflowTracker(client, parent.info.experiment_id, parent.info.run_id)
     run = tracker.cell_run(Cell("tiny", "folds", "log_mel_8", "net"))
-    run.log_model(ServedModel(trained[0].folder, GENRES, "abc"))
+    run.log_model(ServedModel((trained[0].folder,), GENRES, "abc"))
     run.finish()
     (model,) = mlflow.search_logged_models([parent.info.experiment_id], output_format="list")
     assert model.source_run_id == run.run_id
@@ -59,7 +59,7 @@ def test_a_model_is_stored_once_and_found_from_later_runs(served, client, parent
     session = client.create_run(parent.info.experiment_id)
     tracker = MlflowTracker(client, parent.info.experiment_id, session.info.run_id)
     later = tracker.cell_run(Cell("tiny", "folds", "log_mel_8", "net"))
-    later.log_model(ServedModel(trained[0].folder, GENRES, "abc"))
+    later.log_model(ServedModel((trained[0].folder,), GENRES, "abc"))
     later.finish()
     (model,) = mlflow.search_logged_models([parent.info.experiment_id], output_format="list")
     tags = client.get_run(later.run_id).data.tags
@@ -70,5 +70,7 @@ def test_a_model_is_stored_once_and_found_from_later_runs(served, client, parent
 
 def test_another_model_is_stored_too(served, client, parent, trained):
     tracker = MlflowTracker(client, parent.info.experiment_id, parent.info.run_id)
-    tracker.cell_run(Cell("tiny", "folds", "log_mel_8", "net")).log_model(ServedModel(trained[0].folder, GENRES, "def"))
+    tracker.cell_run(Cell("tiny", "folds", "log_mel_8", "net")).log_model(
+        ServedModel((trained[0].folder,), GENRES, "def")
+    )
     assert len(mlflow.search_logged_models([parent.info.experiment_id], output_format="list")) == 2

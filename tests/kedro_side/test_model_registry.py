@@ -6,10 +6,11 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from genre_pipeline.cells import Cell
-from genre_pipeline.errors import TrackingError
+from genre_pipeline.errors import NotLoggedError
 from genre_pipeline.evaluation.promotion import Decision
+from genre_pipeline.experiment import EvaluationBlock
 from genre_pipeline.logs import ServedModel
-from genre_pipeline.pipelines.evaluate.nodes import register_model
+from genre_pipeline.pipelines.compare.nodes import register_model
 from genre_pipeline.tracking.tracker import MlflowTracker
 from tiny_music import GENRES
 
@@ -37,7 +38,7 @@ def register(tracker, client, name, parent, trained):
         if log:
             later = client.create_run(parent.info.experiment_id)
             session = MlflowTracker(client, parent.info.experiment_id, later.info.run_id)
-            session.cell_run(CELL).log_model(ServedModel(trained[0].folder, GENRES, fingerprint))
+            session.cell_run(CELL).log_model(ServedModel((trained[0].folder,), GENRES, fingerprint))
         seen = []
 
         def decide(champion):
@@ -100,7 +101,7 @@ def test_a_challenger_that_is_found_again_may_become_the_champion(register, clie
 
 
 def test_a_model_that_was_not_logged_is_an_error_and_no_version(register, client, name):
-    with pytest.raises(TrackingError, match="is in no run of MLflow.*Run 'evaluate' again"):
+    with pytest.raises(NotLoggedError, match="is in no run of MLflow.*Run 'evaluate' again"):
         register("never logged", log=False)
     with pytest.raises(MlflowException):
         client.get_registered_model(name)
@@ -120,6 +121,43 @@ def test_a_killed_registration_is_finished_by_the_next(register, client, name, m
     assert aliases(client, name) == {"champion": "1"}
 
 
-def test_nothing_is_registered_where_nothing_is_tracked(trained):
+def registered(leader, register, predictions=OUTCOMES):
     tracks = pd.DataFrame(columns=["track_id", "artist"])
-    assert register_model(trained, OUTCOMES, {}, tracks, {}, "any", {}, {}, None, cell=CELL) == {"cell": CELL.name}
+    evaluation = EvaluationBlock()
+    return register_model(
+        leader, "the card", [predictions], tracks, evaluation, None, register, cells=[CELL], name="any"
+    )
+
+
+def test_nothing_is_registered_where_nothing_is_tracked():
+    assert registered({"cell": CELL.name, "leaky": False}, None) == {"cell": CELL.name}
+
+
+def test_a_leaky_model_is_not_registered():
+    assert registered({"cell": CELL.name, "leaky": True}, pytest.fail) == {"cell": CELL.name}
+
+
+def test_nothing_is_registered_where_nothing_could_be_trained():
+    assert registered({}, pytest.fail) == {}
+
+
+def test_a_run_that_is_not_there_does_not_stop_the_session(caplog):
+    def register(*_, **__):
+        raise NotLoggedError("The model is in no run of MLflow.")
+
+    leader = {"cell": CELL.name, "leaky": False, "genres": ["jazz", "rock"], "fingerprints": {"0": "f"}}
+    row = {"repeat": 0, "split": "test", "track_id": "a", "segment_id": "a", "genre": "jazz", "p_jazz": 1.0}
+    assert registered(leader, register, pd.DataFrame([{**row, "p_rock": 0.0}])) == {"cell": CELL.name}
+    assert "is not registered. The model is in no run of MLflow." in caplog.text
+
+
+def test_the_card_describes_the_version_and_is_kept_in_its_run(tracker, client, name, parent, trained):
+    run = client.create_run(parent.info.experiment_id)
+    session = MlflowTracker(client, parent.info.experiment_id, run.info.run_id)
+    session.cell_run(CELL).log_model(ServedModel((trained[0].folder,), GENRES, "carded"))
+    tracker.register_model(
+        name, fingerprint="carded", outcomes=OUTCOMES, decide=pytest.fail, card="# A classifier of 3 genres"
+    )
+    version = client.get_model_version(name, "1")
+    assert version.description == "# A classifier of 3 genres"
+    assert mlflow.artifacts.load_text(f"runs:/{version.run_id}/model_card.md") == "# A classifier of 3 genres"

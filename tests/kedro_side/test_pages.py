@@ -76,7 +76,7 @@ class TestTransfer:
         # Models are logged by MLflow's fluent function.
         mlflow.set_tracking_uri(database)
         client.set_tag(parent.info.run_id, "level", "session")
-        model = ServedModel(trained[0].folder, ("jazz", "rock"), "ffff")
+        model = ServedModel((trained[0].folder,), ("jazz", "rock"), "ffff")
         log = CellLog(
             cell=CELL,
             params={"seed": 1},

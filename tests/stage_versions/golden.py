@@ -25,7 +25,7 @@ Table = dict[str, Any]
 
 _PIPELINES = "train_all,robustness,explain"
 _PARAMETERS = (
-    "registry.enabled=true,robustness.interventions=[identity,gain_down_12],"
+    "robustness.interventions=[identity,gain_down_12],"
     "explain.cell=demo.demo_official.log_mel_256.net1,explain.tracks=[house_005]"
 )
 # Names of what differs from session to session.

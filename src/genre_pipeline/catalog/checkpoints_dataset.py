@@ -8,9 +8,8 @@ from typing import Any
 from kedro.io import Version
 
 from genre_pipeline.catalog.pointer_dataset import PointerDataset
-from genre_pipeline.errors import CheckpointError
 from genre_pipeline.training import Checkpoint, FailedRepeat
-from genre_pipeline.training.checkpoints import kept_folder
+from genre_pipeline.training.checkpoints import open_trained
 
 
 class CheckpointsDataset(PointerDataset[list[Checkpoint | FailedRepeat]]):
@@ -47,11 +46,4 @@ class CheckpointsDataset(PointerDataset[list[Checkpoint | FailedRepeat]]):
         if "failed" in pointer:
             return FailedRepeat(**pointer["failed"])
         folder = self._folder(pointer["folder"])
-        kept = kept_folder(folder, pointer["fingerprint"])
-        checkpoint = Checkpoint.open(kept if kept.exists() else folder, reused=pointer["reused"])
-        if checkpoint.fingerprint != pointer["fingerprint"]:
-            raise CheckpointError(
-                f"The checkpoint {checkpoint.folder} has changed since {self._filepath} was written. Run the pipeline "
-                "'train_<model>' of its model again."
-            )
-        return checkpoint
+        return open_trained(folder, pointer["fingerprint"], named_in=self._filepath, reused=pointer["reused"])

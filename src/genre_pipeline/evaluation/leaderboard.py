@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -19,7 +19,9 @@ from genre_pipeline.results.cell import (
     number,
     row_of,
     scored,
+    statistic,
     summary_row,
+    unknown_share,
 )
 from genre_pipeline.results.run_changes import CellChange
 from genre_pipeline.results.tables import LEADERBOARD_COLUMNS, METRIC_COLUMNS, make_table
@@ -103,6 +105,50 @@ def honest_results(results: Sequence[CellResult]) -> dict[str, list[CellResult]]
         if honest and _worth(honest) > _worth(chosen.get(dataset, [])):
             chosen[dataset] = honest
     return chosen
+
+
+def leading_result(results: Sequence[CellResult]) -> CellResult | None:
+    """Choose the most accurate cell of a dataset: among the honest results, if there are any.
+
+    Args:
+        results: The results on one dataset.
+
+    Returns:
+        Its result; ``None`` where no repeat of any cell could be trained.
+
+    Raises:
+        EvaluationError: As :func:`leaderboard`.
+    """
+    groups = [*honest_results(results).values(), *by_setting(results).values()]
+    return next((group[0] for group in groups if group), None)
+
+
+def describe_leader(result: CellResult, audits: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what is to know of the cell whose model is used.
+
+    Args:
+        result: Its result.
+        audits: The report of each split of its dataset.
+
+    Returns:
+        ``cell`` (its name), ``genres``, ``leaky``, ``artists_unknown``, ``statistic``, ``design``, ``test_ratio`` (test
+        over training tracks, or pieces where the split divides tracks), ``segment_duration_s``, and of the test tracks
+        ``accuracy``, ``ci_low`` and ``ci_high``.
+    """
+    audit = next(each for each in audits if each["split_hash"] == result["split_hash"])
+    sizes = result["n_tracks" if audit["unit"] == "track" else "n_segments"]
+    row = summary_row(result, unit="track", metric="accuracy")
+    copied = ("genres", "leaky", "design", "segment_duration_s")
+    return {
+        "cell": cell_of(result).name,
+        **{key: result[key] for key in copied},  # type: ignore[literal-required]
+        "artists_unknown": unknown_share(result),
+        "statistic": statistic(result),
+        "test_ratio": sizes["test"] / sizes["train"],
+        "accuracy": row["mean"],
+        "ci_low": row["ci_low"],
+        "ci_high": row["ci_high"],
+    }
 
 
 def _worth(group: Sequence[CellResult]) -> tuple[int, bool]:

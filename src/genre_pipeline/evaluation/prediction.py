@@ -6,9 +6,10 @@ import hashlib
 import io
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,8 +23,10 @@ from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.results.predictions import Predictions
 from genre_pipeline.stages import stage
 from genre_pipeline.storage import atomic_file, write_json
-from genre_pipeline.training import Checkpoint, Predictor
+from genre_pipeline.training import Checkpoint, FailedRepeat, Predictor
 from genre_pipeline.training.cell_data import CellData
+from genre_pipeline.training.checkpoints import open_trained
+from genre_pipeline.training.repeats import repeat_folder, trained_repeats
 
 # Raised whenever the same model and segments would give other predictions.
 PREDICTIONS_VERSION = 2
@@ -163,34 +166,51 @@ def _sha256(content: bytes) -> str:
 
 @dataclass(frozen=True)
 class GenrePredictor:
-    """Classifies audio files with a trained model: the same front-end, the same segments, their mean probability.
+    """Classifies audio files with the models of a cell: the same front-end, the same segments, mean probabilities.
 
     Attributes:
+        cell: The cell's name.
         genres: The genres, in the order of the probabilities.
         feature: The front-end's parameters.
         spec: The front-end.
-        predictor: The trained model.
-        leaky: Whether the model was trained and tested on a split that lets something stand on two sides, or the test
-            side chose its epoch.
+        predictors: The trained models, whose probabilities are averaged.
+        leaky: Whether the models were trained and tested on a split that lets something stand on two sides, or the test
+            side chose their epoch.
     """
 
+    cell: str
     genres: tuple[str, ...]
     feature: FeatureBlock
     spec: FeatureSpec
-    predictor: Predictor
+    predictors: tuple[Predictor, ...]
     leaky: bool
 
     @classmethod
-    def open(cls, folder: Path) -> GenrePredictor:
-        """Open a checkpoint.
+    def open(cls, *folders: Path) -> GenrePredictor:
+        """Open checkpoints, as :meth:`of` takes them.
 
         Args:
-            folder: The checkpoint's folder.
+            *folders: Their folders.
 
         Raises:
-            CheckpointError: If the checkpoint is missing, damaged, or of a feature that this version does not know.
+            CheckpointError: If a checkpoint is missing, damaged, or of a feature that this version does not know.
         """
-        checkpoint = Checkpoint.open(folder)
+        return cls.of([Checkpoint.open(folder) for folder in folders])
+
+    @classmethod
+    def of(cls, checkpoints: Sequence[Checkpoint | FailedRepeat]) -> GenrePredictor:
+        """Load the models of a cell.
+
+        Args:
+            checkpoints: One for each repeat; those that failed are left out.
+
+        Raises:
+            CheckpointError: If there is none, or one is damaged or of a feature that this version does not know.
+        """
+        trained = [each for each in checkpoints if isinstance(each, Checkpoint)]
+        if not trained:
+            raise CheckpointError("No repeat of this cell could be trained: there is no model. The report says why.")
+        checkpoint, folder = trained[0], trained[0].folder
         values = checkpoint.card.feature
         kind = str(values.get("kind"))
         if kind not in FEATURES:
@@ -204,7 +224,8 @@ class GenrePredictor:
             raise CheckpointError(
                 f"The checkpoint {folder} needs a feature that this version does not have. Train it again. {error}"
             ) from error
-        return cls(checkpoint.card.genres, block, spec, checkpoint.predictor(), checkpoint.card.leaky)
+        predictors = tuple(each.predictor() for each in trained)
+        return cls(checkpoint.card.cell, checkpoint.card.genres, block, spec, predictors, checkpoint.card.leaky)
 
     def segment_probabilities(self, path: Path) -> NDArray[np.float64]:
         """Classify the segments of one audio file.
@@ -229,7 +250,8 @@ class GenrePredictor:
         segments = np.stack([frames[:, start : start + segment.n_frames] for start in starts])
         # Models were trained on stored features: round as the store does.
         stored = segments.astype(self.feature.dtype).astype(np.float32)
-        return self.predictor.predict_probabilities(stored)
+        found = np.stack([each.predict_probabilities(stored) for each in self.predictors])
+        return np.asarray(found.mean(axis=0), dtype=np.float64)
 
     def predict_probabilities(self, paths: Sequence[Path]) -> pd.DataFrame:
         """Classify audio files.
@@ -280,3 +302,46 @@ class GenrePredictor:
             "leaky": self.leaky,
             **columns,
         }
+
+
+def open_model(
+    folder: Path, *, cell: str | None = None, repeat: int | None = None, leader: Mapping[str, Any] | None = None
+) -> GenrePredictor:
+    """Load the model for use of an experiment, or that of one of its cells.
+
+    Args:
+        folder: Folder of the experiment's models.
+        cell: Name of the cell, ``dataset.protocol.feature.model``; ``None`` means the leading one.
+        repeat: One of its repeats; ``None`` means all, whose probabilities are averaged.
+        leader: The leading cell, with the ``fingerprints`` of its repeats' models; ``None`` or empty if there is none.
+
+    Raises:
+        CheckpointError: If it is not trained, damaged, or was trained again since it was compared.
+    """
+    name = cell or (leader or {}).get("cell", "")
+    of_cell = folder.joinpath(*name.split("."))
+    if not name or not of_cell.exists():
+        raise CheckpointError(_untrained(cell, folder))
+    if leader and cell is None:
+        marks: dict[int, str | None] = {int(each): mark for each, mark in leader["fingerprints"].items()}
+    else:
+        marks = dict.fromkeys(trained_repeats(of_cell))
+    repeats = sorted(marks) if repeat is None else [repeat]
+    return GenrePredictor.of([_open_repeat(repeat_folder(of_cell, each), marks.get(each)) for each in repeats])
+
+
+def _open_repeat(folder: Path, mark: str | None) -> Checkpoint:
+    return Checkpoint.open(folder) if mark is None else open_trained(folder, mark, named_in="the comparison")
+
+
+def _untrained(cell: str | None, folder: Path) -> str:
+    """Say that a cell, or the leading one, is missing, and what is trained instead."""
+    trained = sorted({".".join(each.parts[-5:-1]) for each in folder.glob("*/*/*/*/repeat_*/")})
+    what = "No cell leads, because nothing was compared" if cell is None else f"predict.cell: {cell} is not trained"
+    if not trained:
+        other = "no cell is trained" if cell is None else "no other cell is"
+        return f"{what}, and {other}. First run: kedro run --pipelines train_all"
+    return (
+        f"{what}. Trained cells of this experiment: {', '.join(trained)}. Choose one: "
+        f'--params "predict.cell={trained[0]},predict.audio=[...]"'
+    )

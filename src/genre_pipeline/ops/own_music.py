@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ import yaml
 from genre_pipeline.cells import check_name
 from genre_pipeline.configuration import ConfigLoader, load_configuration
 from genre_pipeline.datasets import DATASETS
-from genre_pipeline.errors import ConfigError, RefreshError
+from genre_pipeline.errors import ConfigError, DatasetError, RefreshError
 from genre_pipeline.experiment import load_experiment
 from genre_pipeline.ingest.ingest import ingest
 from genre_pipeline.ops.estimating import estimate
@@ -196,7 +197,7 @@ def plan(music: OwnMusic, found: Survey, *, minutes: float) -> Plan:
     return Plan(models, expected.of(chosen), {model: expected.of([cell]) for model, cell in cells.items()})
 
 
-def train(music: OwnMusic) -> None:
+def run(music: OwnMusic) -> None:
     """Run the experiment.
 
     Raises:
@@ -208,19 +209,43 @@ def train(music: OwnMusic) -> None:
         raise RefreshError(f"The training ended with code {code}: see above. Rerun the command to resume.")
 
 
-def conclude(music: OwnMusic) -> str:
-    """State which model leads, and how to classify a song with it; ``predict`` uses it from now on."""
-    from genre_pipeline.reporting.leaderboard import conclude as conclude_leaderboard
+def train(
+    folder: str | PathLike[str],
+    *,
+    name: str | None = None,
+    minutes: float = 10.0,
+    tags: Literal["artists", "genres"] = "artists",
+    merge: Mapping[str, str] | None = None,
+    leave_out: Iterable[str] = (),
+) -> pd.DataFrame:
+    """Train classifiers on a folder of music and compare them: ``genre-pipeline train`` from Python.
 
-    folder = Path(data_root(), "08_reporting", music.name)
-    frame, pairs = pd.read_csv(folder / "leaderboard.csv"), pd.read_csv(folder / "paired_comparisons.csv")
-    best = frame.iloc[0]
-    cell = ".".join(best[["dataset", "protocol", "feature", "model"]])
-    path = _path(music.name)
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    _save(music, {**content, "predict": {"cell": cell}})
-    how = f'kedro run --pipelines predict --experiment {music.name} --params "predict.audio=[<song>]"'
-    return f"{conclude_leaderboard(frame, pairs)}\nClassify a song with {best['model']}: {how}"
+    Args:
+        folder: The folder.
+        name: Name of the experiment; ``None`` makes one of the folder's.
+        minutes: How long features and trainings may take.
+        tags: What the files' own tags are read for: ``artists``, with genres from the sub-folders, or also ``genres``.
+        merge: Genres to be counted as another one.
+        leave_out: Genres to leave out.
+
+    Returns:
+        The leaderboard, see :func:`~genre_pipeline.evaluation.leaderboard.leaderboard`.
+
+    Raises:
+        DatasetError: If the folder holds no music, or a genre has too few artists (tracks).
+        ConfigError: If the experiment's name is taken.
+        RefreshError: If the run failed.
+
+    Example:
+        >>> train("Music/by_genre", minutes=5)  # doctest: +SKIP
+    """
+    music = OwnMusic(Path(folder), name or name_of(Path(folder)), tags, merge or {}, frozenset(leave_out))
+    found = survey(music)
+    if found.short:
+        raise DatasetError(f"{found.describe_short()} Add music, or set leave_out or merge.")
+    plan(music, found, minutes=minutes)
+    run(music)
+    return pd.read_csv(Path(data_root(), "08_reporting", music.name, "leaderboard.csv"))
 
 
 def _path(name: str) -> Path:

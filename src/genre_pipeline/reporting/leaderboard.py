@@ -87,7 +87,8 @@ def _conclusion(rows: Sequence[Mapping[Any, Any]], pairs: pd.DataFrame) -> str:
     first, *others = rows
     name, chance = first["model"], first["chance_largest_class"]
     known = interval(first["track_accuracy_ci_low"], first["track_accuracy_ci_high"], "")
-    text = f"{part_name(first['dataset'], first['subset'])}, {first['protocol']}: {name} leads with "
+    subset = "" if pd.isna(first["subset"]) else first["subset"]
+    text = f"{part_name(first['dataset'], subset)}, {first['protocol']}: {name} leads with "
     text += f"{percent(first['track_accuracy_mean'])} %{f' ({known})' if known else ''}. "
     is_clear = first["track_accuracy_ci_low"] > chance
     text += (

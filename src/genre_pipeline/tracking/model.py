@@ -34,14 +34,14 @@ _REQUIREMENTS = (
 )
 
 
-def log_genre_model(run_id: str, checkpoint: Path, genres: Sequence[str], *, name: str) -> ModelInfo:
-    """Log a checkpoint to a run, with the code that serves it.
+def log_genre_model(run_id: str, checkpoints: Sequence[Path], genres: Sequence[str], *, name: str) -> ModelInfo:
+    """Log the checkpoints of a cell to a run, as one model, with the code that serves it.
 
-    The model is logged as code plus the checkpoint's folder, so that nothing is pickled.
+    The model is logged as code plus the checkpoints' folders, so that nothing is pickled.
 
     Args:
         run_id: The run the model belongs to.
-        checkpoint: The checkpoint's folder.
+        checkpoints: The folder of each repeat's checkpoint.
         genres: The genres, in the order of the model's outputs.
         name: The model's name.
 
@@ -61,7 +61,7 @@ def log_genre_model(run_id: str, checkpoint: Path, genres: Sequence[str], *, nam
         model: ModelInfo = mlflow.pyfunc.log_model(
             name=name,
             python_model=str(package / "tracking" / "pyfunc_model.py"),
-            artifacts={"checkpoint": str(checkpoint)},
+            artifacts={f"checkpoint_{number:02d}": str(each) for number, each in enumerate(checkpoints)},
             code_paths=[str(package)],
             signature=signature,
             pip_requirements=list(_REQUIREMENTS),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from genre_pipeline.errors import TrackingError
+from genre_pipeline.errors import NotLoggedError, TrackingError
 from genre_pipeline.evaluation.promotion import Alias, Decision
 
 if TYPE_CHECKING:
@@ -21,12 +21,20 @@ CHALLENGER: Alias = "challenger"
 FINGERPRINT = "model_fingerprint"
 # What a version was right about, in the artifacts of its run.
 _OUTCOMES = "registry/test_outcomes.parquet"
+_CARD = "model_card.md"
 
 Decide = Callable[[pd.DataFrame], Decision]
 
 
 def register_model(
-    client: MlflowClient, experiment_id: str, name: str, *, fingerprint: str, outcomes: pd.DataFrame, decide: Decide
+    client: MlflowClient,
+    experiment_id: str,
+    name: str,
+    *,
+    fingerprint: str,
+    outcomes: pd.DataFrame,
+    decide: Decide,
+    card: str = "",
 ) -> dict[str, Any]:
     """Make a logged model a version of a registered one, and decide whether it is the champion.
 
@@ -40,13 +48,14 @@ def register_model(
         fingerprint: The model's fingerprint, with which it was logged.
         outcomes: What the model was right about: ``repeat``, ``track_id``, ``right``.
         decide: Given the champion's outcomes, decides.
+        card: The model's card, in Markdown, which describes the version and is kept among the files of its run.
 
     Returns:
         ``model`` (the registered name), ``version``, ``alias``, ``reason``, ``champion`` (the version that had the
         alias before, or None) and ``comparison``.
 
     Raises:
-        TrackingError: If the model was not logged.
+        NotLoggedError: If the model was not logged.
     """
     version = _version(client, name, fingerprint)
     run_id = _holder(client, experiment_id, name, fingerprint) if version is None else str(version.run_id)
@@ -63,6 +72,9 @@ def register_model(
     }
     for key, value in tags.items():
         client.set_model_version_tag(name, version.version, key, str(value))
+    if card:
+        client.update_model_version(name, version.version, card)
+        client.log_text(run_id, card, _CARD)
     client.set_registered_model_alias(name, decision.alias, version.version)
     challenger = client.get_registered_model(name).aliases.get(CHALLENGER)
     # One that is older than the champion has had its turn.
@@ -86,7 +98,7 @@ def _version(client: MlflowClient, name: str, fingerprint: str) -> ModelVersion 
 def _holder(client: MlflowClient, experiment_id: str, name: str, fingerprint: str) -> str:
     holders = client.search_runs([experiment_id], f"tags.{FINGERPRINT} = '{fingerprint}'", max_results=1)
     if not holders:
-        raise TrackingError(
+        raise NotLoggedError(
             f"The model {name} (fingerprint {fingerprint}) is in no run of MLflow: expected the run of its cell. Run "
             "'evaluate' again, with tracking, so that it is logged."
         )
@@ -94,10 +106,14 @@ def _holder(client: MlflowClient, experiment_id: str, name: str, fingerprint: st
 
 
 def _new_version(client: MlflowClient, experiment_id: str, name: str, run_id: str, fingerprint: str) -> ModelVersion:
-    import mlflow
-
+    # Not mlflow.register_model, which prints.
+    if not client.search_registered_models(f"name = '{name}'"):
+        client.create_registered_model(name)
     (model,) = client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'", max_results=1)
-    return mlflow.register_model(model.model_uri, name, await_registration_for=0, tags={FINGERPRINT: fingerprint})
+    tags = {FINGERPRINT: fingerprint}
+    return client.create_model_version(
+        name, model.model_uri, run_id, tags, await_creation_for=0, model_id=model.model_id
+    )
 
 
 def _champion(client: MlflowClient, name: str) -> ModelVersion | None:

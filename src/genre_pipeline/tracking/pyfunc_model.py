@@ -17,10 +17,10 @@ class GenreModel(PythonModel):
     """
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Open the checkpoint."""
+        """Open the checkpoints; earlier releases logged a single one."""
         from genre_pipeline.evaluation.prediction import GenrePredictor
 
-        self._predictor = GenrePredictor.open(Path(context.artifacts["checkpoint"]))
+        self._predictor = GenrePredictor.open(*(Path(folder) for _, folder in sorted(context.artifacts.items())))
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -28,7 +28,7 @@ class GenreModel(PythonModel):
         """Return the genres' probabilities for each audio file.
 
         Args:
-            context: MLflow's context; the checkpoint was opened from it.
+            context: MLflow's context; the checkpoints were opened from it.
             model_input: A table with the column ``path``.
             params: Not used.
 

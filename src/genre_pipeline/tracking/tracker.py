@@ -244,7 +244,7 @@ class MlflowCellRun:
         with tracking_errors(mlflow.get_tracking_uri()):
             # MLflow takes no dots in a model's name.
             name = self._cell.name.replace(".", "-")
-            logged = log_genre_model(self.run_id, model.checkpoint, model.genres, name=name)
+            logged = log_genre_model(self.run_id, model.checkpoints, model.genres, name=name)
         # Last, so that an interrupted upload is not taken for a model.
         tags = {"model_run_id": self.run_id, "model_uri": logged.model_uri, "model_fingerprint": model.fingerprint}
         self.set_tags(tags)
@@ -375,12 +375,20 @@ class MlflowTracker:
         known = RunHistory(self._client, [self._experiment_id])
         return known.last_two(cell, self._tags.get("experiment", ""), self._parent_run_id)
 
-    def register_model(self, name: str, *, fingerprint: str, outcomes: pd.DataFrame, decide: Decide) -> dict[str, Any]:
+    def register_model(
+        self, name: str, *, fingerprint: str, outcomes: pd.DataFrame, decide: Decide, card: str = ""
+    ) -> dict[str, Any]:
         """Register a logged model, see :func:`~genre_pipeline.tracking.model_registry.register_model`."""
         from genre_pipeline.tracking.model_registry import register_model
 
         return register_model(
-            self._client, self._experiment_id, name, fingerprint=fingerprint, outcomes=outcomes, decide=decide
+            self._client,
+            self._experiment_id,
+            name,
+            fingerprint=fingerprint,
+            outcomes=outcomes,
+            decide=decide,
+            card=card,
         )
 
     def close(self, status: str) -> None:

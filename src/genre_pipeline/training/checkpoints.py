@@ -13,7 +13,7 @@ import io
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -28,6 +28,7 @@ from torch import Tensor
 from genre_pipeline import __version__
 from genre_pipeline.blocks import Block, parse_block
 from genre_pipeline.errors import CheckpointError, ConfigError, UnknownNameError
+from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.models import MODELS, EstimatorSpec, GenreNetwork, InputShape, NetworkSpec
 from genre_pipeline.models.costs import count_parameters, network_cost
 from genre_pipeline.storage import atomic_folder, storage_errors, write_json
@@ -281,6 +282,28 @@ def kept_folder(folder: Path, fingerprint: str) -> Path:
     return folder.with_name(f"{folder.name}.{fingerprint[:_KEPT_DIGITS]}")
 
 
+def open_trained(folder: Path, fingerprint: str, *, named_in: object, reused: bool = False) -> Checkpoint:
+    """Open the checkpoint of a certain training, also if another one has replaced it.
+
+    Args:
+        folder: The folder of the repeat's checkpoint.
+        fingerprint: The fingerprint of the training.
+        named_in: What says so, for the message.
+        reused: See :meth:`Checkpoint.open`.
+
+    Raises:
+        CheckpointError: If it is not there any more, or damaged.
+    """
+    kept = kept_folder(folder, fingerprint)
+    checkpoint = Checkpoint.open(kept if kept.exists() else folder, reused=reused)
+    if checkpoint.fingerprint != fingerprint:
+        raise CheckpointError(
+            f"The checkpoint {checkpoint.folder} has changed since {named_in} was written. Run the pipeline "
+            "'train_<model>' of its model again."
+        )
+    return checkpoint
+
+
 def replaced_folders(folder: Path) -> list[Path]:
     """Return the folders of the checkpoints that a cell's later trainings have replaced, sorted.
 
@@ -288,6 +311,16 @@ def replaced_folders(folder: Path) -> list[Path]:
         folder: The cell's folder.
     """
     return sorted(path for path in folder.glob("*/") if _KEPT.fullmatch(path.name))
+
+
+def joint_fingerprint(fingerprints: Iterable[str]) -> str:
+    """Return the fingerprint of several checkpoints that are used as one model; a single one's is its own.
+
+    Args:
+        fingerprints: Those of the checkpoints, in the order of the repeats.
+    """
+    found = list(fingerprints)
+    return found[0] if len(found) == 1 else fingerprint("joint_model", 1, models=found)
 
 
 def set_aside(folder: Path) -> None:

@@ -156,6 +156,16 @@ def repeat_folder(folder: Path, repeat: int) -> Path:
     return folder / f"repeat_{repeat:02d}"
 
 
+def trained_repeats(folder: Path) -> list[int]:
+    """Return the repeats that have a checkpoint.
+
+    Args:
+        folder: The cell's folder.
+    """
+    names = (path.name.removeprefix("repeat_") for path in folder.glob("repeat_*/"))
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
 def find_checkpoint(folder: Path, mark: str, label: str) -> Checkpoint | None:
     """Return the checkpoint of a repeat that is trained already, or ``None`` if there is something to train.
 

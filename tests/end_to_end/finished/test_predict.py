@@ -1,10 +1,13 @@
 """``kedro run --pipelines predict`` on audio files, with a cell that was trained before."""
 
+import json
+
 import pandas as pd
 import pytest
 from click.testing import CliRunner
 from kedro.framework.startup import bootstrap_project
 
+from genre_pipeline import load_model, predict
 from genre_pipeline.cli import cli
 from genre_pipeline.errors import CheckpointError, ConfigError
 from genre_pipeline.project import PROJECT_ROOT
@@ -29,12 +32,61 @@ def test_files_are_classified_and_bad_ones_named(finished_copy, cell):
     assert "missing.wav" in table["error"][2]
 
 
+def test_the_leading_cell_predicts_with_the_mean_of_its_repeats(finished_copy):
+    audio = audio_of(finished_copy)
+    leader = json.loads(max((finished_copy / "07_model_output/test/demo/leader.json").glob("*/*.json")).read_text())
+    assert leader["cell"].split(".")[1] != "random_track"
+    run("predict", predict={"audio": audio})
+    table = pd.read_csv(finished_copy / "07_model_output/test/predicted_genres.csv").filter(regex="^p_")
+    single = [load_model("test", cell=leader["cell"], repeat=repeat).classify(audio) for repeat in range(2)]
+    expected = (single[0].filter(regex="^p_") + single[1].filter(regex="^p_")) / 2
+    pd.testing.assert_frame_equal(table, expected)
+    pd.testing.assert_frame_equal(predict(audio, experiment="test").filter(regex="^p_"), expected)
+
+
+def test_the_command_shows_genres_and_names_what_it_cannot_classify(finished_copy):
+    audio = audio_of(finished_copy)
+    result = CliRunner().invoke(cli, ["predict", "--experiment", "test", *audio, "missing.wav"])
+    assert result.exit_code == 1
+    for path in audio:
+        assert path in result.stdout
+    assert "Not classified: missing.wav: there is no such file" in result.stdout
+    assert "of the test tracks" in result.stdout
+    assert CliRunner().invoke(cli, ["predict", "--experiment", "test", *audio]).exit_code == 0
+
+
+def test_the_card_of_the_model_lies_beside_the_report(finished_copy):
+    card = (finished_copy / "08_reporting/test/model_cards/demo.md").read_text()
+    for heading in ("What it was trained on", "How good it is", "Limits", "Licence", "Use"):
+        assert f"## {heading}" in card
+    assert "2 models, one of each repeat of the comparison, whose probabilities are averaged" in card
+    assert "CC0-1.0" in card
+
+
+def test_status_says_who_leads_and_what_is_stale(finished_copy):
+    result = CliRunner().invoke(cli, ["status", "--experiment", "test"])
+    assert result.exit_code == 0, result.output
+    assert "demo, artist_kfold: " in result.output
+    assert " leads with " in result.output
+    assert "Nothing is stale (" in result.output
+    assert "report.html" in result.output
+
+
+def test_the_report_is_found(finished_copy):
+    result = CliRunner().invoke(cli, ["report", "--experiment", "test"])
+    assert result.output.strip().endswith("08_reporting/test/report.html")
+
+
 @pytest.mark.parametrize(
     ("predict", "error", "message"),
     [
         ({"audio": []}, ConfigError, "predict.audio: is empty"),
         ({"audio": ["a.wav"], "cell": "net1"}, ConfigError, "'net1' is not a cell"),
-        ({"audio": ["a.wav"], "repeat": 7}, CheckpointError, r"There is no checkpoint at .*repeat_07"),
+        (
+            {"audio": ["a.wav"], "repeat": 7, "cell": "demo.artist_kfold.mfcc_20.svm"},
+            CheckpointError,
+            r"There is no checkpoint at .*repeat_07",
+        ),
         (
             {"audio": ["a.wav"], "cell": "demo.artist_kfold.mfcc_20.lstm"},
             CheckpointError,

@@ -67,14 +67,18 @@ class Plan:
         """Tracks whose files were checked."""
         return sum(check.n_tracks for check in self.listings.values())
 
-    def summary(self) -> str:
-        """Describe what is stale and why, one line per step."""
+    def summary(self, *, is_short: bool = False) -> str:
+        """Describe what is stale and why, one line per step.
+
+        Args:
+            is_short: Whether to leave out the steps.
+        """
         checked = f"{len(self.graph.steps):,} steps, {self.n_tracks:,} tracks"
         if not self.causes:
             return f"Nothing is stale ({checked})."
         width = max(map(len, self.causes))
         lines = [f"  {name:<{width}}  {'; '.join(map(_text, causes))}" for name, causes in self.causes.items()]
-        return "\n".join([f"Stale: {len(lines)} of {checked}.", *lines])
+        return "\n".join([f"Stale: {len(lines)} of {checked}.", *([] if is_short else lines)])
 
     def explain(self, name: str) -> list[str]:
         """Explain why a cell or a step is stale, back to the file, parameter or code that changed.

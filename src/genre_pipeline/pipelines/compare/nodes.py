@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,19 +13,23 @@ from plotly.graph_objects import Figure
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.datasets import DatasetBlock
-from genre_pipeline.evaluation.leaderboard import leaderboard, metric_table
+from genre_pipeline.errors import NotLoggedError
+from genre_pipeline.evaluation.leaderboard import describe_leader, leaderboard, leading_result, metric_table
 from genre_pipeline.evaluation.metrics import TrackAverage
 from genre_pipeline.evaluation.mistakes import find_mistakes
-from genre_pipeline.evaluation.paired import compare_pairs
+from genre_pipeline.evaluation.paired import compare_pairs, track_outcomes
+from genre_pipeline.evaluation.promotion import Decision, decide
 from genre_pipeline.evaluation.ranking import rank_table
 from genre_pipeline.experiment import EvaluationBlock
 from genre_pipeline.reporting.cost_figure import cost_comparison
+from genre_pipeline.reporting.document import render_html, render_markdown
 from genre_pipeline.reporting.figures import (
     accuracy_comparison,
     confusion_matrices,
     learning_curves,
     reliability_diagrams,
 )
+from genre_pipeline.reporting.final_model import final_model_card
 from genre_pipeline.reporting.gap_figure import gap_comparison
 from genre_pipeline.reporting.mistakes import draw_mistakes
 from genre_pipeline.reporting.ranking_figure import critical_difference_diagram
@@ -32,11 +37,16 @@ from genre_pipeline.reporting.report import build_markdown, build_report
 from genre_pipeline.reporting.reproduction_figure import paper_comparison
 from genre_pipeline.reporting.sections import ReportData
 from genre_pipeline.reporting.stills import draw_still
-from genre_pipeline.results.cell import CellResult
+from genre_pipeline.results.cell import CellResult, cell_of
 from genre_pipeline.results.mistakes import CellMistakes
 from genre_pipeline.results.run_changes import CellChange
+from genre_pipeline.results.tables import PAIR_COLUMNS, make_table
 from genre_pipeline.splits.identities import artist_keys
 from genre_pipeline.stages import LOGGED, Reads, stage
+from genre_pipeline.training import Checkpoint, FailedRepeat
+from genre_pipeline.training.checkpoints import joint_fingerprint
+
+logger = logging.getLogger(__name__)
 
 
 @stage(version=2)
@@ -122,12 +132,11 @@ def list_mistakes(
     return draw_mistakes(found, tracks)
 
 
-@stage(version=3)
+@stage(version=4)
 def collect_protocol(
     audit: dict[str, Any],
     results: Sequence[CellResult],
     changes: Sequence[CellChange],
-    registrations: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
     """Gather the results under one protocol of a dataset.
 
@@ -135,12 +144,111 @@ def collect_protocol(
         audit: The split's report.
         results: The result of each cell under the protocol.
         changes: What became of each since the run before.
-        registrations: How each cell's model was registered, if they are.
 
     Returns:
-        ``audit``, ``results``, ``changes`` and ``registrations``.
+        ``audit``, ``results`` and ``changes``.
     """
-    return {"audit": audit, "results": results, "changes": changes, "registrations": registrations}
+    return {"audit": audit, "results": results, "changes": changes}
+
+
+@stage(version=1)
+def choose_model(
+    summary: Annotated[dict[str, Any], Reads("quality", "protocols")],
+    pairs: Sequence[pd.DataFrame],
+    checkpoints: Sequence[list[Checkpoint | FailedRepeat]],
+    *,
+    cells: Sequence[Cell],
+    experiment: str,
+) -> tuple[dict[str, Any], str, str]:
+    """Choose the model for use: the leading cell's, the mean of the models of its repeats.
+
+    Args:
+        summary: What was found on the dataset.
+        pairs: What the comparison of every two cells found, of each protocol.
+        checkpoints: The trained models of each cell, or why there are none.
+        cells: The cells, in the order of ``checkpoints``.
+        experiment: The experiment's name.
+
+    Returns:
+        What is to know of the leading cell (:func:`~genre_pipeline.evaluation.leaderboard.describe_leader`) with
+        ``fingerprints`` (of its checkpoints, by repeat), and its card as HTML and as Markdown. All are empty where no
+        cell could be trained.
+    """
+    results = _results([summary])
+    result = leading_result(results)
+    if result is None:
+        return {}, "", ""
+    trained = [each for each in checkpoints[cells.index(cell_of(result))] if isinstance(each, Checkpoint)]
+    leader = {
+        **describe_leader(result, [each["audit"] for each in summary["protocols"]]),
+        "fingerprints": {str(each.card.repeat): each.fingerprint for each in trained},
+    }
+    known = pd.concat([make_table([], PAIR_COLUMNS), *(each for each in pairs if len(each))], ignore_index=True)
+    card = final_model_card(result, summary["quality"], leaderboard(results), known, experiment=experiment)
+    return leader, render_html(card), render_markdown(card)
+
+
+@stage(version=3)
+def register_model(
+    leader: dict[str, Any],
+    card: str,
+    predictions: Sequence[pd.DataFrame],
+    tracks: Annotated[pd.DataFrame, Reads("track_id", "artist")],
+    evaluation: EvaluationBlock,
+    margin: float | None,
+    register: Annotated[Callable[..., dict[str, Any]] | None, LOGGED] = None,
+    *,
+    cells: Sequence[Cell],
+    name: str,
+) -> dict[str, Any]:
+    """Register the model for use, and make it the champion if it is not worse than the present one.
+
+    Args:
+        leader: What :func:`choose_model` returned. The evaluation of its cell has logged the models.
+        card: The card, in Markdown.
+        predictions: The predictions of each cell.
+        tracks: The dataset's tracks, for their artists.
+        evaluation: How numbers are summarised.
+        margin: What loss of accuracy must be excluded before a model becomes the champion; ``None`` requires only the
+            tests.
+        register: Does so in the session's registry, which numbers the version; ``None`` where nothing is tracked.
+        cells: The cells, in the order of ``predictions``.
+        name: The registered model's name.
+
+    Returns:
+        ``cell`` (its name), and what :func:`~genre_pipeline.tracking.model_registry.register_model` returned: nothing
+        more where nothing is tracked, its run is not there, or it is leaky, so that nobody can say how good it is.
+    """
+    if not leader:
+        return {}
+    if register is None or leader["leaky"]:
+        return {"cell": leader["cell"]}
+    artists = artist_keys(tracks.set_index("track_id"))
+    outcomes = track_outcomes(
+        predictions[[cell.name for cell in cells].index(leader["cell"])],
+        genres=leader["genres"],
+        artists=artists,
+        average=evaluation.track_average,
+    )
+
+    def compare_with(champion: pd.DataFrame) -> Decision:
+        return decide(
+            *(each.set_index(["repeat", "track_id"])["right"] for each in (outcomes, champion)),
+            artists=artists,
+            design=leader["design"],
+            test_ratio=leader["test_ratio"],
+            confidence=evaluation.confidence,
+            margin=margin,
+        )
+
+    mark = joint_fingerprint(leader["fingerprints"].values())
+    try:
+        found = register(name, fingerprint=mark, outcomes=outcomes, decide=compare_with, card=card)
+    except NotLoggedError as error:
+        # Such as a server that is another one than when the cell was evaluated.
+        logger.warning("%s is not registered. %s", leader["cell"], error)
+        return {"cell": leader["cell"]}
+    return {"cell": leader["cell"], **found}
 
 
 @stage(version=3)
@@ -240,7 +348,7 @@ def draw_stills(*figures: Figure) -> list[MatplotlibFigure]:
     return [still for figure in figures for still in [draw_still(figure)] * 2]
 
 
-@stage(version=6)
+@stage(version=7)
 def write_report(
     title: str,
     confidence: float,
@@ -249,6 +357,7 @@ def write_report(
     explanations: list[dict[str, Any]] | None,
     folder: Annotated[Path, LOGGED],
     session: Annotated[dict[str, Any], LOGGED],
+    registrations: Sequence[dict[str, Any]],
     summaries: Sequence[dict[str, Any]],
     mistakes: Sequence[CellMistakes],
 ) -> tuple[str, str]:
@@ -262,6 +371,7 @@ def write_report(
         explanations: What was seen in single tracks, if the ``explain`` pipeline was run.
         folder: Where the report will lie.
         session: The session's facts, for how to get the same report.
+        registrations: How the model for use of each dataset was registered, if they are.
         summaries: What was found on each dataset.
         mistakes: The mistakes of each cell.
 
@@ -273,9 +383,7 @@ def write_report(
         summaries,
         pairs=pairs,
         changes=_changes(summaries),
-        registrations=[
-            each for summary in summaries for protocol in summary["protocols"] for each in protocol["registrations"]
-        ],
+        registrations=registrations,
         robustness=robustness,
         explanations=explanations or (),
         mistakes=mistakes,

@@ -10,6 +10,7 @@ from genre_pipeline.cells import Cell
 from genre_pipeline.experiment import Experiment
 from genre_pipeline.pipelines.binding import bind, gather, plain
 from genre_pipeline.pipelines.compare.nodes import (
+    choose_model,
     collect_dataset,
     collect_protocol,
     compare_settings,
@@ -19,6 +20,7 @@ from genre_pipeline.pipelines.compare.nodes import (
     list_mistakes,
     pair_cells,
     rank_cells,
+    register_model,
     tabulate_metrics,
     write_report,
 )
@@ -46,6 +48,7 @@ def create_pipeline(experiment: Experiment) -> Pipeline:
             *(_list_mistakes(cell) for cell in experiment.cells),
             *_collect_protocols(experiment),
             *(_collect_dataset(experiment, dataset) for dataset in experiment.datasets),
+            *(_choose_model(experiment, dataset) for dataset in experiment.datasets),
             _compare(experiment),
             _draw_stills(),
         ]
@@ -106,7 +109,6 @@ def _list_mistakes(cell: Cell) -> Pipeline:
 
 
 def _collect_protocols(experiment: Experiment) -> list[Pipeline]:
-    registered = experiment.registry.enabled
     return [
         _collect(
             collect_protocol,
@@ -114,7 +116,6 @@ def _collect_protocols(experiment: Experiment) -> list[Pipeline]:
             audit=f"{dataset}.{protocol}.audit",
             results=[f"{cell.name}.results" for cell in cells],
             changes=[f"{cell.name}.change" for cell in cells],
-            registrations=[f"{cell.name}.registration" for cell in cells if registered],
         )
         for (dataset, protocol), cells in _settings(experiment).items()
     ]
@@ -131,6 +132,60 @@ def _collect_dataset(experiment: Experiment, dataset: str) -> Pipeline:
     )
 
 
+def _choose_model(experiment: Experiment, dataset: str) -> Pipeline:
+    """Make the nodes that choose a dataset's model for use, and register it."""
+    cells = [cell for cell in experiment.cells if cell.dataset == dataset]
+    name = experiment.settings.name
+    before = {
+        "summary": f"{dataset}.summary",
+        "tracks": f"{dataset}.tracks",
+        "session_registry": "session_registry",
+        **plain(f"{dataset}.{protocol}.pairs" for protocol in dict.fromkeys(cell.protocol for cell in cells)),
+        **plain(f"{cell.name}.checkpoints" for cell in cells),
+        **plain(f"{cell.name}.predictions" for cell in cells),
+    }
+
+    def all_of(entry: str) -> list[str]:
+        return [plain_name for plain_name, full_name in before.items() if full_name.endswith(f".{entry}")]
+
+    chosen = {"summary": "summary", "pairs": all_of("pairs"), "checkpoints": all_of("checkpoints")}
+    nodes = [
+        Node(
+            *gather(bind(choose_model, cells=cells, experiment=name), chosen),
+            outputs=["leader", "model_card", "model_card_markdown"],
+            name="choose_model",
+            tags="compare",
+        )
+    ]
+    parameters = {"params:evaluation": "params:evaluation", "params:margin": "params:registry.margin"}
+    if experiment.registry.enabled:
+        registered = {
+            "leader": "leader",
+            "card": "model_card_markdown",
+            "predictions": all_of("predictions"),
+            "tracks": "tracks",
+            "evaluation": "params:evaluation",
+            "margin": "params:margin",
+            "register": "session_registry",
+        }
+        known = {"cells": cells, "name": name if len(experiment.datasets) == 1 else f"{name}.{dataset}"}
+        nodes.append(
+            Node(
+                *gather(bind(register_model, "register", **known), registered),
+                outputs="registration",
+                name="register",
+                tags="compare",
+            )
+        )
+    used = {entry for node in nodes for entry in node.inputs}
+    return Pipeline(
+        nodes,
+        namespace=dataset,
+        inputs={name: entry for name, entry in before.items() if name in used},
+        parameters={name: entry for name, entry in parameters.items() if name in used},
+    )
+
+
 def _collect(function: Callable[..., object], namespace: str, **arguments: str | list[str]) -> Pipeline:
     collect, entries = gather(function, arguments)
     names = plain(entries)
@@ -141,6 +196,7 @@ def _collect(function: Callable[..., object], namespace: str, **arguments: str |
 def _compare(experiment: Experiment) -> Pipeline:
     names = plain(f"{dataset}.summary" for dataset in experiment.datasets)
     pairs = plain(f"{dataset}.{protocol}.pairs" for dataset, protocol in _settings(experiment))
+    registrations = plain(f"{dataset}.registration" for dataset in experiment.datasets if experiment.registry.enabled)
     summaries = list(names)
     mistakes = plain(f"{cell.name}.mistakes" for cell in experiment.cells)
     parameters = {
@@ -182,6 +238,7 @@ def _compare(experiment: Experiment) -> Pipeline:
                     "explanations": "explanations",
                     "folder": "report_folder",
                     "session": "session",
+                    "registrations": list(registrations),
                     "summaries": summaries,
                     "mistakes": list(mistakes),
                 },
@@ -191,7 +248,7 @@ def _compare(experiment: Experiment) -> Pipeline:
             tags="compare",
         ),
     ]
-    return Pipeline(nodes, inputs=names | pairs | mistakes, parameters=parameters)
+    return Pipeline(nodes, inputs=names | pairs | mistakes | registrations, parameters=parameters)
 
 
 def _draw_stills() -> Pipeline:

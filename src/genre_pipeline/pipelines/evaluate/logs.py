@@ -21,6 +21,7 @@ from genre_pipeline.reporting.figures import confusion_figure
 from genre_pipeline.reporting.wording import interval, percent, split_marks, unknown_tag
 from genre_pipeline.results.cell import CellResult, cell_of, dataset_name, number, statistic, summary_row, unknown_share
 from genre_pipeline.training import Checkpoint
+from genre_pipeline.training.checkpoints import joint_fingerprint
 
 _CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 # What MLflow takes in a key, but for "/", which makes a folder, and ":", which it does not take on Windows.
@@ -84,11 +85,9 @@ def log_evaluation(
         )
     routing = log_routing(checkpoints, genres=result["genres"])
     pictures = {f"confusion_{unit}.png": confusion_figure(result, unit) for unit in ("track", "segment")}
-    # The first repeat's: fixed beforehand, not the best of many.
-    served = checkpoints[0]
     return CellLog(
         cell=cell,
-        tags={**_table_tags(result), **tags, "served_repeat": served.card.repeat},
+        tags={**_table_tags(result), **tags},
         note=_note(result),
         inputs=inputs,
         session_tags=session_tags,
@@ -101,7 +100,11 @@ def log_evaluation(
         },
         metrics={**_metrics(result), "tracks/test_ratio": test_ratio},
         epochs=_curves(result, routing.entropies),
-        model=ServedModel(served.folder, tuple(result["genres"]), served.fingerprint),
+        model=ServedModel(
+            tuple(each.folder for each in checkpoints),
+            tuple(result["genres"]),
+            joint_fingerprint(each.fingerprint for each in checkpoints),
+        ),
         ends="FINISHED",
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +12,6 @@ from genre_pipeline.datasets import tracks_fingerprint
 from genre_pipeline.evaluation.cell import evaluate_cell
 from genre_pipeline.evaluation.paired import track_outcomes
 from genre_pipeline.evaluation.prediction import predict_cell, predict_repeat
-from genre_pipeline.evaluation.promotion import Decision, decide
 from genre_pipeline.evaluation.run_changes import compare_records
 from genre_pipeline.experiment import EvaluationBlock
 from genre_pipeline.logs import CellLog
@@ -55,7 +53,7 @@ def predict_segments(
     return predictions, {"inference_s": inference_s}
 
 
-@stage(version=4, uses=(CellData,))
+@stage(version=5, uses=(CellData,))
 def score_cell(
     checkpoints: list[Checkpoint | FailedRepeat],
     predictions: pd.DataFrame,
@@ -154,62 +152,6 @@ def compare_with_previous(
         "previous_run_id": change["before"] or "",
     }
     return change, CellLog(cell=cell, tags=tags)
-
-
-@stage(version=2)
-def register_model(
-    checkpoints: list[Checkpoint | FailedRepeat],
-    predictions: pd.DataFrame,
-    results: Annotated[CellResult, Reads("genres", "n_tracks", "n_segments")],
-    tracks: Annotated[pd.DataFrame, Reads("track_id", "artist")],
-    audit: Annotated[dict[str, Any], Reads("design", "unit")],
-    experiment_name: str,
-    evaluation: EvaluationBlock,
-    margin: float | None,
-    register: Annotated[Callable[..., dict[str, Any]] | None, LOGGED] = None,
-    *,
-    cell: Cell,
-) -> dict[str, Any]:
-    """Register the model of a cell, and make it the champion if it is not worse than the present one.
-
-    Args:
-        checkpoints: The trained model of each repeat, or why there is none.
-        predictions: The predictions of every repeat.
-        results: The cell's result. Its evaluation has logged the model.
-        tracks: The dataset's tracks, for their artists.
-        audit: The split's report.
-        experiment_name: The experiment's name.
-        evaluation: How numbers are summarised.
-        margin: What loss of accuracy must be excluded before a model becomes the champion; ``None`` requires only the
-            tests.
-        register: Does so in the session's registry, which numbers the version; ``None`` where nothing is tracked.
-        cell: The cell.
-
-    Returns:
-        ``cell`` (its name), and what :func:`~genre_pipeline.tracking.model_registry.register_model` returned: nothing
-        more where no repeat could be trained, or nothing is tracked.
-    """
-    trained = _trained(checkpoints)
-    if not trained or register is None:
-        return {"cell": cell.name}
-    artists = artist_keys(tracks.set_index("track_id"))
-    outcomes = track_outcomes(predictions, genres=results["genres"], artists=artists, average=evaluation.track_average)
-    sizes = results["n_tracks" if audit["unit"] == "track" else "n_segments"]
-
-    def compare_with(champion: pd.DataFrame) -> Decision:
-        return decide(
-            *(each.set_index(["repeat", "track_id"])["right"] for each in (outcomes, champion)),
-            artists=artists,
-            design=audit["design"],
-            test_ratio=sizes["test"] / sizes["train"],
-            confidence=evaluation.confidence,
-            margin=margin,
-        )
-
-    found = register(
-        f"{experiment_name}.{cell.name}", fingerprint=trained[0].fingerprint, outcomes=outcomes, decide=compare_with
-    )
-    return {"cell": cell.name, **found}
 
 
 def _trained(outcomes: list[Checkpoint | FailedRepeat]) -> list[Checkpoint]:

@@ -10,53 +10,13 @@ from genre_pipeline.pipelines.binding import bind
 from genre_pipeline.pipelines.evaluate.nodes import (
     compare_with_previous,
     predict_segments,
-    register_model,
     score_cell,
 )
 
 
 def create_pipeline(experiment: Experiment) -> Pipeline:
-    """Make one namespace per cell, with the nodes that predict, score and compare, and one that registers its model."""
-    registered = experiment.cells if experiment.registry.enabled else ()
-    return Pipeline(
-        [_evaluate(cell, experiment) for cell in experiment.cells] + [_register(cell) for cell in registered]
-    )
-
-
-def _register(cell: Cell) -> Pipeline:
-    parameters = {
-        "params:experiment_name": "params:experiment.name",
-        "params:evaluation": "params:evaluation",
-        "params:margin": "params:registry.margin",
-    }
-    node = Node(
-        bind(register_model, "register", cell=cell),
-        inputs=[
-            "checkpoints",
-            "predictions",
-            "results",
-            "tracks",
-            "audit",
-            *parameters,
-            "session_registry",
-        ],
-        outputs="registration",
-        name="register",
-        tags="evaluate",
-    )
-    return Pipeline(
-        [node],
-        namespace=cell.name,
-        inputs={
-            "checkpoints": f"{cell.name}.checkpoints",
-            "predictions": f"{cell.name}.predictions",
-            "results": f"{cell.name}.results",
-            "tracks": f"{cell.dataset}.tracks",
-            "audit": f"{cell.dataset}.{cell.protocol}.audit",
-            "session_registry": "session_registry",
-        },
-        parameters=parameters,
-    )
+    """Make one namespace per cell, with the nodes that predict, score and compare."""
+    return Pipeline([_evaluate(cell, experiment) for cell in experiment.cells])
 
 
 def _evaluate(cell: Cell, experiment: Experiment) -> Pipeline:

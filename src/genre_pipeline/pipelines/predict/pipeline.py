@@ -10,13 +10,13 @@ from genre_pipeline.pipelines.predict.nodes import predict_genres
 
 
 def create_pipeline(experiment: Experiment) -> Pipeline:
-    """Make the node that classifies audio files with the chosen cell."""
-    folder = plain([f"{experiment.predict.cell}.training"])
+    """Make the node that classifies audio files with the model for use, or that of the chosen cell."""
+    entries = plain([f"{experiment.settings.datasets[0]}.leader", "trained_models"])
     node = Node(
         predict_genres,
-        inputs=["params:predict", *folder],
+        inputs=["params:predict", *entries],
         outputs="predicted_genres",
         name="predict_genres",
         tags="predict",
     )
-    return Pipeline([node], inputs=folder, parameters={"params:predict"})
+    return Pipeline([node], inputs=entries, parameters={"params:predict"})

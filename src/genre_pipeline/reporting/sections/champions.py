@@ -25,7 +25,10 @@ def section(data: ReportData) -> Section | None:
         *numeric("Champion before"),
         *texts("Why"),
     ]
-    caption = "The model of each cell's first repeat. A champion serves as models:/<registered model>@champion."
+    caption = (
+        "The model of a dataset's leading cell, the mean of its repeats' models. A champion serves as "
+        "models:/<registered model>@champion."
+    )
     table = Table("champions-table", caption, columns, [_row(each) for each in registered])
     return Section("champions", "Champions", [Paragraph(reading), table])
 

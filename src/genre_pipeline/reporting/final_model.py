@@ -1,0 +1,168 @@
+"""The card of the model for use: what it was trained on, how good it is, what it cannot do, and how to use it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from genre_pipeline.evaluation.leaderboard import genre_means
+from genre_pipeline.reporting.document import (
+    Block,
+    Bullets,
+    Code,
+    Document,
+    Facts,
+    Notice,
+    Paragraph,
+    Section,
+    Table,
+    Value,
+    numeric,
+    texts,
+)
+from genre_pipeline.reporting.leaderboard import conclude
+from genre_pipeline.reporting.wording import LEAKY, LEAKY_NOTE, PERCENT, UNKNOWN_NOTE, interval, percent, split_marks
+from genre_pipeline.results.cell import CellResult, cell_of, dataset_name, number, statistic, summary_row
+
+_METRICS = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_f1": "Macro-F1",
+    "top_2_accuracy": "Right genre among the first two",
+    "ece": "Expected calibration error",
+}
+
+
+def final_model_card(
+    result: CellResult, quality: Mapping[str, Any], board: pd.DataFrame, pairs: pd.DataFrame, *, experiment: str
+) -> Document:
+    """Describe the model for use.
+
+    Args:
+        result: The result of its cell, which leads on the dataset.
+        quality: The dataset's quality report.
+        board: The leaderboard of the dataset.
+        pairs: The paired comparisons of its cells.
+        experiment: The experiment's name.
+
+    Returns:
+        The card.
+    """
+    cell = cell_of(result)
+    row = summary_row(result, unit="track", metric="accuracy")
+    known = interval(number(row["ci_low"]), number(row["ci_high"]), "")
+    return Document(
+        title=f"A classifier of {len(result['genres'])} genres, trained on {quality['title']}",
+        name=cell.name,
+        lead=f"Right about {percent(row['mean'])}{PERCENT} of the test tracks{f' ({known})' if known else ''}, "
+        f"{statistic(result)}.",
+        notices=_notices(result),
+        sections=[
+            Section("about", "What it is", _about(result)),
+            Section("data", "What it was trained on", _data(result, quality)),
+            Section("quality", "How good it is", _quality(result, board, pairs)),
+            Section("limits", "Limits", _limits(result)),
+            Section("licence", "Licence", _licence(quality)),
+            Section("use", "Use", _use(experiment)),
+        ],
+    )
+
+
+def _notices(result: CellResult) -> list[Notice]:
+    meanings = {True: LEAKY_NOTE, False: UNKNOWN_NOTE}
+    return [Notice(mark, meanings[mark == LEAKY]) for mark in split_marks(result)]
+
+
+def _about(result: CellResult) -> list[Block]:
+    cell, n_models = cell_of(result), result["n_repeats"]
+    what = "The model of one training"
+    if n_models > 1:
+        what = f"{n_models} models, one of each repeat of the comparison, whose probabilities are averaged"
+    facts = {
+        "Model": cell.model,
+        "Feature": cell.feature,
+        "Made of": what,
+        "Genres": ", ".join(result["genres"]),
+        "Reference": result["reference"],
+        "Commit": result["git_commit"],
+    }
+    return [Facts({name: text for name, text in facts.items() if text})]
+
+
+def _data(result: CellResult, quality: Mapping[str, Any]) -> list[Block]:
+    tracks = result["n_tracks"]
+    # An estimator has no epochs.
+    is_network = result["n_parameters"] is not None
+    chosen = f", its epoch chosen by {tracks['validation']:,.0f}" if is_network else ""
+    genres = [f"{genre} {quality['genres'][genre]['usable']:,}" for genre in result["genres"]]
+    return [
+        Facts(
+            {
+                "Dataset": dataset_name(result),
+                "Usable tracks": f"{quality['n_usable']:,}: {', '.join(genres)}",
+                "Protocol": cell_of(result).protocol,
+                "Each model": f"trained on {tracks['train']:,.0f} tracks{chosen}, tested on {tracks['test']:,.0f}",
+                "Split": result["split_hash"],
+            }
+        )
+    ]
+
+
+def _quality(result: CellResult, board: pd.DataFrame, pairs: pd.DataFrame) -> list[Block]:
+    rows: list[list[Value]] = []
+    for metric, title in _METRICS.items():
+        row = summary_row(result, unit="track", metric=metric)
+        rows.append([title, percent(row["mean"]), interval(number(row["ci_low"]), number(row["ci_high"]))])
+    means = genre_means(result)
+    by_genre: list[list[Value]] = [
+        [str(genre), *(percent(float(means.loc[genre, metric])) for metric in ("precision", "recall", "f1"))]
+        for genre in means.index
+    ]
+    same = board[board["protocol"] == cell_of(result).protocol]
+    return [
+        Paragraph(conclude(same[~same["leaky"] | result["leaky"]], pairs)),
+        Table(
+            "metrics",
+            f"Test tracks, in %, {statistic(result)}.",
+            [*texts("Metric"), *numeric("Mean", "Interval")],
+            rows,
+        ),
+        Table("genres", "The same for each genre.", [*texts("Genre"), *numeric("Precision", "Recall", "F1")], by_genre),
+    ]
+
+
+def _limits(result: CellResult) -> list[Block]:
+    limits = [
+        "It knows no other genre: whatever the song, one of these is its answer.",
+        f"A song must be at least {result['segment_duration_s']:.1f} s long.",
+        "It was measured on tracks of the same collection. Expect less of music of another kind.",
+    ]
+    if result["n_repeats"] > 1:
+        limits.append(
+            "The numbers are of single models, each on tracks that it had not seen. Their mean is used, and no "
+            "track is left to measure it on. In nested folds it was at least as good (docs/adr/024-final-model.md)."
+        )
+    if result["failures"]:
+        limits.append(f"{len(result['failures'])} of its repeats could not be trained.")
+    return [Bullets(limits)]
+
+
+def _licence(quality: Mapping[str, Any]) -> list[Block]:
+    return [
+        Facts(
+            {
+                "Music": quality["licence"] or "not stated",
+                "Pretrained parts": "none: all weights were learned from these tracks",
+            }
+        )
+    ]
+
+
+def _use(experiment: str) -> list[Block]:
+    return [
+        Code(f"genre-pipeline predict --experiment {experiment} song.mp3"),
+        Paragraph("In Python:"),
+        Code(f'from genre_pipeline import load_model\n\nload_model("{experiment}").classify(["song.mp3"])'),
+    ]

@@ -1,0 +1,52 @@
+"""Predicted genres, for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from genre_pipeline.reporting.document import Paragraph, Section, Table, Value, numeric, texts
+from genre_pipeline.reporting.wording import LEAKY, LEAKY_NOTE, PERCENT, interval, percent, split_marks
+from genre_pipeline.results.cell import number
+
+# Genres that are named for a song, the most probable first [?].
+_N_SHOWN = 3
+
+
+def describe(table: pd.DataFrame, cell: str, leader: Mapping[str, Any]) -> list[Section]:
+    """Show predicted genres, which model predicted them, and how good it was where it was compared.
+
+    Args:
+        table: What :meth:`~genre_pipeline.evaluation.prediction.GenrePredictor.classify` returned.
+        cell: The model's cell.
+        leader: What is to know of it (:func:`~genre_pipeline.evaluation.leaderboard.describe_leader`), or nothing.
+    """
+    rows: list[list[Value]] = []
+    faults: list[str] = []
+    columns = [name for name in table if str(name).startswith("p_")]
+    for row in table.to_dict("records"):
+        if row["error"]:
+            faults.append(f"Not classified: {row['error']}")
+            continue
+        best = sorted(columns, key=lambda name: -row[name])[:_N_SHOWN]
+        others = ", ".join(f"{str(name).removeprefix('p_')} {percent(row[name])}" for name in best[1:])
+        rows.append([row["path"], row["genre"], percent(row["probability"]), others])
+    titles = [*texts("file", "genre"), *numeric("probability"), *texts("next")]
+    sections = [Section("", "", [Table("", "", titles, rows)])] if rows else []
+    if faults:
+        sections.append(Section("", "", [Paragraph("\n".join(faults))]))
+    return [*sections, Section("", "", [Paragraph(_model(table, cell, leader))])]
+
+
+def _model(table: pd.DataFrame, cell: str, leader: Mapping[str, Any]) -> str:
+    text = f"Probabilities in %, of {cell}."
+    if leader:
+        known = interval(number(leader["ci_low"]), number(leader["ci_high"]), "")
+        text += f" It was right about {percent(leader['accuracy'])}{PERCENT} of the test tracks"
+        text += f"{f' ({known})' if known else ''}, {leader['statistic']}."
+    if table["leaky"].any():
+        return f"{text} {LEAKY}: {LEAKY_NOTE}"
+    marks = split_marks(leader) if leader else []
+    return f"{text} {'. '.join(marks)}." if marks else text

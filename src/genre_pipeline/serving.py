@@ -1,0 +1,73 @@
+"""Trained models for use from Python: ``from genre_pipeline import load_model, predict``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from genre_pipeline.configuration import ConfigLoader, load_configuration
+from genre_pipeline.evaluation.prediction import GenrePredictor, open_model
+from genre_pipeline.experiment import Experiment, PredictBlock, load_experiment
+
+
+def load_model(experiment: str | None = None, *, cell: str | None = None, repeat: int | None = None) -> GenrePredictor:
+    """Load the model for use of an experiment: the leading cell's, the mean of the models of its repeats.
+
+    Args:
+        experiment: The experiment's name; ``None`` means the default, as for the commands.
+        cell: Name of another cell, ``dataset.protocol.feature.model``; ``None`` means the one that leads on the
+            experiment's first dataset.
+        repeat: One of the cell's repeats; ``None`` means the mean of all.
+
+    Raises:
+        CheckpointError: If it is not trained.
+        ConfigError: If there is no such experiment.
+
+    Example:
+        >>> load_model("my_music").classify(["song.mp3"])  # doctest: +SKIP
+    """
+    loader = load_configuration(experiment=experiment)
+    values = {"cell": cell, "repeat": repeat}
+    return open_experiment(loader, load_experiment(loader["parameters"]), PredictBlock(**values))[0]
+
+
+def predict(
+    paths: Sequence[str | PathLike[str]], *, experiment: str | None = None, cell: str | None = None
+) -> pd.DataFrame:
+    """Classify audio files: :meth:`~genre_pipeline.evaluation.prediction.GenrePredictor.classify` of a loaded model.
+
+    Args:
+        paths: The audio files.
+        experiment: See :func:`load_model`.
+        cell: See :func:`load_model`.
+
+    Returns:
+        One row per file: ``path``, ``genre``, ``probability``, ``error``, ``leaky`` and ``p_<genre>`` of each genre.
+
+    Raises:
+        CheckpointError: If the model is not trained.
+        ConfigError: If there is no such experiment.
+    """
+    return load_model(experiment, cell=cell).classify([Path(path) for path in paths])
+
+
+def open_experiment(
+    loader: ConfigLoader, experiment: Experiment, chosen: PredictBlock
+) -> tuple[GenrePredictor, dict[str, Any]]:
+    """Load a model of an experiment as :func:`load_model` does, with what is to know of it: nothing for a chosen cell.
+
+    Args:
+        loader: The configuration.
+        experiment: The experiment.
+        chosen: Which cell and repeat.
+    """
+    from kedro.io import DataCatalog
+
+    catalog: Any = DataCatalog.from_config(loader["catalog"])
+    leader = catalog.load(f"{experiment.settings.datasets[0]}.leader") or {}
+    model = open_model(catalog.load("trained_models"), cell=chosen.cell, repeat=chosen.repeat, leader=leader)
+    return model, {} if chosen.cell else leader
