@@ -261,7 +261,8 @@ def _check_free(music: OwnMusic) -> None:
         known = known if written.startswith(_HEAD) else {music.name}
     if music.name in known or (PROJECT_ROOT / "conf" / "base" / "experiments" / f"{music.name}.yml").is_file():
         raise ConfigError(
-            f"There is an experiment '{music.name}' that this command did not write: choose another --name."
+            f"There is an experiment '{music.name}' that this command did not write. Choose another "
+            f"name: --name {music.name}_2"
         )
 
 
