@@ -18,7 +18,7 @@ class ParametrisedContext(KedroContext):
     """A context that builds Kedro's ``pipelines`` from its own parameters (environment and ``--params`` included).
 
     Whatever makes a session makes a context: ``kedro run``, notebooks, ``kedro catalog``, and Kedro-Viz, which leaves
-    out the hooks.
+    out the hooks, and gets the pipelines of several stages in boxes of their stages.
 
     Raises:
         ConfigError: If a parameter is wrong; the message names the key, the value and what is allowed.
@@ -28,9 +28,27 @@ class ParametrisedContext(KedroContext):
         super().__init__(*args, **options)
         # What Kedro's session said it will run, before it made the context.
         built = build_pipelines(self.config_loader["parameters"], only=pipelines._requested_pipelines)
+        if type(self._hook_manager).__module__.startswith("kedro_viz"):
+            built = _for_viz(built, self.config_loader["catalog"])
         # Without a module, Kedro does not build them itself.
         pipelines.configure(None)
         pipelines.update(built)
+
+
+def _for_viz(built: Mapping[str, Pipeline], catalog: Mapping[str, Any]) -> dict[str, Pipeline]:
+    """Group pipelines that train, which have all stages; the others are shown as they are run."""
+    from kedro.io import DataCatalog
+
+    from genre_pipeline.pipelines.overview import group_by_stage
+
+    entries = DataCatalog.from_config(dict(catalog))
+    grouped = {
+        name: group_by_stage(pipeline, entries)
+        for name, pipeline in built.items()
+        if name == "__default__" or name.startswith("train_")
+    }
+    # First: Kedro-Viz leaves an entry in the box in which it finds it first.
+    return {**grouped, **{name: pipeline for name, pipeline in built.items() if name not in grouped}}
 
 
 def register_pipelines() -> dict[str, Pipeline]:

@@ -10,8 +10,12 @@ import yaml
 from click.testing import CliRunner
 from kedro.framework.cli.cli import KedroCLI
 from kedro.framework.project import pipelines
+from kedro_viz.data_access import DataAccessManager
 from kedro_viz.integrations.kedro.data_loader import load_data
+from kedro_viz.server import populate_data
 
+from genre_pipeline.configuration import load_configuration
+from genre_pipeline.pipeline_registry import build_pipelines
 from genre_pipeline.project import PROJECT_ROOT
 from kedro_sessions import copy_database, forget_sessions, settle, write_own_clip, write_own_music
 
@@ -123,6 +127,53 @@ def test_viz_follows_the_variable(monkeypatch):
     monkeypatch.setenv("GENRE_PIPELINE_EXPERIMENT", "test")
     load_data(PROJECT_ROOT)
     assert "demo.demo_official.split" in {node.name for node in pipelines["split"].nodes}
+
+
+@pytest.fixture(scope="module")
+def viz(project):
+    """What Kedro-Viz finds of the demo: the catalog and the pipelines."""
+    with pytest.MonkeyPatch.context() as patch:
+        settle(patch, project, project.parent)
+        return load_data(PROJECT_ROOT, extra_params={"experiment": {"name": "demo"}})[:2]
+
+
+@pytest.mark.parametrize("name", ["__default__", "train_all"])
+def test_the_first_picture_of_viz_is_the_stages_in_their_order(viz, name):
+    catalog, found = viz
+    manager = DataAccessManager()
+    populate_data(manager, catalog, {each: found[each] for each in ("__default__", "train_all", "compare")}, {})
+    tree = manager.create_modular_pipelines_tree_for_registered_pipeline(name)
+    nodes = manager.nodes.as_dict()
+    boxes = {nodes[child.id].name for child in tree["__root__"].children if child.type != "parameters"}
+    stages = ["1_ingest", "2_split", "3_segment", "4_features", "5_train", "6_evaluate", "7_compare"]
+    handed_on = ["all_tracks", "all_splits", "all_segments", "all_features", "all_checkpoints", "all_results"]
+    assert boxes == {*stages, *handed_on, "leaderboard", "report"}
+    layers = manager.get_sorted_layers_for_registered_pipeline(name)
+    assert [each for each in layers if each[0].isdigit()] == [stage.replace("_", " ") for stage in stages]
+
+
+def test_viz_names_nodes_as_a_run_does(viz):
+    """A command that it shows for a node can be typed; what it adds stands for all nodes of a stage."""
+    _, found = viz
+    run_nodes = {
+        node.name for node in build_pipelines(load_configuration(experiment="demo")["parameters"])["train_all"].nodes
+    }
+    shown = [node.name for node in found["__default__"].nodes]
+    assert {name for each in shown for name in each.split(",") if name} == run_nodes - {"stills.draw_stills"}
+    assert sum("," in each for each in shown) == 7
+
+
+def test_viz_puts_formats_behind_what_they_show(viz):
+    catalog, found = viz
+    view = found["__default__"].datasets()
+    formats = {
+        name: catalog[name].metadata["format_of"]
+        for name in found["compare"].all_outputs() | found["ingest"].all_outputs() | found["split"].all_outputs()
+        if "format_of" in (getattr(catalog[name], "metadata", None) or {})
+    }
+    assert formats["stills.learning_curves_png"] == formats["stills.learning_curves_svg"] == "learning_curves"
+    assert view.isdisjoint(formats)
+    assert view >= set(formats.values())
 
 
 def test_ipython_loads_the_experiment(monkeypatch, tmp_path):
