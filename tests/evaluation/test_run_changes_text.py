@@ -107,11 +107,38 @@ def test_runs_without_answers_say_what_the_numbers_rest_on():
 
 
 def test_markdown_escapes_what_is_given(steps):
-    step = compared(session(record(GOOD), name="a|b"), session(record(GOOD, parameters={"model.c": "*"})))
+    step = compared(session(record(GOOD), name="a|b"), session(record(GOOD, parameters={"model.c": "*"}), run_id="s2"))
     text = format_markdown(describe([step], confidence=0.95))
     assert "## What changed from run 1 to run 2\n\n| What | Name | Before | After | Cells |" in text
     assert "| a\\|b |" in text
     assert "| parameter | model.c | 1.0 | \\* | all |" in text
+
+
+def test_cells_with_other_runs_before_are_shown_apart():
+    first = session(record(GOOD), run_id="a1" * 16)
+    second = session(record(GOOD, cell=NET1), run_id="b2" * 16, started="2026-11-24 11:00 UTC")
+    last = [
+        session(each, run_id="c3" * 16, started="2026-11-24 12:00 UTC")
+        for each in (record(BAD), record(BAD, cell=NET1), record(cell=OFFICIAL))
+    ]
+    steps = [
+        compare_sessions(before, after, n_resamples=99)
+        for before, after in zip((first, second, None), last, strict=True)
+    ]
+    text = format_terminal(describe(steps, confidence=0.95), is_terminal=False)
+    assert [line[-1] for line in lines_with(text, "train_all")] == ["1", "1", "3"]
+    (_, svm), (_, net1) = (text.split(f"What changed from run {number} to run 3") for number in (1, 2))
+    assert lines_with(svm, "svm", "REGRESSION")
+    assert not lines_with(net1, "svm", "REGRESSION")
+    assert "Evaluated for the first time in run 3\ndemo.official.mfcc_20.svm" in text
+    assert json.loads(format_json(steps, confidence=0.95))["comparisons"][2]["before"] is None
+
+
+def test_runs_without_a_common_cell_are_not_called_the_same():
+    step = compared(session(record(GOOD)), session(record(GOOD, cell=NET1), run_id="s2"))
+    text = format_terminal(describe([step], confidence=0.95), is_terminal=False)
+    assert "The two runs evaluated no cell in common" in text
+    assert "Nothing that is recorded" not in text
 
 
 def test_json_has_everything(steps):

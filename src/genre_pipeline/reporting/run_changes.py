@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -37,12 +38,12 @@ def format_json(steps: Sequence[SessionChange], *, confidence: float) -> str:
     """Show comparisons in full.
 
     Args:
-        steps: Each run with the one after it.
+        steps: Pairs of runs.
         confidence: Coverage of the intervals.
 
     Returns:
-        ``confidence``, ``runs`` and ``comparisons``: ``before``, ``after`` (runs' ids) and ``cells``, each a
-        :class:`~genre_pipeline.results.run_changes.CellChange`.
+        ``confidence``, ``runs`` and ``comparisons``: ``before`` (null for the first run of cells), ``after`` (runs'
+        ids) and ``cells``, each a :class:`~genre_pipeline.results.run_changes.CellChange`.
     """
     runs = [
         {
@@ -57,26 +58,38 @@ def format_json(steps: Sequence[SessionChange], *, confidence: float) -> str:
         for run in _runs(steps)
     ]
     comparisons = [
-        {"before": step.before.run_id, "after": step.after.run_id, "cells": list(step.cells)} for step in steps
+        {
+            "before": None if step.before is None else step.before.run_id,
+            "after": step.after.run_id,
+            "cells": list(step.cells),
+        }
+        for step in steps
     ]
     return json.dumps({"confidence": confidence, "runs": runs, "comparisons": comparisons}, indent=2)
 
 
 def describe(steps: Sequence[SessionChange], *, confidence: float, all_metrics: bool = False) -> list[Section]:
-    """Describe what changed from each run to the next.
+    """Describe what changed between pairs of runs.
 
     Args:
-        steps: Each run with the one after it.
+        steps: Pairs of runs.
         confidence: Coverage of the intervals.
         all_metrics: Whether all test metrics are shown, and not only the one that runs are judged by.
 
     Returns:
         Sections for a terminal or for Markdown.
     """
-    sections = [Section("", "Runs", [_runs_table(_runs(steps))])]
-    for position, step in enumerate(steps, start=1):
-        before, after = f"Run {position}", f"Run {position + 1}"
-        title = f"What changed from run {position} to run {position + 1}"
+    runs = _runs(steps)
+    sections = [Section("", "Runs", [_runs_table(runs)])]
+    numbers = {run.run_id: position for position, run in enumerate(runs, start=1)}
+    for step in steps:
+        after = f"Run {numbers[step.after.run_id]}"
+        if step.before is None:
+            names = enumerated(sorted(change["cell"] for change in step.cells))
+            sections.append(Section("", f"Evaluated for the first time in {after.lower()}", [Paragraph(names)]))
+            continue
+        before = f"Run {numbers[step.before.run_id]}"
+        title = f"What changed from {before.lower()} to {after.lower()}"
         sections.append(Section("", title, [_changes_block(step.cells)]))
         for (dataset, protocol), cells in groupby(step.cells, key=lambda change: change["cell"].split(".")[:2]):
             group = list(cells)
@@ -139,7 +152,12 @@ def metric_entries(metric: MetricChange | None) -> list[TableEntry]:
 
 
 def _runs(steps: Sequence[SessionChange]) -> list[SessionRecord]:
-    return [steps[0].before, *(step.after for step in steps)] if steps else []
+    """Return each session once, with its cells of all pairs, the oldest first."""
+    runs: dict[str, SessionRecord] = {}
+    for run in (run for step in steps for run in (step.before, step.after) if run is not None):
+        known = runs.get(run.run_id, run)
+        runs[run.run_id] = replace(known, cells={**known.cells, **run.cells})
+    return sorted(runs.values(), key=lambda run: run.started)
 
 
 def _runs_table(runs: Sequence[SessionRecord]) -> Table:
@@ -161,11 +179,13 @@ def _changes_block(cells: Sequence[CellChange]) -> Block:
     for cell in cells:
         for change in cell["changes"]:
             found.setdefault(tuple(change.values()), []).append(cell["cell"])
+    both = [cell["cell"] for cell in cells if cell["before"] and cell["after"]]
+    if not both:
+        return Paragraph("The two runs evaluated no cell in common: they cannot be compared.")
     if not found:
         return Paragraph(
             "Nothing that is recorded: parameters, data and code are the same in the cells that both have."
         )
-    both = [cell["cell"] for cell in cells if cell["before"] and cell["after"]]
     rows = []
     kinds = ("data", "parameter", "code")
     for values, names in sorted(found.items(), key=lambda item: (kinds.index(item[0][0]), item[0][1])):
