@@ -364,7 +364,9 @@ def refresh(
     import kedro.framework.project  # noqa: F401
 
     from genre_pipeline.ops.refreshing import Request, plan_refresh, refresh_once, watch_and_refresh
+    from genre_pipeline.progress import log_in_lines
 
+    log_in_lines()
     request = Request(choice.env, choice.experiment, choice.params, read_parameters(choice.params), check_content)
     if explain is not None:
         click.echo("\n".join(plan_refresh(request).explain(explain)))

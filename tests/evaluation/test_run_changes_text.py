@@ -8,6 +8,7 @@ from genre_pipeline.cells import Cell
 from genre_pipeline.evaluation.run_changes import compare_records, compare_sessions
 from genre_pipeline.reporting.document import format_markdown, format_terminal
 from genre_pipeline.reporting.run_changes import (
+    conclude,
     describe,
     format_json,
     metric_entries,
@@ -187,3 +188,34 @@ def test_long_values_and_long_lists_are_shortened():
 
 def test_a_cell_without_numbers_has_dashes():
     assert [entry.text for entry in metric_entries(None)] == ["\N{EN DASH}"] * 5
+
+
+class TestConclusion:
+    """What a run says at its end of the accuracies that it changed."""
+
+    def test_it_says_what_changed_whether_by_chance_and_why(self):
+        worse = compare_records(CELL, record(GOOD), record(BAD, parameters={"model.c": "2.0"}), n_resamples=99)
+        (line,) = conclude([worse])
+        assert line.startswith(
+            "demo.artist_kfold.mfcc_20.svm: 90.0 % before, 30.0 % now: \N{MINUS SIGN}60.0 points (\N{MINUS SIGN}"
+        )
+        assert line.endswith(
+            " on 40 common tracks), WORSE, by more than chance. Changed meanwhile: model.c 1.0 to 2.0 and seed 0 to "
+            "\N{EN DASH}."
+        )
+
+    def test_alarms_come_first_and_others_are_counted(self):
+        cells = [Cell("demo", "folds", "a", f"m{i:02d}") for i in range(12)]
+        changes = [compare_records(cell, record(), record(accuracy=0.55), n_resamples=99) for cell in cells]
+        changes.append(compare_records(NET1, record(), record(metrics={}), n_resamples=99))
+        changes += [compare_records(CELL, record(), record()), compare_records(OFFICIAL, None, record())]
+        lines = conclude(changes)
+        assert lines[0].startswith(f"{NET1.name}: FAILED. Changed meanwhile: nothing that is recorded.")
+        assert lines[1].startswith("demo.folds.a.m00: 50.0 % before, 55.0 % now: +5.0 points (")
+        assert "which may be chance" in lines[1]
+        assert lines[8:] == [
+            "Since the run before: 5 more cells changed, 1 cell unchanged and 1 cell evaluated for the first time."
+        ]
+
+    def test_nothing_was_evaluated(self):
+        assert conclude([]) == []

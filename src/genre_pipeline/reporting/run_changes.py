@@ -22,7 +22,17 @@ from genre_pipeline.reporting.document import (
     numeric,
     texts,
 )
-from genre_pipeline.reporting.wording import MINUS, NONE, SHORT_HASH, count, enumerated, percent, points
+from genre_pipeline.reporting.wording import (
+    MINUS,
+    NONE,
+    SHORT_HASH,
+    count,
+    enumerated,
+    percent,
+    plural,
+    points,
+    shortened,
+)
 from genre_pipeline.results.cell import number
 from genre_pipeline.results.run_changes import CellChange, Change, MetricChange, SessionChange, SessionRecord
 
@@ -31,7 +41,15 @@ _HASHES = ("split_hash", "dataset_fingerprint", "feature_hash", "git_commit")
 # [?] Longer values are cut in the middle, longer lists are counted; JSON has all of it.
 _VALUE_LENGTH = 36
 _CELLS_NAMED = 3
-_CHANGES_NAMED = 6
+# [?] Cells that a run names at its end.
+_CELLS_CONCLUDED = 8
+# Verdicts in words of chance.
+_CHANCE = {
+    "regression": "WORSE, by more than chance",
+    "improvement": "better, by more than chance",
+    "no difference shown": "which may be chance",
+    "no interval": "with no interval to judge it by",
+}
 
 
 def format_json(steps: Sequence[SessionChange], *, confidence: float) -> str:
@@ -115,8 +133,48 @@ def what_changed(changes: Sequence[Change]) -> str:
         else f"{change['key']} {_value(change, 'before')} to {_value(change, 'after')}"
         for change in changes
     ]
-    more = [f"{len(words) - _CHANGES_NAMED} more"] if len(words) > _CHANGES_NAMED else []
-    return enumerated([*words[:_CHANGES_NAMED], *more]) if words else "nothing that is recorded"
+    return shortened(words) if words else "nothing that is recorded"
+
+
+def conclude(changes: Sequence[CellChange]) -> list[str]:
+    """Name the cells whose accuracy changed since their run before, and whether that is more than chance.
+
+    Args:
+        changes: What became of the cells that were evaluated.
+
+    Returns:
+        A line per cell that changed, alarms and large changes first, and one that counts the others; nothing if no cell
+        was evaluated.
+    """
+    quiet = ("unchanged", "new", "gone")
+    moved = [change for change in changes if change["verdict"] not in quiet]
+    moved.sort(key=lambda change: (change["verdict"] not in _ALARMS, -_size(change), change["cell"]))
+    lines = [_moved(change) for change in moved[:_CELLS_CONCLUDED]]
+    counts = {
+        ("more cell", "changed"): len(moved) - len(lines),
+        ("cell", "unchanged"): sum(change["verdict"] == "unchanged" for change in changes),
+        ("cell", "evaluated for the first time"): sum(change["verdict"] == "new" for change in changes),
+    }
+    rest = [f"{plural(n, noun)} {what}" for (noun, what), n in counts.items() if n > 0]
+    return [*lines, *([f"Since the run before: {enumerated(rest)}."] if rest else [])]
+
+
+def _size(change: CellChange) -> float:
+    return abs(change["metrics"][0]["difference"]) if change["metrics"] else 0.0
+
+
+def _moved(change: CellChange) -> str:
+    meanwhile = f" Changed meanwhile: {what_changed(change['changes'])}."
+    if not change["metrics"]:
+        return f"{change['cell']}: {verdict_text(change)}.{meanwhile}"
+    metric = change["metrics"][0]
+    low, high = number(metric["ci_low"]), number(metric["ci_high"])
+    on = "" if metric["n_tracks"] is None else f" on {plural(metric['n_tracks'], 'common track')}"
+    known = "" if math.isnan(low) else f" ({points(low)} to {points(high)}{on})"
+    return (
+        f"{change['cell']}: {percent(metric['before'])} % before, {percent(metric['after'])} % now: "
+        f"{points(metric['difference'])} points{known}, {_CHANCE[change['verdict']]}.{meanwhile}"
+    )
 
 
 def verdict_text(change: CellChange) -> str:
@@ -202,8 +260,7 @@ def _pattern(names: Sequence[str], known: Sequence[str]) -> str:
     fits = [name for name in known if all(part in {"*", own} for part, own in zip(parts, name.split("."), strict=True))]
     if sorted(fits) == sorted(names):
         return "all" if len(names) == len(known) else ".".join(parts)
-    more = [f"{len(names) - _CELLS_NAMED} more"] if len(names) > _CELLS_NAMED else []
-    return enumerated([*names[:_CELLS_NAMED], *more])
+    return shortened(names, _CELLS_NAMED)
 
 
 def _accuracy_table(cells: Sequence[CellChange], before: str, after: str) -> Table:
