@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from genre_pipeline.experiment import Experiment
     from genre_pipeline.ops.airflow_dag import Every
     from genre_pipeline.ops.refresh.graph import Entry
+    from genre_pipeline.results.run_changes import SessionRecord
+    from genre_pipeline.tracking import RunHistory
 
 # Commands of other modules, which are imported when the command is run or its own help is asked for: where it is, and
 # the first sentence of its help.
@@ -261,7 +263,7 @@ def train(
     click.echo(plan.describe())
     own_music.run(music)
     loader = Choice(None, music.name, "").configuration()
-    click.echo(f"{_leaderboard_text(loader)}\n\n{_conclusion(loader)}")
+    click.echo(f"\n{_leaderboard_text(loader)}\n")
     click.echo(f"Classify songs: genre-pipeline predict --experiment {music.name} FILE...")
 
 
@@ -428,7 +430,9 @@ def refresh(
     import kedro.framework.project  # noqa: F401
 
     from genre_pipeline.ops.refreshing import Request, plan_refresh, refresh_once, watch_and_refresh
+    from genre_pipeline.progress import log_in_lines
 
+    log_in_lines()
     request = Request(choice.env, choice.experiment, choice.params, read_parameters(choice.params), check_content)
     if explain is not None:
         click.echo("\n".join(plan_refresh(request).explain(explain)))
@@ -456,19 +460,25 @@ def refresh(
 def compare(choice: Choice, runs: tuple[str, ...], pattern: str, all_metrics: bool, form: str) -> None:
     """Show what changed from run to run: data, parameters, code, and the numbers with their uncertainty.
 
-    RUN is latest, previous, latest~2 (the second before the latest), the first digits of a run's id in MLflow, or a
-    run's name; by default, previous and latest. The run of a single cell is compared alone.
+    By default, each cell's last run is compared with its own run before, whatever ran between the two. RUN is latest,
+    previous, latest~2 (the second before the latest), the first digits of a run's id in MLflow, or a run's name. The
+    run of a single cell is compared alone.
     """
     from genre_pipeline.evaluation.run_changes import compare_sessions
     from genre_pipeline.reporting.document import format_markdown, format_terminal
     from genre_pipeline.reporting.run_changes import describe, format_json
+    from genre_pipeline.tracking import RunHistory
 
     if len(runs) == 1:
         raise click.UsageError(f"Expected two runs or more, got one: '{runs[0]}'.")
     confidence = choice.read().evaluation.confidence
     loader = choice.configuration()
-    sessions = [_session_of(reference, loader, pattern) for reference in runs or ("previous", "latest")]
-    steps = [compare_sessions(before, after, confidence=confidence) for before, after in pairwise(sessions)]
+    history = RunHistory.open(*_tracked(loader))
+    if runs:
+        pairs: Any = pairwise([_session_of(reference, history, loader.experiment, pattern) for reference in runs])
+    else:
+        pairs = history.last_pairs(loader.experiment, pattern)
+    steps = [compare_sessions(before, after, confidence=confidence) for before, after in pairs]
     if form == "json":
         click.echo(format_json(steps, confidence=confidence))
         return
@@ -478,12 +488,10 @@ def compare(choice: Choice, runs: tuple[str, ...], pattern: str, all_metrics: bo
     )
 
 
-def _session_of(reference: str, loader: ConfigLoader, pattern: str) -> Any:
+def _session_of(reference: str, history: RunHistory, experiment: str, pattern: str) -> SessionRecord:
     from genre_pipeline.errors import TrackingError
-    from genre_pipeline.tracking import RunHistory
 
-    history = RunHistory.open(*_tracked(loader))
-    session = history.find(reference, loader.experiment)
+    session = history.find(reference, experiment)
     cells = {cell: record for cell, record in session.cells.items() if fnmatchcase(cell.name, pattern)}
     if not cells:
         known = ", ".join(sorted(cell.name for cell in session.cells)) or "none"

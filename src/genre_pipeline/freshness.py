@@ -79,13 +79,38 @@ def causes_of(name: str, graph: Graph) -> list[Cause]:
         The causes; none if its results are up to date.
     """
     if name not in graph.by_name:
-        return [Cause("has no record of what it reads or writes")]
+        return [Cause("it always runs: whether its result is up to date is not recorded")]
     step = graph.by_name[name]
     listing = None
     if step.source is not None:
         listing = check_listing(step.source, graph.entries[step.source.tracks].newest())
     found, missing = assess(step, graph, recorded_parts(graph, list(step.inputs)), listing)
     return [*found, *missing]
+
+
+def conclude(entries: Mapping[str, Entry], session_id: str = "") -> list[str]:
+    """Say what an experiment came to: what changed in accuracy, who leads, and where the report is.
+
+    Args:
+        entries: Its results.
+        session_id: The session that has just ended: only cells that it compared with their run before have changed.
+
+    Returns:
+        Lines for people.
+    """
+    import pandas as pd
+
+    from genre_pipeline.reporting.leaderboard import conclude as conclude_leaderboard
+    from genre_pipeline.reporting.run_changes import conclude as conclude_changes
+
+    newest = {name: entry.newest() for name, entry in entries.items() if name.endswith(".change")}
+    changes = [json.loads(path.read_bytes()) for path in newest.values() if path and path.parent.name == session_id]
+    lines = conclude_changes(changes)
+    names = ("leaderboard", "paired_comparisons")
+    tables = [path for name in names if name in entries and (path := entries[name].newest()) is not None]
+    if len(tables) == len(names):
+        lines += conclude_leaderboard(*map(pd.read_csv, tables)).splitlines()
+    return [*lines, f"Report: {entries['report'].place}"] if "report" in entries else lines
 
 
 def report_failures(entries: Mapping[str, Entry], *, hint: str) -> None:

@@ -1,13 +1,16 @@
-"""Progress bars for people, silent when the output is not a terminal."""
+"""Progress bars and log lines for people; there are no bars where the output is no terminal."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import rich
 from rich import get_console
+from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from typing_extensions import override
 
 Advance = Callable[[str], None]
 AddBar = Callable[[str, int], AbstractContextManager[Advance]]
@@ -68,3 +71,32 @@ def progress_bar(description: str, total: int) -> Iterator[Advance]:
 def show_no_bars() -> None:
     """Show no bars in this process, whose parent shows them."""
     rich.reconfigure(force_terminal=False)
+
+
+class _LineHandler(logging.Handler):
+    """Writes a plain line per message to the standard output, however long it is."""
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        moment = logging.Formatter().formatTime(record, "%Y-%m-%d %H:%M:%S")
+        line = f"{moment} {record.levelname:<8} {self.format(record)}"
+        try:
+            get_console().print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
+        except (OSError, ValueError):
+            self.handleError(record)
+
+
+def log_in_lines() -> None:
+    """Where the output is no terminal, have the log neither wrapped nor padded, as Kedro's handler does to it.
+
+    Kedro takes no other handler than its own and the standard library's from ``conf/logging.yml``.
+    """
+    root, console = logging.getLogger(), get_console()
+    if console.is_terminal or console.is_jupyter:
+        return
+    for handler in root.handlers:
+        if isinstance(handler, RichHandler):
+            plain = _LineHandler(handler.level)
+            root.removeHandler(handler)
+            root.addHandler(plain)
+            return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+from collections.abc import Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from types import TracebackType
@@ -21,6 +22,7 @@ from genre_pipeline.errors import ConfigError, GenrePipelineError, RefreshError,
 from genre_pipeline.freshness import causes_of
 from genre_pipeline.ops.refresh.journal import Journal
 from genre_pipeline.ops.refresh.place import journal_path, one_refresh_at_a_time
+from genre_pipeline.ops.refresh.planning import NOT_MADE, Cause
 from genre_pipeline.work.processes import begin_worker, worker_context
 
 logger = logging.getLogger(__name__)
@@ -62,11 +64,15 @@ def _is_stale(node: Node, catalog: Any) -> bool:
     from genre_pipeline.pipelines.description import describe_pipeline
 
     causes = causes_of(node.name, describe_pipeline(Pipeline([node]), catalog, catalog.load("parameters")))
-    if causes:
-        logger.info("%s: %s", node.name, "; ".join(cause.text for cause in causes))
-    else:
-        logger.info("%s: up to date", node.name)
+    _log_causes(node.name, causes)
     return bool(causes)
+
+
+def _log_causes(name: str, causes: Sequence[Cause]) -> None:
+    """Log why a node runs. That it never ran, or need not, is no news: there are dozens of such nodes."""
+    is_news = any(cause.text != NOT_MADE for cause in causes)
+    text = "; ".join(cause.text for cause in causes) or "up to date"
+    logger.log(logging.INFO if is_news else logging.DEBUG, "%s: %s", name, text)
 
 
 class SkippingRunner(SequentialRunner):
@@ -102,7 +108,7 @@ class StaleRunner(SequentialRunner):
                     logger.warning("%s: not run, because %s could not be made", node.name, ", ".join(lost))
                     journal.blocked(node.name, node.outputs, lost)
                 elif causes := causes_of(node.name, graph):
-                    logger.info("%s: %s", node.name, "; ".join(cause.text for cause in causes))
+                    _log_causes(node.name, causes)
                     try:
                         Task(node, catalog, is_async=False, hook_manager=hook_manager, run_id=run_id).execute()
                     except (GenrePipelineError, DatasetError) as error:

@@ -100,8 +100,10 @@ class InterruptibleSession(KedroSession):
             self._store["session_id"] = _after_the_last(self.store["session_id"])
             kwargs["runner"] = _prepare(kwargs.get("runner") or SequentialRunner(), skips=skips)
             results = super().run(pipeline_name, pipeline_names, *args, **kwargs)
-            if (path := getattr(results.get(_REPORT), "newest_path", None)) is not None:
-                self._show_report(str(path))
+            if _REPORT in results:
+                self._conclude(self.store["session_id"])
+            else:
+                _log_changes(results)
             return results
         except GenrePipelineError:
             raise
@@ -139,16 +141,21 @@ class InterruptibleSession(KedroSession):
             return False
         logger.info("Nothing new: every result is up to date.")
         if _REPORT in graph.entries:
-            self._show_report(str(graph.entries[_REPORT].place))
+            self._conclude()
         report_failures(
             {name: graph.entries[name] for step in graph.steps for name in step.outputs},
             hint="'--fresh' trains them again; finished repeats are kept.",
         )
         return True
 
-    def _show_report(self, path: str) -> None:
-        logger.info("Report: %s", path)
-        logger.info("Its table: kedro leaderboard%s", self._get_config_loader().options)
+    def _conclude(self, session_id: str = "") -> None:
+        """Log what the experiment came to."""
+        from genre_pipeline.freshness import conclude, experiment_graph
+
+        loader = self._get_config_loader()
+        for line in conclude(experiment_graph(loader).entries, session_id):
+            logger.info("%s", line)
+        logger.info("Its table: kedro leaderboard%s", loader.options)
 
     def _get_config_loader(self) -> ConfigLoader:
         # The one that settings.py names.
@@ -191,6 +198,16 @@ class InterruptibleSession(KedroSession):
         if "tune" in self._pipeline_names:
             check_optuna()
         return context
+
+
+def _log_changes(results: Mapping[str, Any]) -> None:
+    """Log what became of cells of which no report is written."""
+    changes = [entry.load() for name, entry in results.items() if name.endswith(".change")]
+    if changes:
+        from genre_pipeline.reporting.run_changes import conclude
+
+        for line in conclude(changes):
+            logger.info("%s", line)
 
 
 def _prepare(runner: AbstractRunner, *, skips: bool) -> AbstractRunner:

@@ -6,7 +6,10 @@ import warnings
 from genre_pipeline.configuration import LOADER_OPTIONS, ConfigLoader
 from genre_pipeline.hooks import ExtractionsHook, FailuresHook, RecordsHook, TrackingHook
 from genre_pipeline.pipeline_registry import ParametrisedContext
+from genre_pipeline.progress import log_in_lines
 from genre_pipeline.session import InterruptibleSession
+
+log_in_lines()
 
 # kedro-mlflow defines a class that MLflow warns of on import; it is not ours and not used.
 warnings.filterwarnings("ignore", message=r".*Add type hints to the `predict` method")

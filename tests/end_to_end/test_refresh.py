@@ -321,7 +321,7 @@ def test_what_depends_on_it_is_run_again(music, monkeypatch, name):
 def test_a_run_without_refresh_runs_the_same_nodes(music, monkeypatch, caplog, runner):
     row = ROWS["a parameter of a model"]
     parameters = for_session(row.parameters, music.parents[1])
-    with caplog.at_level(logging.INFO), new_session(**merged(parameters)) as session:
+    with caplog.at_level(logging.DEBUG, logger="genre_pipeline"), new_session(**merged(parameters)) as session:
         session.run(runner=runner())
     forget_sessions()
     skipped = {name for name in EVERYTHING if f"{name}: up to date" in caplog.messages}

@@ -42,7 +42,7 @@ def test_only_what_is_stale_runs(data, client, runner, caplog):
 
     card = data / "08_reporting/own/data_cards/my_music.html"
     card.unlink()
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.DEBUG, logger="genre_pipeline"):
         caplog.clear()
         run_with(runner, "ingest", "split")
     assert card.is_file()

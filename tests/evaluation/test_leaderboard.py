@@ -23,7 +23,7 @@ from genre_pipeline.reporting.figures import (
     learning_curves,
     reliability_diagrams,
 )
-from genre_pipeline.reporting.leaderboard import format_leaderboard
+from genre_pipeline.reporting.leaderboard import conclude, format_leaderboard
 from genre_pipeline.reporting.report import build_markdown, build_report
 from genre_pipeline.reporting.sections import ReportData
 from genre_pipeline.results.cell import confusion_counts, scored, statistic, summary_row
@@ -307,3 +307,42 @@ def test_unknown_artists_are_marked_by_their_share_beside_leaky(make_result):
     ]
     # Leaderboards of before this was recorded.
     assert "artists unknown" not in format_leaderboard(frame.drop(columns="artists_unknown"))
+
+
+class TestConclusion:
+    """Who leads, by the paired tests: intervals overlap where these tell two models apart, and the other way round."""
+
+    @pytest.fixture
+    def frame(self, make_result):
+        models = {"net2": 0.8, "net1": 0.78, "svm": 0.5}
+        return leaderboard([make_result(model=model, accuracy=accuracy) for model, accuracy in models.items()])
+
+    @staticmethod
+    def pairs(*rows):
+        columns = ("model_a", "model_b", "better")
+        known = {"dataset": "demo", "protocol": "artist_kfold", "unit": "track", "metric": "accuracy"}
+        names = {"feature_a": "log_mel_128", "feature_b": "log_mel_128"}
+        return pd.DataFrame([{**known, **names, **dict(zip(columns, row, strict=True))} for row in rows])
+
+    def test_it_names_the_leader_and_those_that_paired_tests_do_not_tell_apart(self, frame):
+        pairs = self.pairs(("net2", "net1", "a"), ("svm", "net2", ""), ("net1", "svm", "a"))
+        assert conclude(frame, pairs).startswith("demo, artist_kfold: net2 leads with 80.0 % (")
+        assert conclude(frame, pairs).endswith("Not told apart from svm by paired tests. Better than net1.")
+        assert conclude(frame, self.pairs(("svm", "net2", "b"))).endswith(
+            "Not told apart from net1 by paired tests. Better than svm."
+        )
+
+    def test_the_csv_file_gives_the_same(self, frame, tmp_path):
+        pairs = self.pairs(("net2", "net1", ""))
+        for name, table in (("frame", frame), ("pairs", pairs)):
+            table.to_csv(tmp_path / name, index=False)
+        assert conclude(pd.read_csv(tmp_path / "frame"), pd.read_csv(tmp_path / "pairs")) == conclude(frame, pairs)
+
+    def test_marks_come_first_and_features_where_a_model_has_several(self, make_result):
+        results = [
+            make_result(accuracy=accuracy, feature=feature, leaky=True)
+            for feature, accuracy in (("log_mel_128", 0.8), ("mfcc_20", 0.7))
+        ]
+        text = conclude(leaderboard(results), self.pairs(("net1", "svm", "")))
+        assert text.startswith("demo, artist_kfold (LEAKY): net1 (log_mel_128) leads with 80.0 %")
+        assert text.endswith("Not told apart from net1 (mfcc_20) by paired tests.")

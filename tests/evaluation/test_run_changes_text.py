@@ -8,6 +8,7 @@ from genre_pipeline.cells import Cell
 from genre_pipeline.evaluation.run_changes import compare_records, compare_sessions
 from genre_pipeline.reporting.document import format_markdown, format_terminal
 from genre_pipeline.reporting.run_changes import (
+    conclude,
     describe,
     format_json,
     metric_entries,
@@ -107,11 +108,38 @@ def test_runs_without_answers_say_what_the_numbers_rest_on():
 
 
 def test_markdown_escapes_what_is_given(steps):
-    step = compared(session(record(GOOD), name="a|b"), session(record(GOOD, parameters={"model.c": "*"})))
+    step = compared(session(record(GOOD), name="a|b"), session(record(GOOD, parameters={"model.c": "*"}), run_id="s2"))
     text = format_markdown(describe([step], confidence=0.95))
     assert "## What changed from run 1 to run 2\n\n| What | Name | Before | After | Cells |" in text
     assert "| a\\|b |" in text
     assert "| parameter | model.c | 1.0 | \\* | all |" in text
+
+
+def test_cells_with_other_runs_before_are_shown_apart():
+    first = session(record(GOOD), run_id="a1" * 16)
+    second = session(record(GOOD, cell=NET1), run_id="b2" * 16, started="2026-11-24 11:00 UTC")
+    last = [
+        session(each, run_id="c3" * 16, started="2026-11-24 12:00 UTC")
+        for each in (record(BAD), record(BAD, cell=NET1), record(cell=OFFICIAL))
+    ]
+    steps = [
+        compare_sessions(before, after, n_resamples=99)
+        for before, after in zip((first, second, None), last, strict=True)
+    ]
+    text = format_terminal(describe(steps, confidence=0.95), is_terminal=False)
+    assert [line[-1] for line in lines_with(text, "train_all")] == ["1", "1", "3"]
+    (_, svm), (_, net1) = (text.split(f"What changed from run {number} to run 3") for number in (1, 2))
+    assert lines_with(svm, "svm", "REGRESSION")
+    assert not lines_with(net1, "svm", "REGRESSION")
+    assert "Evaluated for the first time in run 3\ndemo.official.mfcc_20.svm" in text
+    assert json.loads(format_json(steps, confidence=0.95))["comparisons"][2]["before"] is None
+
+
+def test_runs_without_a_common_cell_are_not_called_the_same():
+    step = compared(session(record(GOOD)), session(record(GOOD, cell=NET1), run_id="s2"))
+    text = format_terminal(describe([step], confidence=0.95), is_terminal=False)
+    assert "The two runs evaluated no cell in common" in text
+    assert "Nothing that is recorded" not in text
 
 
 def test_json_has_everything(steps):
@@ -160,3 +188,34 @@ def test_long_values_and_long_lists_are_shortened():
 
 def test_a_cell_without_numbers_has_dashes():
     assert [entry.text for entry in metric_entries(None)] == ["\N{EN DASH}"] * 5
+
+
+class TestConclusion:
+    """What a run says at its end of the accuracies that it changed."""
+
+    def test_it_says_what_changed_whether_by_chance_and_why(self):
+        worse = compare_records(CELL, record(GOOD), record(BAD, parameters={"model.c": "2.0"}), n_resamples=99)
+        (line,) = conclude([worse])
+        assert line.startswith(
+            "demo.artist_kfold.mfcc_20.svm: 90.0 % before, 30.0 % now: \N{MINUS SIGN}60.0 points (\N{MINUS SIGN}"
+        )
+        assert line.endswith(
+            " on 40 common tracks), WORSE, by more than chance. Changed meanwhile: model.c 1.0 to 2.0 and seed 0 to "
+            "\N{EN DASH}."
+        )
+
+    def test_alarms_come_first_and_others_are_counted(self):
+        cells = [Cell("demo", "folds", "a", f"m{i:02d}") for i in range(12)]
+        changes = [compare_records(cell, record(), record(accuracy=0.55), n_resamples=99) for cell in cells]
+        changes.append(compare_records(NET1, record(), record(metrics={}), n_resamples=99))
+        changes += [compare_records(CELL, record(), record()), compare_records(OFFICIAL, None, record())]
+        lines = conclude(changes)
+        assert lines[0].startswith(f"{NET1.name}: FAILED. Changed meanwhile: nothing that is recorded.")
+        assert lines[1].startswith("demo.folds.a.m00: 50.0 % before, 55.0 % now: +5.0 points (")
+        assert "which may be chance" in lines[1]
+        assert lines[8:] == [
+            "Since the run before: 5 more cells changed, 1 cell unchanged and 1 cell evaluated for the first time."
+        ]
+
+    def test_nothing_was_evaluated(self):
+        assert conclude([]) == []

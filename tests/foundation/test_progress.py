@@ -1,7 +1,9 @@
 import io
+import logging
 
 import pytest
 from rich.console import Console
+from rich.logging import RichHandler
 
 from genre_pipeline import progress
 
@@ -22,3 +24,26 @@ def test_a_terminal_sees_what_is_done_and_how_much(monkeypatch: pytest.MonkeyPat
     assert "Reading" in screen.getvalue()
     assert "2/2" in screen.getvalue()
     assert "jazz.wav" in screen.getvalue()
+
+
+class TestLog:
+    """A record in the log, on a terminal and where the output goes elsewhere."""
+
+    @staticmethod
+    def written(monkeypatch, message, **console):
+        screen = Console(file=io.StringIO(), width=80, **console)
+        monkeypatch.setattr(progress, "get_console", lambda: screen)
+        root = logging.getLogger()
+        monkeypatch.setattr(root, "handlers", [RichHandler(show_path=False, markup=False, console=screen)])
+        progress.log_in_lines()
+        root.handlers[0].emit(logging.LogRecord("genre_pipeline", logging.INFO, "x.py", 1, message, (), None))
+        return screen.file.getvalue()
+
+    def test_a_pipe_gets_one_line_that_is_neither_wrapped_nor_padded(self, monkeypatch):
+        message = "demo: [bold] " + "a long message " * 20 + "ends :smile:"
+        written = self.written(monkeypatch, message, force_terminal=False)
+        assert written[19:] == f" INFO     {message}\n"
+
+    def test_a_terminal_gets_its_width(self, monkeypatch):
+        written = self.written(monkeypatch, "a long message " * 20, force_terminal=True)
+        assert written.count("\n") > 3

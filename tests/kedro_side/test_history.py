@@ -10,6 +10,7 @@ import pytest
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import TrackingError
+from genre_pipeline.evaluation.run_changes import compare_sessions
 from genre_pipeline.logs import OUTCOMES, CellLog
 from genre_pipeline.pipelines.evaluate.nodes import compare_with_previous
 from genre_pipeline.tracking import RunHistory
@@ -135,28 +136,80 @@ class TestFinding:
             history.find(reference, "base")
 
 
-class TestPrevious:
-    def test_it_is_of_the_last_finished_session_of_the_experiment(self, history, track):
-        track(CELL)
-        wanted = track(CELL, OTHER)
-        track(CELL, experiment="gtzan6")
-        track(OTHER)
+class TestLastPairs:
+    """Each cell beside its own run before, by the runs of the sessions that they were in."""
+
+    @staticmethod
+    def pairs(history, experiment="base", pattern="*"):
+        return [
+            (before and before.run_id, after.run_id, set(after.cells))
+            for before, after in history.last_pairs(experiment, pattern)
+        ]
+
+    def test_a_narrowed_session_in_between_hides_nothing(self, history, track):
+        first, narrowed, last = track(CELL, OTHER), track(OTHER), track(CELL, OTHER)
+        assert self.pairs(history) == [(first, last, {CELL}), (narrowed, last, {OTHER})]
+        # Also where the last session is the narrowed one.
+        newest = track(OTHER)
+        assert self.pairs(history) == [(first, last, {CELL}), (last, newest, {OTHER})]
+
+    def test_another_experiment_in_between_counts_for_nothing(self, history, track):
+        first = track(CELL)
+        other = track(CELL, experiment="gtzan6")
+        last = track(CELL)
+        track(CELL, experiment="gtzan6", status="FAILED")
+        assert self.pairs(history) == [(first, last, {CELL})]
+        assert self.pairs(history, "gtzan6") == [(None, other, {CELL})]
+
+    def test_sessions_that_did_not_finish_or_evaluate_count_for_nothing(self, history, track):
+        first, last = track(CELL), track(CELL)
         track(CELL, status="FAILED")
-        track(CELL, metrics={})
         track(CELL, metrics=None)
         track(CELL, status=None)
-        assert history.previous(CELL, "base").run_id == history.find(wanted, "base").cells[CELL].run_id
+        track()
+        assert self.pairs(history) == [(first, last, {CELL})]
+
+    def test_what_failed_is_compared_with_the_last_that_did_not(self, history, track):
+        first = track(CELL)
+        track(CELL, metrics={})
+        last = track(CELL, metrics={})
+        assert self.pairs(history) == [(first, last, {CELL})]
+
+    def test_new_tracks_are_named_and_the_cell_is_compared_all_the_same(self, client, history, track):
+        first, last = track(CELL), track(OTHER) and track(CELL)
+        answered = {first: [False] * 12 + [True] * 4, last: [True] * 20}
+        for session, right in answered.items():
+            run_id = history.find(session, "base").cells[CELL].run_id
+            tables = MlflowTracker(client, history._experiment_ids[0], session).cell_run(CELL)
+            tables.write(CellLog(cell=CELL, files={OUTCOMES: answers(right)}, tags={"split_hash": session}))
+            assert tables.run_id == run_id
+        ((before, after),) = [pair for pair in history.last_pairs("base") if CELL in pair[1].cells]
+        (change,) = compare_sessions(before, after, n_resamples=199).cells
+        assert (change["verdict"], change["metrics"][0]["n_tracks"]) == ("improvement", 16)
+        assert change["metrics"][0]["difference"] == 0.75
+        assert [(each["key"], each["before"], each["after"]) for each in change["changes"]] == [
+            ("split_hash", first, last),
+            ("tracks", "16", "20 (4 new)"),
+        ]
+
+    def test_only_cells_of_a_pattern(self, history, track):
+        track(CELL, OTHER)
+        last = track(CELL, OTHER)
+        assert [cells for _, _, cells in self.pairs(history, pattern="*.svm")] == [{CELL}]
+        with pytest.raises(TrackingError, match=r"evaluated no cell like 'x\*'. It evaluated: demo.folds.*naive_bayes"):
+            history.last_pairs("base", "x*")
+        assert history.find("latest", "base").run_id == last
 
     def test_there_may_be_none(self, history, track):
         track(CELL, status="KILLED")
-        assert history.previous(CELL, "base") is None
+        with pytest.raises(TrackingError, match="No finished session of the experiment 'base' evaluated a cell"):
+            history.last_pairs("base")
 
     def test_pages_are_turned(self, history, track, monkeypatch):
         monkeypatch.setattr(history_module, "_PAGE", 1)
-        wanted = track(CELL)
+        first, last = track(CELL), track(CELL)
         track(CELL, status="FAILED")
-        track(CELL, status="FAILED")
-        assert history.previous(CELL, "base").run_id == history.find(wanted, "base").cells[CELL].run_id
+        assert self.pairs(history) == [(first, last, {CELL})]
 
 
 class TestTracker:

@@ -173,7 +173,6 @@ class TestCommand:
         self.ran = []
         monkeypatch.setattr(own_music, "run", self.ran.append)
         monkeypatch.setattr("genre_pipeline.cli._leaderboard_text", lambda _: "the leaderboard")
-        monkeypatch.setattr("genre_pipeline.cli._conclusion", lambda _: "who leads")
 
     def train(self, folder, *options, **given):
         return CliRunner().invoke(cli, ["train", str(folder), *options], **given)
@@ -183,7 +182,7 @@ class TestCommand:
         assert result.exit_code == 0, result.output
         assert "Trains naive_bayes, svm, net1, crnn_gru_small: at most 9.2 min on this machine." in result.output
         assert result.output.endswith(
-            "who leads\nClassify songs: genre-pipeline predict --experiment by_genre FILE...\n"
+            "the leaderboard\n\nClassify songs: genre-pipeline predict --experiment by_genre FILE...\n"
         )
         assert [each.name for each in self.ran] == ["by_genre"]
 

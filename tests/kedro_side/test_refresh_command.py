@@ -61,7 +61,7 @@ def no_webhook(monkeypatch):
 def plan(tmp_path):
     """A plan with a single stale step."""
     entries = {"leaderboard": Entry(path=tmp_path / "reports" / "test" / "leaderboard.csv")}
-    return Plan(Graph(key="k", steps=(), entries=entries), {"rank_cells": (Cause("was not made yet"),)})
+    return Plan(Graph(key="k", steps=(), entries=entries), {"rank_cells": (Cause("there is no result of it yet"),)})
 
 
 def changes(plan):
@@ -73,7 +73,7 @@ def test_it_says_what_is_stale_and_has_kedro_run_it(kedro, commands, no_webhook,
     result = kedro()
     assert result.exit_code == 0, result.output
     assert "Stale: 22 of 22 steps, 8 tracks." in result.output
-    assert f"{CELL}.train_naive_bayes was not made yet" in " ".join(result.output.split())
+    assert f"{CELL}.train_naive_bayes there is no result of it yet" in " ".join(result.output.split())
     (command,) = commands
     assert command[1:] == [
         "-m", "kedro", "run", "--fresh", "--runner", "genre_pipeline.runner.StaleRunner",
@@ -103,7 +103,7 @@ def test_a_dry_run_and_an_explanation_run_nothing(kedro, commands, tmp_path):
     write_own_music(tmp_path / "data")
     assert "Stale: 22 of 22 steps" in kedro("--dry-run").output
     lines = kedro("--explain", "my_music.ingest").output.splitlines()
-    assert lines == ["my_music.ingest: stale", "  - was not made yet"]
+    assert lines == ["my_music.ingest: stale", "  - there is no result of it yet"]
     result = kedro("--explain", "my_musik")
     assert result.exit_code == 1
     assert "There is no cell or step 'my_musik'. Did you mean 'my_music'?" in result.output

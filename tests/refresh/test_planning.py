@@ -8,7 +8,7 @@ import pytest
 from genre_pipeline.errors import ConfigError, StorageError
 from genre_pipeline.ingest.inspections import forget_inspections
 from genre_pipeline.ops.refresh import records
-from genre_pipeline.ops.refresh.planning import Plan, assess, make_plan, recorded_parts
+from genre_pipeline.ops.refresh.planning import NO_RECORD, Plan, assess, make_plan, recorded_parts
 
 ALL = ["d.ingest", "d.card", "d.split", "d.segment", "d.p.f.m.train", "compare"]
 
@@ -24,7 +24,7 @@ def causes(project, name, **options):
 def test_nothing_was_made(project):
     plan = make_plan(project.graph)
     assert plan.stale == ALL
-    assert {cause.text for found in plan.causes.values() for cause in found} == {"was not made yet"}
+    assert {cause.text for found in plan.causes.values() for cause in found} == {"there is no result of it yet"}
     assert plan.n_tracks == 3
 
 
@@ -36,7 +36,7 @@ def test_nothing_is_stale(finished):
 
 def test_a_result_without_a_record_is_stale(finished):
     finished.graph.entries["d.split"].record.unlink()
-    assert causes(finished, "d.split") == ["was not finished, or not since records are kept"]
+    assert causes(finished, "d.split") == [NO_RECORD]
     assert stale(finished) == ["d.split", "d.p.f.m.train", "compare"]
 
 
@@ -365,7 +365,7 @@ def test_a_step_whose_input_has_no_record_is_not_recorded(project):
     project.run("d.split")
     assert recorded_parts(project.graph, ["d.split"]) == {"d.split": None}
     found, missing = assess(project.graph.by_name["d.split"], project.graph, {})
-    assert [cause.text for cause in found] == ["was not finished, or not since records are kept"]
+    assert [cause.text for cause in found] == [NO_RECORD]
     assert missing == []
 
 

@@ -37,21 +37,20 @@ _OTHER_ENDS = ("_sd", "_ci_low", "_ci_high")
 
 
 def compare_sessions(
-    before: SessionRecord, after: SessionRecord, *, confidence: float = 0.95, n_resamples: int = N_RESAMPLES
+    before: SessionRecord | None, after: SessionRecord, *, confidence: float = 0.95, n_resamples: int = N_RESAMPLES
 ) -> SessionChange:
     """Describe how every cell changed between two sessions.
 
     Args:
-        before: The earlier session.
+        before: The earlier session; ``None`` if there is none.
         after: The later one.
         confidence: Coverage of the intervals.
         n_resamples: Number of resamples.
     """
+    earlier = {} if before is None else before.cells
     cells = [
-        compare_records(
-            cell, before.cells.get(cell), after.cells.get(cell), confidence=confidence, n_resamples=n_resamples
-        )
-        for cell in sorted({*before.cells, *after.cells})
+        compare_records(cell, earlier.get(cell), after.cells.get(cell), confidence=confidence, n_resamples=n_resamples)
+        for cell in sorted({*earlier, *after.cells})
     ]
     return SessionChange(before, after, cells)
 
@@ -250,8 +249,9 @@ def _track_by_track(before: pd.DataFrame, after: pd.DataFrame, confidence: float
 
 
 def _changes(before: CellRecord, after: CellRecord) -> list[Change]:
+    old_tracks, new_tracks = _tracks(before, after)
     pairs: list[tuple[ChangeKind, Mapping[str, str], Mapping[str, str]]] = [
-        ("data", before.data, after.data),
+        ("data", {**before.data, **old_tracks}, {**after.data, **new_tracks}),
         ("parameter", before.parameters, after.parameters),
         ("code", {"git_commit": before.commit}, {"git_commit": after.commit}),
     ]
@@ -261,6 +261,16 @@ def _changes(before: CellRecord, after: CellRecord) -> list[Change]:
         for key in sorted({*old, *new})
         if old.get(key) != new.get(key)
     ]
+
+
+def _tracks(before: CellRecord, after: CellRecord) -> tuple[dict[str, str], dict[str, str]]:
+    """Count the test tracks of all repeats, if both runs' answers are known, and those of only one of the two."""
+    if before.outcomes is None or after.outcomes is None:
+        return {}, {}
+    old, new = (set(each["track_id"]) for each in (before.outcomes, after.outcomes))
+    counts = {f"{len(new - old)} new": new - old, f"{len(old - new)} gone": old - new}
+    differing = ", ".join(text for text, tracks in counts.items() if tracks)
+    return {"tracks": f"{len(old)}"}, {"tracks": f"{len(new)} ({differing})" if differing else f"{len(new)}"}
 
 
 def _obstacle(before: CellRecord, after: CellRecord) -> str:

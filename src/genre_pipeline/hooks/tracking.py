@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from genre_pipeline.cells import Cell
@@ -17,10 +18,11 @@ from genre_pipeline.logs import CellLog
 if TYPE_CHECKING:
     from genre_pipeline.tracking import MlflowTracker
 
-# What a catalog entry's metadata call the artifact of the session's run that it is attached as, and whether it is the
-# leaderboard that describes the run.
+# What a catalog entry's metadata call the artifact of the session's run that it is attached as.
 _ARTIFACT = "artifact"
-_DESCRIBES = "describes"
+# The entries that the session is described by.
+_LEADERBOARD = "leaderboard"
+_PAIRS = "paired_comparisons"
 _URI_VARIABLE = "MLFLOW_TRACKING_URI"
 # Sections of the parameters by which people find a session.
 _DESCRIBING = ("experiment", "storage", "training")
@@ -144,17 +146,23 @@ class TrackingHook:
             metadata = getattr(catalog.get(entry), "metadata", None) or {}
             if _ARTIFACT in metadata:
                 self._tracker.log_artifact(content, metadata[_ARTIFACT])
-            if metadata.get(_DESCRIBES):
-                from genre_pipeline.reporting.leaderboard import describe_winners
-
-                self._tracker.describe(describe_winners(content))
         self._tracker.flush()
 
     @hook_impl(tryfirst=True)
-    def after_pipeline_run(self) -> None:
-        """End the runs of the cells before kedro-mlflow closes the session's."""
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Describe the session by its winners, and end the runs of the cells before kedro-mlflow closes its own.
+
+        Args:
+            pipeline: What was run.
+            catalog: The session's catalog.
+        """
+        from genre_pipeline.reporting.leaderboard import conclude
+
         tracker, self._tracker = self._tracker, None
         if tracker is not None:
+            if {_LEADERBOARD, _PAIRS} <= pipeline.all_outputs():
+                lines = conclude(catalog.load(_LEADERBOARD), catalog.load(_PAIRS)).splitlines()
+                tracker.describe("\n".join(f"- {line}" for line in lines))
             tracker.close("FINISHED")
             tracker.describe_experiment()
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from genre_pipeline.configuration import load_configuration
 from genre_pipeline.errors import ConfigError, RefreshError
-from genre_pipeline.freshness import experiment_graph
+from genre_pipeline.freshness import conclude, experiment_graph
 from genre_pipeline.ingest.inspections import forget_inspections
 from genre_pipeline.ops.refresh.changes import compare_scores, describe_changes, notify, read_scores
 from genre_pipeline.ops.refresh.graph import Graph, source_hash
@@ -86,6 +86,8 @@ def refresh_once(request: Request, *, say: Callable[[str], None]) -> None:
     say(plan.summary())
     if plan.stale:
         run_stale(request, plan)
+    elif lines := conclude(plan.graph.entries):
+        say("\n".join(lines))
 
 
 def watch_and_refresh(

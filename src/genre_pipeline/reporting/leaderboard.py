@@ -30,14 +30,15 @@ from genre_pipeline.reporting.wording import (
     common,
     count,
     duration,
-    enumerated,
     failed_mark,
     interval,
+    mark_suffix,
     marks_of,
     mean_and_sd,
     percent,
     regression_mark,
     row_badge,
+    shortened,
 )
 from genre_pipeline.results.cell import part_name, unknown_share
 
@@ -46,36 +47,17 @@ _TITLES = ("accuracy", "interval", "balanced", "macro-F1", "segments", "paramete
 _SHORT_TITLES = ("accuracy", "interval", "bal.", "F1", "seg.", "params", "training")
 
 
-def describe_winners(frame: pd.DataFrame) -> str:
-    """Name the most accurate cell of each dataset and protocol in Markdown, and those from which it may not differ.
-
-    Args:
-        frame: What :func:`~genre_pipeline.evaluation.leaderboard.leaderboard` returned.
-    """
-    lines = ["Most accurate on the test tracks:", ""]
-    for (dataset, protocol), group in frame[frame["n_repeats"] > 0].groupby(["dataset", "protocol"], sort=False):
-        first, *others = group.to_dict(orient="records")
-        low, high = first["track_accuracy_ci_low"], first["track_accuracy_ci_high"]
-        parts = [f"**{first['model']}** ({first['feature']}) {percent(first['track_accuracy_mean'])} %"]
-        if known := interval(low, high, ""):
-            parts.append(f"({known})")
-        near = [row["model"] for row in others if row["track_accuracy_ci_high"] >= low]
-        end = f"; its interval overlaps with {enumerated(near)}" if near else ""
-        marks = "".join(f" **{mark}**" for mark in marks_of([first]))
-        lines.append(f"- {dataset}, {protocol}:{marks} {' '.join(parts)}{end}")
-    return "\n".join(lines)
-
-
 def conclude(frame: pd.DataFrame, pairs: pd.DataFrame) -> str:
-    """Say which model leads, from which it cannot be told apart, and whether it is better than chance.
+    """Name the model that leads, those from which it cannot be told apart, and whether it is better than chance.
 
     Args:
         frame: What :func:`~genre_pipeline.evaluation.leaderboard.leaderboard` returned, or its CSV file.
         pairs: The paired comparisons of the same cells, or their CSV file.
 
     Returns:
-        One paragraph per dataset and protocol.
+        One line per dataset and protocol: what makes its numbers doubtful first.
     """
+    frame = frame.assign(subset=frame["subset"].astype("string").fillna(""))
     accuracies = pairs[(pairs["unit"] == "track") & (pairs["metric"] == "accuracy")]
     return "\n".join(
         _conclusion(rows.to_dict("records"), accuracies[(accuracies[["dataset", "protocol"]] == [*key]).all(axis=1)])
@@ -85,10 +67,15 @@ def conclude(frame: pd.DataFrame, pairs: pd.DataFrame) -> str:
 
 def _conclusion(rows: Sequence[Mapping[Any, Any]], pairs: pd.DataFrame) -> str:
     first, *others = rows
-    name, chance = first["model"], first["chance_largest_class"]
+    chance = first["chance_largest_class"]
     known = interval(first["track_accuracy_ci_low"], first["track_accuracy_ci_high"], "")
-    subset = "" if pd.isna(first["subset"]) else first["subset"]
-    text = f"{part_name(first['dataset'], subset)}, {first['protocol']}: {name} leads with "
+    models = [row["model"] for row in rows]
+
+    def name(row: Mapping[Any, Any]) -> str:
+        return f"{row['model']} ({row['feature']})" if models.count(row["model"]) > 1 else str(row["model"])
+
+    text = f"{part_name(first['dataset'], first['subset'])}, {first['protocol']}{mark_suffix([first])}: "
+    text += f"{name(first)} leads with "
     text += f"{percent(first['track_accuracy_mean'])} %{f' ({known})' if known else ''}. "
     is_clear = first["track_accuracy_ci_low"] > chance
     text += (
@@ -96,12 +83,12 @@ def _conclusion(rows: Sequence[Mapping[Any, Any]], pairs: pd.DataFrame) -> str:
     )
     if not others:
         return text
-    beaten = [row["model"] for row in others if _is_better(first, row, pairs)]
-    alike = [row["model"] for row in others if row["model"] not in beaten]
+    beaten = [row for row in others if _is_better(first, row, pairs)]
+    alike = [row for row in others if row not in beaten]
     if alike:
-        text += f" Not told apart from {enumerated(alike)} by paired tests."
+        text += f" Not told apart from {shortened(map(name, alike))} by paired tests."
     if beaten:
-        text += f" Better than {enumerated(beaten)}."
+        text += f" Better than {shortened(map(name, beaten))}."
     return text
 
 

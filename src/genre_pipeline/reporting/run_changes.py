@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -21,7 +22,17 @@ from genre_pipeline.reporting.document import (
     numeric,
     texts,
 )
-from genre_pipeline.reporting.wording import MINUS, NONE, SHORT_HASH, count, enumerated, percent, points
+from genre_pipeline.reporting.wording import (
+    MINUS,
+    NONE,
+    SHORT_HASH,
+    count,
+    enumerated,
+    percent,
+    plural,
+    points,
+    shortened,
+)
 from genre_pipeline.results.cell import number
 from genre_pipeline.results.run_changes import CellChange, Change, MetricChange, SessionChange, SessionRecord
 
@@ -30,19 +41,27 @@ _HASHES = ("split_hash", "dataset_fingerprint", "feature_hash", "git_commit")
 # [?] Longer values are cut in the middle, longer lists are counted; JSON has all of it.
 _VALUE_LENGTH = 36
 _CELLS_NAMED = 3
-_CHANGES_NAMED = 6
+# [?] Cells that a run names at its end.
+_CELLS_CONCLUDED = 8
+# Verdicts in words of chance.
+_CHANCE = {
+    "regression": "WORSE, by more than chance",
+    "improvement": "better, by more than chance",
+    "no difference shown": "which may be chance",
+    "no interval": "with no interval to judge it by",
+}
 
 
 def format_json(steps: Sequence[SessionChange], *, confidence: float) -> str:
     """Show comparisons in full.
 
     Args:
-        steps: Each run with the one after it.
+        steps: Pairs of runs.
         confidence: Coverage of the intervals.
 
     Returns:
-        ``confidence``, ``runs`` and ``comparisons``: ``before``, ``after`` (runs' ids) and ``cells``, each a
-        :class:`~genre_pipeline.results.run_changes.CellChange`.
+        ``confidence``, ``runs`` and ``comparisons``: ``before`` (null for the first run of cells), ``after`` (runs'
+        ids) and ``cells``, each a :class:`~genre_pipeline.results.run_changes.CellChange`.
     """
     runs = [
         {
@@ -57,26 +76,38 @@ def format_json(steps: Sequence[SessionChange], *, confidence: float) -> str:
         for run in _runs(steps)
     ]
     comparisons = [
-        {"before": step.before.run_id, "after": step.after.run_id, "cells": list(step.cells)} for step in steps
+        {
+            "before": None if step.before is None else step.before.run_id,
+            "after": step.after.run_id,
+            "cells": list(step.cells),
+        }
+        for step in steps
     ]
     return json.dumps({"confidence": confidence, "runs": runs, "comparisons": comparisons}, indent=2)
 
 
 def describe(steps: Sequence[SessionChange], *, confidence: float, all_metrics: bool = False) -> list[Section]:
-    """Describe what changed from each run to the next.
+    """Describe what changed between pairs of runs.
 
     Args:
-        steps: Each run with the one after it.
+        steps: Pairs of runs.
         confidence: Coverage of the intervals.
         all_metrics: Whether all test metrics are shown, and not only the one that runs are judged by.
 
     Returns:
         Sections for a terminal or for Markdown.
     """
-    sections = [Section("", "Runs", [_runs_table(_runs(steps))])]
-    for position, step in enumerate(steps, start=1):
-        before, after = f"Run {position}", f"Run {position + 1}"
-        title = f"What changed from run {position} to run {position + 1}"
+    runs = _runs(steps)
+    sections = [Section("", "Runs", [_runs_table(runs)])]
+    numbers = {run.run_id: position for position, run in enumerate(runs, start=1)}
+    for step in steps:
+        after = f"Run {numbers[step.after.run_id]}"
+        if step.before is None:
+            names = enumerated(sorted(change["cell"] for change in step.cells))
+            sections.append(Section("", f"Evaluated for the first time in {after.lower()}", [Paragraph(names)]))
+            continue
+        before = f"Run {numbers[step.before.run_id]}"
+        title = f"What changed from {before.lower()} to {after.lower()}"
         sections.append(Section("", title, [_changes_block(step.cells)]))
         for (dataset, protocol), cells in groupby(step.cells, key=lambda change: change["cell"].split(".")[:2]):
             group = list(cells)
@@ -102,8 +133,48 @@ def what_changed(changes: Sequence[Change]) -> str:
         else f"{change['key']} {_value(change, 'before')} to {_value(change, 'after')}"
         for change in changes
     ]
-    more = [f"{len(words) - _CHANGES_NAMED} more"] if len(words) > _CHANGES_NAMED else []
-    return enumerated([*words[:_CHANGES_NAMED], *more]) if words else "nothing that is recorded"
+    return shortened(words) if words else "nothing that is recorded"
+
+
+def conclude(changes: Sequence[CellChange]) -> list[str]:
+    """Name the cells whose accuracy changed since their run before, and whether that is more than chance.
+
+    Args:
+        changes: What became of the cells that were evaluated.
+
+    Returns:
+        A line per cell that changed, alarms and large changes first, and one that counts the others; nothing if no cell
+        was evaluated.
+    """
+    quiet = ("unchanged", "new", "gone")
+    moved = [change for change in changes if change["verdict"] not in quiet]
+    moved.sort(key=lambda change: (change["verdict"] not in _ALARMS, -_size(change), change["cell"]))
+    lines = [_moved(change) for change in moved[:_CELLS_CONCLUDED]]
+    counts = {
+        ("more cell", "changed"): len(moved) - len(lines),
+        ("cell", "unchanged"): sum(change["verdict"] == "unchanged" for change in changes),
+        ("cell", "evaluated for the first time"): sum(change["verdict"] == "new" for change in changes),
+    }
+    rest = [f"{plural(n, noun)} {what}" for (noun, what), n in counts.items() if n > 0]
+    return [*lines, *([f"Since the run before: {enumerated(rest)}."] if rest else [])]
+
+
+def _size(change: CellChange) -> float:
+    return abs(change["metrics"][0]["difference"]) if change["metrics"] else 0.0
+
+
+def _moved(change: CellChange) -> str:
+    meanwhile = f" Changed meanwhile: {what_changed(change['changes'])}."
+    if not change["metrics"]:
+        return f"{change['cell']}: {verdict_text(change)}.{meanwhile}"
+    metric = change["metrics"][0]
+    low, high = number(metric["ci_low"]), number(metric["ci_high"])
+    on = "" if metric["n_tracks"] is None else f" on {plural(metric['n_tracks'], 'common track')}"
+    known = "" if math.isnan(low) else f" ({points(low)} to {points(high)}{on})"
+    return (
+        f"{change['cell']}: {percent(metric['before'])} % before, {percent(metric['after'])} % now: "
+        f"{points(metric['difference'])} points{known}, {_CHANCE[change['verdict']]}.{meanwhile}"
+    )
 
 
 def verdict_text(change: CellChange) -> str:
@@ -139,7 +210,12 @@ def metric_entries(metric: MetricChange | None) -> list[TableEntry]:
 
 
 def _runs(steps: Sequence[SessionChange]) -> list[SessionRecord]:
-    return [steps[0].before, *(step.after for step in steps)] if steps else []
+    """Return each session once, with its cells of all pairs, the oldest first."""
+    runs: dict[str, SessionRecord] = {}
+    for run in (run for step in steps for run in (step.before, step.after) if run is not None):
+        known = runs.get(run.run_id, run)
+        runs[run.run_id] = replace(known, cells={**known.cells, **run.cells})
+    return sorted(runs.values(), key=lambda run: run.started)
 
 
 def _runs_table(runs: Sequence[SessionRecord]) -> Table:
@@ -161,11 +237,13 @@ def _changes_block(cells: Sequence[CellChange]) -> Block:
     for cell in cells:
         for change in cell["changes"]:
             found.setdefault(tuple(change.values()), []).append(cell["cell"])
+    both = [cell["cell"] for cell in cells if cell["before"] and cell["after"]]
+    if not both:
+        return Paragraph("The two runs evaluated no cell in common: they cannot be compared.")
     if not found:
         return Paragraph(
             "Nothing that is recorded: parameters, data and code are the same in the cells that both have."
         )
-    both = [cell["cell"] for cell in cells if cell["before"] and cell["after"]]
     rows = []
     kinds = ("data", "parameter", "code")
     for values, names in sorted(found.items(), key=lambda item: (kinds.index(item[0][0]), item[0][1])):
@@ -182,8 +260,7 @@ def _pattern(names: Sequence[str], known: Sequence[str]) -> str:
     fits = [name for name in known if all(part in {"*", own} for part, own in zip(parts, name.split("."), strict=True))]
     if sorted(fits) == sorted(names):
         return "all" if len(names) == len(known) else ".".join(parts)
-    more = [f"{len(names) - _CELLS_NAMED} more"] if len(names) > _CELLS_NAMED else []
-    return enumerated([*names[:_CELLS_NAMED], *more])
+    return shortened(names, _CELLS_NAMED)
 
 
 def _accuracy_table(cells: Sequence[CellChange], before: str, after: str) -> Table:

@@ -115,6 +115,22 @@ def enumerated(names: Iterable[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
+def shortened(names: Iterable[str], n_named: int = 6) -> str:
+    """Join names as a sentence does, and only count those after the first few.
+
+    Args:
+        names: The names.
+        n_named: How many are named at most [?].
+
+    Example:
+        >>> shortened(["net1", "net2", "svm", "lgnet"], 2)
+        'net1, net2 and 2 more'
+    """
+    names = list(names)
+    more = [f"{len(names) - n_named:,} more"] if len(names) > n_named else []
+    return enumerated([*names[:n_named], *more])
+
+
 def common(values: pd.Series[Any]) -> str:
     """Join the distinct values of a column, in their order.
 

@@ -82,9 +82,15 @@ class SessionRecord:
 
 @dataclass(frozen=True)
 class SessionChange:
-    """Two sessions, and what became of each cell of either, in the order of their names."""
+    """Two sessions, and what became of each cell of either, in the order of their names.
 
-    before: SessionRecord
+    Attributes:
+        before: The earlier session; ``None`` if the cells were evaluated for the first time.
+        after: The later one.
+        cells: What became of them.
+    """
+
+    before: SessionRecord | None
     after: SessionRecord
     cells: Sequence[CellChange]
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from fnmatch import fnmatchcase
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -107,9 +108,53 @@ class RunHistory:
             "run's name, as MLflow shows them (make mlflow)."
         )
 
-    def previous(self, cell: Cell, experiment: str) -> CellRecord | None:
-        """Return a cell's run in the last finished session of an experiment that evaluated it, if there is one."""
-        return next(self._evaluated(cell, experiment), None)
+    def last_pairs(self, experiment: str, pattern: str = "*") -> list[tuple[SessionRecord | None, SessionRecord]]:
+        """Return each cell's last run and its own run before: other sessions may lie between the two.
+
+        Args:
+            experiment: The experiment's name. Only its finished sessions count.
+            pattern: Cells, like ``demo.*.*.net1``.
+
+        Returns:
+            Pairs of sessions, the oldest first, with the cells that have their two last runs in them: the run before
+            could be trained, the last one maybe not. ``None`` before cells that were evaluated once.
+
+        Raises:
+            TrackingError: If no finished session evaluated such a cell.
+        """
+        last: dict[Cell, list[Run]] = {}
+        sessions: dict[str, Run] = {}
+        for run in self.search(f"tags.level = 'cell' and {_of(experiment)}"):
+            found = last.setdefault(_cell_of(run), [])
+            counts = JUDGED in run.data.metrics if found else "statistic" in run.data.tags
+            if len(found) == 2 or not counts:
+                continue
+            session_id = _parent(run)
+            if session_id not in sessions:
+                sessions[session_id] = self._client.get_run(session_id)
+            if sessions[session_id].info.status == "FINISHED":
+                found.append(run)
+        pairs: dict[tuple[str, str], list[list[Run]]] = {}
+        for cell, found in last.items():
+            if found and fnmatchcase(cell.name, pattern):
+                before = _parent(found[1]) if len(found) == 2 else ""
+                pairs.setdefault((before, _parent(found[0])), []).append(found)
+        if not pairs:
+            known = ", ".join(sorted(cell.name for cell, found in last.items() if found))
+            if known:
+                raise TrackingError(f"'{experiment}' evaluated no cell like '{pattern}'. It evaluated: {known}.")
+            raise TrackingError(
+                f"No finished session of the experiment '{experiment}' evaluated a cell. Run it (kedro run --pipelines "
+                "train_all), or choose another one with --experiment."
+            )
+        began = {session_id: run.info.start_time for session_id, run in sessions.items()}
+        return [
+            (
+                self._record(sessions[before], [found[1] for found in pairs[before, after]]) if before else None,
+                self._record(sessions[after], [found[0] for found in pairs[before, after]]),
+            )
+            for before, after in sorted(pairs, key=lambda pair: (began[pair[1]], began.get(pair[0], 0)))
+        ]
 
     def last_two(self, cell: Cell, experiment: str, session_id: str) -> tuple[CellRecord | None, CellRecord | None]:
         """Return the run before of a cell, and its last.
@@ -181,6 +226,10 @@ class RunHistory:
             run = self._client.get_run(_parent(run))
         else:
             cells = list(self._cells(run.info.run_id))
+        return self._record(run, cells)
+
+    def _record(self, run: Run, cells: Sequence[Run]) -> SessionRecord:
+        tags = run.data.tags
         started = datetime.fromtimestamp(run.info.start_time / 1000, tz=timezone.utc)
         records = [self._cell(each) for each in cells]
         return SessionRecord(
@@ -198,7 +247,7 @@ class RunHistory:
         tracks = {key.partition("/")[2]: each for key, each in metrics.items() if key.startswith(_OF_TRACKS)}
         counts = {key: f"{tracks[key]:g}" for key in _DATA_COUNTS if key in tracks}
         return CellRecord(
-            cell=Cell(*(tags[name] for name in _COORDINATES)),
+            cell=_cell_of(run),
             run_id=run.info.run_id,
             parameters=dict(run.data.params),
             data={key: tags[key] for key in _DATA_TAGS if key in tags} | counts,
@@ -236,6 +285,10 @@ def _without_progress_bars() -> Iterator[None]:
         del os.environ[name]
         if before is not None:
             os.environ[name] = before
+
+
+def _cell_of(run: Run) -> Cell:
+    return Cell(*(run.data.tags[name] for name in _COORDINATES))
 
 
 def _of_cell(cell: Cell) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -12,8 +11,6 @@ from typing import Literal
 import pandas as pd
 
 from genre_pipeline.progress import progress_bar
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -115,9 +112,7 @@ class Selection:
 
 @contextmanager
 def narrated(label: str, n_epochs: int, on_epoch: EpochCallback | None) -> Iterator[EpochCallback]:
-    """Report each epoch: a progress bar, a few log lines, the callback.
-
-    Lines are logged for the first and the last epoch and for new best results, at most one per tenth of the epochs.
+    """Report each epoch: on a progress bar, and to a callback. There are too many for the log.
 
     Args:
         label: Names what is trained.
@@ -127,29 +122,14 @@ def narrated(label: str, n_epochs: int, on_epoch: EpochCallback | None) -> Itera
     Yields:
         The function to call with each record.
     """
-    last: EpochRecord | None = None
-    logged_epoch = 0
-    best = Selection("validation")
-
-    def log(record: EpochRecord) -> None:
-        nonlocal logged_epoch
-        logged_epoch = record.epoch
-        logger.info("%s: %s", label, _sentence(record))
-
-    def tell(record: EpochRecord) -> None:
-        nonlocal last
-        last = record
-        is_due = record.epoch - logged_epoch >= max(1, n_epochs // 10)
-        if (best.update(record) and is_due) or record.epoch in {1, n_epochs}:
-            log(record)
-        advance(note(record))
-        if on_epoch is not None:
-            on_epoch(record)
-
     with progress_bar(label, n_epochs) as advance:
-        yield tell
-    if last is not None and last.epoch != logged_epoch:
-        log(last)
+
+        def report(record: EpochRecord) -> None:
+            advance(note(record))
+            if on_epoch is not None:
+                on_epoch(record)
+
+        yield report
 
 
 def note(record: EpochRecord) -> str:
@@ -158,17 +138,3 @@ def note(record: EpochRecord) -> str:
         f"loss {record.train_loss:.3f}, accuracy {record.validation_accuracy:.3f}, "
         f"learning rate {record.learning_rate:.2g}"
     )
-
-
-def _sentence(record: EpochRecord) -> str:
-    return (
-        f"epoch {record.epoch}/{record.n_epochs}, loss {record.train_loss:.4f}, accuracy {record.train_accuracy:.3f}, "
-        f"validation loss {record.validation_loss:.4f}, validation accuracy {record.validation_accuracy:.3f}, "
-        f"learning rate {record.learning_rate:.3g}, {_duration(record.seconds_left)} left"
-    )
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}"

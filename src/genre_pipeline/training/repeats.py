@@ -104,7 +104,7 @@ def train_repeat(
         sides = {side: each if isinstance(each, SegmentSet) else each() for side, each in given.items()}
         _check_splits(label, genres, **sides)
         n_train, n_validation = len(sides["train"]), len(sides["validation"])
-        logger.info("%s: training on %d segments, validating on %d", label, n_train, n_validation)
+        logger.debug("%s: training on %d segments, validating on %d", label, n_train, n_validation)
         task = Task(label, model, feature, len(genres), seed, **sides)
         resumption = None if is_estimator else _resumption(folder, mark, model.training)
         fitted = fit(task, tell, resumption, folder.parent / _COMPUTATIONS, slot=slot)

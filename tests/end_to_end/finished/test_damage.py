@@ -44,7 +44,7 @@ def test_a_damaged_feature_store_is_mended_and_nothing_is_trained(finished_copy,
     else:
         content[len(content) // 2] ^= 0xFF
     frames.write_bytes(content)
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.DEBUG, logger="genre_pipeline"):
         run("train_net1", **NET1)
     assert f"{frames}" in caplog.text
     assert "What is damaged is computed again." in caplog.text
@@ -60,7 +60,7 @@ def test_a_deleted_store_is_made_again_and_nothing_is_trained(finished_copy, cap
     for path in folder.iterdir():
         path.unlink()
     folder.rmdir()
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.DEBUG, logger="genre_pipeline"):
         run("train_net1", **NET1)
     assert (folder / "frames.bin").read_bytes() == intact
     assert "train_net1: up to date" in caplog.text

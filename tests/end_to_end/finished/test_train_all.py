@@ -313,7 +313,7 @@ class TestNothingNew:
         for runner in (SequentialRunner, ThreadRunner):
             card.unlink()
             caplog.clear()
-            with caplog.at_level(logging.INFO), new_session() as session:
+            with caplog.at_level(logging.DEBUG, logger="genre_pipeline"), new_session() as session:
                 session.run(pipeline_names=["ingest", "split"], runner=runner())
             forget_sessions()
             assert card.is_file()

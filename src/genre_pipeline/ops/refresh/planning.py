@@ -18,6 +18,10 @@ Expected = Mapping[str, str | None] | None
 
 # Parts of a quality report that can change with the metadata though no genre does.
 _METADATA_PARTS = frozenset({"genres"})
+# The cause of a step that never ran.
+NOT_MADE = "there is no result of it yet"
+# That of one whose results cannot be trusted.
+NO_RECORD = "its result has no record of what it was made from: its run was interrupted, or of an old release"
 # [?] Names in a message; the others are counted.
 _MAX_NAMED = 5
 
@@ -177,7 +181,7 @@ def assess(
     ]
     record = next((each for each in records.values()), None)
     if record is None or not all(records.values()):
-        return [Cause("was not made yet" if missing else "was not finished, or not since records are kept")], []
+        return [Cause(NOT_MADE if missing else NO_RECORD)], []
     missing += [
         Cause(text)
         for entry, each in records.items()

@@ -124,7 +124,7 @@ def score_cell(
     return result, log
 
 
-@stage(version=1)
+@stage(version=2)
 def compare_with_previous(
     results: CellResult,
     confidence: float,

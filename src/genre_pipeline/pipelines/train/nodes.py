@@ -15,7 +15,7 @@ from genre_pipeline.errors import RepeatFailedError
 from genre_pipeline.experiment import ComputeBlock
 from genre_pipeline.features import FeatureBlock
 from genre_pipeline.logs import CellLog, RunLog, WriteLog, write_nothing
-from genre_pipeline.reporting.wording import unknown_tag
+from genre_pipeline.reporting.wording import duration, percent, unknown_tag
 from genre_pipeline.splits import ProtocolBlock
 from genre_pipeline.stages import LOGGED, SETTINGS, Reads, stage
 from genre_pipeline.stores.store import FeatureStore
@@ -106,6 +106,9 @@ def train_cell(
             # Of an earlier session: this one's run gets its curves too.
             write_repeat(repeat, epochs_log(*history_records(outcome.history)))
         outcomes[repeat] = outcome
+        if not outcome.reused:
+            n_ended, n_repeats = len(outcomes), len(data.repeats)
+            logger.info("%s: repeat %d of %d: %s", cell.name, n_ended, n_repeats, _course(outcome))
 
     jobs = []
     for repeat in data.repeats:
@@ -129,6 +132,15 @@ def train_cell(
         jobs, on_epoch=lambda repeat, record: write_repeat(repeat, epochs_log(record)), on_end=end
     )
     return [outcomes[repeat] for repeat in data.repeats]
+
+
+def _course(checkpoint: Checkpoint) -> str:
+    """Describe a training that has ended, for people."""
+    records = history_records(checkpoint.history)
+    chosen = next(each for each in records if each.epoch == checkpoint.card.selected_epoch)
+    epochs = f", epoch {chosen.epoch} of {len(records)}" if len(records) > 1 else ""
+    right = f"{percent(chosen.validation_accuracy)} % of the validation segments right{epochs}"
+    return f"{right}; {duration(sum(each.seconds for each in records))}"
 
 
 def split_tags(audit: dict[str, Any]) -> dict[str, object]:
