@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
+import click
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,8 +21,9 @@ from kedro.framework.cli.cli import KedroCLI
 from kedro.framework.startup import bootstrap_project
 from matplotlib.figure import Figure
 
-from genre_pipeline.cli import Choice
-from genre_pipeline.ops import refreshing
+from genre_pipeline import configuration
+from genre_pipeline.cli import Choice, cli
+from genre_pipeline.ops import own_music, refreshing
 from genre_pipeline.project import PROJECT_ROOT
 from genre_pipeline.running import _check_choice
 from kedro_sessions import copy_database, forget_sessions, settle, write_own_clip, write_own_music
@@ -39,7 +41,7 @@ EXAMPLES = {
     "<folder that holds gtzan6/>": "real",
     "<folder>": "real",
     "<names>": "svm",
-    "<your folder>": "data/01_raw/my_music",
+    "<your folder>": "data/01_raw/by_genre",
     "<id of a test track>": "A_TEST_TRACK",
 }
 # The same sign stands for names of several kinds.
@@ -92,7 +94,7 @@ def read_commands(page: str) -> list[Command]:
     prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
     spans = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose)]
     # Two words alone mention a command: see below.
-    begins = re.compile(r"(\w+=\S+ )*(kedro \S+|make|python|source|apt|pip|uv) ")
+    begins = re.compile(r"(\w+=\S+ )*(kedro \S+|genre-pipeline \S+|make|python|source|apt|pip|uv) ")
     blocks += [span for span in spans if begins.match(span) and "..." not in span]
     script = "\n".join(blocks)
     for given, example in {**NAMES, **EXAMPLES}.items():
@@ -109,7 +111,8 @@ def read_commands(page: str) -> list[Command]:
 
 
 COMMANDS = list(dict.fromkeys(command for page in PAGES for command in read_commands(page)))
-KEDROS = [command for command in COMMANDS if command.words[0] == "kedro"]
+# Those of both names of the project's commands.
+KEDROS = [command for command in COMMANDS if command.words[0] in {"kedro", "genre-pipeline"}]
 # What this machine compares, by experiment.
 COMPARED = {
     "demo": {"protocols": ["artist_kfold"], "models": ["svm", "naive_bayes", "net1"], "exclude": []},
@@ -133,21 +136,29 @@ TINY: dict[str, Any] = {
     },
     "robustness": {"interventions": ["identity", "gain_up_6"]},
     "explain": {"n_steps": 2},
+    # Nothing to register: see below.
+    "registry": {"enabled": False},
 }
 # Genres and numbers of GTZAN by artists that are known and many.
 GTZAN = {genre: range(0, 96, 12) for genre in ("blues", "country")}
 
 
+def commands_of(program: str) -> Any:
+    """Return the commands of ``kedro`` in the project's folder, or of ``genre-pipeline``."""
+    return KedroCLI(PROJECT_ROOT) if program == "kedro" else cli
+
+
 def invoke(words: tuple[str, ...]) -> Any:
-    """Run a command as ``kedro`` does that is typed in the project's folder; say yes to what it asks."""
-    result = CliRunner().invoke(KedroCLI(PROJECT_ROOT), list(words), input="y\n")
+    """Run a command; say yes to what it asks."""
+    program, *arguments = words
+    result = CliRunner().invoke(commands_of(program), arguments, input="y\n")
     forget_sessions()
     return result
 
 
 def _run_in_this_process(command: list[str]) -> tuple[int, int]:
     """Run a part of ``kedro refresh`` that has a process of its own."""
-    return 0, invoke(tuple(command[command.index("run") :])).exit_code
+    return 0, invoke(("kedro", *command[command.index("run") :])).exit_code
 
 
 @pytest.fixture(scope="module")
@@ -156,13 +167,13 @@ def project(tmp_path_factory, database, _quiet_threads):
     folder = tmp_path_factory.mktemp("project")
     data, conf = folder / "data", folder / "conf"
     copy_database(database, data)
-    shutil.copytree(PROJECT_ROOT / "conf", conf)
-    (conf / "local" / "parameters").mkdir()
+    shutil.copytree(PROJECT_ROOT / "conf", conf, ignore=shutil.ignore_patterns("local"))
+    (conf / "local" / "parameters").mkdir(parents=True)
     (conf / "local" / "parameters" / "tiny.yml").write_text(yaml.safe_dump(TINY), encoding="utf-8")
     (conf / "local" / "experiments").mkdir()
     for name, compared in COMPARED.items():
         (conf / "local" / "experiments" / f"{name}.yml").write_text(yaml.safe_dump({"experiment": compared}))
-    write_own_music(data, n_tracks=8)
+    shutil.copytree(write_own_music(data, n_tracks=8), data / "01_raw" / "by_genre")
     for genre, numbers in GTZAN.items():
         for number in numbers:
             write_own_clip(data / f"01_raw/gtzan/{genre}/{genre}.{number:05d}.wav", seed=hash((genre, number)) % 10_000)
@@ -172,14 +183,17 @@ def project(tmp_path_factory, database, _quiet_threads):
         patch.setattr("genre_pipeline.settings.CONF_SOURCE", str(conf), raising=False)
         # Kedro-Viz writes its statistics into the project that it finds from here.
         patch.setattr("kedro.framework.session.session.find_kedro_project", lambda _: PROJECT_ROOT)
-        patch.setattr(refreshing, "run_command", _run_in_this_process)
+        for module in (refreshing, own_music):
+            patch.setattr(module, "run_command", _run_in_this_process)
+        for module in (configuration, own_music):
+            patch.setattr(module, "PROJECT_ROOT", folder)
         # Most of the time of a session so small; other tests look at both.
         no_model = SimpleNamespace(model_id="", model_uri="")
         patch.setattr("genre_pipeline.pipelines.compare.nodes.draw_still", lambda _: Figure())
         patch.setattr("genre_pipeline.tracking.model.log_genre_model", lambda *_, **__: no_model)
-        # README also classifies with a model that was trained on my_music.
-        for name in ("demo", "my_music"):
-            result = invoke(("run", "--experiment", name))
+        train = ("genre-pipeline", "train", EXAMPLES["<your folder>"], "--minutes", "0")
+        for words in (("kedro", "run", "--experiment", "demo"), train):
+            result = invoke(words)
             assert result.exit_code == 0, result.output
         tracks = pd.read_parquet(max((data / "02_intermediate/demo/tracks.parquet").rglob("*.parquet")))
         (data / "01_raw" / "embeddings").mkdir()
@@ -197,15 +211,15 @@ def test_a_command_of_the_documentation_does_its_work(project, command, monkeypa
     splits = project / "03_primary/demo/artist_kfold"
     split = pd.read_parquet(max(splits.glob("split.parquet/*/split.parquet")))
     tested = split.query("repeat == 0 and split == 'test'")["track_id"].iloc[0]
-    result = invoke(tuple(word.replace("A_TEST_TRACK", tested) for word in command.words[1:]))
+    result = invoke(tuple(word.replace("A_TEST_TRACK", tested) for word in command.words))
     assert result.exit_code == 0, result.output
 
 
 @pytest.mark.parametrize("command", [each for each in KEDROS if each.only_read], ids=str)
 def test_a_command_that_cannot_be_run_here_is_one(command):
     bootstrap_project(PROJECT_ROOT)
-    name, *arguments = command.words[1:]
-    context = KedroCLI(PROJECT_ROOT).make_context("kedro", [name, *arguments])
+    program, name, *arguments = command.words
+    context = commands_of(program).make_context(program, [name, *arguments])
     chosen = context.command.get_command(context, name)
     read = chosen.make_context(name, list(arguments), parent=context).params
     if name == "run":
@@ -239,3 +253,5 @@ def test_every_command_that_is_mentioned_exists(page):
     context = commands.make_context("kedro", ["info"])
     for name in set(re.findall(r"`kedro ([a-z-]+)", text)):
         assert commands.get_command(context, name) is not None, name
+    for name in set(re.findall(r"`genre-pipeline ([a-z][a-z-]*)", text)):
+        assert cli.get_command(click.Context(cli), name) is not None, name
