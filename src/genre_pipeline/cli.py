@@ -93,6 +93,15 @@ EXPERIMENT_HELP: dict[str, Any] = {
 }
 
 
+# Of the option --yes of commands that train.
+YES_HELP = "Begin without asking, also what takes over an hour. Where there is no terminal, nothing is asked."
+
+
+def asking(*, yes: bool) -> Callable[[str], object] | None:
+    """Return what asks the person at the terminal whether to begin, and aborts if not; ``None`` if nobody is asked."""
+    return functools.partial(click.confirm, abort=True) if sys.stdin.isatty() and not yes else None
+
+
 @dataclass(frozen=True)
 class Choice:
     """What the options of a command choose.
@@ -413,6 +422,7 @@ def _how_to_run(loader: ConfigLoader) -> str:
 @click.option(
     "--check-content", is_flag=True, help="Read music and results: find changes that left size and time as they were."
 )
+@click.option("--yes", is_flag=True, help=YES_HELP)
 @click.option("--watch", is_flag=True, help="Check repeatedly, until Ctrl-C or SIGTERM.")
 @click.option("--interval", "interval_s", default=60.0, show_default=True, help="Seconds between two checks.")
 @click.option("--settle", "settle_s", default=10.0, show_default=True, help="Seconds without changes before a refresh.")
@@ -421,6 +431,7 @@ def refresh(
     dry_run: bool,
     explain: str | None,
     check_content: bool,
+    yes: bool,
     watch: bool,
     interval_s: float,
     settle_s: float,
@@ -439,7 +450,7 @@ def refresh(
     elif dry_run:
         click.echo(plan_refresh(request).summary())
     elif not watch:
-        refresh_once(request, say=click.echo)
+        refresh_once(request, say=click.echo, confirm=asking(yes=yes))
     else:
         watch_and_refresh(request, say=click.echo, interval_s=interval_s, settle_s=settle_s)
 

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 
 import rich
 from rich import get_console
 from rich.logging import RichHandler
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from typing_extensions import override
 
 Advance = Callable[[str], None]
@@ -20,12 +29,16 @@ AddBar = Callable[[str, int], AbstractContextManager[Advance]]
 def progress_bars() -> Iterator[AddBar]:
     """Show several bars, one below the other: the number done, the total, the time left and a note.
 
-    They share rich's console with Kedro's log handler, so that log lines scroll above them.
+    They share rich's console with Kedro's log handler, so that log lines scroll above them. Within a session that has
+    :func:`one bar <begin_steps>` they are the note at its end instead, and move it.
 
     Yields:
         A function that shows a bar with a description and a total, as a context: it yields a function to call after
         each step, with a short note to show at the end of the bar (may be empty).
     """
+    if _steps is not None:
+        yield _steps.add
+        return
     console = get_console()
     columns = (
         TextColumn("{task.description}"),
@@ -71,6 +84,82 @@ def progress_bar(description: str, total: int) -> Iterator[Advance]:
 def show_no_bars() -> None:
     """Show no bars in this process, whose parent shows them."""
     rich.reconfigure(force_terminal=False)
+
+
+class _Steps:
+    """The one bar of a session: the steps of a pipeline, by how long each takes.
+
+    Args:
+        sizes: For each step, how long it takes, in any unit, and how many bars it shows one after the other.
+    """
+
+    def __init__(self, sizes: Mapping[str, tuple[float, int]]) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        self._sizes = sizes
+        self._done: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self.progress = Progress(*columns, TextColumn("{task.fields[note]}"), console=get_console(), transient=True)
+        self._task = self.progress.add_task("", total=sum(size for size, _ in sizes.values()), note="")
+        self.progress.start()
+
+    def move(self, name: str, share: float, note: str = "") -> None:
+        """Move a step on by a share of itself, or to its end."""
+        with self._lock:
+            self._done[name] = min(1.0, self._done.get(name, 0.0) + share)
+            n_done = sum(self._done.get(step) == 1.0 for step in self._sizes)
+            spent = sum(size * self._done.get(step, 0.0) for step, (size, _) in self._sizes.items())
+        text = f"{n_done} of {len(self._sizes)} steps"
+        self.progress.update(self._task, completed=spent, description=text, note=note)
+
+    @contextmanager
+    def add(self, description: str, total: int) -> Iterator[Advance]:
+        """Show a bar of the step that runs as a note, and move the step on by it."""
+        step, n_shown = _STEP.get(), 0
+        _, n_bars = self._sizes.get(step, (0.0, 1))
+
+        def advance(note: str = "") -> None:
+            nonlocal n_shown
+            n_shown += 1
+            # The step itself is not over yet.
+            share = 0.99 / (max(1, total) * n_bars)
+            self.move(step, share, f"{description}: {n_shown} of {total}{f', {note}' if note else ''}")
+
+        yield advance
+
+
+_steps: _Steps | None = None
+# The step that this thread runs.
+_STEP = ContextVar("_STEP", default="")
+
+
+def begin_steps(sizes: Mapping[str, tuple[float, int]]) -> None:
+    """Show one bar for a whole session, with the time left, until :func:`end_steps`; none where there is no terminal.
+
+    Args:
+        sizes: For each step, how long it takes, in any unit, and how many bars it would show one after the other.
+    """
+    global _steps  # noqa: PLW0603 - a terminal has one bar
+    if sizes and get_console().is_terminal:
+        _steps = _Steps(sizes)
+
+
+def step_begins(name: str) -> None:
+    """Note which step this thread runs."""
+    _STEP.set(name)
+
+
+def step_ended(name: str) -> None:
+    """Move the session's bar over a step that was run or skipped."""
+    if _steps is not None:
+        _steps.move(name, 1.0)
+
+
+def end_steps() -> None:
+    """Remove the session's bar; more than once does no harm."""
+    global _steps  # noqa: PLW0603
+    if _steps is not None:
+        _steps.progress.stop()
+        _steps = None
 
 
 class _LineHandler(logging.Handler):

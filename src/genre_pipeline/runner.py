@@ -23,6 +23,7 @@ from genre_pipeline.freshness import causes_of
 from genre_pipeline.ops.refresh.journal import Journal
 from genre_pipeline.ops.refresh.place import journal_path, one_refresh_at_a_time
 from genre_pipeline.ops.refresh.planning import NOT_MADE, Cause
+from genre_pipeline.progress import step_ended
 from genre_pipeline.work.processes import begin_worker, worker_context
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,10 @@ def skips_fresh_nodes(runner: AbstractRunner) -> AbstractRunner:
 
             def submit_stale(task: Task) -> Future[Node]:
                 if _is_stale(task.node, task.catalog):
-                    return submit(task)
+                    # A process of the runner has no bar to move.
+                    running = submit(task)
+                    running.add_done_callback(lambda _: step_ended(task.node.name))
+                    return running
                 skipped: Future[Node] = Future()
                 skipped.set_result(task.node)
                 return skipped
@@ -69,8 +73,14 @@ def _is_stale(node: Node, catalog: Any) -> bool:
 
 
 def _log_causes(name: str, causes: Sequence[Cause]) -> None:
-    """Log why a node runs. That it never ran, or need not, is no news: there are dozens of such nodes."""
-    is_news = any(cause.text != NOT_MADE for cause in causes)
+    """Log why a node runs, or pass over it.
+
+    That it never ran, that it need not, or that an earlier node has changed what it reads is no news: there are dozens
+    of such nodes.
+    """
+    if not causes:
+        step_ended(name)
+    is_news = any(cause.is_first and cause.text != NOT_MADE for cause in causes)
     text = "; ".join(cause.text for cause in causes) or "up to date"
     logger.log(logging.INFO if is_news else logging.DEBUG, "%s: %s", name, text)
 
@@ -107,8 +117,10 @@ class StaleRunner(SequentialRunner):
                 if lost := [entry for entry in node.inputs if entry in journal.unmade]:
                     logger.warning("%s: not run, because %s could not be made", node.name, ", ".join(lost))
                     journal.blocked(node.name, node.outputs, lost)
-                elif causes := causes_of(node.name, graph):
-                    _log_causes(node.name, causes)
+                    continue
+                causes = causes_of(node.name, graph)
+                _log_causes(node.name, causes)
+                if causes:
                     try:
                         Task(node, catalog, is_async=False, hook_manager=hook_manager, run_id=run_id).execute()
                     except (GenrePipelineError, DatasetError) as error:

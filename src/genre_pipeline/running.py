@@ -18,7 +18,7 @@ from kedro.framework.cli.utils import KedroCliError
 from kedro.framework.project import configure_project
 from kedro.framework.startup import ProjectMetadata
 
-from genre_pipeline.cli import EXPERIMENT_HELP, Choice, for_people, split_parameters
+from genre_pipeline.cli import EXPERIMENT_HELP, YES_HELP, Choice, asking, for_people, split_parameters
 from genre_pipeline.configuration import with_experiment
 from genre_pipeline.project import PROJECT_ROOT
 from genre_pipeline.registry import suggestion
@@ -87,12 +87,14 @@ def _run_options() -> list[click.Parameter]:
     fresh = click.Option(
         ["--fresh"], is_flag=True, help="Run every node that is asked for, also those whose results are up to date."
     )
-    return [*options, click.Option(["--experiment"], **EXPERIMENT_HELP), fresh]
+    yes = click.Option(["--yes"], is_flag=True, help=YES_HELP)
+    return [*options, click.Option(["--experiment"], **EXPERIMENT_HELP), fresh, yes]
 
 
 def _run(
     *,
     fresh: bool,
+    yes: bool,
     env: str | None,
     experiment: str | None,
     conf_source: str | None,
@@ -104,7 +106,7 @@ def _run(
     pipelines: list[str],
     **choice: Any,
 ) -> Any:
-    """Run as Kedro's own command does, which has no ``--fresh`` and no ``--experiment``."""
+    """Run as Kedro's own command does, which has no ``--fresh``, ``--experiment`` or ``--yes``."""
     from kedro.utils import load_obj
 
     from genre_pipeline.session import InterruptibleSession
@@ -130,6 +132,7 @@ def _run(
             pipeline_names=[pipeline] if pipeline else list(dict.fromkeys(pipelines)),
             runner=made,
             fresh=fresh,
+            confirm=asking(yes=yes),
             **choice,
         )
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from tempfile import gettempdir
 from types import MappingProxyType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from kedro.framework.context import KedroContext
 from kedro.framework.project import settings
@@ -22,9 +22,13 @@ from genre_pipeline.configuration import ConfigLoader
 from genre_pipeline.errors import ConfigError, GenrePipelineError, own_error
 from genre_pipeline.ops.refresh.place import refresh_folder
 from genre_pipeline.ops.retention import abandoned_files, remove
+from genre_pipeline.progress import begin_steps, end_steps
 from genre_pipeline.project import data_root, tracking_uri
 from genre_pipeline.registry import suggestion
 from genre_pipeline.storage import atomic_file, storage_fault
+
+if TYPE_CHECKING:
+    from genre_pipeline.ops.refresh.graph import Graph
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +67,7 @@ class InterruptibleSession(KedroSession):
         pipeline_names: list[str] | None = None,
         *args: Any,
         fresh: bool = False,
+        confirm: Callable[[str], object] | None = None,
         **kwargs: Any,
     ) -> Any:
         """Run the nodes of pipelines whose results are not up to date.
@@ -76,6 +81,7 @@ class InterruptibleSession(KedroSession):
             *args: As for :meth:`kedro.framework.session.KedroSession.run`.
             fresh: Whether to run all nodes that are asked for, up to date or not. So does asking for versions of what
                 is read (``load_versions``): records are about the newest.
+            confirm: Asks a person whether to begin what takes long, and raises an exception if not.
             **kwargs: As for :meth:`kedro.framework.session.KedroSession.run`.
 
         Returns:
@@ -94,12 +100,17 @@ class InterruptibleSession(KedroSession):
         self._choice = kwargs
         skips = not (fresh or kwargs.get("load_versions"))
         try:
-            if skips and self._is_up_to_date():
+            graph, steps = self._steps_to_run(skips=skips)
+            if skips and graph is not None and not steps:
+                self._report_up_to_date(graph)
                 return {}
+            if graph is not None:
+                self._look_ahead(graph, steps, kwargs.get("runner"), confirm)
             # It becomes the version of every result.
             self._store["session_id"] = _after_the_last(self.store["session_id"])
             kwargs["runner"] = _prepare(kwargs.get("runner") or SequentialRunner(), skips=skips)
             results = super().run(pipeline_name, pipeline_names, *args, **kwargs)
+            end_steps()
             if _REPORT in results:
                 self._conclude(self.store["session_id"])
             else:
@@ -108,6 +119,7 @@ class InterruptibleSession(KedroSession):
         except GenrePipelineError:
             raise
         except KeyboardInterrupt as error:
+            end_steps()
             self._close_runs(error)
             how = str(error) or "Interrupted."
             logger.warning("%s Finished work is kept. Rerun the command to resume.", how)
@@ -117,6 +129,8 @@ class InterruptibleSession(KedroSession):
             if fault is error:
                 raise
             raise fault from (None if isinstance(error, DatasetError) else error)
+        finally:
+            end_steps()
 
     def _close_runs(self, interruption: KeyboardInterrupt) -> None:
         """Have the project's hooks close what is open. Those of plug-ins expect an error of the pipeline."""
@@ -125,9 +139,16 @@ class InterruptibleSession(KedroSession):
         end = hooks.subset_hook_caller("on_pipeline_error", others)
         end(error=interruption, run_params={}, pipeline=Pipeline([]), catalog=DataCatalog())
 
-    def _is_up_to_date(self) -> bool:
-        """Check whether everything that is asked for is up to date, before anything is begun."""
-        from genre_pipeline.freshness import experiment_graph, pipeline_graph, report_failures
+    def _steps_to_run(self, *, skips: bool) -> tuple[Graph | None, list[str]]:
+        """Find what will run of what is asked for, before anything is begun.
+
+        Args:
+            skips: Whether what is up to date is skipped.
+
+        Returns:
+            What is asked for, unless it is a part of the experiment that is not checked, and the names of its steps.
+        """
+        from genre_pipeline.freshness import experiment_graph, pipeline_graph
         from genre_pipeline.ops.refresh.planning import make_plan
 
         loader = self._get_config_loader()
@@ -135,10 +156,32 @@ class InterruptibleSession(KedroSession):
         if {*names} <= _WHOLE and not any(self._choice.get(key) for key in _CHOICES):
             # Its graph is kept: building the pipelines takes seconds.
             graph = experiment_graph(loader)
-        else:
+        elif skips:
             graph = pipeline_graph(self._chosen(loader["parameters"]), loader)
-        if graph.unrecorded or make_plan(graph).stale:
-            return False
+        else:
+            return None, []
+        stale = make_plan(graph).stale if skips else [step.name for step in graph.steps]
+        return graph, [*stale, *graph.unrecorded]
+
+    def _look_ahead(
+        self, graph: Graph, steps: Sequence[str], runner: object, confirm: Callable[[str], object] | None
+    ) -> None:
+        """Log how much will be trained and how long that takes, ask about it if it is long, and begin the bar."""
+        from genre_pipeline.runner import StaleRunner
+
+        sizes: Mapping[str, tuple[float, int]] = dict.fromkeys(steps, (1.0, 1))
+        # A refresh has looked ahead already.
+        if any(".train_" in name for name in steps) and not isinstance(runner, StaleRunner):
+            # It needs torch, which takes seconds to import.
+            from genre_pipeline.ops.estimating import look_ahead
+
+            sizes = look_ahead(self._get_config_loader()["parameters"], graph, steps, confirm).sizes
+        begin_steps(sizes)
+
+    def _report_up_to_date(self, graph: Graph) -> None:
+        """Log that nothing is new, and what the experiment came to."""
+        from genre_pipeline.freshness import report_failures
+
         logger.info("Nothing new: every result is up to date.")
         if _REPORT in graph.entries:
             self._conclude()
@@ -146,7 +189,6 @@ class InterruptibleSession(KedroSession):
             {name: graph.entries[name] for step in graph.steps for name in step.outputs},
             hint="'--fresh' trains them again; finished repeats are kept.",
         )
-        return True
 
     def _conclude(self, session_id: str = "") -> None:
         """Log what the experiment came to."""

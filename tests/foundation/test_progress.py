@@ -47,3 +47,44 @@ class TestLog:
     def test_a_terminal_gets_its_width(self, monkeypatch):
         written = self.written(monkeypatch, "a long message " * 20, force_terminal=True)
         assert written.count("\n") > 3
+
+
+class TestSession:
+    """One bar for all steps of a session; what would be bars of their own are its note."""
+
+    @pytest.fixture
+    def screen(self, monkeypatch):
+        screen = Console(file=io.StringIO(), force_terminal=True, width=160)
+        monkeypatch.setattr(progress, "get_console", lambda: screen)
+        yield screen
+        progress.end_steps()
+
+    @staticmethod
+    def shown():
+        (task,) = progress._steps.progress.tasks
+        return task.description, task.percentage, task.fields["note"]
+
+    def test_it_moves_by_how_long_steps_take(self, screen):
+        progress.begin_steps({"ingest": (10.0, 1), "train": (80.0, 2), "report": (10.0, 1)})
+        progress.step_begins("ingest")
+        progress.step_ended("ingest")
+        assert self.shown() == ("1 of 3 steps", 10.0, "")
+        progress.step_begins("train")
+        with progress.progress_bar("net1, repeat 0", 4) as advance:
+            advance("loss 0.5")
+            assert self.shown() == ("1 of 3 steps", pytest.approx(19.9), "net1, repeat 0: 1 of 4, loss 0.5")
+        # It stopped early, and the other repeat was trained before.
+        progress.step_ended("train")
+        assert self.shown() == ("2 of 3 steps", 90.0, "")
+        progress.step_ended("report")
+        progress.end_steps()
+        assert "100%" in screen.file.getvalue()
+        with progress.progress_bar("Reading", 1) as advance:
+            advance("")
+        assert "1/1" in screen.file.getvalue()
+
+    def test_there_is_none_without_a_terminal(self, monkeypatch):
+        monkeypatch.setattr(progress, "get_console", lambda: Console(file=io.StringIO(), force_terminal=False))
+        progress.begin_steps({"ingest": (1.0, 1)})
+        progress.step_ended("ingest")
+        assert progress._steps is None

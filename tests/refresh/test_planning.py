@@ -7,7 +7,7 @@ import pytest
 
 from genre_pipeline.errors import ConfigError, StorageError
 from genre_pipeline.ingest.inspections import forget_inspections
-from genre_pipeline.ops.refresh import records
+from genre_pipeline.ops.refresh import planning, records
 from genre_pipeline.ops.refresh.planning import NO_RECORD, Plan, assess, make_plan, recorded_parts
 
 ALL = ["d.ingest", "d.card", "d.split", "d.segment", "d.p.f.m.train", "compare"]
@@ -357,8 +357,15 @@ def test_the_summary_names_each_step_and_its_causes(finished):
     finished.write("rock/new.wav")
     lines = make_plan(finished.graph).summary().splitlines()
     assert lines[0] == "Stale: 6 of 6 steps, 4 tracks."
-    assert lines[1] == "  d.ingest       1 file new: rock/new.wav"
+    assert lines[1:4] == ["Causes:", "  1 step: 1 file new: rock/new.wav", "Steps:"]
+    assert lines[4] == "  d.ingest       1 file new: rock/new.wav"
     assert lines[-1] == "  compare        d.model is remade, and may change"
+
+
+def test_a_long_summary_counts_what_it_leaves_out(finished, monkeypatch):
+    monkeypatch.setattr(planning, "_MAX_STEPS", 2)
+    finished.write("rock/new.wav")
+    assert make_plan(finished.graph).summary().splitlines()[-1] == "  … and 4 more"
 
 
 def test_a_step_whose_input_has_no_record_is_not_recorded(project):

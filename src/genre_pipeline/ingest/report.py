@@ -173,14 +173,14 @@ def log_report(report: Report) -> None:
             "%s: a part of the dataset is used (%s); its numbers are labelled so.", name, report["subset"]["name"]
         )
     logger.info(
-        "%s: %d clips of %d genres, %d usable (%.1f h), %d quarantined; %d files inspected, %d unchanged.",
+        "%s: %d clips of %d genres, %d usable (%.1f h), %d quarantined; %s inspected, %d unchanged.",
         name,
         report["n_clips"],
         len(report["genres"]),
         report["n_usable"],
         report["total_duration_s"] / 3600,
         report["n_quarantined"],
-        report["n_inspected"],
+        f"{report['n_inspected']} file{'' if report['n_inspected'] == 1 else 's'}",
         report["n_reused"],
     )
 

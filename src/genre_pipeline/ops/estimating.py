@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from genre_pipeline.audio import read_waveform
 from genre_pipeline.cells import Cell
+from genre_pipeline.datasets import DATASETS
 from genre_pipeline.errors import GenrePipelineError
-from genre_pipeline.experiment import Experiment
+from genre_pipeline.experiment import Experiment, load_experiment
 from genre_pipeline.features import FEATURES, FeatureBlock
 from genre_pipeline.features.segments import frames_of_tracks
 from genre_pipeline.models import NetworkSpec
+from genre_pipeline.ops.refresh.graph import Graph
+from genre_pipeline.reporting.wording import duration, plural
 from genre_pipeline.splits.base import PROTOCOLS
 from genre_pipeline.training.fitting import Task, fit
 from genre_pipeline.training.recipes import ModelBlock
 from genre_pipeline.training.segments import SegmentSet
 
+logger = logging.getLogger(__name__)
+
+# [?] Longer sessions are begun only when a person at a terminal agrees.
+_LONG_S = 3600.0
+# [?] Seconds of a step, and of a training, that were not measured.
+_STEP_S = 1.0
+_TRAINING_S = 10.0
+# [?] Segments, over all epochs and repeats, that even a small machine trains on within a few minutes.
+_FEW_PASSES = 200_000
+# [?] Length of a clip of which nothing is known, and a sample rate that most files have.
+_CLIP_S = 30.0
+_SAMPLE_RATE = 44100
 # [?] Clips that are timed, from all over the list: a few seconds of work.
 _N_CLIPS = 3
 # [?] Segments of one timed step, and steps: the first one allocates memory.
@@ -35,12 +53,10 @@ class Estimate:
     Attributes:
         features: Seconds of extraction, by dataset and feature.
         cells: Seconds of all repeats of each cell.
-        n_trainings: Repeats of all cells.
     """
 
     features: Mapping[tuple[str, str], float]
     cells: Mapping[Cell, float]
-    n_trainings: int
 
     def of(self, cells: Sequence[Cell]) -> float:
         """Return the seconds of some cells, with their features."""
@@ -53,18 +69,145 @@ class Estimate:
         return self.of(list(self.cells))
 
 
-def estimate(experiment: Experiment, tracks: Mapping[str, pd.DataFrame]) -> Estimate:
+@dataclass(frozen=True)
+class Outlook:
+    """What a session is about to do.
+
+    Attributes:
+        text: The cells and trainings, and how long they take at most, for people; empty if nothing is trained.
+        seconds: How long that is, with the features; ``None`` where it was not measured: it is short, or the music is
+            not there yet.
+        sizes: For each step, about how long it takes, and how many trainings it is.
+    """
+
+    text: str
+    seconds: float | None
+    sizes: Mapping[str, tuple[float, int]]
+
+    @property
+    def is_long(self) -> bool:
+        """Whether a person should be asked before it begins."""
+        return self.seconds is not None and self.seconds > _LONG_S
+
+
+def look_ahead(
+    parameters: Mapping[str, Any], graph: Graph, steps: Sequence[str], confirm: Callable[[str], object] | None
+) -> Outlook:
+    """Log how much will be trained and how long that takes; if it is long, ask whether to begin.
+
+    Args:
+        parameters: The parameters.
+        graph: All steps.
+        steps: The names of those that will run.
+        confirm: Asks a person, and raises an exception if it shall not begin; ``None`` begins, as schedules need it.
+    """
+    experiment = load_experiment(parameters)
+    tables = {name: entry.newest() for name in experiment.datasets if (entry := graph.entries.get(f"{name}.tracks"))}
+    outlook = foresee(experiment, steps, tables)
+    if outlook.text:
+        logger.info("%s", outlook.text)
+    if outlook.is_long and confirm is not None:
+        confirm(f"{outlook.text} What is finished is kept if you end it. Begin?")
+    return outlook
+
+
+def foresee(experiment: Experiment, steps: Sequence[str], tables: Mapping[str, Path | None]) -> Outlook:
+    """Look ahead at what some steps of an experiment take on this machine; long trainings are timed for it.
+
+    Args:
+        experiment: The experiment.
+        steps: The names of the steps that will run.
+        tables: The file of each dataset's track table, if there is one.
+    """
+    sizes = dict.fromkeys(steps, (_STEP_S, 1))
+    cells = {name: cell for cell in experiment.cells if (name := f"{cell.name}.train_{cell.model}") in sizes}
+    repeats = {name: n_repeats(experiment, cell) for name, cell in cells.items()}
+    sizes |= {name: (_TRAINING_S * n, n) for name, n in repeats.items()}
+    if not cells:
+        return Outlook("", None, sizes)
+    text = f"Trains {plural(len(cells), 'cell')}, {plural(sum(repeats.values()), 'training')}"
+    chosen = list(cells.values())
+    names = {cell.dataset for cell in chosen}
+    tracks = {name: each for name in names if (each := tracks_of(experiment, name, tables.get(name))) is not None}
+    if len(tracks) < len(names) or is_short(experiment, tracks, chosen):
+        return Outlook(f"{text}.", None, sizes)
+    logger.info("%s: measuring how long that takes on this machine.", text)
+    try:
+        expected = estimate(experiment, tracks, chosen)
+    except GenrePipelineError:
+        # The run itself names the cell that cannot be trained, and trains the others.
+        return Outlook(f"{text}.", None, sizes)
+    sizes |= {name: (expected.cells[cell], repeats[name]) for name, cell in cells.items()}
+    extracted = {f"{dataset}.{feature}.extract": s for (dataset, feature), s in expected.features.items()}
+    sizes |= {name: (_STEP_S + s, 1) for name, s in extracted.items() if name in sizes}
+    seconds = sum(size for size, _ in sizes.values())
+    return Outlook(f"{text}: at most {duration(seconds)} on this machine.", seconds, sizes)
+
+
+def is_short(experiment: Experiment, tracks: Mapping[str, pd.DataFrame], cells: Sequence[Cell]) -> bool:
+    """Return whether some cells are trained so soon that measuring how long it takes is not worth its seconds."""
+    n_passes = 0
+    for cell in cells:
+        usable = tracks[cell.dataset].loc[lambda table: ~table["quarantined"]]
+        n_passes += n_repeats(experiment, cell) * _n_passes(experiment, cell, usable)
+    return n_passes < _FEW_PASSES
+
+
+def n_repeats(experiment: Experiment, cell: Cell) -> int:
+    """Return how many trainings a cell takes."""
+    protocol = experiment.protocols[cell.protocol]
+    return PROTOCOLS[protocol.kind].n_repeats(protocol)
+
+
+def tracks_of(experiment: Experiment, dataset: str, table: Path | None) -> pd.DataFrame | None:
+    """Return the track table of a dataset, or what its list of files says before they are inspected.
+
+    Args:
+        experiment: The experiment.
+        dataset: The dataset.
+        table: Its track table, if there is one.
+
+    Returns:
+        The tracks: of files that were not inspected, each takes as long as the dataset's clips usually do. ``None`` if
+        the dataset is not there.
+    """
+    if table is not None:
+        return pd.read_parquet(table)
+    block = experiment.datasets[dataset]
+    spec = DATASETS[block.kind]
+    try:
+        clips = spec.find_clips(block).clips
+    except (GenrePipelineError, OSError):
+        # The run itself names what is wrong with it.
+        return None
+    duration_s = spec.clip_duration_s or _CLIP_S
+    return pd.DataFrame(
+        {
+            "path": [clip.path for clip in clips],
+            "genre": [clip.genre for clip in clips],
+            "quarantined": False,
+            "duration_s": duration_s,
+            "sample_rate": _SAMPLE_RATE,
+            "n_samples": round(duration_s * _SAMPLE_RATE),
+        }
+    )
+
+
+def estimate(
+    experiment: Experiment, tracks: Mapping[str, pd.DataFrame], cells: Sequence[Cell] | None = None
+) -> Estimate:
     """Estimate how long an experiment takes.
 
     Args:
         experiment: The experiment.
         tracks: The track table of each dataset.
+        cells: The cells that are trained; by default, all.
     """
+    chosen = experiment.cells if cells is None else cells
     features: dict[tuple[str, str], float] = {}
     segment_s: dict[tuple[str, str], float] = {}
-    cells: dict[Cell, float] = {}
-    n_trainings = 0
-    for cell in experiment.cells:
+    seconds: dict[Cell, float] = {}
+    for cell in chosen:
         usable = tracks[cell.dataset].loc[lambda table: ~table["quarantined"]]
         feature, model = experiment.features[cell.feature], experiment.models[cell.model]
         if (cell.dataset, cell.feature) not in features:
@@ -75,14 +218,17 @@ def estimate(experiment: Experiment, tracks: Mapping[str, pd.DataFrame]) -> Esti
             features[cell.dataset, cell.feature] = share * float(usable["duration_s"].sum()) / n_workers
         if (cell.feature, cell.model) not in segment_s:
             segment_s[cell.feature, cell.model] = _segment_s(model, feature, usable["genre"].nunique())
-        protocol = experiment.protocols[cell.protocol]
-        n_repeats = PROTOCOLS[protocol.kind].n_repeats(protocol)
-        segments = (frames_of_tracks(usable, feature) - feature.segment.n_frames) // feature.segment.hop_frames + 1
-        n_segments = int(segments.clip(lower=0).sum())
-        n_epochs = model.training.max_epochs if isinstance(model.spec, NetworkSpec) else 1
-        cells[cell] = n_repeats * n_epochs * n_segments * segment_s[cell.feature, cell.model]
-        n_trainings += n_repeats
-    return Estimate(features, cells, n_trainings)
+        n_passes = n_repeats(experiment, cell) * _n_passes(experiment, cell, usable)
+        seconds[cell] = n_passes * segment_s[cell.feature, cell.model]
+    return Estimate(features, seconds)
+
+
+def _n_passes(experiment: Experiment, cell: Cell, usable: pd.DataFrame) -> int:
+    """Return how many segments go through the model in all epochs of one repeat, at most."""
+    feature, model = experiment.features[cell.feature], experiment.models[cell.model]
+    segments = (frames_of_tracks(usable, feature) - feature.segment.n_frames) // feature.segment.hop_frames + 1
+    n_epochs = model.training.max_epochs if isinstance(model.spec, NetworkSpec) else 1
+    return n_epochs * int(segments.clip(lower=0).sum())
 
 
 def _extraction_share(clips: Sequence[tuple[object, float]], feature: FeatureBlock) -> float:

@@ -71,12 +71,15 @@ def plan_refresh(request: Request) -> Plan:
     return make_plan(read_graph(request), check_content=request.check_content)
 
 
-def refresh_once(request: Request, *, say: Callable[[str], None]) -> None:
+def refresh_once(
+    request: Request, *, say: Callable[[str], None], confirm: Callable[[str], object] | None = None
+) -> None:
     """Run what is stale, and only that.
 
     Args:
         request: What is to be refreshed.
         say: Tells people what is stale.
+        confirm: Asks a person whether to begin what takes long, and raises an exception if not.
 
     Raises:
         ConfigError: If a parameter is wrong.
@@ -85,6 +88,12 @@ def refresh_once(request: Request, *, say: Callable[[str], None]) -> None:
     plan = plan_refresh(request)
     say(plan.summary())
     if plan.stale:
+        if any(".train_" in name for name in plan.stale):
+            # It needs torch, which takes seconds to import.
+            from genre_pipeline.ops.estimating import look_ahead
+
+            loader = load_configuration(request.env, request.runtime_params, experiment=request.experiment)
+            look_ahead(loader["parameters"], plan.graph, plan.stale, confirm)
         run_stale(request, plan)
     elif lines := conclude(plan.graph.entries):
         say("\n".join(lines))

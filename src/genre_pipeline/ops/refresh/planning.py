@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,9 @@ _METADATA_PARTS = frozenset({"genres"})
 NOT_MADE = "there is no result of it yet"
 # That of one whose results cannot be trusted.
 NO_RECORD = "its result has no record of what it was made from: its run was interrupted, or of an old release"
+# [?] Causes and steps in a summary; --explain shows all of a cell or step.
+_MAX_CAUSES = 10
+_MAX_STEPS = 30
 # [?] Names in a message; the others are counted.
 _MAX_NAMED = 5
 
@@ -34,11 +38,13 @@ class Cause:
         text: In words.
         origin: The step that makes what has changed, or may; empty where it is no result.
         is_certain: Whether it is known before the origin runs.
+        is_first: Whether nothing else caused it: no result of another step is another one.
     """
 
     text: str
     origin: str = ""
     is_certain: bool = True
+    is_first: bool = True
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ class Plan:
         return sum(check.n_tracks for check in self.listings.values())
 
     def summary(self, *, is_short: bool = False) -> str:
-        """Describe what is stale and why, one line per step.
+        """Describe what is stale: what caused it, then the steps; of many, the first ones.
 
         Args:
             is_short: Whether to leave out the steps.
@@ -81,8 +87,12 @@ class Plan:
         if not self.causes:
             return f"Nothing is stale ({checked})."
         width = max(map(len, self.causes))
+        n_steps = Counter(cause.text for causes in self.causes.values() for cause in {*causes} if cause.is_first)
+        found = [f"  {n:,} step{'' if n == 1 else 's'}: {text}" for text, n in n_steps.most_common()]
         lines = [f"  {name:<{width}}  {'; '.join(map(_text, causes))}" for name, causes in self.causes.items()]
-        return "\n".join([f"Stale: {len(lines)} of {checked}.", *([] if is_short else lines)])
+        causes = ["Causes:", *_cut(found, _MAX_CAUSES)] if found else []
+        steps = [] if is_short else [*(["Steps:"] if found else []), *_cut(lines, _MAX_STEPS)]
+        return "\n".join([f"Stale: {len(lines)} of {checked}.", *causes, *steps])
 
     def explain(self, name: str) -> list[str]:
         """Explain why a cell or a step is stale, back to the file, parameter or code that changed.
@@ -267,7 +277,8 @@ def _changed_files(record: Record, step: Step) -> list[Cause]:
 
 def _changed_inputs(record: Record, step: Step, graph: Graph, expected: Mapping[str, Expected]) -> list[Cause]:
     causes = [
-        Cause(f"{entry} is new here", _origin(graph, entry)) for entry in step.inputs.keys() - record.inputs.keys()
+        Cause(f"{entry} is new here", _origin(graph, entry), is_first=False)
+        for entry in step.inputs.keys() - record.inputs.keys()
     ]
     causes += [Cause(f"{entry} is no part of it any more") for entry in record.inputs.keys() - step.inputs.keys()]
     causes.sort(key=lambda cause: cause.text)
@@ -279,7 +290,7 @@ def _changed_inputs(record: Record, step: Step, graph: Graph, expected: Mapping[
         before = read_parts(record.inputs[entry], step, entry)
         now = None if parts is None else read_parts(parts, step, entry)
         if now is None:
-            causes.append(Cause(f"{entry} is remade", _origin(graph, entry), is_certain=False))
+            causes.append(Cause(f"{entry} is remade", _origin(graph, entry), is_certain=False, is_first=False))
             continue
         changed = sorted(
             part
@@ -288,11 +299,16 @@ def _changed_inputs(record: Record, step: Step, graph: Graph, expected: Mapping[
         )
         open_parts = sorted(part for part, value in now.items() if value is None)
         if changed:
-            causes.append(Cause(f"{entry} changed{_in_parts(changed)}", _origin(graph, entry)))
+            causes.append(Cause(f"{entry} changed{_in_parts(changed)}", _origin(graph, entry), is_first=False))
         if open_parts:
             text = f"{entry} is remade{_in_parts(open_parts)}"
-            causes.append(Cause(text, _origin(graph, entry), is_certain=False))
+            causes.append(Cause(text, _origin(graph, entry), is_certain=False, is_first=False))
     return causes
+
+
+def _cut(lines: Sequence[str], n_shown: int) -> list[str]:
+    more = [f"  … and {len(lines) - n_shown:,} more"] if len(lines) > n_shown else []
+    return [*lines[:n_shown], *more]
 
 
 def _in_parts(parts: Sequence[str]) -> str:

@@ -1,0 +1,113 @@
+"""What a session is about to do, and how long that takes on this machine."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from genre_pipeline.configuration import load_configuration
+from genre_pipeline.experiment import load_experiment
+from genre_pipeline.ops import estimating
+from genre_pipeline.ops.estimating import Estimate, foresee, look_ahead
+from genre_pipeline.ops.refresh.graph import Entry, Graph
+
+TRAINED = ["demo.artist_kfold.log_mel_256.net1.train_net1", "demo.artist_kfold.mfcc_20.naive_bayes.train_naive_bayes"]
+STEPS = ["demo.ingest", "demo.log_mel_256.extract", *TRAINED, "write_report"]
+
+
+@pytest.fixture
+def parameters():
+    return load_configuration(experiment="test")["parameters"]
+
+
+@pytest.fixture
+def experiment(parameters):
+    return load_experiment(parameters)
+
+
+@pytest.fixture
+def tables(tmp_path):
+    """The track table of 8 clips of 30 s."""
+    n = 8
+    table = {"path": [f"{i}.wav" for i in range(n)], "genre": ["jazz", "rock"] * 4, "quarantined": False}
+    table |= {"duration_s": 30.0, "sample_rate": 22050, "n_samples": 30 * 22050}
+    path = tmp_path / "tracks.parquet"
+    pd.DataFrame(table).to_parquet(path)
+    return {"demo": path}
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Trainings that are said to take 4,000 s each, and features 100 s."""
+    asked = []
+
+    def estimate(experiment, tracks, cells):
+        asked.append([cell.name for cell in cells])
+        return Estimate({("demo", "log_mel_256"): 100.0, ("demo", "mfcc_20"): 100.0}, dict.fromkeys(cells, 4000.0))
+
+    monkeypatch.setattr(estimating, "estimate", estimate)
+    return asked
+
+
+def test_short_trainings_are_counted_and_not_measured(experiment, tables, measured):
+    outlook = foresee(experiment, STEPS, tables)
+    assert (outlook.text, outlook.seconds, outlook.is_long) == ("Trains 2 cells, 4 trainings.", None, False)
+    assert measured == []
+    assert [outlook.sizes[name][1] for name in STEPS] == [1, 1, 2, 2, 1]
+
+
+def test_only_what_will_be_trained_is_measured(experiment, tables, measured, monkeypatch):
+    monkeypatch.setattr(estimating, "_FEW_PASSES", 1)
+    outlook = foresee(experiment, STEPS, tables)
+    assert measured == [[cell.name for cell in experiment.cells if f"{cell.name}.train_{cell.model}" in TRAINED]]
+    assert outlook.text == "Trains 2 cells, 4 trainings: at most 2.3 h on this machine."
+    assert outlook.seconds == 2 * 4000 + 100 + 3
+    assert outlook.is_long
+    assert outlook.sizes[TRAINED[0]] == (4000.0, 2)
+
+
+def test_without_trainings_nothing_is_said(experiment, measured):
+    assert foresee(experiment, ["demo.ingest", "write_report"], {}).text == ""
+
+
+def test_music_that_is_not_there_is_left_to_the_run(experiment, measured, monkeypatch):
+    monkeypatch.setattr(estimating, "_FEW_PASSES", 1)
+    monkeypatch.setattr(estimating, "tracks_of", lambda *given: None)
+    assert foresee(experiment, STEPS, {}).text == "Trains 2 cells, 4 trainings."
+    assert measured == []
+
+
+def test_music_that_was_not_inspected_is_taken_for_clips_of_the_usual_length(tmp_path):
+    root = tmp_path / "music"
+    for name in ("jazz/a.wav", "jazz/b.wav", "rock/c.wav"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    given = {"experiment": {"datasets": ["my_music"]}, "datasets": {"my_music": {"path": str(root)}}}
+    experiment = load_experiment(load_configuration(None, given, experiment="own")["parameters"])
+    tracks = estimating.tracks_of(experiment, "my_music", None)
+    assert tracks["genre"].tolist() == ["jazz", "jazz", "rock"]
+    assert set(tracks["duration_s"]) == {30.0}
+
+
+class TestQuestion:
+    """A person is asked before what takes over an hour; a schedule, which has no terminal, is not."""
+
+    @pytest.fixture
+    def graph(self, tables):
+        return Graph(key="", steps=(), entries={"demo.tracks": Entry(path=tables["demo"])})
+
+    def test_it_is_asked_for_long_sessions_only(self, parameters, graph, measured, monkeypatch):
+        asked = []
+        look_ahead(parameters, graph, STEPS, asked.append)
+        assert asked == []
+        monkeypatch.setattr(estimating, "_FEW_PASSES", 1)
+        look_ahead(parameters, graph, STEPS, asked.append)
+        assert asked == [
+            "Trains 2 cells, 4 trainings: at most 2.3 h on this machine. What is finished is kept if you end it. Begin?"
+        ]
+
+    def test_without_a_person_it_begins_and_is_logged(self, parameters, graph, measured, monkeypatch, caplog):
+        monkeypatch.setattr(estimating, "_FEW_PASSES", 1)
+        caplog.set_level("INFO", logger="genre_pipeline")
+        assert look_ahead(parameters, graph, STEPS, None).is_long
+        assert caplog.messages[-1] == "Trains 2 cells, 4 trainings: at most 2.3 h on this machine."
