@@ -203,7 +203,7 @@ def run(music: OwnMusic) -> None:
     Raises:
         RefreshError: If the run failed.
     """
-    command = [sys.executable, "-m", "kedro", "run", "--pipelines", "train_all", "--experiment", music.name]
+    command = [sys.executable, "-m", "kedro", "run", "--pipelines", "train_all", "--experiment", music.name, "--yes"]
     _, code = run_command(command)
     if code:
         raise RefreshError(f"The training ended with code {code}: see above. Rerun the command to resume.")
