@@ -229,6 +229,21 @@ def _merged(context: click.Context, option: click.Parameter, values: tuple[str, 
     return merged
 
 
+def _ask_for_merges(small: list[str], genres: list[str]) -> dict[str, str]:
+    others = click.Choice(["", *genres], case_sensitive=False)
+    asked = {
+        genre: click.prompt(
+            f"Count {genre} as which genre? Nothing leaves it out",
+            default="",
+            show_default=False,
+            type=others,
+            show_choices=False,
+        )
+        for genre in small
+    }
+    return {genre: other for genre, other in asked.items() if other not in {"", genre}}
+
+
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--name", help="Name of the experiment. Default: the folder's name.")
@@ -263,9 +278,11 @@ def train(
     found = own_music.survey(music)
     if found.short:
         click.echo(found.describe_short())
-        if not yes and not (sys.stdin.isatty() and click.confirm("Leave them out?")):
+        if not yes and not sys.stdin.isatty():
             raise click.UsageError("Add music, or say what to do: --leave-out GENRE, --merge GENRE=OTHER, or --yes.")
-        music = replace(music, leave_out=music.leave_out | frozenset(found.short))
+        merged = {} if yes else _ask_for_merges(found.short, [*found.n_units])
+        left_out = frozenset(found.short) - merged.keys()
+        music = replace(music, merge={**merge, **merged}, leave_out=music.leave_out | left_out)
         found = own_music.survey(music)
     click.echo(found.describe())
     plan = own_music.plan(music, found, minutes=minutes)
@@ -354,16 +371,27 @@ def _shown(path: Path) -> str:
 
 @cli.command()
 @choosing
-@click.argument("paths", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
 def predict(choice: Choice, paths: tuple[Path, ...]) -> None:
-    """Classify audio files with the experiment's best model, or the cell that --params predict.cell=... chooses."""
+    """Classify audio files, and all in folders, with the experiment's best model.
+
+    --params predict.cell=NAME chooses another cell. Exits with 1 if a file cannot be classified.
+    """
+    from genre_pipeline.datasets.reading.files import is_audio, list_files
+    from genre_pipeline.errors import AudioError
     from genre_pipeline.reporting.document import format_terminal
     from genre_pipeline.reporting.prediction import describe
     from genre_pipeline.serving import open_experiment
 
     experiment = choice.read()
     model, leader = open_experiment(choice.configuration(), experiment, experiment.predict)
-    table = model.classify(paths)
+    audio: list[Path] = []
+    for path in paths:
+        found = sorted(filter(is_audio, list_files(path)[0])) if path.is_dir() else None
+        if found == []:
+            raise AudioError(f"{path} holds no audio files: expected some, in any sub-folder.")
+        audio += [path] if found is None else [path / each for each in found]
+    table = model.classify(audio)
     click.echo(format_terminal(describe(table, model.cell, leader), is_terminal=sys.stdout.isatty()))
     if (table["error"] != "").any():
         raise click.exceptions.Exit(1)

@@ -1,6 +1,7 @@
 """``genre-pipeline train FOLDER``, up to the training: what the folder holds, what is trained, and what is asked."""
 
 import shutil
+from types import SimpleNamespace
 
 import mutagen
 import numpy as np
@@ -194,6 +195,15 @@ class TestCommand:
         assert result.exit_code == 0, result.output
         assert self.ran[0].leave_out == {"polka"}
         assert written(project, "mine")["datasets"]["mine"]["genres"] == ["jazz", "rock"]
+
+    def test_a_person_is_asked_what_to_do_with_small_genres(self, music, project, monkeypatch):
+        folder = music(jazz=5, rock=5, polka=1, waltz=2).folder
+        monkeypatch.setattr("click.prompt", lambda text, **_: "jazz" if text.startswith("Count polka") else "")
+        monkeypatch.setattr("genre_pipeline.cli.sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
+        result = self.train(folder)
+        assert result.exit_code == 0, result.output
+        assert (self.ran[0].merge, self.ran[0].leave_out) == ({"polka": "jazz"}, {"waltz"})
+        assert "artists per genre: jazz (6), rock (5)" in result.output
 
     @pytest.mark.parametrize("value", ["polka", "polka=", "=jazz"])
     def test_what_is_no_merge_is_named(self, project, value):

@@ -55,6 +55,17 @@ def test_the_command_shows_genres_and_names_what_it_cannot_classify(finished_cop
     assert CliRunner().invoke(cli, ["predict", "--experiment", "test", *audio]).exit_code == 0
 
 
+def test_the_command_classifies_all_music_in_a_folder(finished_copy):
+    house = finished_copy / "01_raw/demo/house"
+    result = CliRunner().invoke(cli, ["predict", "--experiment", "test", str(house)])
+    assert result.stdout.count("house_0") >= len(list(house.glob("*.wav"))) > 1
+    empty = house / "empty"
+    empty.mkdir()
+    result = CliRunner().invoke(cli, ["predict", "--experiment", "test", str(empty)])
+    assert result.exit_code == 1
+    assert "holds no audio files" in result.output
+
+
 def test_the_card_of_the_model_lies_beside_the_report(finished_copy):
     card = (finished_copy / "08_reporting/test/model_cards/demo.md").read_text()
     for heading in ("What it was trained on", "How good it is", "Limits", "Licence", "Use"):
