@@ -26,6 +26,7 @@ from genre_pipeline.progress import begin_steps, end_steps
 from genre_pipeline.project import data_root, tracking_uri
 from genre_pipeline.registry import suggestion
 from genre_pipeline.storage import atomic_file, storage_fault
+from genre_pipeline.work.processes import Ended
 
 if TYPE_CHECKING:
     from genre_pipeline.ops.refresh.graph import Graph
@@ -121,8 +122,9 @@ class InterruptibleSession(KedroSession):
         except KeyboardInterrupt as error:
             end_steps()
             self._close_runs(error)
-            how = str(error) or "Interrupted."
-            logger.warning("%s Finished work is kept. Rerun the command to resume.", how)
+            # The command itself names the signal.
+            how = "" if isinstance(error, Ended) else "Interrupted. "
+            logger.warning("%sFinished work is kept. Rerun the command to resume.", how)
             raise
         except Exception as error:
             fault = _fault(error)

@@ -10,6 +10,7 @@ from genre_pipeline.blocks import parse_block
 from genre_pipeline.datasets import DATASETS
 from genre_pipeline.datasets.demo import DemoBlock, find_clips, official_splits, plan_clips, prepare
 from genre_pipeline.errors import ConfigError, DatasetError
+from genre_pipeline.ingest.report import log_report
 
 TINY = {"n_genres": 2, "n_clips_per_genre": 2, "n_artists_per_genre": 2, "clip_duration_s": 1.0}
 
@@ -293,3 +294,31 @@ class TestBlock:
     def test_bounds(self, tmp_path, values, message):
         with pytest.raises(ConfigError, match=message):
             parse_block(DemoBlock, {"path": tmp_path, **values}, key="datasets.demo")
+
+
+def test_its_faulty_files_are_logged_as_planted_and_others_are_not(demo, caplog):
+    faulty = [each.clip for each in plan_clips(demo) if each.fault]
+    sound = find_clips(demo).clips[0]
+    planted = DATASETS["demo"].planted(demo)
+    assert planted == {clip.track_id for clip in faulty}
+    faults = [
+        {"track_id": clip.track_id, "path": clip.path, "fault": "silent", "detail": "-", "quarantined": True}
+        for clip in (faulty[0], sound)
+    ]
+    counts = {
+        **dict.fromkeys(("n_clips", "n_usable", "n_quarantined", "total_duration_s", "n_inspected", "n_reused"), 1),
+        "unknown_artists": {"n_tracks": 0},
+        "subset": {"name": ""},
+        "left_out": {},
+        "genres": {},
+        "checksums": {},
+        **dict.fromkeys(("missing", "remarks"), ()),
+    }
+    with caplog.at_level("INFO"):
+        log_report({"dataset": "demo", "faults": faults, **counts}, planted)
+    why = "planted, to show how a faulty file is found: silent (-)"
+    assert [message for message in caplog.messages if "not used" in message] == [
+        f"demo: {faulty[0].track_id} ({faulty[0].path}) is not used: {why}",
+        f"demo: {sound.track_id} ({sound.path}) is not used: silent (-)",
+    ]
+    assert "1 file inspected" in caplog.messages[-1]

@@ -65,3 +65,13 @@ def test_bad_defaults_are_refused():
 def test_names_must_fit_into_file_names():
     with pytest.raises(ConfigError, match="model name 'Net 1'"):
         parse_model("Net 1", NET1)
+
+
+def test_a_wrong_key_of_an_estimators_training_lists_its_own_parameters_and_not_those_of_networks():
+    with pytest.raises(
+        ConfigError, match=r"^models\.svm\.training\.max_epoch: is not a parameter\. svm is fitted"
+    ) as e:
+        parse_model("svm", {"family": "svm", "feature": "mfcc_20", "training": {"max_epoch": 3}})
+    assert str(e.value).endswith("its parameters are in models.svm.architecture (c, gamma, n_calibration_folds).")
+    with pytest.raises(ConfigError, match="Did you mean 'max_epochs'"):
+        parse_model("net", {"family": "crnn", "feature": "mfcc_20", "training": {"max_epoch": 3}})

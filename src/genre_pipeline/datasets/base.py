@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -257,6 +257,7 @@ class DatasetSpec:
         clip_duration_s: Length of the published clips; one shorter by more than a tenth of a second is ``short``.
             ``None`` if lengths differ.
         sample_rate: Rate of the published clips, in Hz; another is a ``wrong_rate``. ``None`` if rates differ.
+        planted: Ids of the tracks that are faulty on purpose.
         caveats: Facts that a reader of results on this dataset should know, one sentence each, with its source.
     """
 
@@ -275,6 +276,7 @@ class DatasetSpec:
     clip_duration_s: float | None = None
     sample_rate: int | None = None
     caveats: tuple[str, ...] = ()
+    planted: Callable[[Any], Collection[str]] = no_official_facts
 
 
 DATASETS: Registry[DatasetSpec] = Registry("dataset kind", package="genre_pipeline.datasets")

@@ -156,7 +156,7 @@ def ingest(name: str, spec: DatasetSpec, block: DatasetBlock, *, cache: Path, n_
         "n_inspected": n_inspected,
         "n_reused": max(0, len(tracks) - n_inspected),
     }
-    log_report(report)
+    log_report(report, spec.planted(block))
     check_usable(report, block)
     if block.strict:
         check_strictly(report, block)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -132,15 +132,22 @@ def named_pairs(tracks: pd.DataFrame, pairs: Sequence[NearDuplicate]) -> list[Re
     ]
 
 
-def log_report(report: Report) -> None:
-    """Log the clips that are not used, by name, then the counts."""
+def log_report(report: Report, planted: Collection[str] = ()) -> None:
+    """Log the clips that are not used, by name, then the counts.
+
+    Args:
+        report: The ingest report.
+        planted: Ids of the tracks that are faulty on purpose.
+    """
     name = report["dataset"]
     reasons: dict[tuple[str, str], list[str]] = {}
     for fault in report["faults"]:
         if fault["quarantined"]:
             reasons.setdefault((fault["track_id"], fault["path"]), []).append(f"{fault['fault']} ({fault['detail']})")
     for (track_id, path), faults in list(reasons.items())[:_MAX_WARNINGS]:
-        logger.warning("%s: %s (%s) is not used: %s", name, shown(track_id), shown(path), "; ".join(map(shown, faults)))
+        what = "not used: planted, to show how a faulty file is found" if track_id in planted else "not used"
+        found = "; ".join(map(shown, faults))
+        logger.warning("%s: %s (%s) is %s: %s", name, shown(track_id), shown(path), what, found)
     if len(reasons) > _MAX_WARNINGS:
         logger.warning(
             "%s: %d more clips are not used; the ingest report names them.", name, len(reasons) - _MAX_WARNINGS

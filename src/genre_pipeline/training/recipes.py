@@ -179,7 +179,14 @@ def parse_model(name: str, values: object, defaults: object = None) -> ModelBloc
     family = _family(own, key)
     own["architecture"] = parse_block(family.block, own.get("architecture", {}), key=f"{key}.architecture")
     shared = _mapping({} if defaults is None else defaults, "training")
-    recipe = {**shared, **_mapping(own.get("training", {}), f"{key}.training")}
+    given = _mapping(own.get("training", {}), f"{key}.training")
+    unknown = sorted(given.keys() - TrainingBlock.model_fields.keys())
+    if unknown and not isinstance(family, NetworkSpec):
+        raise ConfigError(
+            f"{key}.training.{unknown[0]}: is not a parameter. {name} is fitted in one step, and is not trained by a "
+            f"recipe: its parameters are in {key}.architecture ({', '.join(sorted(family.block.model_fields))})."
+        )
+    recipe = {**shared, **given}
     own["training"] = parse_block(TrainingBlock, recipe, key=f"{key}.training")
     return parse_block(ModelBlock, {"name": name, **own}, key=key)
 
