@@ -70,13 +70,32 @@ def test_tables_sort(page):
     table = "leaderboard-table"
     button, cell = header(page, table, "Training")
     button.click()
-    assert column(page, table) == ["net1", "net1 LEAKY", "svm", "svm LEAKY"]
+    assert column(page, table) == ["net1", "svm", "net1 LEAKY", "svm LEAKY"]
     assert cell.get_attribute("aria-sort") == "descending"
     button.send_keys(Keys.ENTER)
-    assert column(page, table) == ["svm", "svm LEAKY", "net1", "net1 LEAKY"]
+    assert column(page, table) == ["svm", "net1", "svm LEAKY", "net1 LEAKY"]
     header(page, table, "Model")[0].click()
-    assert [name.split()[0] for name in column(page, table)] == ["net1", "net1", "svm", "svm"]
+    assert column(page, table) == ["net1", "svm", "net1 LEAKY", "svm LEAKY"]
     assert cell.get_attribute("aria-sort") == "none"
+
+
+def test_leaky_rows_are_below_the_others_however_a_ranking_is_sorted(page):
+    rankings = page.run(
+        "return [...document.querySelectorAll('table[data-sortable]')].filter((t) => t.querySelector('[data-below]'))"
+        ".map((table) => table.id)"
+    )
+    assert {"leaderboard-table", "cells-table", "costs-table", "splits-table"} <= set(rankings)
+    unsorted = page.run(
+        "return arguments[0].filter((id) => {"
+        " const table = document.getElementById(id);"
+        " const names = () => [...table.tBodies[0].rows].map((row) => row.cells[0].textContent);"
+        " const isBelow = () => names().map((name) => Number(name.includes('LEAKY')));"
+        " const inOrder = () => isBelow().every((below, i, all) => !i || all[i - 1] <= below);"
+        " const clicks = [...table.querySelectorAll('thead button')].flatMap((button) => [button, button]);"
+        " return !inOrder() || clicks.some((button) => { button.click(); return !inOrder(); }); })",
+        rankings,
+    )
+    assert unsorted == []
 
 
 def test_what_has_no_number_stays_at_the_end(page):
@@ -122,6 +141,10 @@ def test_a_phone_shows_the_page_in_its_width(browser, path, width):
     figures = "[...document.querySelectorAll('.plot svg.main-svg')]"
     edges = browser.run(f"return {figures}.map((figure) => figure.getBoundingClientRect().right)")
     assert max(edges) <= width
+    # The accuracy is beside the model's name, and on the screen without scrolling the table.
+    cells = "document.querySelector('#leaderboard-table tbody tr').cells"
+    assert browser.run(f"return {cells}[1].dataset.sort") == "0.7"
+    assert browser.run(f"return {cells}[1].getBoundingClientRect().right") <= width
     # A finger that is put on a figure scrolls the page.
     assert browser.run("return document.querySelector('.plot').layout.dragmode") is False
 
@@ -169,6 +192,35 @@ def test_paper_shows_all_without_what_cannot_be_clicked(page):
     page.chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     assert page.run("return getComputedStyle(document.querySelector('nav')).display") == "none"
     assert page.run("return getComputedStyle(document.querySelector('.filter')).display") == "none"
+    # Nothing is folded away, scrolls or stands still; 979 px are between the margins of US letter, turned.
+    page.chrome.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 979, "height": 700, "deviceScaleFactor": 1, "mobile": False}
+    )
+    page.run("dispatchEvent(new Event('beforeprint'))")
+    assert page.run("return document.querySelectorAll('details:not([open])').length") == 0
+    cut = page.run(
+        "return [...document.querySelectorAll('main *')].filter((each) => each.scrollWidth > each.clientWidth + 1"
+        " && getComputedStyle(each).overflowX !== 'visible' && !each.closest('.plot')).map((each) => each.outerHTML)"
+    )
+    assert cut == []
+    assert page.run("return document.documentElement.scrollWidth") <= 979
+    wide = "[...document.querySelectorAll('table')].map((table) => table.getBoundingClientRect().right)"
+    assert max(page.run(f"return {wide}")) <= 979
+    fixed = "[...document.querySelectorAll('*')].filter((e) => /sticky|fixed/.test(getComputedStyle(e).position))"
+    assert page.run(f"return {fixed}.map((each) => each.outerHTML)") == []
+    page.run("dispatchEvent(new Event('afterprint'))")
+    assert page.run("return document.querySelectorAll('details:not([open])').length") > 0
     # What the page did for the paper is undone.
     assert page.run("return document.documentElement.className") == ""
     page.chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+def test_the_first_screen_links_its_words_to_their_meaning(page):
+    words = page.find(".findings a.word")
+    assert {"artist_kfold", "accuracy", "interval", "mean of 5 folds", "largest genre"} <= {each.text for each in words}
+    targets = page.run(
+        "return [...document.querySelectorAll('a.word')].map((link) => document.querySelector(link.hash)?.tagName)"
+    )
+    assert set(targets) == {"DT"}
+    words[0].send_keys(Keys.ENTER)
+    assert page.run("return document.querySelector('dt:target').textContent") == words[0].text

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import pandas as pd
 
-from genre_pipeline.reporting.wording import NONE, count, percent
+from genre_pipeline.reporting.wording import LEAKY, NONE, count, percent
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure as PlotlyFigure
@@ -29,14 +29,24 @@ _MARKUP = re.compile(r"([\\`*\[\]<>|#&]|(?<!\w)_|_(?!\w))")
 
 @dataclass(frozen=True)
 class Span:
-    """Part of a text that looks different, or links somewhere."""
+    """Part of a text that looks different, or links somewhere: a word to its meaning, see :func:`word`."""
 
     text: str
-    look: Literal["code", "cite", "strong", "badge", "unit", "range", "link"]
+    look: Literal["code", "cite", "strong", "badge", "unit", "range", "link", "word"]
     url: str = ""
 
 
 Text = str | Sequence[str | Span]
+
+
+def word(text: str, meaning: str = "") -> Span:
+    """Link a word to its meaning in the page's glossary, whose word it is unless another is given."""
+    return Span(text, "word", f"#{word_key(meaning or text)}")
+
+
+def word_key(text: str) -> str:
+    """Return the anchor of a word of the glossary."""
+    return f"word-{re.sub(r'[^a-z0-9_]+', '-', text.lower())}"
 
 
 @dataclass(frozen=True)
@@ -119,6 +129,11 @@ class TableEntry:
             return self.text
         return "" if isinstance(self.sort, float) and math.isnan(self.sort) else str(self.sort)
 
+    @property
+    def is_leaky(self) -> bool:
+        """Whether the badge marks the row as leaky."""
+        return LEAKY in self.badge.split(" · ")
+
 
 NOTHING = TableEntry(NONE, sort=math.nan)
 Value = str | int | TableEntry
@@ -153,6 +168,7 @@ class Table:
         rows: One value per column; numbers are counts.
         is_sortable: Whether a click on a column's head sorts the rows.
         filter: An example of what to filter by; empty if rows cannot be filtered.
+        is_ranking: Whether leaky rows are below the others, however the rows are sorted.
     """
 
     key: str
@@ -161,11 +177,13 @@ class Table:
     rows: Sequence[Sequence[Value]]
     is_sortable: bool = True
     filter: str = ""
+    is_ranking: bool = True
 
     @property
     def entries(self) -> list[list[TableEntry]]:
-        """The rows, each value with what it sorts by."""
-        return [[_entry(value) for value in row] for row in self.rows]
+        """The rows, each value with what it sorts by; in a ranking, leaky ones below the others."""
+        rows = [[_entry(value) for value in row] for row in self.rows]
+        return sorted(rows, key=lambda row: row[0].is_leaky) if self.is_ranking else rows
 
 
 def _entry(value: Value) -> TableEntry:
@@ -434,6 +452,7 @@ def render_html(document: Document) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["word_key"] = word_key
     plotly = ""
     if any(isinstance(block, Figure) for section in document.sections for block in _all_blocks(section.blocks)):
         from plotly.offline import get_plotlyjs

@@ -240,7 +240,7 @@ def draw_stills(*figures: Figure) -> list[MatplotlibFigure]:
     return [still for figure in figures for still in [draw_still(figure)] * 2]
 
 
-@stage(version=6)
+@stage(version=7)
 def write_report(
     title: str,
     confidence: float,

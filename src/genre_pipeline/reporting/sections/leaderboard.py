@@ -36,8 +36,10 @@ def brief(data: ReportData) -> list[Section]:
 
 def _leaderboard_table(frame: pd.DataFrame, confidence: str) -> Table:
     columns = [
-        *texts("Model", "Dataset", "Protocol", "Feature"),
-        *numeric("Accuracy (%)", f"{confidence} interval (%)", "Balanced acc. (%)", "Macro-F1 (%)", "Top-2 (%)"),
+        *texts("Model"),
+        *numeric("Accuracy (%)", f"{confidence} interval (%)"),
+        *texts("Dataset", "Protocol", "Feature"),
+        *numeric("Balanced acc. (%)", "Macro-F1 (%)", "Top-2 (%)"),
         *numeric("Calibration error (points)", "Segment acc. (%)", "Chance (%)"),
         *texts("Mean over"),
         *numeric("Parameters", "Training"),
@@ -58,9 +60,9 @@ def _leaderboard_row(row: Mapping[Any, Any]) -> list[Value]:
     shares = (*(f"track_{metric}_mean" for metric in metrics), "segment_accuracy_mean", "chance_largest_class")
     return [
         TableEntry(row["model"], badge=row_badge(row)),
-        *(part_name(row["dataset"], row["subset"]), row["protocol"], row["feature"]),
         TableEntry(mean_and_sd(mean, row["track_accuracy_sd"]), sort=mean),
         TableEntry(interval(low, high, NONE), sort=low, glyph=Glyph(mean, low, high, row["chance_largest_class"])),
+        *(part_name(row["dataset"], row["subset"]), row["protocol"], row["feature"]),
         *(share_entry(row[key]) for key in shares),
         row["statistic"].removeprefix("mean of "),
         count_entry(row["n_parameters"]),

@@ -57,8 +57,10 @@
   addEventListener("beforeprint", () => { root.classList.add("printing"); repaint({ width: PAPER_WIDTH_PX }); });
   addEventListener("afterprint", () => { root.classList.remove("printing"); repaint({ width: null, autosize: true }); });
 
-  /* Sorting: the first click on a numeric column puts the greatest value on top; empty values stay at the bottom. */
+  /* Sorting: the first click on a numeric column puts the greatest value on top; empty values stay at the bottom, and
+     leaky rows below all others. */
   const compare = (numeric, direction) => (a, b) => {
+    if (a.below !== b.below) return a.below - b.below;
     if (a.key === "" || b.key === "") return (a.key === "") - (b.key === "");
     return direction * (numeric ? a.key - b.key : a.key.localeCompare(b.key, "en", { numeric: true }));
   };
@@ -68,7 +70,11 @@
     const after = before === "none" ? (numeric ? "descending" : "ascending") : before === "ascending" ? "descending" : "ascending";
     table.querySelectorAll("thead th").forEach((other) => other.setAttribute("aria-sort", "none"));
     header.setAttribute("aria-sort", after);
-    const rows = [...table.tBodies[0].rows].map((row) => ({ row, key: row.cells[header.cellIndex].dataset.sort }));
+    const rows = [...table.tBodies[0].rows].map((row) => ({
+      row,
+      key: row.cells[header.cellIndex].dataset.sort,
+      below: row.hasAttribute("data-below"),
+    }));
     rows.sort(compare(numeric, after === "ascending" ? 1 : -1));
     table.tBodies[0].append(...rows.map(({ row }) => row));
   };
@@ -99,9 +105,9 @@
     filter();
   }
 
-  /* Paper has no clicks: what a card folds is printed. */
+  /* Paper has no clicks: what is folded is printed. */
   addEventListener("beforeprint", () => {
-    for (const fold of document.querySelectorAll(".narrow details:not([open])")) {
+    for (const fold of document.querySelectorAll("details:not([open])")) {
       fold.open = true;
       fold.dataset.folded = "";
     }
