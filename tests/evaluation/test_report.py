@@ -10,7 +10,7 @@ import pytest
 from genre_pipeline.datasets.reading.files import LeftOut, count_left_out
 from genre_pipeline.errors import EvaluationError
 from genre_pipeline.reporting.report import build_markdown, build_report
-from genre_pipeline.reporting.sections import ReportData, ranking
+from genre_pipeline.reporting.sections import ReportData, ranking, tracks
 from hand_made_reports import Page
 from invented_runs import change_of
 
@@ -534,3 +534,24 @@ def test_unknown_artists_are_on_the_first_screen_and_wherever_a_result_is_named(
     assert f"- **{mark}** mine · artist\\_kfold" in markdown or f"- **{mark}** mine · artist_kfold" in markdown
     assert markdown.count(f"| **{mark}** ") == 2
     assert "artists unknown" not in render([make_result()]).replace("Artists unknown", "")
+
+
+def test_a_models_name_links_to_its_run_where_a_server_has_one(make_result):
+    page = "http://tracker.example:5000/#/experiments/1/runs/abc"
+    results = [make_result(model="net1"), make_result(model="net2")]
+    shown = render(results, pages={"demo.artist_kfold.log_mel_128.net1": page})
+    leaderboard = shown[shown.index('id="leaderboard-table"') :]
+    assert leaderboard[: leaderboard.index("</table>")].count(f'href="{page}"') == 1
+    assert shown.count(f'href="{page}"') == 2
+    assert "MLflow" not in render(results)
+
+
+def test_a_page_holds_the_tracks_that_most_models_predicted_wrong_where_there_are_too_many(
+    monkeypatch, make_result, make_answers
+):
+    monkeypatch.setattr(tracks, "MAX_ANSWERS", 1)
+    result = make_result()
+    shown = render([result], mistakes=[make_answers(result)])
+    assert "The 1 of 2 tracks that the most models predicted wrong are in this page." in shown
+    assert "Ann \\u00b7 Blue" in shown
+    assert '"track_2", "n' not in shown

@@ -57,7 +57,15 @@ def test_every_node_is_a_stage(every_node):
 
 def test_what_the_session_lends_decides_nothing(every_node):
     """It is marked as such in the signature of every node that takes it."""
-    lent = ("session", "session_log", "session_registry", "session_extractions", "feature_library", "report_folder")
+    lent = (
+        "session",
+        "session_log",
+        "session_registry",
+        "session_pages",
+        "session_extractions",
+        "feature_library",
+        "report_folder",
+    )
     kinds = ("history", "inspections", "split_records", "scratch", "training")
     takers = set()
     for node in every_node.values():

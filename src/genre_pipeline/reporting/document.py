@@ -113,6 +113,8 @@ class TableEntry:
         glyph: A drawing beside the text.
         prose: Whether the text breaks into lines.
         is_alarm: Whether a terminal shows it in red.
+        url: Where the text leads on a page, if anywhere.
+        run: Where its run in MLflow is, if it has one that can be opened.
     """
 
     text: str
@@ -121,6 +123,8 @@ class TableEntry:
     glyph: Glyph | None = None
     prose: bool = False
     is_alarm: bool = False
+    url: str = ""
+    run: str = ""
 
     @property
     def sort_key(self) -> str:
@@ -238,6 +242,7 @@ class Picture:
         curves: Points of curves below it, in an area of 100 by 20.
         spoken: What the curves show, for those who cannot see them.
         audio: Where the audio is.
+        key: Its anchor, if it has one.
     """
 
     title: str
@@ -249,6 +254,7 @@ class Picture:
     curves: Sequence[str] = ()
     spoken: str = ""
     audio: str = ""
+    key: str = ""
 
     @property
     def url(self) -> str:
@@ -314,6 +320,19 @@ def figure(
 
 
 @dataclass(frozen=True)
+class TrackSearch:
+    """A field that looks for a track, and shows what models said of it; only a page has it.
+
+    Attributes:
+        key: Its id on the page.
+        content: ``cells`` and ``tracks``, as :mod:`genre_pipeline.reporting.sections.tracks` writes them.
+    """
+
+    key: str
+    content: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Folded:
     """Something long, which opens at a click."""
 
@@ -324,11 +343,12 @@ class Folded:
 
 @dataclass(frozen=True)
 class Article:
-    """Blocks in a frame, below a heading; what is marked cannot be compared with the others."""
+    """Blocks in a frame, below a heading; what is marked cannot be compared with the others. The key is its anchor."""
 
     title: Text
     blocks: Sequence[Block]
     is_marked: bool = False
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -341,7 +361,20 @@ class Group:
 
 
 Block = (
-    Paragraph | Code | Bullets | Facts | Glossary | Names | Table | Bars | Picture | Figure | Folded | Article | Group
+    Paragraph
+    | Code
+    | Bullets
+    | Facts
+    | Glossary
+    | Names
+    | Table
+    | Bars
+    | Picture
+    | Figure
+    | TrackSearch
+    | Folded
+    | Article
+    | Group
 )
 
 
@@ -582,6 +615,8 @@ def _lines(block: Block, signs: _Signs) -> list[str]:  # noqa: C901  # one case 
         case Picture() | Figure():
             described = block.alternative if isinstance(block, Picture) else block.caption
             lines = [f"- {signs.bold(block.title)}: {signs.escape(described)}"]
+        case TrackSearch():
+            lines = []
         case Folded(summary, blocks):
             lines = [signs.bold(summary), *_joined(blocks, signs)]
         case Article(title, blocks):

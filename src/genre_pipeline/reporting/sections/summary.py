@@ -107,11 +107,12 @@ def _best(group: Sequence[CellResult], data: ReportData, protocols: Collection[s
 
 
 def _unit(best: CellResult, group: Sequence[CellResult]) -> Text:
-    known = [", its ", word("interval"), " beside it"] if not math.isnan(track_accuracy(best)[1]) else []
-    return [
-        *("Track ", word("accuracy"), *known, ", ", word(statistic(best), "statistic")),
-        *("; ", word("largest genre", "chance"), f" {chance(group)}."),
-    ]
+    known: list[str | Span] = (
+        [", its ", word("interval"), " beside it"] if not math.isnan(track_accuracy(best)[1]) else []
+    )
+    chances = f" {chance(group)}."
+    mean = word(statistic(best), "statistic")
+    return ["Track ", word("accuracy"), *known, ", ", mean, "; ", word("largest genre", "chance"), chances]
 
 
 def _certainty(group: Sequence[CellResult], looks: Looks, compared: Mapping[tuple[Cell, Cell], PairVerdict]) -> str:
