@@ -222,6 +222,44 @@ def fabricate_pairs(results: list[dict[str, Any]], *, shown: float = 0.1) -> pd.
     return pd.DataFrame(rows, columns=list(PAIR_COLUMNS)).astype(dict(PAIR_COLUMNS))
 
 
+def fabricate_answers(result: dict[str, Any]) -> dict[str, Any]:
+    """Say what a cell's models predicted of two tracks; the first one is always taken for the second genre."""
+    first, second, *others = result["genres"]
+    rest = [0.0] * len(others)
+    files = {"start_s": 0.0, "duration_s": 9.0, "times_s": [1.5, 4.5, 7.5]}
+    tracks = [
+        {
+            **files,
+            "track_id": f"track_1 {_HOSTILE}",
+            "genre": first,
+            "answer": second,
+            "title": "Ann · Blue",
+            "path": f"/music/{_HOSTILE}.wav",
+            "n_repeats": 2,
+            "n_right": 0,
+            "probabilities": [0.3, 0.7, *rest],
+            "answer_over_time": [0.9, 0.7, 0.5],
+            "genre_over_time": [0.1, 0.3, 0.5],
+            "closest": [["track_2", second], ["track_3", first]],
+        },
+        {
+            **files,
+            "track_id": "track_2",
+            "genre": second,
+            "answer": second,
+            "title": "",
+            "path": "/music/2.wav",
+            "n_repeats": 1,
+            "n_right": 1,
+            "probabilities": [0.0, 1.0, *rest],
+            "answer_over_time": [1.0] * 3,
+            "genre_over_time": [1.0] * 3,
+            "closest": [],
+        },
+    ]
+    return {"cell": result["cell"], "n_wrong": 1, "n_tracks": 2, "mistakes": [], "pairs": [], "tracks": tracks}
+
+
 def fabricate_split(dataset="demo", protocol="artist_kfold", *, leaky=False, subset=""):
     n = 30 if leaky else 0
     example = {"value": _HOSTILE, "repeat": 0, "splits": ["train", "test"], "track_ids": ["blues.00001", "blues.00002"]}
@@ -261,6 +299,11 @@ def make_dataset():
 
 
 @pytest.fixture(scope="session")
+def make_answers():
+    return fabricate_answers
+
+
+@pytest.fixture(scope="session")
 def make_split():
     return fabricate_split
 
@@ -275,7 +318,12 @@ def hostile_page():
         for model, accuracy, n in (("net1", 0.6, 4), ("svm", 0.7, 1))
     ]
     splits = [fabricate_split(), fabricate_split(protocol="random_segment", leaky=True)]
-    options = {"pairs": fabricate_pairs(results), "title": _HOSTILE, "command": f"run {_HOSTILE}"}
+    options = {
+        "pairs": fabricate_pairs(results),
+        "title": _HOSTILE,
+        "command": f"run {_HOSTILE}",
+        "mistakes": [fabricate_answers(result) for result in results],
+    }
     return build_report(ReportData(results, [fabricate_dataset(genres=genres)], splits, **options))
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from genre_pipeline.errors import ConfigError
 from genre_pipeline.evaluation.explaining import explain_track
+from genre_pipeline.features import FEATURES, Bins
 from genre_pipeline.features.segments import cut_frames
 from genre_pipeline.reporting.explaining import explanation_figure, explanation_summary
 from genre_pipeline.reporting.report import build_report
@@ -111,6 +112,19 @@ class TestPictures:
         assert len(axes[2].lines) == len(GENRES)
         figure.savefig(tmp_path / "picture.png")
 
+    def test_axes_are_in_seconds_and_in_what_the_bins_are(self, explanation):
+        feature, contributions, over_time = explanation_figure([explanation]).axes[:3]
+        assert over_time.get_xlabel() == "time (s)"
+        for axes in (feature, contributions):
+            assert axes.get_ylabel() == "frequency (Hz)"
+            assert [each.get_text() for each in axes.get_yticklabels()] == ["500", "1,000", "2,000"]
+
+    def test_coefficients_are_named_by_their_number(self, explanation):
+        names = tuple(f"{number}{order}" for order in ("", " slope") for number in range(4))
+        figure = explanation_figure([replace(explanation, bins=Bins("coefficient", names=names))])
+        assert figure.axes[0].get_ylabel() == "coefficient"
+        assert [each.get_text() for each in figure.axes[0].get_yticklabels()] == list(names)
+
     def test_nothing_but_zeros_can_be_drawn(self, explanation):
         explanation_figure([replace(explanation, contributions=np.zeros((8, 48)))])
 
@@ -136,3 +150,42 @@ class TestSection:
         other = explanation_summary(replace(explanation, cell=replace(CELL, model="another")))
         assert 'id="explanations"' not in self.page(make_result, [other])
         assert 'id="explanations"' not in self.page(make_result, [])
+
+
+SEGMENT = {"n_frames": 43, "hop_frames": 43}
+PARAMETERS = {"sample_rate": 22050, "hop_length": 512, "segment": SEGMENT}
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "centres_hz"),
+    [
+        # Slaney's scale is linear below 1 kHz: three bands up to 800 Hz lie 200 Hz apart.
+        ("log_mel", {"n_fft": 2048, "n_mels": 3, "f_max_hz": 800.0}, [200.0, 400.0, 600.0]),
+        ("cqt", {"n_octaves": 2, "bins_per_octave": 2, "f_min_hz": 100.0}, [100.0, 141.42, 200.0, 282.84]),
+        ("stft", {"n_fft": 4, "sample_rate": 8000}, [0.0, 2000.0, 4000.0]),
+    ],
+)
+def test_bins_of_spectra_have_their_frequencies(kind, parameters, centres_hz):
+    block = FEATURES[kind].block.parse({"kind": kind, **PARAMETERS, **parameters}, key="feature")
+    bins = FEATURES[kind].bins(block)
+    assert bins.meaning == "frequency"
+    assert bins.centres_hz == pytest.approx(centres_hz, abs=0.01)
+
+
+@pytest.mark.parametrize("kind", [spec.name for spec in FEATURES])
+def test_every_kind_has_one_name_or_frequency_a_bin_or_none(kind):
+    spectral = {"n_fft": 2048}
+    own = {
+        "log_mel": {**spectral, "n_mels": 40},
+        "mfcc": {**spectral, "n_mels": 40, "n_mfcc": 13, "delta_order": 2},
+        "stft": spectral,
+        "chroma": spectral,
+        "cqt": {"n_octaves": 3, "bins_per_octave": 12},
+        "statistics": {**spectral, "segment": {"n_frames": 1, "hop_frames": 1}},
+        "embeddings": {"path": "e.parquet", "n_dims": 8, "segment": {"n_frames": 1, "hop_frames": 1}},
+    }
+    block = FEATURES[kind].block.parse({"kind": kind, **PARAMETERS, **own[kind]}, key="feature")
+    bins = FEATURES[kind].bins(block)
+    n_known = len(bins.names if bins.centres_hz is None else bins.centres_hz)
+    assert n_known in {0, FEATURES[kind].n_bins(block)}
+    assert bins.meaning

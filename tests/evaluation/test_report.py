@@ -10,7 +10,7 @@ import pytest
 from genre_pipeline.datasets.reading.files import LeftOut, count_left_out
 from genre_pipeline.errors import EvaluationError
 from genre_pipeline.reporting.report import build_markdown, build_report
-from genre_pipeline.reporting.sections import ReportData, ranking
+from genre_pipeline.reporting.sections import ReportData, ranking, tracks
 from hand_made_reports import Page
 from invented_runs import change_of
 
@@ -75,19 +75,19 @@ def test_leaderboard_holds_the_numbers(results):
     table = _Page(render(results)).tables["leaderboard-table"]
     assert table[0][:6] == [
         "Model",
+        "Accuracy (%)",
+        "95\N{NO-BREAK SPACE}% interval (%)",
         "Dataset",
         "Protocol",
         "Feature",
-        "Accuracy (%)",
-        "95\N{NO-BREAK SPACE}% interval (%)",
     ]
     assert table[1] == [
-        *("net2", "demo", "artist_kfold", "log_mel_128", "80.0 ± 3.2", "77.2 to 82.8", "79.0", "78.0", "90.0"),
+        *("net2", "80.0 ± 3.2", "77.2 to 82.8", "demo", "artist_kfold", "log_mel_128", "79.0", "78.0", "90.0"),
         *("12.0", "72.0"),
         *("16.7", "5 folds", "900,000", "12.5 min"),
     ]
     assert len(table) == 1 + len(results)
-    assert table[5][0] == "net2LEAKY"
+    assert ["LEAKY" in row[0] for row in table[1:]] == [False] * 8 + [True] * 8
 
 
 def test_page_says_what_was_run_and_how(results, make_dataset, make_split):
@@ -305,7 +305,7 @@ def test_markdown_has_the_matrix_of_pairs(results, make_pairs):
 def test_one_repeat_is_shown_without_interval(make_result):
     page = render([make_result(n_repeats=1)])
     row = _Page(page).tables["leaderboard-table"][1]
-    assert row[4:6] == ["75.0", "\N{EN DASH}"]
+    assert row[1:3] == ["75.0", "\N{EN DASH}"]
     assert "(interval" not in page
     assert "none, because there is one repeat" in page
     assert not re.search(r"\bnan\b", "".join(re.split(r"<script>.*?</script>", page, flags=re.DOTALL)))
@@ -359,7 +359,7 @@ def test_a_part_of_a_dataset_is_never_taken_for_the_whole(make_result, make_data
     result, split = make_result(dataset="gtzan", subset=part), make_split(dataset="gtzan", leaky=True, subset=part)
     page = render([result], [make_dataset("gtzan", subset=part)], [split])
     parsed = _Page(page)
-    assert parsed.tables["leaderboard-table"][1][1] == f"gtzan ({part})"
+    assert parsed.tables["leaderboard-table"][1][3] == f"gtzan ({part})"
     assert parsed.tables["cells-table"][1][1] == f"gtzan ({part})"
     assert parsed.tables["splits-table"][1][1] == f"gtzan ({part})"
     assert f"<h3>gtzan ({part}) · artist_kfold</h3>" in page
@@ -520,7 +520,7 @@ def test_unknown_artists_are_on_the_first_screen_and_wherever_a_result_is_named(
     badges = re.findall(r'<strong class="badge">([^<]*)</strong>( mine · artist_kfold)?', before_the_tables)
     assert badges == [(mark, " mine · artist_kfold"), (mark, "")]
     assert "Whether artists are on both sides cannot be checked" in before_the_tables
-    assert "<dt>Artists unknown</dt>" in before_the_tables
+    assert '<dt id="word-artists-unknown">Artists unknown</dt>' in before_the_tables
     tables = _Page(page).tables
     for key in ("leaderboard-table", "cells-table"):
         assert sorted(row[0] for row in tables[key][1:]) == ["net1", f"net1{mark}", f"svm{mark}"]
@@ -534,3 +534,24 @@ def test_unknown_artists_are_on_the_first_screen_and_wherever_a_result_is_named(
     assert f"- **{mark}** mine · artist\\_kfold" in markdown or f"- **{mark}** mine · artist_kfold" in markdown
     assert markdown.count(f"| **{mark}** ") == 2
     assert "artists unknown" not in render([make_result()]).replace("Artists unknown", "")
+
+
+def test_a_models_name_links_to_its_run_where_a_server_has_one(make_result):
+    page = "http://tracker.example:5000/#/experiments/1/runs/abc"
+    results = [make_result(model="net1"), make_result(model="net2")]
+    shown = render(results, pages={"demo.artist_kfold.log_mel_128.net1": page})
+    leaderboard = shown[shown.index('id="leaderboard-table"') :]
+    assert leaderboard[: leaderboard.index("</table>")].count(f'href="{page}"') == 1
+    assert shown.count(f'href="{page}"') == 2
+    assert "MLflow" not in render(results)
+
+
+def test_a_page_holds_the_tracks_that_most_models_predicted_wrong_where_there_are_too_many(
+    monkeypatch, make_result, make_answers
+):
+    monkeypatch.setattr(tracks, "MAX_ANSWERS", 1)
+    result = make_result()
+    shown = render([result], mistakes=[make_answers(result)])
+    assert "The 1 of 2 tracks that the most models predicted wrong are in this page." in shown
+    assert "Ann \\u00b7 Blue" in shown
+    assert '"track_2", "n' not in shown

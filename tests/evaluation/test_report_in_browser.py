@@ -5,8 +5,11 @@ from itertools import pairwise
 
 import pytest
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
 
 from browsers import open_browser
+
+HOSTILE = "<script>window.broken = true</script>"
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +73,32 @@ def test_tables_sort(page):
     table = "leaderboard-table"
     button, cell = header(page, table, "Training")
     button.click()
-    assert column(page, table) == ["net1", "net1 LEAKY", "svm", "svm LEAKY"]
+    assert column(page, table) == ["net1", "svm", "net1 LEAKY", "svm LEAKY"]
     assert cell.get_attribute("aria-sort") == "descending"
     button.send_keys(Keys.ENTER)
-    assert column(page, table) == ["svm", "svm LEAKY", "net1", "net1 LEAKY"]
+    assert column(page, table) == ["svm", "net1", "svm LEAKY", "net1 LEAKY"]
     header(page, table, "Model")[0].click()
-    assert [name.split()[0] for name in column(page, table)] == ["net1", "net1", "svm", "svm"]
+    assert column(page, table) == ["net1", "svm", "net1 LEAKY", "svm LEAKY"]
     assert cell.get_attribute("aria-sort") == "none"
+
+
+def test_leaky_rows_are_below_the_others_however_a_ranking_is_sorted(page):
+    rankings = page.run(
+        "return [...document.querySelectorAll('table[data-sortable]')].filter((t) => t.querySelector('[data-below]'))"
+        ".map((table) => table.id)"
+    )
+    assert {"leaderboard-table", "cells-table", "costs-table", "splits-table"} <= set(rankings)
+    unsorted = page.run(
+        "return arguments[0].filter((id) => {"
+        " const table = document.getElementById(id);"
+        " const names = () => [...table.tBodies[0].rows].map((row) => row.cells[0].textContent);"
+        " const isBelow = () => names().map((name) => Number(name.includes('LEAKY')));"
+        " const inOrder = () => isBelow().every((below, i, all) => !i || all[i - 1] <= below);"
+        " const clicks = [...table.querySelectorAll('thead button')].flatMap((button) => [button, button]);"
+        " return !inOrder() || clicks.some((button) => { button.click(); return !inOrder(); }); })",
+        rankings,
+    )
+    assert unsorted == []
 
 
 def test_what_has_no_number_stays_at_the_end(page):
@@ -122,6 +144,10 @@ def test_a_phone_shows_the_page_in_its_width(browser, path, width):
     figures = "[...document.querySelectorAll('.plot svg.main-svg')]"
     edges = browser.run(f"return {figures}.map((figure) => figure.getBoundingClientRect().right)")
     assert max(edges) <= width
+    # The accuracy is beside the model's name, and on the screen without scrolling the table.
+    cells = "document.querySelector('#leaderboard-table tbody tr').cells"
+    assert browser.run(f"return {cells}[1].dataset.sort") == "0.7"
+    assert browser.run(f"return {cells}[1].getBoundingClientRect().right") <= width
     # A finger that is put on a figure scrolls the page.
     assert browser.run("return document.querySelector('.plot').layout.dragmode") is False
 
@@ -169,6 +195,106 @@ def test_paper_shows_all_without_what_cannot_be_clicked(page):
     page.chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     assert page.run("return getComputedStyle(document.querySelector('nav')).display") == "none"
     assert page.run("return getComputedStyle(document.querySelector('.filter')).display") == "none"
+    # Nothing is folded away, scrolls or stands still; 979 px are between the margins of US letter, turned.
+    page.chrome.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 979, "height": 700, "deviceScaleFactor": 1, "mobile": False}
+    )
+    page.run("dispatchEvent(new Event('beforeprint'))")
+    assert page.run("return document.querySelectorAll('details:not([open])').length") == 0
+    cut = page.run(
+        "return [...document.querySelectorAll('main *')].filter((each) => each.scrollWidth > each.clientWidth + 1"
+        " && getComputedStyle(each).overflowX !== 'visible' && !each.closest('.plot')).map((each) => each.outerHTML)"
+    )
+    assert cut == []
+    assert page.run("return document.documentElement.scrollWidth") <= 979
+    wide = "[...document.querySelectorAll('table')].map((table) => table.getBoundingClientRect().right)"
+    assert max(page.run(f"return {wide}")) <= 979
+    fixed = "[...document.querySelectorAll('*')].filter((e) => /sticky|fixed/.test(getComputedStyle(e).position))"
+    assert page.run(f"return {fixed}.map((each) => each.outerHTML)") == []
+    page.run("dispatchEvent(new Event('afterprint'))")
+    assert page.run("return document.querySelectorAll('details:not([open])').length") > 0
     # What the page did for the paper is undone.
     assert page.run("return document.documentElement.className") == ""
     page.chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+def test_the_first_screen_links_its_words_to_their_meaning(page):
+    words = page.find(".findings a.word")
+    assert {"artist_kfold", "accuracy", "interval", "mean of 5 folds", "largest genre"} <= {each.text for each in words}
+    targets = page.run(
+        "return [...document.querySelectorAll('a.word')].map((link) => document.querySelector(link.hash)?.tagName)"
+    )
+    assert set(targets) == {"DT"}
+    words[0].send_keys(Keys.ENTER)
+    assert page.run("return document.querySelector('dt:target').textContent") == words[0].text
+
+
+def test_a_track_is_searched_over_all_models_by_keyboard(page):
+    (field,) = page.find("[data-tracks] input")
+    assert field.accessible_name == "Track, artist, title, genre or file"
+    assert page.find("[data-tracks] [aria-live]")[0].text == "2 tracks"
+    field.send_keys("ann BLUE")
+    assert page.find("[data-tracks] [aria-live]")[0].text == "1 of 2 tracks"
+    field.send_keys(Keys.ENTER)
+    assert page.run("return document.activeElement.textContent") == f"Ann · Blue (track_1 {HOSTILE})"
+    assert f"True genre: {HOSTILE}. 0 of 2 models that are not leaky are right." in page.find(".answers > p")[0].text
+    cards = page.find(".answers article")
+    # Leaky ones are below the others here, too.
+    assert [bool(card.find_elements("css selector", ".badge")) for card in cards] == [False, False, True, True]
+    assert [card.find_element("css selector", "h4 a").text for card in cards[:2]] == [
+        "svm · log_mel_128",
+        "net1 · log_mel_128",
+    ]
+    assert f"✗ r&b 70 %, wrong: it is {HOSTILE}; 0 of 2 repeats right" in cards[0].text
+    assert [each.text for each in cards[0].find_elements("css selector", ".shares li > span:last-child")] == [
+        "70 %",
+        "30 %",
+    ]
+    drawn = cards[0].find_element("css selector", "svg.timeline")
+    assert drawn.accessible_name.startswith("Probability over time, from segment to segment: r&b 90, 70, 50 %")
+    assert drawn.find_element("css selector", ".answer").get_attribute("points") == "16.67,2.00 50.00,6.00 83.33,10.00"
+    assert f"Closest training tracks: track_2 (r&b), track_3 ({HOSTILE})" in cards[0].text
+    assert page.run("return window.broken === undefined")
+    # One of the closest tracks is the next to be looked at.
+    cards[0].find_element("css selector", "p button").send_keys(Keys.ENTER)
+    assert page.run("return document.activeElement.textContent") == "track_2"
+    assert "✓ r&b 100 %, right" in page.find(".answers article")[0].text
+
+
+def test_audio_that_is_not_there_is_said_and_not_embedded(page):
+    page.run("document.querySelector('[data-tracks] input').value = 'track_2'")
+    page.find("[data-tracks] input")[0].send_keys(" ", Keys.ENTER)
+    told = (
+        "return [...document.querySelectorAll('.answers p')].map((p) => p.textContent).find((t) => /cannot be/.test(t))"
+    )
+    waited = WebDriverWait(page.chrome, 10).until(lambda _: page.run(told))
+    assert waited == "The audio cannot be played from here: file:///music/2.wav"
+    assert page.run("return document.querySelector('.answers audio')") is None
+    # The browser's own message about the missing file.
+    page.console()
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_track_fits_a_phone_and_is_readable(browser, path, dark):
+    browser.show(path, width=390, dark=dark, phone=True)
+    browser.find("[data-tracks] input")[0].send_keys("track_1", Keys.ENTER)
+    assert browser.run("return document.documentElement.scrollWidth") <= 390
+    for part in (".right, .wrong", "h4 a", ".seconds"):
+        ink, ground = browser.run(
+            "const part = document.querySelector(`.answers article :is(${arguments[0]})`);"
+            "return [getComputedStyle(part).color, getComputedStyle(part.closest('article')).backgroundColor]",
+            part,
+        )
+        assert contrast(luminance(ink), luminance(ground)) >= 4.5
+    browser.console()
+
+
+def test_a_models_name_leads_to_its_card(page):
+    targets = page.run(
+        "return [...document.querySelectorAll('#leaderboard-table tbody th a')]"
+        ".map((link) => document.getElementById(link.hash.slice(1))?.querySelector('h3').textContent)"
+    )
+    assert targets == [
+        *("demo · artist_kfold · svm · log_mel_128", "demo · artist_kfold · net1 · log_mel_128"),
+        *("demo · random_segment · svm · log_mel_128", "demo · random_segment · net1 · log_mel_128"),
+    ]

@@ -65,6 +65,7 @@ def test_what_the_session_lends_decides_nothing(every_node):
         "feature_library",
         "report_folder",
         "trained_models",
+        "session_pages",
     )
     kinds = ("history", "inspections", "split_records", "scratch", "training")
     takers = set()

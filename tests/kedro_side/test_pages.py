@@ -10,7 +10,7 @@ from genre_pipeline.errors import TrackingError
 from genre_pipeline.logs import CellLog, ServedModel
 from genre_pipeline.project import sqlite_uri
 from genre_pipeline.tracking import MlflowTracker, runs_page
-from genre_pipeline.tracking.pages import save_view
+from genre_pipeline.tracking.pages import cell_pages, save_view
 from genre_pipeline.tracking.tracker import NOTE
 from genre_pipeline.tracking.transfer import export_session, import_sessions
 from kedro_sessions import children, new_database, sessions_of
@@ -30,6 +30,25 @@ class TestLink:
         found = runs_page(sqlite_uri(tmp_path / place), "genre_pipeline")
         assert found == "http://127.0.0.1:5000/#/experiments?workflowType=machine_learning"
         assert not (tmp_path / "missing.db").exists()
+
+    def test_a_cell_has_the_page_of_its_newest_run_on_a_server_without_the_password(self, client, parent):
+        experiment_id = parent.info.experiment_id
+        coordinates = {"dataset": "demo", "protocol": "folds", "feature": "log_mel", "model": "net1"}
+        runs = [
+            client.create_run(
+                experiment_id, start_time=time, tags={"level": level, "experiment": experiment, **coordinates}
+            )
+            for time, level, experiment in (
+                (1, "cell", "mine"),
+                (2, "cell", "mine"),
+                (3, "study", "mine"),
+                (4, "cell", "x"),
+            )
+        ]
+        found = cell_pages(client, "https://me:secret@tracker.example/mlflow/", experiment_id, "mine")
+        address = f"#/experiments/{experiment_id}/runs/{runs[1].info.run_id}?workflowType=machine_learning"
+        assert found == {"demo.folds.log_mel.net1": f"https://tracker.example/mlflow/{address}"}
+        assert cell_pages(client, "sqlite:///runs.db", experiment_id, "mine") == {}
 
     def test_the_view_is_saved_once_and_changed_with_the_release(self, client, parent):
         experiment_id = parent.info.experiment_id

@@ -40,6 +40,8 @@ def test_a_node_is_lent_what_it_takes_and_no_more(tracked):
         "session_registry": tracker.register_model,
     }
     assert hook.before_node_run(node("tracks", "params:seed")) == {}
+    # A local database has no pages.
+    assert hook.before_node_run(node("session_pages")) == {"session_pages": {}}
 
 
 def test_without_tracking_nothing_is_lent_or_written(client):

@@ -8,8 +8,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from genre_pipeline.blocks import parse_block
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import ConfigError
+from genre_pipeline.features import FEATURES, Bins
 from genre_pipeline.registry import suggestion
 from genre_pipeline.results.explanation import Explanation
 from genre_pipeline.training import Checkpoint
@@ -79,11 +81,18 @@ def explain_track(
         probabilities=probabilities,
         starts_s=segments["start_s"].to_numpy(dtype=np.float64),
         segment_s=float(segments["duration_s"].iloc[0]),
+        bins=_bins(checkpoint),
         levels=_laid_out(features, starts).astype(np.float32),
         contributions=_laid_out(found.contributions, starts),
         explained=float(found.explained.mean()),
         residual=float(np.abs(found.contributions.sum(axis=(1, 2)) - found.explained).mean()),
     )
+
+
+def _bins(checkpoint: Checkpoint) -> Bins:
+    values = checkpoint.card.feature
+    spec = FEATURES[str(values["kind"])]
+    return spec.bins(parse_block(spec.block, values, key="feature"))
 
 
 def _tested(cell: Cell, checkpoints: Sequence[Checkpoint], data: CellData, track_id: str) -> tuple[Checkpoint, Any]:

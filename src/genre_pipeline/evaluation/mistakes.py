@@ -40,7 +40,8 @@ def find_mistakes(
         average: How tracks are scored, as in :func:`~genre_pipeline.evaluation.metrics.aggregate_to_tracks`.
 
     Returns:
-        At most four mistakes, no track twice and still without pictures, and at most three pairs of genres.
+        At most four mistakes, no track twice and still without pictures, and at most three pairs of genres. ``tracks``
+        is still empty.
 
     Raises:
         EvaluationError: If the predictions lack columns.
@@ -57,6 +58,7 @@ def find_mistakes(
         "n_tracks": len(answers),
         "mistakes": [_mistake(row, test, times, files, root) for row in worst.to_dict("records")],
         "pairs": _pairs(wrong, answers["genre"].value_counts()),
+        "tracks": [],
     }
 
 

@@ -2,6 +2,7 @@
 
 from genre_pipeline.features.base import (
     FEATURES,
+    Bins,
     FeatureBlock,
     FeatureSpec,
     SegmentBlock,
@@ -9,4 +10,4 @@ from genre_pipeline.features.base import (
     stream_features,
 )
 
-__all__ = ["FEATURES", "FeatureBlock", "FeatureSpec", "SegmentBlock", "extract_features", "stream_features"]
+__all__ = ["FEATURES", "Bins", "FeatureBlock", "FeatureSpec", "SegmentBlock", "extract_features", "stream_features"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -171,6 +171,20 @@ Features = NDArray[np.float32]
 Finish = Callable[[], Iterator[Features]]
 
 
+class Bins(NamedTuple):
+    """What the bins of a feature are, from the lowest.
+
+    Attributes:
+        meaning: In a word or two.
+        centres_hz: Their centre frequencies, if they are frequencies.
+        names: Their names, if they have some.
+    """
+
+    meaning: str
+    centres_hz: NDArray[np.float64] | None = None
+    names: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class FeatureSpec:
     """A kind of feature.
@@ -187,6 +201,7 @@ class FeatureSpec:
         load: For features that are not computed from audio: opens the source that the parameters name, and returns a
             function from a track's id to its feature, shape ``(n_bins, n_frames)``, float32, which raises
             :class:`~genre_pipeline.errors.FeatureError` if there is none. ``begin`` then raises an error.
+        bins: What the bins are, from the parameters: for people, no number depends on it.
     """
 
     name: str
@@ -195,6 +210,7 @@ class FeatureSpec:
     begin: Callable[[Signal, Any], Finish]
     version: int
     load: Callable[[Any], Callable[[str], Features]] | None = None
+    bins: Callable[[Any], Bins] = lambda block: Bins("bin")  # noqa: ARG005
 
     def extract(self, waveform: Samples, block: FeatureBlock) -> Features:
         """Compute this feature alone: see :func:`extract_features`."""

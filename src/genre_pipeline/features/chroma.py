@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from genre_pipeline.errors import FeatureError
 from genre_pipeline.features.analysis import Frames, Signal, Spectra
-from genre_pipeline.features.base import FEATURES, Features, FeatureSpec, Finish
+from genre_pipeline.features.base import FEATURES, Bins, Features, FeatureSpec, Finish
 from genre_pipeline.features.spectrum import SpectralBlock, check_bank
 
 if TYPE_CHECKING:
@@ -152,4 +152,11 @@ def _n_chroma(block: ChromaBlock) -> int:
     return block.n_chroma
 
 
-FEATURES.register(FeatureSpec(name="chroma", block=ChromaBlock, n_bins=_n_chroma, begin=begin_chroma, version=2))
+def _bins(block: ChromaBlock) -> Bins:
+    names = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B")
+    return Bins("pitch class", names=names if block.n_chroma == len(names) else ())
+
+
+FEATURES.register(
+    FeatureSpec(name="chroma", block=ChromaBlock, n_bins=_n_chroma, begin=begin_chroma, version=2, bins=_bins)
+)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from genre_pipeline.features.analysis import Precision, Signal, Spectra, Spectrum, energies
-from genre_pipeline.features.base import FEATURES, Features, FeatureSpec, Finish
+from genre_pipeline.features.base import FEATURES, Bins, Features, FeatureSpec, Finish
 from genre_pipeline.features.spectrum import FilterBank, LevelBlock, Levels, check_bank
 
 if TYPE_CHECKING:
@@ -241,4 +241,8 @@ def _n_bins(block: CqtBlock) -> int:
     return block.n_bins
 
 
-FEATURES.register(FeatureSpec(name="cqt", block=CqtBlock, n_bins=_n_bins, begin=begin_cqt, version=4))
+def _bins(block: CqtBlock) -> Bins:
+    return Bins("frequency", block.f_min_hz * 2.0 ** (np.arange(block.n_bins) / block.bins_per_octave))
+
+
+FEATURES.register(FeatureSpec(name="cqt", block=CqtBlock, n_bins=_n_bins, begin=begin_cqt, version=4, bins=_bins))

@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from genre_pipeline.errors import FeatureError
 from genre_pipeline.features.analysis import Signal
-from genre_pipeline.features.base import FEATURES, FeatureBlock, Features, FeatureSpec, Finish, SegmentBlock
+from genre_pipeline.features.base import FEATURES, Bins, FeatureBlock, Features, FeatureSpec, Finish, SegmentBlock
 
 Array = NDArray[np.floating]
 _COLUMNS = ["track_id", "embedding"]
@@ -182,5 +182,6 @@ FEATURES.register(
         begin=_begin,
         version=1,
         load=load_embeddings,
+        bins=lambda block: Bins("dimension"),  # noqa: ARG005
     )
 )

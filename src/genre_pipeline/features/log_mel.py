@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from genre_pipeline.features.analysis import Signal, Spectra
-from genre_pipeline.features.base import FEATURES, Features, FeatureSpec, Finish
+from genre_pipeline.features.base import FEATURES, Bins, Features, FeatureSpec, Finish
 from genre_pipeline.features.spectrum import FilterBank, LevelBlock, Levels, SpectralBlock, check_bank
 
 if TYPE_CHECKING:
@@ -238,4 +238,12 @@ def _n_mels(block: LogMelBlock) -> int:
     return block.n_mels
 
 
-FEATURES.register(FeatureSpec(name="log_mel", block=LogMelBlock, n_bins=_n_mels, begin=begin_log_mel, version=5))
+def _bins(block: LogMelBlock) -> Bins:
+    bands = block.bands
+    low, high = (mel_from_hz(edge_hz, bands.scale) for edge_hz in (bands.f_min_hz, bands.f_max_hz))
+    return Bins("frequency", hz_from_mel(np.linspace(low, high, bands.n_mels + 2), bands.scale)[1:-1])
+
+
+FEATURES.register(
+    FeatureSpec(name="log_mel", block=LogMelBlock, n_bins=_n_mels, begin=begin_log_mel, version=5, bins=_bins)
+)

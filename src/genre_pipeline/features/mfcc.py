@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from genre_pipeline.errors import FeatureError
 from genre_pipeline.features.analysis import Signal
-from genre_pipeline.features.base import FEATURES, Features, FeatureSpec, Finish
+from genre_pipeline.features.base import FEATURES, Bins, Features, FeatureSpec, Finish
 from genre_pipeline.features.log_mel import LogMelBlock, mel_levels
 
 if TYPE_CHECKING:
@@ -117,4 +117,9 @@ def _n_rows(block: MfccBlock) -> int:
     return block.n_mfcc * (1 + block.delta_order)
 
 
-FEATURES.register(FeatureSpec(name="mfcc", block=MfccBlock, n_bins=_n_rows, begin=begin_mfcc, version=5))
+def _bins(block: MfccBlock) -> Bins:
+    orders = ("", " slope", " curvature")[: 1 + block.delta_order]
+    return Bins("coefficient", names=tuple(f"{number}{order}" for order in orders for number in range(block.n_mfcc)))
+
+
+FEATURES.register(FeatureSpec(name="mfcc", block=MfccBlock, n_bins=_n_rows, begin=begin_mfcc, version=5, bins=_bins))

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from genre_pipeline.errors import FeatureError
 from genre_pipeline.features.analysis import Samples, Signal
-from genre_pipeline.features.base import FEATURES, FeatureBlock, Features, FeatureSpec, Finish
+from genre_pipeline.features.base import FEATURES, Bins, FeatureBlock, Features, FeatureSpec, Finish
 from genre_pipeline.features.chroma import estimate_tuning
 from genre_pipeline.features.spectrum import MAX_FFT
 
@@ -170,5 +170,12 @@ def _n_columns(block: StatisticsBlock) -> int:
 
 
 FEATURES.register(
-    FeatureSpec(name="statistics", block=StatisticsBlock, n_bins=_n_columns, begin=begin_statistics, version=1)
+    FeatureSpec(
+        name="statistics",
+        block=StatisticsBlock,
+        n_bins=_n_columns,
+        begin=begin_statistics,
+        version=1,
+        bins=lambda block: Bins("statistic", names=block.columns),
+    )
 )

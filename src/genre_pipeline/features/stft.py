@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+import numpy as np
+
 from genre_pipeline.features.analysis import Frames, Precision, Signal
-from genre_pipeline.features.base import FEATURES, Features, FeatureSpec, Finish
+from genre_pipeline.features.base import FEATURES, Bins, Features, FeatureSpec, Finish
 from genre_pipeline.features.spectrum import LevelBlock, Levels, SpectralBlock
 
 
@@ -65,4 +67,8 @@ def _n_bins(block: StftBlock) -> int:
     return 1 + block.n_fft // 2
 
 
-FEATURES.register(FeatureSpec(name="stft", block=StftBlock, n_bins=_n_bins, begin=begin_stft, version=4))
+def _bins(block: StftBlock) -> Bins:
+    return Bins("frequency", np.arange(_n_bins(block)) * block.sample_rate / block.n_fft)
+
+
+FEATURES.register(FeatureSpec(name="stft", block=StftBlock, n_bins=_n_bins, begin=begin_stft, version=4, bins=_bins))

@@ -126,6 +126,8 @@ class TrackingHook:
                 lent[entry] = self._tracker.write
             elif kind == "session_registry":
                 lent[entry] = self._tracker.register_model
+            elif kind == "session_pages":
+                lent[entry] = self._tracker.pages()
             elif kind == "history":
                 lent[entry] = self._tracker.history(Cell.parse(cell))
         return lent

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import pandas as pd
 
-from genre_pipeline.reporting.wording import NONE, count, percent
+from genre_pipeline.reporting.wording import LEAKY, NONE, count, percent
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure as PlotlyFigure
@@ -29,14 +29,24 @@ _MARKUP = re.compile(r"([\\`*\[\]<>|#&]|(?<!\w)_|_(?!\w))")
 
 @dataclass(frozen=True)
 class Span:
-    """Part of a text that looks different, or links somewhere."""
+    """Part of a text that looks different, or links somewhere: a word to its meaning, see :func:`word`."""
 
     text: str
-    look: Literal["code", "cite", "strong", "badge", "unit", "range", "link"]
+    look: Literal["code", "cite", "strong", "badge", "unit", "range", "link", "word"]
     url: str = ""
 
 
 Text = str | Sequence[str | Span]
+
+
+def word(text: str, meaning: str = "") -> Span:
+    """Link a word to its meaning in the page's glossary, whose word it is unless another is given."""
+    return Span(text, "word", f"#{word_key(meaning or text)}")
+
+
+def word_key(text: str) -> str:
+    """Return the anchor of a word of the glossary."""
+    return f"word-{re.sub(r'[^a-z0-9_]+', '-', text.lower())}"
 
 
 @dataclass(frozen=True)
@@ -103,6 +113,8 @@ class TableEntry:
         glyph: A drawing beside the text.
         prose: Whether the text breaks into lines.
         is_alarm: Whether a terminal shows it in red.
+        url: Where the text leads on a page, if anywhere.
+        run: Where its run in MLflow is, if it has one that can be opened.
     """
 
     text: str
@@ -111,6 +123,8 @@ class TableEntry:
     glyph: Glyph | None = None
     prose: bool = False
     is_alarm: bool = False
+    url: str = ""
+    run: str = ""
 
     @property
     def sort_key(self) -> str:
@@ -118,6 +132,11 @@ class TableEntry:
         if self.sort is None:
             return self.text
         return "" if isinstance(self.sort, float) and math.isnan(self.sort) else str(self.sort)
+
+    @property
+    def is_leaky(self) -> bool:
+        """Whether the badge marks the row as leaky."""
+        return LEAKY in self.badge.split(" · ")
 
 
 NOTHING = TableEntry(NONE, sort=math.nan)
@@ -153,6 +172,7 @@ class Table:
         rows: One value per column; numbers are counts.
         is_sortable: Whether a click on a column's head sorts the rows.
         filter: An example of what to filter by; empty if rows cannot be filtered.
+        is_ranking: Whether leaky rows are below the others, however the rows are sorted.
     """
 
     key: str
@@ -161,11 +181,13 @@ class Table:
     rows: Sequence[Sequence[Value]]
     is_sortable: bool = True
     filter: str = ""
+    is_ranking: bool = True
 
     @property
     def entries(self) -> list[list[TableEntry]]:
-        """The rows, each value with what it sorts by."""
-        return [[_entry(value) for value in row] for row in self.rows]
+        """The rows, each value with what it sorts by; in a ranking, leaky ones below the others."""
+        rows = [[_entry(value) for value in row] for row in self.rows]
+        return sorted(rows, key=lambda row: row[0].is_leaky) if self.is_ranking else rows
 
 
 def _entry(value: Value) -> TableEntry:
@@ -220,6 +242,7 @@ class Picture:
         curves: Points of curves below it, in an area of 100 by 20.
         spoken: What the curves show, for those who cannot see them.
         audio: Where the audio is.
+        key: Its anchor, if it has one.
     """
 
     title: str
@@ -231,6 +254,7 @@ class Picture:
     curves: Sequence[str] = ()
     spoken: str = ""
     audio: str = ""
+    key: str = ""
 
     @property
     def url(self) -> str:
@@ -296,6 +320,19 @@ def figure(
 
 
 @dataclass(frozen=True)
+class TrackSearch:
+    """A field that looks for a track, and shows what models said of it; only a page has it.
+
+    Attributes:
+        key: Its id on the page.
+        content: ``cells`` and ``tracks``, as :mod:`genre_pipeline.reporting.sections.tracks` writes them.
+    """
+
+    key: str
+    content: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Folded:
     """Something long, which opens at a click."""
 
@@ -306,11 +343,12 @@ class Folded:
 
 @dataclass(frozen=True)
 class Article:
-    """Blocks in a frame, below a heading; what is marked cannot be compared with the others."""
+    """Blocks in a frame, below a heading; what is marked cannot be compared with the others. The key is its anchor."""
 
     title: Text
     blocks: Sequence[Block]
     is_marked: bool = False
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -323,7 +361,20 @@ class Group:
 
 
 Block = (
-    Paragraph | Code | Bullets | Facts | Glossary | Names | Table | Bars | Picture | Figure | Folded | Article | Group
+    Paragraph
+    | Code
+    | Bullets
+    | Facts
+    | Glossary
+    | Names
+    | Table
+    | Bars
+    | Picture
+    | Figure
+    | TrackSearch
+    | Folded
+    | Article
+    | Group
 )
 
 
@@ -434,6 +485,7 @@ def render_html(document: Document) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["word_key"] = word_key
     plotly = ""
     if any(isinstance(block, Figure) for section in document.sections for block in _all_blocks(section.blocks)):
         from plotly.offline import get_plotlyjs
@@ -563,6 +615,8 @@ def _lines(block: Block, signs: _Signs) -> list[str]:  # noqa: C901  # one case 
         case Picture() | Figure():
             described = block.alternative if isinstance(block, Picture) else block.caption
             lines = [f"- {signs.bold(block.title)}: {signs.escape(described)}"]
+        case TrackSearch():
+            lines = []
         case Folded(summary, blocks):
             lines = [signs.bold(summary), *_joined(blocks, signs)]
         case Article(title, blocks):

@@ -9,10 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from genre_pipeline.features import Bins
 from genre_pipeline.reporting.figures import PALETTE, plain
 from genre_pipeline.results.explanation import Explanation
 
+_ROUND_HZ = (50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
+# [?] As many as can be read beside a picture of this height.
+_MAX_TICKS = 12
+
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -38,6 +44,23 @@ def explanation_summary(explanation: Explanation) -> dict[str, Any]:
     }
 
 
+def _name_bins(axes: Axes, bins: Bins, n_bins: int) -> None:
+    """Name the bins from bottom to top: by round frequencies, by their names, or by their numbers."""
+    if bins.centres_hz is not None:
+        centres_hz = bins.centres_hz
+        shown = [each for each in _ROUND_HZ if centres_hz[0] <= each <= centres_hz[-1]]
+        places = np.interp(shown, centres_hz, np.arange(n_bins) + 0.5)
+        # Too close to each other, the upper one stays.
+        kept = [i for i in range(len(shown)) if i + 1 == len(shown) or places[i + 1] - places[i] >= n_bins / _MAX_TICKS]
+        axes.set_yticks([places[i] for i in kept], [f"{shown[i]:,}" for i in kept])
+    elif bins.names:
+        numbers = range(0, n_bins, -(-n_bins // _MAX_TICKS))
+        axes.set_yticks([number + 0.5 for number in numbers], [bins.names[number] for number in numbers])
+    unit = " (Hz)" if bins.centres_hz is not None else ""
+    axes.set_ylabel(f"{bins.meaning}{unit}", fontsize=9)
+    axes.tick_params(axis="y", labelsize=7)
+
+
 def explanation_figure(explanations: Sequence[Explanation]) -> Figure:
     """Draw explanations, one below the other: the feature, the contributions, and the probabilities over time.
 
@@ -59,7 +82,7 @@ def explanation_figure(explanations: Sequence[Explanation]) -> Figure:
         begin_s, end_s = float(each.starts_s[0]), float(each.starts_s[-1]) + each.segment_s
         extent = (begin_s, end_s, 0, each.levels.shape[0])
         feature.imshow(each.levels, origin="lower", aspect="auto", cmap="magma", extent=extent, interpolation="nearest")
-        feature.set(ylabel=f"{each.cell.feature}\nbin", title="what the model sees")
+        feature.set(title=f"what the model sees: {each.cell.feature}")
         # [?] Beyond this quantile there are few numbers, which would leave the others without colour.
         limit = float(np.quantile(np.abs(each.contributions), 0.995)) or 1.0
         contributions.imshow(
@@ -73,7 +96,9 @@ def explanation_figure(explanations: Sequence[Explanation]) -> Figure:
             interpolation="nearest",
         )
         title = f"what spoke for {plain([each.target])[0]} (blue) and against it (red), by {each.method}"
-        contributions.set(ylabel="bin", title=title)
+        contributions.set(title=title)
+        for axes in (feature, contributions):
+            _name_bins(axes, each.bins, each.levels.shape[0])
         for place, genre in enumerate(each.genres):
             over_time.plot(
                 np.stack([each.starts_s, each.starts_s + each.segment_s], axis=1).ravel(),
@@ -82,6 +107,8 @@ def explanation_figure(explanations: Sequence[Explanation]) -> Figure:
                 linewidth=2.0 if genre in {each.target, each.genre} else 0.8,
                 label=plain([genre])[0],
             )
+        for axes in (feature, contributions):
+            axes.tick_params(labelbottom=True)
         over_time.set(xlabel="time (s)", ylabel="probability (%)", ylim=(-3, 103), xlim=(begin_s, end_s))
         over_time.legend(fontsize=7, ncols=2, loc="center left", bbox_to_anchor=(1.0, 0.5))
         track, genre, answer = plain([each.track_id, each.genre, each.answer])

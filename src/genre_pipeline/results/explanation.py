@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genre_pipeline.cells import Cell
+from genre_pipeline.features import Bins
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +27,7 @@ class Explanation:
         probabilities: Of each segment, shape ``(n_segments, n_genres)``.
         starts_s: Where each segment begins.
         segment_s: How long each is.
+        bins: What the feature's bins are.
         levels: The feature, shape ``(n_bins, n_frames)``.
         contributions: In log odds of a segment, the same shape; where segments overlap, their mean.
         explained: Log odds that are explained, the mean over segments.
@@ -43,6 +45,7 @@ class Explanation:
     probabilities: NDArray[np.float64]
     starts_s: NDArray[np.float64]
     segment_s: float
+    bins: Bins
     levels: NDArray[np.float32]
     contributions: NDArray[np.float64]
     explained: float

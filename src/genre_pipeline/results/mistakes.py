@@ -1,4 +1,4 @@
-"""The mistakes of a cell."""
+"""What a cell's models said of its test tracks, and their mistakes."""
 
 from __future__ import annotations
 
@@ -29,8 +29,33 @@ class Mistake(TypedDict):
     fault: str
 
 
+class TrackAnswer(TypedDict):
+    """What a cell's models said of a test track.
+
+    ``probabilities`` are those of the cell's genres, the mean over the ``n_repeats`` repeats that tested the track, of
+    which ``n_right`` predicted its true ``genre``; ``answer`` is the most probable one. Both genres' probabilities are
+    also given for each segment, with the segments' centres ``times_s`` within the clip. ``title`` is what is known of
+    artist and title, and ``closest`` are training tracks: track id and genre, the closest first.
+    """
+
+    track_id: str
+    genre: str
+    answer: str
+    title: str
+    path: str
+    start_s: float
+    duration_s: float
+    n_repeats: int
+    n_right: int
+    probabilities: list[float]
+    times_s: list[float]
+    answer_over_time: list[float]
+    genre_over_time: list[float]
+    closest: list[list[str]]
+
+
 class CellMistakes(TypedDict):
-    """The mistakes of a cell: the most confident ones, and what is most often taken for what.
+    """The mistakes of a cell: the most confident ones, what is most often taken for what, and all ``tracks``.
 
     Each of ``pairs`` has ``genre``, ``answer``, ``n`` (tracks, summed over repeats), ``share`` of the genre's tracks,
     and ``examples``: the tracks concerned, the most confident first.
@@ -41,3 +66,4 @@ class CellMistakes(TypedDict):
     n_tracks: int
     mistakes: list[Mistake]
     pairs: list[dict[str, Any]]
+    tracks: list[TrackAnswer]

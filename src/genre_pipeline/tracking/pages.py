@@ -19,6 +19,8 @@ _LOCAL = "http://127.0.0.1:5000"
 # Without it, MLflow shows its pages for language models.
 _WORKFLOW = "workflowType=machine_learning"
 _VIEW = "cells"
+# [?] The newest runs: enough for 25 sessions of 40 cells.
+_PAGE = 1000
 # MLflow's button "Share" saves a view of an experiment under such a tag.
 _VIEW_TAG = f"mlflow.sharedViewState.{_VIEW}"
 # [?] Widths in pixels at which nothing is cut in a window of 1400.
@@ -86,6 +88,27 @@ def _experiment_id(uri: str, experiment: str) -> str | None:
     except sqlite3.Error:
         return None
     return None if row is None else str(row[0])
+
+
+def cell_pages(client: MlflowClient, uri: str, experiment_id: str, experiment: str) -> dict[str, str]:
+    """Return the addresses of the newest run of each cell of an experiment; none where no server serves them.
+
+    Args:
+        client: Client of the MLflow server.
+        uri: The tracking URI. A user and password in it are left out of the addresses.
+        experiment_id: The MLflow experiment.
+        experiment: The experiment's name.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme not in {"http", "https"}:
+        return {}
+    server = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
+    query = f"tags.level = 'cell' and tags.experiment = '{experiment}'"
+    found: dict[str, str] = {}
+    for run in client.search_runs([experiment_id], query, order_by=["attributes.start_time DESC"], max_results=_PAGE):
+        cell = ".".join(run.data.tags[key] for key in ("dataset", "protocol", "feature", "model"))
+        found.setdefault(cell, f"{server}/{run_page(experiment_id, run.info.run_id)}")
+    return found
 
 
 def run_page(experiment_id: str, run_id: str, *, artifact: str = "") -> str:

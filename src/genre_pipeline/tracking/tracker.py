@@ -19,7 +19,7 @@ from genre_pipeline.cells import Cell
 from genre_pipeline.logs import CellLog, RunLog, ServedModel
 from genre_pipeline.results.run_changes import CellRecord
 from genre_pipeline.tracking.history import RunHistory
-from genre_pipeline.tracking.pages import run_page
+from genre_pipeline.tracking.pages import cell_pages, run_page
 from genre_pipeline.tracking.server import tracking_errors
 from genre_pipeline.tracking.system import Monitor
 from genre_pipeline.work.processes import Owner
@@ -318,6 +318,13 @@ class MlflowTracker:
                     run_name(cell, self._features),
                 )
             return self._open[cell, level]
+
+    def pages(self) -> dict[str, str]:
+        """Return the address of the newest run of each cell of the experiment: see :func:`cell_pages`."""
+        import mlflow
+
+        uri = mlflow.get_tracking_uri()
+        return cell_pages(self._client, uri, self._experiment_id, self._tags.get("experiment", ""))
 
     def write(self, log: CellLog) -> None:
         """Write what a node logs of a cell."""

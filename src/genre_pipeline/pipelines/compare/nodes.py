@@ -20,6 +20,7 @@ from genre_pipeline.evaluation.mistakes import find_mistakes
 from genre_pipeline.evaluation.paired import compare_pairs, track_outcomes
 from genre_pipeline.evaluation.promotion import Decision, decide
 from genre_pipeline.evaluation.ranking import rank_table
+from genre_pipeline.evaluation.track_answers import answer_tracks, find_closest
 from genre_pipeline.experiment import EvaluationBlock
 from genre_pipeline.reporting.cost_figure import cost_comparison
 from genre_pipeline.reporting.document import render_html, render_markdown
@@ -43,6 +44,7 @@ from genre_pipeline.results.run_changes import CellChange
 from genre_pipeline.results.tables import PAIR_COLUMNS, make_table
 from genre_pipeline.splits.identities import artist_keys
 from genre_pipeline.stages import LOGGED, Reads, stage
+from genre_pipeline.stores.store import FeatureStore
 from genre_pipeline.training import Checkpoint, FailedRepeat
 from genre_pipeline.training.checkpoints import joint_fingerprint
 
@@ -92,44 +94,50 @@ def join_pairs(*tables: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-@stage(version=1)
+@stage(version=2)
 def list_mistakes(
     predictions: pd.DataFrame,
     result: CellResult,
     segments: Annotated[pd.DataFrame, Reads("segment_id", "start_s", "duration_s")],
     # The audio is drawn: its hash counts.
     tracks: Annotated[
-        pd.DataFrame, Reads("track_id", "path", "start_sample", "n_samples", "sample_rate", "audio_hash")
+        pd.DataFrame,
+        Reads("track_id", "path", "start_sample", "n_samples", "sample_rate", "audio_hash", "artist", "title"),
     ],
+    split: Annotated[pd.DataFrame, Reads("repeat", "track_id", "genre", "split")],
+    features: FeatureStore,
     dataset: DatasetBlock,
     track_average: TrackAverage,
     *,
     cell: Cell,
 ) -> CellMistakes:
-    """Find the mistakes that a cell's models made with the highest probability.
+    """Find what a cell's models said of each test track, and the mistakes they made with the highest probability.
 
     Args:
         predictions: The cell's predictions.
         result: The cell's result, for its genres.
         segments: The segment table.
         tracks: The track table.
+        split: The cell's split table.
+        features: The feature store, for the training tracks that are closest to each test track.
         dataset: The dataset's parameters.
         track_average: What of a track's segments is averaged.
         cell: The cell.
 
     Returns:
-        The mistakes, with pictures.
+        The mistakes, with pictures, and all tracks.
     """
-    found = find_mistakes(
-        cell,
-        predictions,
-        genres=result["genres"],
-        segments=segments,
-        tracks=tracks,
-        root=dataset.root,
-        average=track_average,
-    )
-    return draw_mistakes(found, tracks)
+    genres, root = result["genres"], dataset.root
+    asked: dict[str, Any] = {
+        "genres": genres,
+        "segments": segments,
+        "tracks": tracks,
+        "root": root,
+        "average": track_average,
+    }
+    found = draw_mistakes(find_mistakes(cell, predictions, **asked), tracks)
+    answers = find_closest(answer_tracks(predictions, **asked), split=split, store=features)
+    return {**found, "tracks": answers}
 
 
 @stage(version=4)
@@ -358,6 +366,7 @@ def write_report(
     folder: Annotated[Path, LOGGED],
     session: Annotated[dict[str, Any], LOGGED],
     registrations: Sequence[dict[str, Any]],
+    pages: Annotated[dict[str, str] | None, LOGGED],
     summaries: Sequence[dict[str, Any]],
     mistakes: Sequence[CellMistakes],
 ) -> tuple[str, str]:
@@ -372,6 +381,7 @@ def write_report(
         folder: Where the report will lie.
         session: The session's facts, for how to get the same report.
         registrations: How the model for use of each dataset was registered, if they are.
+        pages: Addresses of the runs of cells in MLflow, by the cell's name, where they can be opened.
         summaries: What was found on each dataset.
         mistakes: The mistakes of each cell.
 
@@ -388,6 +398,7 @@ def write_report(
         explanations=explanations or (),
         mistakes=mistakes,
         folder=folder,
+        pages=pages or {},
         title=title,
         command=session["command"],
         created=session["created"],

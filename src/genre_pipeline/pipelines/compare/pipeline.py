@@ -93,6 +93,8 @@ def _list_mistakes(cell: Cell) -> Pipeline:
         "results": f"{cell.name}.results",
         "segments": f"{cell.dataset}.{cell.feature}.segments",
         "tracks": f"{cell.dataset}.tracks",
+        "split": f"{cell.dataset}.{cell.protocol}.split",
+        "features": f"{cell.dataset}.{cell.feature}.features",
     }
     parameters = {
         "params:dataset": f"params:datasets.{cell.dataset}",
@@ -239,6 +241,7 @@ def _compare(experiment: Experiment) -> Pipeline:
                     "folder": "report_folder",
                     "session": "session",
                     "registrations": list(registrations),
+                    "pages": "session_pages",
                     "summaries": summaries,
                     "mistakes": list(mistakes),
                 },

@@ -33,6 +33,7 @@ from genre_pipeline.reporting.sections import (
     run_changes,
     splits,
     summary,
+    tracks,
 )
 from genre_pipeline.reporting.sections.base import ReportData
 
@@ -41,6 +42,7 @@ __all__ = ["BRIEFS", "SECTIONS", "ReportData"]
 SECTIONS: Sequence[Callable[[ReportData], Section | None]] = (
     summary.section,
     leaderboard.section,
+    tracks.section,
     run_changes.section,
     pairs.section,
     accuracy.section,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 
@@ -46,9 +48,10 @@ class ReportData:
             :func:`~genre_pipeline.tracking.model_registry.register_model` returned.
         robustness: What :func:`~genre_pipeline.evaluation.robustness.scoring.score_robustness` found, of all cells that
             predicted changed audio; ``None`` if none did. Rows of other trainings than the results' are not shown.
-        mistakes: The mistakes of each cell that are worth listening to.
+        mistakes: What each cell's models said of the test tracks, and the mistakes that are worth listening to.
         explanations: What :func:`~genre_pipeline.reporting.explaining.explanation_summary` returned for each track that
             was explained.
+        pages: Addresses of the runs of cells in MLflow, by the cell's name, where they can be opened.
         folder: Where the report will lie, for links to audio; ``None`` means links that hold wherever it lies.
         confidence: Coverage of the results' intervals.
         title: The report's title.
@@ -66,6 +69,7 @@ class ReportData:
     robustness: pd.DataFrame | None = None
     mistakes: Sequence[CellMistakes] = ()
     explanations: Sequence[Mapping[str, Any]] = ()
+    pages: Mapping[str, str] = field(default_factory=dict)
     folder: Path | None = None
     confidence: float = 0.95
     title: str = "Genre classifiers compared"
@@ -140,6 +144,22 @@ def full_name(result: CellResult) -> str:
 def label(result: CellResult, looks: Looks) -> str:
     """Name a cell as figures do: by its model, and by its feature where the model has several."""
     return looks[cell_of(result).model, cell_of(result).feature].label
+
+
+def cell_anchor(cell: Cell) -> str:
+    """Return the anchor of a cell's card on the page."""
+    return f"card-{cell.name}"
+
+
+def explanation_anchor(place: int) -> str:
+    """Return the anchor of an explanation on the page."""
+    return f"explanation-{place + 1}"
+
+
+def audio_url(path: str, start_s: float, duration_s: float, folder: Path | None) -> str:
+    """Return where audio is, as seen from the report's folder; the clip only, where its file holds more."""
+    place = quote(os.path.relpath(path, folder).replace(os.sep, "/")) if folder else Path(path).absolute().as_uri()
+    return f"{place}#t={start_s:.2f},{start_s + duration_s:.2f}" if start_s else place
 
 
 def chance(group: Sequence[CellResult]) -> str:

@@ -5,11 +5,38 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from genre_pipeline.reporting.document import Section, Table, TableEntry, Value, count_entry, numeric, texts
-from genre_pipeline.reporting.sections.base import ReportData
+from genre_pipeline.evaluation.leaderboard import genre_means
+from genre_pipeline.reporting.document import (
+    Article,
+    Bullets,
+    Facts,
+    Group,
+    Paragraph,
+    Section,
+    Span,
+    Table,
+    TableEntry,
+    Value,
+    count_entry,
+    numeric,
+    texts,
+)
+from genre_pipeline.reporting.sections.base import ReportData, cell_anchor, chance, full_name, track_accuracy
 from genre_pipeline.reporting.sections.splits import UNCHECKED
-from genre_pipeline.reporting.wording import NONE, duration, split_badge
-from genre_pipeline.results.cell import CellResult, cell_of, dataset_name, summary_row, unknown_share
+from genre_pipeline.reporting.wording import (
+    LEAKY,
+    LEAKY_NOTE,
+    NONE,
+    PERCENT,
+    UNKNOWN_NOTE,
+    count,
+    duration,
+    interval,
+    percent,
+    split_badge,
+    split_marks,
+)
+from genre_pipeline.results.cell import CellResult, cell_of, dataset_name, statistic, summary_row, unknown_share
 
 _SPLITS: tuple[Literal["train", "validation", "test"], ...] = ("train", "validation", "test")
 
@@ -24,7 +51,49 @@ def section(data: ReportData) -> Section:
     ]
     rows = [_cell_row(result) for group in data.groups.values() for result in group]
     caption = "What each cell was made of. Tracks and segments are means over repeats."
-    return Section("cells", "Cells in detail", [Table("cells-table", caption, columns, rows)], nav="Cells")
+    cards = [_card(result, data) for group in data.groups.values() for result in group]
+    return Section(
+        "cells", "Cells in detail", [Table("cells-table", caption, columns, rows), Group("grid", cards)], nav="Cells"
+    )
+
+
+def _card(result: CellResult, data: ReportData) -> Article:
+    """Describe a model as it was trained: on which data, how good it is, and where its limits are."""
+    cell = cell_of(result)
+    mean, low, high = track_accuracy(result)
+    known = f" ({data.confidence_shown} interval {interval(low, high)})" if not math.isnan(low) else ""
+    licences = [each["licence"] for each in data.datasets if each["dataset"] == cell.dataset and each.get("licence")]
+    recalls = genre_means(result)["recall"].dropna().sort_values(kind="stable")
+    n_train, n_test = (count(result["n_tracks"][side]) for side in ("train", "test"))
+    facts = {
+        "Data": f"{dataset_name(result)}{f', {licences[0]}' if licences else ''}",
+        "Protocol": f"{cell.protocol}, {statistic(result)}",
+        "Tracks": f"trained on {n_train}, tested on {n_test}",
+        "Track accuracy": f"{percent(mean)}{PERCENT}{known}; chance {chance([result])}",
+        "Genres": ", ".join(result["genres"]),
+        "Found least": "; ".join(f"{genre} {percent(share)}{PERCENT}" for genre, share in recalls.head(3).items()),
+        "Parameters": count(result["n_parameters"], NONE),
+        "Training": duration(result["cost"]["training_s"]),
+        "Paper": result["reference"] or NONE,
+    }
+    notes = {LEAKY: LEAKY_NOTE}
+    limits = [f"{mark}: {notes.get(mark, UNKNOWN_NOTE)}" for mark in split_marks(result)]
+    run = data.pages.get(cell.name, "")
+    return Article(
+        full_name(result),
+        [
+            Facts(facts),
+            *([Bullets(limits)] if limits else []),
+            Paragraph(
+                "It knows these genres alone, and predicts one of them for any audio. How it does on other music is "
+                "not known.",
+                "muted",
+            ),
+            *([Paragraph([Span("Its run in MLflow", "link", run)])] if run else []),
+        ],
+        is_marked=bool(limits),
+        key=cell_anchor(cell),
+    )
 
 
 def _cell_row(result: CellResult) -> list[Value]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.reporting.document import Block, Group, Paragraph, Picture, Section, Span, Text
-from genre_pipeline.reporting.sections.base import ReportData, full_name
+from genre_pipeline.reporting.sections.base import ReportData, audio_url, explanation_anchor, full_name
 from genre_pipeline.reporting.wording import PERCENT, percent
 from genre_pipeline.results.cell import cell_of
 
@@ -16,14 +16,23 @@ from genre_pipeline.results.cell import cell_of
 def section(data: ReportData) -> Section | None:
     """Show each track that was explained; nothing where none was."""
     names = {cell_of(result): full_name(result) for result in data.results}
+    audio = {
+        (Cell(**each["cell"]), track["track_id"]): audio_url(
+            track["path"], track["start_s"], track["duration_s"], data.folder
+        )
+        for each in data.mistakes
+        for track in each["tracks"]
+    }
     pictures = [
         Picture(
             title=f"{each['track_id']}: {each['genre']} predicted as {each['answer']}",
             caption=f"{_reading(name, each)}; {each['words']}.",
             alternative=f"Contributions over time and frequency: {each['words']}.",
             png=b64decode(each["png"]),
+            audio=audio.get((Cell(**each["cell"]), each["track_id"]), ""),
+            key=explanation_anchor(place),
         )
-        for each in data.explanations
+        for place, each in enumerate(data.explanations)
         if (name := names.get(Cell(**each["cell"]), ""))
     ]
     reading: Text = [

@@ -105,4 +105,4 @@ def _table(data: ReportData) -> Table:
         "model, feature and unit under the reference, the dataset's honest protocol; the interval takes the two for "
         "independent. The gap of the best repeat is what reporting the maximum adds."
     )
-    return Table("gap-table", caption, columns, rows)
+    return Table("gap-table", caption, columns, rows, is_ranking=False)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from base64 import b64decode
 from pathlib import Path
-from urllib.parse import quote
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.reporting.document import Bullets, Folded, Group, Paragraph, Picture, Section, Span
-from genre_pipeline.reporting.sections.base import ReportData, full_name
+from genre_pipeline.reporting.sections.base import ReportData, audio_url, full_name
 from genre_pipeline.reporting.wording import PERCENT, percent, plural
 from genre_pipeline.results.cell import cell_of
 from genre_pipeline.results.mistakes import CellMistakes, Mistake
@@ -58,7 +56,7 @@ def _picture(mistake: Mistake, folder: Path | None) -> Picture:
     shown = mistake["fault"]
     if drawn is not None:
         shown = f"Log-mel spectrogram of {mistake['track_id']}: {drawn['words']}."
-    url = _url(mistake, folder)
+    url = audio_url(mistake["path"], mistake["start_s"], mistake["duration_s"], folder)
     return Picture(
         title=f"{mistake['track_id']}: {mistake['genre']} taken for {mistake['answer']}",
         caption=[f"{answer}, {genre}; model of repeat {mistake['repeat']}. ", Span("The file", "link", url)],
@@ -73,14 +71,6 @@ def _picture(mistake: Mistake, folder: Path | None) -> Picture:
         ),
         audio=url,
     )
-
-
-def _url(mistake: Mistake, folder: Path | None) -> str:
-    """Return where the audio is, as seen from the report's folder; the clip only, where its file holds more."""
-    path = mistake["path"]
-    place = quote(os.path.relpath(path, folder).replace(os.sep, "/")) if folder else Path(path).absolute().as_uri()
-    end_s = mistake["start_s"] + mistake["duration_s"]
-    return f"{place}#t={mistake['start_s']:.2f},{end_s:.2f}" if mistake["start_s"] else place
 
 
 def _curve(mistake: Mistake, values: list[float]) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.evaluation.paired import PairVerdict
-from genre_pipeline.reporting.document import Article, Folded, Glossary, Group, Paragraph, Section, Span
+from genre_pipeline.reporting.document import Article, Folded, Glossary, Group, Paragraph, Section, Span, Text, word
 from genre_pipeline.reporting.sections.base import Looks, ReportData, chance, label, track_accuracy
 from genre_pipeline.reporting.wording import enumerated, interval, marks_of, percent
 from genre_pipeline.results.cell import CellResult, cell_of, dataset_name, scored, statistic, summary_row
@@ -28,14 +29,16 @@ _INTERVALS = {
 # The interval's meaning depends on the results.
 _WORDS = {
     "Cell": "A model on a feature of a dataset under a protocol (how tracks are split and repeated).",
-    "Unit": (
-        "A track counts once: the mean of its segments' probabilities decides. “Segment” counts every segment by "
-        "itself; neighbouring segments are alike, so that there are fewer independent ones than it seems."
+    "Accuracy": (
+        "The share of test tracks whose genre was predicted right. A track counts once: the mean of its segments' "
+        "probabilities decides. “Segment” counts every segment by itself; neighbouring segments are alike, so that "
+        "there are fewer independent ones than it seems."
     ),
     "Split": "All numbers are of the test split unless they say otherwise.",
     "Statistic": (
         "The mean over repeats (folds, resampled splits or seeds), never the best repeat. ± is the standard deviation."
     ),
+    "Fold": "One of the parts that a protocol divides the tracks into: each is tested by a model trained on others.",
     "Interval": "",
     "Chance": "What always answering the largest genre would give.",
     "Leaky": (
@@ -50,35 +53,66 @@ _WORDS = {
 }
 
 
+_DESIGNS = {
+    "kfold": "{n} folds, each tested by a model that was trained on others",
+    "resampled": "{n} random divisions into training, validation and test tracks",
+    "seeds": "one division into training, validation and test tracks, and {n} trainings that differ in their seed",
+}
+
+
 def section(data: ReportData) -> Section:
     """Show the best cell of each dataset and protocol, and explain the words."""
-    best = [_best(group, data.looks, data.compared[setting]) for setting, group in data.groups.items()]
+    protocols = {str(report["protocol"]): _protocol(report) for report in data.splits}
+    best = [_best(group, data, protocols) for group in data.groups.values()]
     interval_text = (
         f"{data.confidence_shown}: {_reading(data.results)}. Where intervals overlap, do not read a winner into the "
         "order."
     )
-    words = Glossary({word: meaning or interval_text for word, meaning in _WORDS.items()})
-    return Section(
-        "summary", "Summary", [Group("findings", best), Folded("How to read the numbers", [words], is_open=True)]
+    meanings = {name: meaning or interval_text for name, meaning in _WORDS.items()}
+    reading = (
+        "The model of each dataset and protocol that is the most accurate on the test tracks. Words underlined with "
+        "dots lead to their meaning."
     )
+    words = Folded("How to read the numbers", [Glossary({**meanings, **protocols})], is_open=True)
+    return Section("summary", "Summary", [Paragraph(reading, "muted"), Group("findings", best), words])
 
 
-def _best(group: Sequence[CellResult], looks: Looks, compared: Mapping[tuple[Cell, Cell], PairVerdict]) -> Article:
+def _protocol(report: Mapping[str, Any]) -> str:
+    """Explain a protocol, from its split's report."""
+    design = _DESIGNS.get(report.get("design", ""), "tracks are divided").format(n=report.get("n_repeats"))
+    promises = sorted(report.get("promises", ()))
+    if not promises:
+        return f"A protocol: {design}. It keeps nothing apart."
+    return f"A protocol: {design}. It keeps on one side: each {enumerated(promises)}."
+
+
+def _best(group: Sequence[CellResult], data: ReportData, protocols: Collection[str]) -> Article:
     """Show the best cell of a dataset and protocol, and how sure that is."""
     best, marks = group[0], marks_of(group)
+    protocol = cell_of(best).protocol
+    compared = data.compared[cell_of(best).dataset, protocol]
     mean, low, high = track_accuracy(best)
     known = [Span(text, "range")] if (text := interval(low, high, "")) else []
     badges = [part for mark in marks for part in (" ", Span(mark, "badge"))]
     return Article(
-        [f"{dataset_name(best)} · {cell_of(best).protocol}", *badges],
+        [f"{dataset_name(best)} · ", word(protocol) if protocol in protocols else protocol, *badges],
         [
             Paragraph([percent(mean), Span(" %", "unit"), *known], "big"),
             Paragraph([f"{cell_of(best).model} ", Span(cell_of(best).feature, "range")], "best"),
-            Paragraph(f"Track accuracy, {statistic(best)}; largest genre {chance(group)}.", "muted"),
-            Paragraph(_certainty(group, looks, compared), "muted"),
+            Paragraph(_unit(best, group), "muted"),
+            Paragraph(_certainty(group, data.looks, compared), "muted"),
         ],
         is_marked=bool(marks),
     )
+
+
+def _unit(best: CellResult, group: Sequence[CellResult]) -> Text:
+    known: list[str | Span] = (
+        [", its ", word("interval"), " beside it"] if not math.isnan(track_accuracy(best)[1]) else []
+    )
+    chances = f" {chance(group)}."
+    mean = word(statistic(best), "statistic")
+    return ["Track ", word("accuracy"), *known, ", ", mean, "; ", word("largest genre", "chance"), chances]
 
 
 def _certainty(group: Sequence[CellResult], looks: Looks, compared: Mapping[tuple[Cell, Cell], PairVerdict]) -> str:

@@ -1,0 +1,133 @@
+"""What a cell's models said of each test track, and which training tracks are closest to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from genre_pipeline.evaluation.metrics import TrackAverage, aggregate_to_tracks
+from genre_pipeline.results.mistakes import TrackAnswer
+from genre_pipeline.stores.store import FeatureStore
+
+# [?] As many as a person listens to.
+N_CLOSEST = 3
+
+
+def answer_tracks(
+    predictions: pd.DataFrame,
+    *,
+    genres: Sequence[str],
+    segments: pd.DataFrame,
+    tracks: pd.DataFrame,
+    root: Path,
+    average: TrackAverage = "probability",
+) -> list[TrackAnswer]:
+    """Say what a cell's models predicted for each test track.
+
+    Args:
+        predictions: The predictions of all repeats.
+        genres: The genres.
+        segments: The segment table, for the segments' times.
+        tracks: The track table.
+        root: The dataset's root folder, which the tracks' paths are relative to.
+        average: How tracks are scored, as in :func:`~genre_pipeline.evaluation.metrics.aggregate_to_tracks`.
+
+    Returns:
+        One answer per track, sorted by track id: probabilities are means over the repeats that tested it. ``closest``
+        is still empty.
+
+    Raises:
+        EvaluationError: If the predictions lack columns.
+    """
+    test = predictions[predictions["split"] == "test"]
+    if test.empty:
+        return []
+    columns = [f"p_{genre}" for genre in genres]
+    means = aggregate_to_tracks(test, average)
+    best = np.asarray(genres, dtype=object)[means[columns].to_numpy(dtype=np.float64).argmax(axis=1)]
+    repeats = means.assign(is_right=best == means["genre"]).groupby("track_id", sort=True)
+    over_repeats = repeats[columns].mean()
+    counts = repeats["is_right"].agg(["size", "sum"])
+    over_time = test.groupby(["track_id", "segment_id"], sort=True, as_index=False)[columns].mean()
+    placed = segments.set_index("segment_id").loc[over_time["segment_id"], ["start_s", "duration_s"]]
+    over_time["time_s"] = (placed["start_s"] + placed["duration_s"] / 2).to_numpy()
+    timelines = dict(tuple(over_time.sort_values(["track_id", "time_s"], kind="stable").groupby("track_id")))
+    clips = tracks.set_index("track_id").loc[over_repeats.index]
+    genre_of = dict(zip(means["track_id"], means["genre"], strict=True))
+    answers: list[TrackAnswer] = []
+    for track_id, clip in zip(over_repeats.index, clips.to_dict("records"), strict=True):
+        probabilities = over_repeats.loc[track_id].to_numpy()
+        answer, genre, timeline = genres[int(probabilities.argmax())], str(genre_of[track_id]), timelines[track_id]
+        answers.append(
+            {
+                "track_id": str(track_id),
+                "genre": genre,
+                "answer": answer,
+                "title": " · ".join(str(clip[key]) for key in ("artist", "title") if pd.notna(clip[key]) and clip[key]),
+                "path": str(root / str(clip["path"])),
+                "start_s": int(clip["start_sample"]) / int(clip["sample_rate"]),
+                "duration_s": int(clip["n_samples"]) / int(clip["sample_rate"]),
+                "n_repeats": int(counts.loc[track_id, "size"]),
+                "n_right": int(counts.loc[track_id, "sum"]),
+                "probabilities": probabilities.round(4).tolist(),
+                "times_s": timeline["time_s"].round(3).tolist(),
+                "answer_over_time": timeline[f"p_{answer}"].round(4).tolist(),
+                "genre_over_time": timeline[f"p_{genre}"].round(4).tolist(),
+                "closest": [],
+            }
+        )
+    return answers
+
+
+def find_closest(answers: list[TrackAnswer], *, split: pd.DataFrame, store: FeatureStore) -> list[TrackAnswer]:
+    """Add to each track the training tracks that are closest to it, of the first repeat that tests it.
+
+    Args:
+        answers: The test tracks.
+        split: The cell's split table.
+        store: The feature. A track is described by the mean and standard deviation of each bin over time, scaled to
+            unit variance over the training tracks.
+
+    Returns:
+        The same answers, each with at most three ``closest``: track id and genre, the closest first. Under a leaky
+        protocol the track itself may be among them.
+    """
+    first = split[split["split"] == "test"].groupby("track_id")["repeat"].min()
+    stored = set(store.index["track_id"])
+    known = sorted(stored.intersection(split["track_id"]))
+    vectors = {track_id: _describe(store.read(track_id)) for track_id in known}
+    by_repeat: dict[int, list[TrackAnswer]] = {}
+    for answer in answers:
+        if answer["track_id"] in vectors:
+            by_repeat.setdefault(int(first[answer["track_id"]]), []).append(answer)
+    for repeat, tested in by_repeat.items():
+        training = split[(split["repeat"] == repeat) & (split["split"] == "train")].drop_duplicates("track_id")
+        training = training[training["track_id"].isin(stored)].sort_values("track_id")
+        if training.empty:
+            continue
+        pairs = training[["track_id", "genre"]].astype(str).to_numpy().tolist()
+        found = _nearest(
+            np.stack([vectors[track_id] for track_id in training["track_id"]]),
+            np.stack([vectors[answer["track_id"]] for answer in tested]),
+        )
+        for answer, places in zip(tested, found, strict=True):
+            answer["closest"] = [pairs[place] for place in places]
+    return answers
+
+
+def _describe(levels: NDArray[np.float32]) -> NDArray[np.float64]:
+    return np.concatenate([levels.mean(axis=1, dtype=np.float64), levels.std(axis=1, dtype=np.float64)])
+
+
+def _nearest(training: NDArray[np.float64], tested: NDArray[np.float64]) -> NDArray[np.int64]:
+    from sklearn.neighbors import NearestNeighbors
+
+    scale = training.std(axis=0)
+    scale[scale == 0.0] = 1.0
+    search = NearestNeighbors(n_neighbors=min(N_CLOSEST, len(training)), algorithm="brute").fit(training / scale)
+    found: NDArray[np.int64] = search.kneighbors(tested / scale, return_distance=False)
+    return found
