@@ -61,6 +61,10 @@ mlflow: $(VENV)/.installed ## Compare runs in the browser (http://127.0.0.1:5000
 		PATH="$(abspath $(BIN)):$$PATH" MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 		exec $(BIN)/mlflow ui --workers 1 --backend-store-uri "$$uri"
 
+.PHONY: images
+images: $(VENV)/.installed-test ## Take the pictures of the documentation anew from the finished demo (needs Chromium)
+	PYTHONPATH=tests $(BIN)/python docs/take_pictures.py
+
 .PHONY: airflow-dags
 airflow-dags: $(VENV)/.installed ## Write the experiment's DAGs for Airflow (EXPERIMENT=demo, EVERY=hourly, DAGS=data/dags)
 	$(BIN)/kedro airflow-dags $(if $(ENV),--env $(ENV)) $(if $(EXPERIMENT),--experiment $(EXPERIMENT)) $(if $(EVERY),--every $(EVERY)) --output "$${DAGS:-$${GENRE_PIPELINE_DATA:-data}/dags}"
