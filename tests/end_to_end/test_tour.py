@@ -63,7 +63,9 @@ def test_the_tour_leads_from_a_folder_to_a_refreshed_model(project):
     assert "Protocol artist_kfold with 5 folds" in printed
     results = project / "data" / "08_reporting" / "by_genre"
     assert str(results.relative_to(project) / "report.html") in printed
-    assert (project / "data" / "07_model_output" / "by_genre" / "predicted_genres.csv").is_file()
+    assert (results / "model_cards" / "by_genre.html").is_file()
+    assert "Nothing is stale" in printed
+    assert re.search(r"artist_1_track_1\.flac +(ambient|bossa|\w+) +\d", printed)
     assert len(list(project.parent.glob("music/by_genre/*/*.flac"))) == 30
 
 
