@@ -102,6 +102,16 @@ class TestSurvey:
         found = own_music.survey(own_music.OwnMusic(given.folder, given.name, leave_out=frozenset({"polka", "waltz"})))
         assert found.n_units == {"jazz": 5, "rock": 5}
 
+    def test_links_are_followed_and_end(self, music, project):
+        given = music(jazz=5, rock=5)
+        (project / "linked").mkdir()
+        for genre in ("jazz", "rock"):
+            (project / "linked" / genre).symlink_to(given.folder / genre)
+        (given.folder / "jazz" / "again").symlink_to(given.folder / "jazz")
+        found = own_music.survey(own_music.OwnMusic(project / "linked", "linked"))
+        assert set(found.n_units) == {"jazz", "rock"}
+        assert len(found.tracks) == 10
+
     def test_a_folder_without_music_is_an_error(self, project):
         (project / "empty").mkdir()
         with pytest.raises(DatasetError, match="empty"):

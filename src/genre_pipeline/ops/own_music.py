@@ -284,7 +284,8 @@ def _write(music: OwnMusic, values: dict[str, Any]) -> None:
     dataset = {
         "kind": "folder",
         "path": str(music.folder.resolve()),
-        "links_within": None,
+        # A folder that somebody names, with all that it leads to.
+        "links_within": "/",
         "tags": music.tags,
         "merge": dict(music.merge),
         **values.get("datasets", {}).get(music.name, {}),
