@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import copy
 import sys
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import click
-from kedro import KedroDeprecationWarning
 from kedro.framework import project
 from kedro.framework.cli.hooks import cli_hook_impl
 from kedro.framework.cli.project import _resolve_runner_kwargs
@@ -115,8 +113,6 @@ def _run(
     del choice["config"]
     if pipeline and pipelines:
         raise KedroCliError("Options '--pipeline' and '--pipelines' cannot be used together.")
-    if pipeline:
-        warnings.warn("Option '--pipeline' is deprecated: use '--pipelines'.", KedroDeprecationWarning, stacklevel=2)
     name = runner or "SequentialRunner"
     try:
         made = load_obj(name, "kedro.runner")(**_resolve_runner_kwargs(is_async, runner_params))
