@@ -34,7 +34,7 @@ def name(tmp_path):
 def register(tracker, client, name, parent, trained):
     """A function that logs and registers a model; it returns what came of it, and what the decision was made from."""
 
-    def do(fingerprint, alias="champion", outcomes=OUTCOMES, *, log=True):
+    def do(fingerprint, alias="champion", outcomes=OUTCOMES, *, log=True, leaky=False):
         if log:
             later = client.create_run(parent.info.experiment_id)
             session = MlflowTracker(client, parent.info.experiment_id, later.info.run_id)
@@ -45,7 +45,8 @@ def register(tracker, client, name, parent, trained):
             seen.append(champion)
             return Decision(alias, f"told to be {alias}", {"difference": 0.5, "p": 0.25, "n_tracks": 2})
 
-        return tracker.register_model(name, fingerprint=fingerprint, outcomes=outcomes, decide=decide), seen
+        given = {"fingerprint": fingerprint, "outcomes": outcomes, "decide": decide, "leaky": leaky}
+        return tracker.register_model(name, **given), seen
 
     return do
 
@@ -133,8 +134,20 @@ def test_nothing_is_registered_where_nothing_is_tracked():
     assert registered({"cell": CELL.name, "leaky": False}, None) == {"cell": CELL.name}
 
 
-def test_a_leaky_model_is_not_registered():
-    assert registered({"cell": CELL.name, "leaky": True}, pytest.fail) == {"cell": CELL.name}
+def test_a_leaky_model_does_not_compete_with_an_honest_one(register, client, name):
+    assert register("leaky", leaky=True)[0]["alias"] == "champion"
+    found, seen = register("honest")
+    assert (found["alias"], found["reason"]) == (
+        "champion",
+        "the champion's numbers are inflated (LEAKY), these are not",
+    )
+    found, more = register("leaky too", leaky=True)
+    assert (found["alias"], found["reason"]) == (
+        "challenger",
+        "its numbers are inflated (LEAKY), the champion's are not",
+    )
+    assert seen == more == []
+    assert aliases(client, name) == {"champion": "2", "challenger": "3"}
 
 
 def test_nothing_is_registered_where_nothing_could_be_trained():

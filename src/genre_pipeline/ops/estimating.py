@@ -41,9 +41,11 @@ _CLIP_S = 30.0
 _SAMPLE_RATE = 44100
 # [?] Clips that are timed, from all over the list: a few seconds of work.
 _N_CLIPS = 3
-# [?] Segments of one timed step, and steps: the first one allocates memory.
+# [?] Segments of one timed step. A network is timed for two steps, after one that allocates memory; an estimator, which
+# also takes some time whatever the number of segments, for two numbers of segments.
 _N_SEGMENTS = 16
-_N_STEPS = 3
+_N_STEPS = 2
+_N_FEW, _N_MANY = 64, 256
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,7 @@ def estimate(
     """
     chosen = experiment.cells if cells is None else cells
     features: dict[tuple[str, str], float] = {}
-    segment_s: dict[tuple[str, str], float] = {}
+    timed: dict[tuple[str, str], tuple[float, float]] = {}
     seconds: dict[Cell, float] = {}
     for cell in chosen:
         usable = tracks[cell.dataset].loc[lambda table: ~table["quarantined"]]
@@ -216,10 +218,11 @@ def estimate(
             share = _extraction_share(clips[:: max(1, len(clips) // _N_CLIPS)][:_N_CLIPS], feature)
             n_workers = experiment.compute.extraction.n_workers
             features[cell.dataset, cell.feature] = share * float(usable["duration_s"].sum()) / n_workers
-        if (cell.feature, cell.model) not in segment_s:
-            segment_s[cell.feature, cell.model] = _segment_s(model, feature, usable["genre"].nunique())
-        n_passes = n_repeats(experiment, cell) * _n_passes(experiment, cell, usable)
-        seconds[cell] = n_passes * segment_s[cell.feature, cell.model]
+        if (cell.feature, cell.model) not in timed:
+            timed[cell.feature, cell.model] = _training_s(model, feature, usable["genre"].nunique())
+        training_s, segment_s = timed[cell.feature, cell.model]
+        passes_s = _n_passes(experiment, cell, usable) * segment_s
+        seconds[cell] = n_repeats(experiment, cell) * (training_s + passes_s)
     return Estimate(features, seconds)
 
 
@@ -237,32 +240,49 @@ def _extraction_share(clips: Sequence[tuple[object, float]], feature: FeatureBlo
     if spec.load is not None:
         return 0.0
     audio_s = spent_s = 0.0
-    for path, duration_s in clips:
+    # The first clip twice: what is imported and compiled for it counts once, and not for each track.
+    for number, (path, duration_s) in enumerate([*clips[:1], *clips]):
         started = time.perf_counter()
         try:
             spec.extract(read_waveform(str(path), sample_rate=feature.sample_rate), feature)
         except GenrePipelineError:
             # The run itself names what is wrong with the file.
             continue
-        spent_s += time.perf_counter() - started
-        audio_s += duration_s
+        if number:
+            spent_s += time.perf_counter() - started
+            audio_s += duration_s
     return spent_s / audio_s if audio_s else 0.0
 
 
-def _segment_s(model: ModelBlock, feature: FeatureBlock, n_genres: int) -> float:
-    """Return how long a model trains on a segment in one epoch, timed on noise."""
-    n = _N_SEGMENTS * _N_STEPS
+def _training_s(model: ModelBlock, feature: FeatureBlock, n_genres: int) -> tuple[float, float]:
+    """Return how long a training takes whatever the number of segments, and how long for a segment in one epoch."""
+
+    def timed(n_segments: int) -> float:
+        return _fit_s(model, feature, max(2, n_genres), n_segments)
+
+    timed(_N_SEGMENTS)
+    if isinstance(model.spec, NetworkSpec):
+        n = _N_SEGMENTS * _N_STEPS
+        return 0.0, timed(n) / n
+    few_s, many_s = timed(_N_FEW), timed(_N_MANY)
+    segment_s = max(0.0, many_s - few_s) / (_N_MANY - _N_FEW)
+    return max(0.0, few_s - _N_FEW * segment_s), segment_s
+
+
+def _fit_s(model: ModelBlock, feature: FeatureBlock, n_genres: int, n_segments: int) -> float:
+    """Return how long a model trains for one epoch on noise."""
     rng = np.random.default_rng(0)
-    shape = (n, FEATURES[feature.kind].n_bins(feature), feature.segment.n_frames)
-    noise = SegmentSet(rng.standard_normal(shape, dtype=np.float32), np.arange(n, dtype=np.int64) % max(2, n_genres))
+    shape = (n_segments, FEATURES[feature.kind].n_bins(feature), feature.segment.n_frames)
+    features = rng.standard_normal(shape, dtype=np.float32)
+    noise = SegmentSet(features, np.arange(n_segments, dtype=np.int64) % n_genres)
     recipe = model.training.model_copy(update={"max_epochs": 1, "batch_size": _N_SEGMENTS})
     task = Task(
         label="estimate",
         model=model.model_copy(update={"training": recipe}),
         feature=feature,
-        n_classes=max(2, n_genres),
+        n_classes=n_genres,
         seed=0,
         train=noise,
         validation=SegmentSet(noise.features[:_N_SEGMENTS], noise.targets[:_N_SEGMENTS]),
     )
-    return fit(replace(task, test=task.validation if model.selects_by_test else None), lambda _: None).training_s / n
+    return fit(replace(task, test=task.validation if model.selects_by_test else None), lambda _: None).training_s

@@ -72,7 +72,11 @@ class Survey:
     def describe(self) -> str:
         """State what was found and which protocol is used, for people."""
         genres = ", ".join(f"{genre} ({n})" for genre, n in self.n_units.items())
-        known = "no artist is in both training and test" if self.protocol == "artist_kfold" else "artists unknown"
+        known = "no artist is in both training and test"
+        if self.protocol != "artist_kfold":
+            known = (
+                "artists unknown, so that one may be in both: numbers are marked LEAKY. Name artists in the files' tags"
+            )
         return (
             f"{len(self.tracks)} tracks, {len(self.n_units)} genres; {self.unit} per genre: {genres}.\n"
             f"Protocol {self.protocol} with {self.n_folds} folds: {known}."

@@ -35,6 +35,7 @@ def register_model(
     outcomes: pd.DataFrame,
     decide: Decide,
     card: str = "",
+    leaky: bool = False,
 ) -> dict[str, Any]:
     """Make a logged model a version of a registered one, and decide whether it is the champion.
 
@@ -48,6 +49,7 @@ def register_model(
         fingerprint: The model's fingerprint, with which it was logged.
         outcomes: What the model was right about: ``repeat``, ``track_id``, ``right``.
         decide: Given the champion's outcomes, decides.
+        leaky: Whether the outcomes are inflated: see :func:`_decision`.
         card: The model's card, in Markdown, which describes the version and is kept among the files of its run.
 
     Returns:
@@ -63,9 +65,10 @@ def register_model(
     if version is None:
         version = _new_version(client, experiment_id, name, run_id, fingerprint)
     champion = _champion(client, name)
-    decision = _decision(client, champion, version, decide)
+    decision = _decision(client, champion, version, decide, leaky=leaky)
     tags: Mapping[str, Any] = {
         "decision": decision.alias,
+        "leaky": leaky,
         "reason": decision.reason,
         "compared_with": "" if champion is None else champion.version,
         **{key: decision.comparison[key] for key in ("difference", "p", "n_tracks") if decision.comparison},
@@ -121,11 +124,19 @@ def _champion(client: MlflowClient, name: str) -> ModelVersion | None:
     return None if version is None else client.get_model_version(name, version)
 
 
-def _decision(client: MlflowClient, champion: ModelVersion | None, version: ModelVersion, decide: Decide) -> Decision:
+def _decision(
+    client: MlflowClient, champion: ModelVersion | None, version: ModelVersion, decide: Decide, *, leaky: bool
+) -> Decision:
+    """Decide whether a version is the champion: never by a comparison of inflated outcomes with others."""
     if champion is None:
         return Decision(CHAMPION, "the first version")
     if champion.version == version.version:
         return Decision(CHAMPION, "the champion already")
+    if leaky != (champion.tags.get("leaky", "False") == "True"):
+        reason = "its numbers are inflated (LEAKY), the champion's are not"
+        if not leaky:
+            reason = "the champion's numbers are inflated (LEAKY), these are not"
+        return Decision(CHALLENGER if leaky else CHAMPION, reason)
     return decide(_read_outcomes(client, str(champion.run_id)))
 
 

@@ -383,7 +383,14 @@ class MlflowTracker:
         return known.last_two(cell, self._tags.get("experiment", ""), self._parent_run_id)
 
     def register_model(
-        self, name: str, *, fingerprint: str, outcomes: pd.DataFrame, decide: Decide, card: str = ""
+        self,
+        name: str,
+        *,
+        fingerprint: str,
+        outcomes: pd.DataFrame,
+        decide: Decide,
+        card: str = "",
+        leaky: bool = False,
     ) -> dict[str, Any]:
         """Register a logged model, see :func:`~genre_pipeline.tracking.model_registry.register_model`."""
         from genre_pipeline.tracking.model_registry import register_model
@@ -396,6 +403,7 @@ class MlflowTracker:
             outcomes=outcomes,
             decide=decide,
             card=card,
+            leaky=leaky,
         )
 
     def close(self, status: str) -> None:

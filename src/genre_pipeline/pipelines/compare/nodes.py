@@ -225,11 +225,11 @@ def register_model(
 
     Returns:
         ``cell`` (its name), and what :func:`~genre_pipeline.tracking.model_registry.register_model` returned: nothing
-        more where nothing is tracked, its run is not there, or it is leaky, so that nobody can say how good it is.
+        more where nothing is tracked, or its run is not there.
     """
     if not leader:
         return {}
-    if register is None or leader["leaky"]:
+    if register is None:
         return {"cell": leader["cell"]}
     artists = artist_keys(tracks.set_index("track_id"))
     outcomes = track_outcomes(
@@ -251,7 +251,9 @@ def register_model(
 
     mark = joint_fingerprint(leader["fingerprints"].values())
     try:
-        found = register(name, fingerprint=mark, outcomes=outcomes, decide=compare_with, card=card)
+        found = register(
+            name, fingerprint=mark, outcomes=outcomes, decide=compare_with, card=card, leaky=leader["leaky"]
+        )
     except NotLoggedError as error:
         # Such as a server that is another one than when the cell was evaluated.
         logger.warning("%s is not registered. %s", leader["cell"], error)
