@@ -11,7 +11,7 @@ from genre_pipeline.reporting.data_cards import dataset_card, render_html, rende
 from genre_pipeline.stages import stage
 
 
-@stage(version=3)
+@stage(version=4)
 def write_dataset_card(tracks: pd.DataFrame, quality: dict[str, Any], dataset: DatasetBlock) -> tuple[str, str]:
     """Write a dataset's card.
 

@@ -8,7 +8,7 @@ from genre_pipeline.reporting.data_cards import render_html, render_markdown, sp
 from genre_pipeline.stages import Reads, stage
 
 
-@stage(version=4)
+@stage(version=5)
 def write_split_card(audit: dict[str, Any], quality: Annotated[dict[str, Any], Reads("title")]) -> tuple[str, str]:
     """Write a split's card.
 
