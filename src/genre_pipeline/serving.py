@@ -68,6 +68,6 @@ def open_experiment(
     from kedro.io import DataCatalog
 
     catalog: Any = DataCatalog.from_config(loader["catalog"])
-    leader = catalog.load(f"{experiment.settings.datasets[0]}.leader") or {}
+    leader = catalog.load(f"{experiment.settings.datasets[0]}.leader_if_any") or {}
     model = open_model(catalog.load("trained_models"), cell=chosen.cell, repeat=chosen.repeat, leader=leader)
     return model, {} if chosen.cell else leader

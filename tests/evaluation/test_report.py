@@ -128,8 +128,10 @@ def test_every_table_has_a_caption_and_scopes(hostile_page):
 
 
 def test_page_loads_nothing(results, make_dataset, make_split):
-    page = render(results, [make_dataset()], [make_split()])
+    part = {**make_dataset(), "subset": {"name": "2 of 3 genres"}}
+    page = render(results, [part], [make_split()])
     cards = {"data_cards/demo.html", "splits/demo.artist_kfold.html"}
+    cards |= {"model_cards/demo.html", "model_cards/tiny.html"}
     assert {target for target in _Page(page).loads if not target.startswith("#")} == cards
     assert "default-src 'none'" in page
     own = "".join(part for part in re.split(r"</?script[^>]*>", page) if "plotly.js v" not in part)
@@ -145,7 +147,7 @@ def test_names_from_data_are_escaped(hostile_page):
     assert HOSTILE not in hostile_page
     assert "<b>rock" not in hostile_page
     assert html.escape(HOSTILE) in hostile_page
-    assert len(_Page(hostile_page).scripts) == 12  # 10 figures, Plotly, and the page's own
+    assert len(_Page(hostile_page).scripts) == 13  # 10 figures, Plotly, the tracks, and the page's own
 
 
 def test_figures_have_text_alternatives_from_the_data(results):

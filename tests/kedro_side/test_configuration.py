@@ -153,7 +153,9 @@ def test_entries_with_the_same_pattern_lie_in_files_of_their_own(test_pipelines)
     catalog = DataCatalog.from_config(load("test", "catalog"))
     entries = {entry for pipeline in test_pipelines.values() for entry in entries_of(pipeline)}
     passing = (MemoryDataset, SessionDataset, PlaceDataset)
-    kept = [catalog[entry] for entry in entries if not isinstance(catalog[entry], passing)]
+    # A file that may be missing for the one who reads it.
+    own = {entry for entry in entries if not entry.endswith(".leader_if_any")}
+    kept = [catalog[entry] for entry in own if not isinstance(catalog[entry], passing)]
     assert len({str(entry._filepath) for entry in kept}) == len(kept)
 
 

@@ -87,7 +87,7 @@ class TestFiles:
             *(f"08_reporting/test/figures/{figure}.{form}" for figure in FIGURES for form in ("png", "svg")),
             "08_reporting/test/report.html",
             "08_reporting/test/report.md",
-            *(f"08_reporting/test/data_cards/demo.{form}" for form in ("html", "md")),
+            *(f"08_reporting/test/{kind}_cards/demo.{form}" for kind in ("data", "model") for form in ("html", "md")),
             *(f"08_reporting/test/splits/demo.{protocol}.{form}" for protocol in PROTOCOLS for form in ("html", "md")),
         ],
     )

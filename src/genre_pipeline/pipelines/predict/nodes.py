@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 @stage(version=3)
 def predict_genres(
-    predict: PredictBlock, leader: dict[str, Any] | None, folder: Annotated[Path, LOGGED]
+    predict: PredictBlock, leader: Annotated[dict[str, Any] | None, LOGGED], folder: Annotated[Path, LOGGED]
 ) -> pd.DataFrame:
     """Classify audio files with the model for use, or that of the chosen cell.
 

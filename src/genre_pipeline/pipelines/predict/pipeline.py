@@ -11,7 +11,7 @@ from genre_pipeline.pipelines.predict.nodes import predict_genres
 
 def create_pipeline(experiment: Experiment) -> Pipeline:
     """Make the node that classifies audio files with the model for use, or that of the chosen cell."""
-    entries = plain([f"{experiment.settings.datasets[0]}.leader", "trained_models"])
+    entries = plain([f"{experiment.settings.datasets[0]}.leader_if_any", "trained_models"])
     node = Node(
         predict_genres,
         inputs=["params:predict", *entries],

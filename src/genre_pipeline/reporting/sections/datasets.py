@@ -40,7 +40,7 @@ def _dataset(report: Mapping[str, Any], place: int) -> Article:
         [genre, *(numbers[key] for key in ("clips", "usable", "artists"))]
         for genre, numbers in report["genres"].items()
     ]
-    card = Span("data card", "link", f"data_cards/{name}.html")
+    card = Span("data card", "link", f"data_cards/{report['dataset']}.html")
     facts = {
         "Clips": count(report["n_clips"]),
         "Usable": count(report["n_usable"]),

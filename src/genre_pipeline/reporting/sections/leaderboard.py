@@ -8,7 +8,9 @@ from typing import Any
 from genre_pipeline.cells import Cell
 from genre_pipeline.reporting.document import (
     Glyph,
+    Paragraph,
     Section,
+    Span,
     Table,
     TableEntry,
     Value,
@@ -24,8 +26,13 @@ from genre_pipeline.results.cell import part_name
 
 
 def section(data: ReportData) -> Section:
-    """Show all cells in one table, which the page sorts and filters."""
-    return Section("leaderboard", "Leaderboard", [_leaderboard_table(data)])
+    """Show all cells in one table, which the page sorts and filters, and where the models for use are described."""
+    datasets = dict.fromkeys(dataset for dataset, _ in data.groups)
+    cards: list[str | Span] = []
+    for name in datasets:
+        cards += [", " if cards else "", Span(name, "link", f"model_cards/{name}.html")]
+    use = [Paragraph(["The models for use, one per dataset, and how to use them: ", *cards, "."])] if cards else []
+    return Section("leaderboard", "Leaderboard", [*use, _leaderboard_table(data)])
 
 
 def brief(data: ReportData) -> list[Section]:
