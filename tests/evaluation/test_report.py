@@ -147,7 +147,7 @@ def test_names_from_data_are_escaped(hostile_page):
     assert HOSTILE not in hostile_page
     assert "<b>rock" not in hostile_page
     assert html.escape(HOSTILE) in hostile_page
-    assert len(_Page(hostile_page).scripts) == 13  # 10 figures, Plotly, the tracks, and the page's own
+    assert len(_Page(hostile_page).scripts) == 13  # 10 figures, the tracks, Plotly, and the page's own
 
 
 def test_figures_have_text_alternatives_from_the_data(results):

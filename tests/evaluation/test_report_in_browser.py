@@ -190,6 +190,9 @@ def test_a_screen_reader_is_told_what_figures_and_tables_are(page):
 
 
 def test_paper_shows_all_without_what_cannot_be_clicked(page):
+    page.find("[data-tracks] input")[0].send_keys("track_2", Keys.ENTER)
+    # The track's own player is gone, as its file is.
+    page.run("document.querySelector('.answers').append(document.createElement('audio'))")
     pdf = base64.b64decode(page.chrome.execute_cdp_cmd("Page.printToPDF", {})["data"])
     assert pdf.startswith(b"%PDF")
     page.chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
@@ -211,6 +214,10 @@ def test_paper_shows_all_without_what_cannot_be_clicked(page):
     assert max(page.run(f"return {wide}")) <= 979
     fixed = "[...document.querySelectorAll('*')].filter((e) => /sticky|fixed/.test(getComputedStyle(e).position))"
     assert page.run(f"return {fixed}.map((each) => each.outerHTML)") == []
+    # Players are for screens; the chosen track's models stand side by side.
+    assert page.run("return getComputedStyle(document.querySelector('.answers audio')).display") == "none"
+    columns = page.run("return getComputedStyle(document.querySelector('.answers .grid')).gridTemplateColumns")
+    assert len(columns.split()) == 2
     page.run("dispatchEvent(new Event('afterprint'))")
     assert page.run("return document.querySelectorAll('details:not([open])').length") > 0
     # What the page did for the paper is undone.
