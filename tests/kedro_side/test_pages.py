@@ -31,6 +31,9 @@ class TestLink:
         assert found == "http://127.0.0.1:5000/#/experiments?workflowType=machine_learning"
         assert not (tmp_path / "missing.db").exists()
 
+    def test_the_link_to_a_server_holds_no_password(self):
+        assert runs_page("https://me:secret@mlflow.example.org/", "demo").startswith("https://mlflow.example.org/#/")
+
     def test_a_cell_has_the_page_of_its_newest_run_on_a_server_without_the_password(self, client, parent):
         experiment_id = parent.info.experiment_id
         coordinates = {"dataset": "demo", "protocol": "folds", "feature": "log_mel", "model": "net1"}

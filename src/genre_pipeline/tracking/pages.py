@@ -62,18 +62,26 @@ def runs_page(uri: str, experiment: str) -> str:
     """Return the address of the page with the runs of an MLflow experiment.
 
     Args:
-        uri: The tracking URI.
+        uri: The tracking URI. A user and password in it are left out of the address.
         experiment: The experiment's name.
 
     Returns:
         The page that ``make mlflow`` serves; of all experiments if there is no such one yet, and on a server, which
         is not asked for its number.
     """
-    server = uri.rstrip("/") if urlsplit(uri).scheme in {"http", "https"} else _LOCAL
+    server = _server(uri) or _LOCAL
     found = _experiment_id(uri, experiment)
     if found is None:
         return f"{server}/#/experiments?{_WORKFLOW}"
     return f"{server}/#/experiments/{found}/runs?{_WORKFLOW}&viewStateShareKey={_VIEW}"
+
+
+def _server(uri: str) -> str:
+    """Return the address of a server, without user and password; empty for a database."""
+    parts = urlsplit(uri)
+    if parts.scheme not in {"http", "https"}:
+        return ""
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
 
 
 def _experiment_id(uri: str, experiment: str) -> str | None:
@@ -99,10 +107,9 @@ def cell_pages(client: MlflowClient, uri: str, experiment_id: str, experiment: s
         experiment_id: The MLflow experiment.
         experiment: The experiment's name.
     """
-    parts = urlsplit(uri)
-    if parts.scheme not in {"http", "https"}:
+    server = _server(uri)
+    if not server:
         return {}
-    server = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
     query = f"tags.level = 'cell' and tags.experiment = '{experiment}'"
     found: dict[str, str] = {}
     for run in client.search_runs([experiment_id], query, order_by=["attributes.start_time DESC"], max_results=_PAGE):
