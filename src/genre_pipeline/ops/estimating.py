@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -174,7 +175,9 @@ def tracks_of(experiment: Experiment, dataset: str, table: Path | None) -> pd.Da
         the dataset is not there.
     """
     if table is not None:
-        return pd.read_parquet(table)
+        # One that is damaged is made again.
+        with suppress(OSError, ValueError):
+            return pd.read_parquet(table)
     block = experiment.datasets[dataset]
     spec = DATASETS[block.kind]
     try:
