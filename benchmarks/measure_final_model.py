@@ -9,7 +9,7 @@ expected calibration error are of the mean probability of a track's segments, ov
 The experiment's features must be there:
 
     kedro run --pipelines ingest,segment,features --experiment gtzan6
-    python benchmarks/measure_final_model.py --experiment gtzan6 --models naive_bayes svm crnn_gru_small
+    python benchmarks/measure_final_model.py --experiment gtzan6 --models naive_bayes svm
 """
 
 from __future__ import annotations
