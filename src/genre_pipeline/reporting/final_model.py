@@ -142,8 +142,8 @@ def _limits(result: CellResult) -> list[Block]:
     if result["n_repeats"] > 1:
         limits.append(
             "The numbers are of single models, each on tracks that it had not seen. Their mean is used, and no "
-            "track is left to measure it on. In nested folds, the mean of two kinds of models was more accurate than one "
-            "of them (docs/adr/024-final-model.md)."
+            "track is left to measure it on. Nested folds showed means of two kinds of models to be more accurate than "
+            "single ones (docs/adr/024-final-model.md)."
         )
     if result["failures"]:
         limits.append(f"{len(result['failures'])} of its repeats could not be trained.")
