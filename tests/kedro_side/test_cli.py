@@ -7,7 +7,6 @@ import sys
 
 import pytest
 from click.testing import CliRunner
-from kedro import KedroDeprecationWarning
 from kedro.framework.cli.cli import KedroCLI
 from kedro.framework.startup import bootstrap_project
 
@@ -315,10 +314,9 @@ def test_faults_of_the_program_keep_their_traceback(kedro, monkeypatch):
     assert isinstance(kedro("run", "--experiment", "test").exception, ZeroDivisionError)
 
 
-def test_the_old_spelling_of_a_pipeline_is_accepted(kedro, empty_data):
+def test_a_single_pipeline_may_be_called_so(kedro, empty_data):
     write_own_music(empty_data)
-    with pytest.warns(KedroDeprecationWarning, match="--pipeline"):
-        result = kedro("run", "--experiment", "own", "--pipeline", "train_all", "--params", OWN_MUSIC)
+    result = kedro("run", "--experiment", "own", "--pipeline", "train_all", "--params", OWN_MUSIC)
     assert result.exit_code == 0, result.output
     result = kedro("leaderboard", "--experiment", "own")
     assert result.exit_code == 0
