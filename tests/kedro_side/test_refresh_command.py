@@ -72,7 +72,7 @@ def test_it_says_what_is_stale_and_has_kedro_run_it(kedro, commands, no_webhook,
     write_own_music(tmp_path / "data")
     result = kedro()
     assert result.exit_code == 0, result.output
-    assert "Stale: 22 of 22 steps, 8 tracks." in result.output
+    assert "Stale: 24 of 24 steps, 8 tracks." in result.output
     assert f"{CELL}.train_naive_bayes there is no result of it yet" in " ".join(result.output.split())
     (command,) = commands
     assert command[1:] == [
@@ -101,7 +101,7 @@ def test_changes_lie_beside_the_report_with_the_scores(kedro, monkeypatch, no_we
 
 def test_a_dry_run_and_an_explanation_run_nothing(kedro, commands, tmp_path):
     write_own_music(tmp_path / "data")
-    assert "Stale: 22 of 22 steps" in kedro("--dry-run").output
+    assert "Stale: 24 of 24 steps" in kedro("--dry-run").output
     lines = kedro("--explain", "my_music.ingest").output.splitlines()
     assert lines == ["my_music.ingest: stale", "  - there is no result of it yet"]
     result = kedro("--explain", "my_musik")
@@ -140,7 +140,7 @@ def test_planning_needs_no_torch(tmp_path):
         "print(len(plan.stale), *sorted({'torch', 'mlflow', 'sklearn'} & sys.modules.keys()))"
     )
     command = [sys.executable, "-c", code, json.dumps(refreshing_parameters())]
-    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1] == "22"
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1] == "24"
 
 
 def refreshing_parameters():

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from kedro.io import DataCatalog, DatasetError
-from kedro.pipeline import Node
+from kedro.pipeline import Node, Pipeline
 
 from genre_pipeline.catalog import PlaceDataset, SessionDataset, SessionFactsDataset, SplitRecordsDataset
 from genre_pipeline.cells import Cell
@@ -48,7 +48,7 @@ def test_without_tracking_nothing_is_lent_or_written(client):
     hook = TrackingHook()
     assert hook.before_node_run(node("session_log", f"{CELL.name}.history")) == {}
     hook.after_node_run(DataCatalog({}), {"log": CellLog(cell=CELL)})
-    hook.after_pipeline_run()
+    hook.after_pipeline_run(Pipeline([]), DataCatalog({}))
 
 
 def test_what_a_node_logs_is_written_and_artifacts_are_attached(tracked, client, parent):

@@ -85,12 +85,12 @@ def children():
 
 class TestProcesses:
     def test_the_same_weights_and_curves_as_one_after_another(self, serial, tmp_path, caplog):
-        caplog.set_level(logging.INFO, logger="genre_pipeline")
+        caplog.set_level(logging.DEBUG, logger="genre_pipeline")
         heard = train(Trainers(n_workers=2), [job(tmp_path, repeat) for repeat in range(3)])
         for repeat in range(3):
             assert_same(heard, serial, repeat)
         said = [each for each in caplog.records if "training on 27 segments" in each.getMessage()]
-        assert [(each.name, each.levelname) for each in said] == [("genre_pipeline.training.repeats", "INFO")] * 3
+        assert [(each.name, each.levelname) for each in said] == [("genre_pipeline.training.repeats", "DEBUG")] * 3
 
     def test_they_run_at_once_each_in_its_slot(self, tmp_path):
         pipe = tmp_path / "pipe"
@@ -175,7 +175,7 @@ def address(distributed):
 
 class TestDask:
     def test_the_same_weights_and_curves_as_one_after_another(self, address, serial, tmp_path, caplog):
-        caplog.set_level(logging.INFO, logger="genre_pipeline")
+        caplog.set_level(logging.DEBUG, logger="genre_pipeline")
         jobs = [*(job(tmp_path, repeat) for repeat in range(3)), job(tmp_path, 3, learning_rate=1e30)]
         heard = train(Trainers("dask", 2, address), jobs)
         for repeat in range(3):
