@@ -60,4 +60,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             path = super()._split_scope(nodeid)
             return str(Path(path).parent) if "/finished/" in path else path
 
+    # Not the files with most tests first: some of the longest have few, and would leave the other processes idle at the
+    # end. In the order of the folders, the end-to-end tests are early and short ones last.
+    config.option.loadscopereorder = False
     return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None

@@ -20,12 +20,13 @@ def caution(data, caplog):
 
 
 def test_nothing_looks_as_honest_as_it_would_with_artists(data, caution):
-    ingest, split = caution
+    ingest, split, conclusion = caution
     assert ingest.startswith(
         "my_music: artists unknown: 8 of 8 tracks; artist_kfold cannot keep the tracks of each artist together."
     )
     assert "metadata.csv" in ingest
     assert split.startswith("my_music.artist_kfold: artists unknown: 8 of 8 tracks")
+    assert conclusion.startswith(f"my_music, artist_kfold ({MARK}): naive_bayes leads")
 
     reporting = data / "08_reporting" / "own"
     rows = pd.read_csv(reporting / "leaderboard.csv")
