@@ -247,7 +247,13 @@ def _ask_for_merges(small: list[str], genres: list[str]) -> dict[str, str]:
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--name", help="Name of the experiment. Default: the folder's name.")
-@click.option("--minutes", default=10.0, show_default=True, help="How long features and trainings may take.")
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0),
+    default=10.0,
+    show_default=True,
+    help="How long features and trainings may take.",
+)
 @click.option(
     "--genres-from",
     type=click.Choice(["folders", "tags"]),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from genre_pipeline.blocks import parse_block
 from genre_pipeline.configuration import ConfigLoader, load_configuration
 from genre_pipeline.evaluation.prediction import GenrePredictor, open_model
 from genre_pipeline.experiment import Experiment, PredictBlock, load_experiment
@@ -31,17 +32,20 @@ def load_model(experiment: str | None = None, *, cell: str | None = None, repeat
         >>> load_model("my_music").classify(["song.mp3"])  # doctest: +SKIP
     """
     loader = load_configuration(experiment=experiment)
-    values = {"cell": cell, "repeat": repeat}
-    return open_experiment(loader, load_experiment(loader["parameters"]), PredictBlock(**values))[0]
+    chosen = parse_block(PredictBlock, {"cell": cell, "repeat": repeat}, key="predict")
+    return open_experiment(loader, load_experiment(loader["parameters"]), chosen)[0]
 
 
 def predict(
-    paths: Sequence[str | PathLike[str]], *, experiment: str | None = None, cell: str | None = None
+    paths: str | PathLike[str] | Sequence[str | PathLike[str]],
+    *,
+    experiment: str | None = None,
+    cell: str | None = None,
 ) -> pd.DataFrame:
     """Classify audio files: :meth:`~genre_pipeline.evaluation.prediction.GenrePredictor.classify` of a loaded model.
 
     Args:
-        paths: The audio files.
+        paths: The audio files, or a single one.
         experiment: See :func:`load_model`.
         cell: See :func:`load_model`.
 
@@ -52,7 +56,8 @@ def predict(
         CheckpointError: If the model is not trained.
         ConfigError: If there is no such experiment.
     """
-    return load_model(experiment, cell=cell).classify([Path(path) for path in paths])
+    given = [paths] if isinstance(paths, str | PathLike) else paths
+    return load_model(experiment, cell=cell).classify([Path(path) for path in given])
 
 
 def open_experiment(

@@ -112,6 +112,36 @@ class TestSurvey:
         assert set(found.n_units) == {"jazz", "rock"}
         assert len(found.tracks) == 10
 
+    def test_what_does_not_exist_is_named(self, music):
+        given = music(jazz=5, rock=5)
+        for wrong in ({"merge": {"Rock": "jazz"}}, {"leave_out": frozenset({"rokc"})}):
+            with pytest.raises(ConfigError, match="There is no genre 'R?r?o.*Did you mean 'rock'"):
+                own_music.survey(own_music.OwnMusic(given.folder, given.name, **wrong))
+
+    def test_a_single_genre_is_an_error(self, music):
+        given = music(jazz=5, rock=5)
+        with pytest.raises(DatasetError, match="expected at least 2 genres, got jazz"):
+            own_music.survey(own_music.OwnMusic(given.folder, given.name, leave_out=frozenset({"rock"})))
+
+    def test_names_are_not_read_as_references(self, project, music):
+        given = music(jazz=5, rock=5)
+        odd = project / "${HOME} $x"
+        given.folder.rename(odd)
+        (odd / "rock").rename(odd / "${oc.env:HOME}")
+        (odd / "more").mkdir()
+        found = own_music.survey(own_music.OwnMusic(odd, "odd", merge={"${oc.env:HOME}": "pop"}))
+        assert found.n_units == {"jazz": 5, "pop": 5}
+
+    def test_artists_that_are_partly_unknown_are_counted(self, music, project):
+        given = music(jazz=5, rock=5)
+        for path in (given.folder / "rock").iterdir():
+            tagged = mutagen.File(path)
+            del tagged["artist"]
+            tagged.save()
+        found = own_music.survey(given)
+        assert found.protocol == "artist_kfold"
+        assert "as far as artists are known; 5 tracks have none" in found.describe()
+
     def test_a_folder_without_music_is_an_error(self, project):
         (project / "empty").mkdir()
         with pytest.raises(DatasetError, match="empty"):
@@ -155,10 +185,21 @@ class TestPlan:
 
 class TestNames:
     @pytest.mark.parametrize(
-        ("folder", "name"), [("By Genre (2024)", "by_genre_2024"), ("2024", "music_2024"), ("Жанры", "music")]
+        ("folder", "name"),
+        [
+            ("By Genre (2024)", "by_genre_2024"),
+            ("2024", "music_2024"),
+            ("Жанры", "music"),
+            ("Catalog of jazz", "music_catalog_of_jazz"),
+        ],
     )
     def test_a_folder_gives_the_experiment_its_name(self, tmp_path, folder, name):
         assert own_music.name_of(tmp_path / folder) == name
+
+    def test_a_reserved_name_is_an_error_and_nothing_is_written(self, music, project):
+        with pytest.raises(ConfigError, match="must not begin with catalog"):
+            own_music.survey(own_music.OwnMusic(music(jazz=5).folder, "catalog_of_jazz"))
+        assert not list((project / "conf/local").rglob("*.yml"))
 
     def test_an_experiment_of_the_project_is_not_overwritten(self, music):
         with pytest.raises(ConfigError, match="There is an experiment 'demo' that this command did not write"):

@@ -298,7 +298,7 @@ class GenrePredictor:
             "path": str(path),
             "genre": genre,
             "probability": best,
-            "error": str(error or ""),
+            "error": "" if error is None else str(error) if str(path) in str(error) else f"{path}: {error}",
             "leaky": self.leaky,
             **columns,
         }

@@ -15,15 +15,16 @@ import yaml
 
 from genre_pipeline.cells import check_name
 from genre_pipeline.configuration import ConfigLoader, load_configuration
-from genre_pipeline.datasets import DATASETS
+from genre_pipeline.datasets import DATASETS, DatasetBlock
 from genre_pipeline.errors import ConfigError, DatasetError, RefreshError
 from genre_pipeline.experiment import load_experiment
 from genre_pipeline.ingest.ingest import ingest
 from genre_pipeline.ops.estimating import estimate
 from genre_pipeline.ops.refreshing import run_command
 from genre_pipeline.project import PROJECT_ROOT, data_root
+from genre_pipeline.registry import suggestion
 from genre_pipeline.reporting.wording import duration
-from genre_pipeline.splits.identities import linked_groups
+from genre_pipeline.splits.identities import artist_keys, linked_groups
 from genre_pipeline.storage import atomic_file
 
 # Tried in this order, as many as fit into the time.
@@ -31,6 +32,9 @@ _MODELS = ("naive_bayes", "svm", "net1", "crnn_gru_small", "net2")
 # [?] Folds of a comparison, and the fewest that leave training, validation and test tracks.
 _N_FOLDS = 5
 _FEWEST_FOLDS = 3
+_FEWEST_GENRES = 2
+# Files of such names are other parts of the configuration.
+_RESERVED = ("catalog", "credentials", "globals", "logging", "mlflow", "parameters")
 _HEAD = "# Written by 'genre-pipeline train', which rewrites it. Copy it under another name to change it.\n"
 
 
@@ -72,7 +76,10 @@ class Survey:
     def describe(self) -> str:
         """State what was found and which protocol is used, for people."""
         genres = ", ".join(f"{genre} ({n})" for genre, n in self.n_units.items())
+        n_unknown = int((artist_keys(self.tracks) == "").sum())
         known = "no artist is in both training and test"
+        if n_unknown:
+            known += f", as far as artists are known; {n_unknown} tracks have none"
         if self.protocol != "artist_kfold":
             known = (
                 "artists unknown, so that one may be in both: numbers are marked LEAKY. Name artists in the files' tags"
@@ -128,8 +135,9 @@ def name_of(folder: Path) -> str:
         >>> name_of(Path("Music/By Genre (2024)"))
         'by_genre_2024'
     """
-    words = "_".join(re.findall(r"[a-z0-9]+", folder.name.casefold()))
-    return check_name(words if words[:1].isalpha() else f"music_{words}".rstrip("_"), kind="experiment")
+    words = "_".join(re.findall(r"[a-z0-9]+", folder.resolve().name.casefold()))
+    is_free = words[:1].isalpha() and not words.startswith(_RESERVED)
+    return check_name(words if is_free else f"music_{words}".rstrip("_"), kind="experiment")
 
 
 def survey(music: OwnMusic) -> Survey:
@@ -139,20 +147,33 @@ def survey(music: OwnMusic) -> Survey:
         DatasetError: If the folder holds no music, or fewer than two genres.
         ConfigError: If the experiment's name is taken.
     """
+    check_name(music.name, kind="experiment")
     _check_free(music)
     _write(music, {})
     loader = load_configuration(experiment=music.name)
     experiment = load_experiment(loader["parameters"])
     block = experiment.datasets[music.name]
-    result = ingest(
-        music.name,
-        DATASETS[block.kind],
-        block,
-        cache=_inspections(loader, music.name),
-        n_workers=experiment.compute.workers(),
-    )
-    tracks = result.tracks.loc[~result.tracks["quarantined"] & ~result.tracks["genre"].isin(music.leave_out)]
-    return choose_protocol(tracks.reset_index(drop=True))
+    cache, n_workers = _inspections(loader, music.name), experiment.compute.workers()
+
+    def usable(chosen: DatasetBlock) -> pd.DataFrame:
+        tracks = ingest(music.name, DATASETS[block.kind], chosen, cache=cache, n_workers=n_workers).tracks
+        return tracks.loc[~tracks["quarantined"]]
+
+    tracks = usable(block)
+    genres = {*tracks["genre"]}
+    if music.merge:
+        # Files that were inspected are not opened again.
+        genres |= {*usable(block.model_copy(update={"merge": {}}))["genre"]}
+    for name in [*music.merge, *music.leave_out]:
+        if name not in genres:
+            raise ConfigError(f"There is no genre '{name}' in {music.folder}. {suggestion(name, genres)}")
+    found = choose_protocol(tracks.loc[~tracks["genre"].isin(music.leave_out)].reset_index(drop=True))
+    if len(found.n_units) < _FEWEST_GENRES:
+        raise DatasetError(
+            f"{music.folder}: expected at least {_FEWEST_GENRES} genres, got {', '.join(found.n_units) or 'none'}. "
+            "Expected one sub-folder per genre, or genres in the files' tags."
+        )
+    return found
 
 
 def choose_protocol(tracks: pd.DataFrame) -> Survey:
@@ -263,6 +284,8 @@ def _check_free(music: OwnMusic) -> None:
     if path.is_file():
         written = path.read_text(encoding="utf-8")
         known = known if written.startswith(_HEAD) else {music.name}
+    if music.name.startswith(_RESERVED):
+        raise ConfigError(f"The experiment's name must not begin with {' or '.join(_RESERVED)}: choose another --name.")
     if music.name in known or (PROJECT_ROOT / "conf" / "base" / "experiments" / f"{music.name}.yml").is_file():
         raise ConfigError(
             f"There is an experiment '{music.name}' that this command did not write. Choose another "
@@ -304,7 +327,17 @@ def _write(music: OwnMusic, values: dict[str, Any]) -> None:
 
 def _save(music: OwnMusic, content: dict[str, Any]) -> None:
     with atomic_file(_path(music.name)) as temporary:
-        temporary.write_text(_HEAD + yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        text = yaml.safe_dump(_literal(content), sort_keys=False, allow_unicode=True)
+        temporary.write_text(_HEAD + text, encoding="utf-8")
+
+
+def _literal(value: Any) -> Any:
+    """Keep the configuration from reading what a person's names hold as a reference: ``${HOME}``."""
+    if isinstance(value, dict):
+        return {key: _literal(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_literal(each) for each in value]
+    return value.replace("${", "\\${") if isinstance(value, str) else value
 
 
 def _inspections(loader: ConfigLoader, dataset: str) -> Path:
