@@ -282,7 +282,8 @@ def train(
     tags: Any = "genres" if genres_from == "tags" else "artists"
     music = own_music.OwnMusic(folder, name or own_music.name_of(folder), tags, merge, frozenset(leave_out))
     found = own_music.survey(music)
-    if found.short:
+    # What becomes of one genre may change the number of folds, and so what others need.
+    while found.short:
         click.echo(found.describe_short())
         if not yes and not sys.stdin.isatty():
             raise click.UsageError("Add music, or say what to do: --leave-out GENRE, --merge GENRE=OTHER, or --yes.")

@@ -201,6 +201,31 @@ class TestNames:
             own_music.survey(own_music.OwnMusic(music(jazz=5).folder, "catalog_of_jazz"))
         assert not list((project / "conf/local").rglob("*.yml"))
 
+    def test_an_experiment_of_another_folder_is_not_overwritten(self, music, project, timed):
+        timed(**ALL)
+        given = music(jazz=5, rock=5)
+        own_music.plan(given, own_music.survey(given), minutes=1)
+        other = project / "other"
+        other.mkdir()
+        with pytest.raises(ConfigError, match=f"The experiment 'by_genre' is of {given.folder}. Choose another name"):
+            own_music.survey(own_music.OwnMusic(other, given.name))
+
+    @pytest.mark.parametrize("wrong", [{"folder": None}, {"leave_out": {"polka"}}, {"merge": {"polka": "jazz"}}])
+    def test_what_fails_leaves_the_experiment_as_it_was(self, music, project, timed, wrong):
+        timed(**ALL)
+        given = music(jazz=5, rock=5)
+        own_music.plan(given, own_music.survey(given), minutes=1)
+        before = written(project)
+        shutil.move(given.folder, project / "moved") if "folder" in wrong else None
+        with pytest.raises((ConfigError, DatasetError)):
+            own_music.survey(own_music.OwnMusic(**{**wrong, "folder": given.folder, "name": given.name}))
+        assert written(project) == before
+
+    def test_genres_are_not_merged_in_circles(self, music):
+        given = music(jazz=5, rock=5)
+        with pytest.raises(ConfigError, match="is counted as another genre, and another genre as 'jazz'"):
+            own_music.survey(own_music.OwnMusic(given.folder, "circle", merge={"jazz": "rock", "rock": "jazz"}))
+
     def test_an_experiment_of_the_project_is_not_overwritten(self, music):
         with pytest.raises(ConfigError, match="There is an experiment 'demo' that this command did not write"):
             own_music.survey(own_music.OwnMusic(music(jazz=5).folder, "demo"))
@@ -228,7 +253,10 @@ class TestCommand:
     def test_it_ends_with_how_to_use_the_model(self, music):
         result = self.train(music(jazz=5, rock=5).folder)
         assert result.exit_code == 0, result.output
-        assert "Trains naive_bayes, svm, net1, crnn_gru_small: at most 9.2 min on this machine." in result.output
+        assert (
+            "Trains naive_bayes, svm, net1, crnn_gru_small: features and trainings take at most 9.2 min"
+            in result.output
+        )
         assert result.output.endswith(
             "the leaderboard\n\nClassify songs: genre-pipeline predict --experiment by_genre FILE...\n"
         )

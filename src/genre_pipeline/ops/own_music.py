@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -125,7 +126,10 @@ class Plan:
         """State what is trained and how long it takes at most, for people."""
         left_out = [f"{model} ({duration(s)})" for model, s in self.model_s.items() if model not in self.models]
         more = f" Not within the time: {', '.join(left_out)}; --minutes allows more." if left_out else ""
-        return f"Trains {', '.join(self.models)}: at most {duration(self.expected_s)} on this machine.{more}"
+        return (
+            f"Trains {', '.join(self.models)}: features and trainings take at most {duration(self.expected_s)} on this "
+            f"machine; scores and report come on top.{more}"
+        )
 
 
 def name_of(folder: Path) -> str:
@@ -149,6 +153,16 @@ def survey(music: OwnMusic) -> Survey:
     """
     check_name(music.name, kind="experiment")
     _check_free(music)
+    both = sorted(music.merge.keys() & {*music.merge.values()})
+    if both:
+        raise ConfigError(f"'{both[0]}' is counted as another genre, and another genre as '{both[0]}': leave out one.")
+    if not music.folder.is_dir():
+        raise DatasetError(f"{music.folder} is not a folder. Expected one that holds music.")
+    with _as_before(music):
+        return _survey(music)
+
+
+def _survey(music: OwnMusic) -> Survey:
     _write(music, {})
     loader = load_configuration(experiment=music.name)
     experiment = load_experiment(loader["parameters"])
@@ -209,6 +223,13 @@ def plan(music: OwnMusic, found: Survey, *, minutes: float) -> Plan:
     Returns:
         The experiment and its estimate; at least the fastest model, however little time there is.
     """
+    with _as_before(music):
+        planned = _plan(music, found, minutes=minutes)
+    _write(music, _experiment_file(music, found, planned.models))
+    return planned
+
+
+def _plan(music: OwnMusic, found: Survey, *, minutes: float) -> Plan:
     _write(music, _experiment_file(music, found, _MODELS))
     experiment = load_experiment(load_configuration(experiment=music.name)["parameters"])
     expected = estimate(experiment, {music.name: found.tracks})
@@ -218,7 +239,6 @@ def plan(music: OwnMusic, found: Survey, *, minutes: float) -> Plan:
         if expected.of([*chosen, cells[model]]) <= 60 * minutes:
             chosen.append(cells[model])
     models = tuple(cell.model for cell in chosen)
-    _write(music, _experiment_file(music, found, models))
     return Plan(models, expected.of(chosen), {model: expected.of([cell]) for model, cell in cells.items()})
 
 
@@ -284,6 +304,13 @@ def _check_free(music: OwnMusic) -> None:
     if path.is_file():
         written = path.read_text(encoding="utf-8")
         known = known if written.startswith(_HEAD) else {music.name}
+        folder = _literal(str(music.folder.resolve()))
+        other = "" if music.name in known else _folder_in(written)
+        # One that was moved keeps its experiment.
+        if other not in {"", folder} and Path(other).is_dir():
+            raise ConfigError(
+                f"The experiment '{music.name}' is of {other}. Choose another name: --name {music.name}_2"
+            )
     if music.name.startswith(_RESERVED):
         raise ConfigError(f"The experiment's name must not begin with {' or '.join(_RESERVED)}: choose another --name.")
     if music.name in known or (PROJECT_ROOT / "conf" / "base" / "experiments" / f"{music.name}.yml").is_file():
@@ -291,6 +318,29 @@ def _check_free(music: OwnMusic) -> None:
             f"There is an experiment '{music.name}' that this command did not write. Choose another "
             f"name: --name {music.name}_2"
         )
+
+
+def _folder_in(written: str) -> str:
+    """Return the folder in an experiment's file; nothing where it cannot be read."""
+    try:
+        (block,) = yaml.safe_load(written)["datasets"].values()
+        return str(block["path"])
+    except (yaml.YAMLError, LookupError, TypeError, ValueError, AttributeError):
+        return ""
+
+
+@contextmanager
+def _as_before(music: OwnMusic) -> Iterator[None]:
+    """Leave the experiment's file as it was, whatever happens: it is written once all is known."""
+    path = _path(music.name)
+    before = path.read_bytes() if path.is_file() else None
+    try:
+        yield
+    finally:
+        if before is None:
+            path.unlink(missing_ok=True)
+        else:
+            path.write_bytes(before)
 
 
 def _experiment_file(music: OwnMusic, found: Survey, models: tuple[str, ...]) -> dict[str, Any]:
