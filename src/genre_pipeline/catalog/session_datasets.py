@@ -70,7 +70,8 @@ class SessionFactsDataset(SessionDataset):
         # As a person would type it.
         program, *arguments = sys.argv
         return {
-            "command": shlex.join([program.rsplit("/", 1)[-1], *arguments]),
+            # The program may be of several words: python -m kedro.
+            "command": f"{program.rsplit('/', 1)[-1]} {shlex.join(arguments)}".strip(),
             "created": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
             "git_commit": git_commit(),
             "versions": {
