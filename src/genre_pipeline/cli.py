@@ -229,11 +229,11 @@ def _merged(context: click.Context, option: click.Parameter, values: tuple[str, 
     return merged
 
 
-def _ask_for_merges(small: list[str], genres: list[str]) -> dict[str, str]:
-    others = click.Choice(["", *genres], case_sensitive=False)
+def _ask_for_merges(small: list[str], large: list[str]) -> dict[str, str]:
+    others = click.Choice(["", *large], case_sensitive=False)
     asked = {
         genre: click.prompt(
-            f"Count {genre} as which genre? Nothing leaves it out",
+            f"Count {genre} as which genre ({', '.join(large)})? Press Enter to leave it out",
             default="",
             show_default=False,
             type=others,
@@ -241,7 +241,7 @@ def _ask_for_merges(small: list[str], genres: list[str]) -> dict[str, str]:
         )
         for genre in small
     }
-    return {genre: other for genre, other in asked.items() if other not in {"", genre}}
+    return {genre: other for genre, other in asked.items() if other}
 
 
 @cli.command()
@@ -282,14 +282,14 @@ def train(
     tags: Any = "genres" if genres_from == "tags" else "artists"
     music = own_music.OwnMusic(folder, name or own_music.name_of(folder), tags, merge, frozenset(leave_out))
     found = own_music.survey(music)
-    # What becomes of one genre may change the number of folds, and so what others need.
-    while found.short:
+    if found.short:
         click.echo(found.describe_short())
         if not yes and not sys.stdin.isatty():
             raise click.UsageError("Add music, or say what to do: --leave-out GENRE, --merge GENRE=OTHER, or --yes.")
-        merged = {} if yes else _ask_for_merges(found.short, [*found.n_units])
+        large = [genre for genre in found.n_units if genre not in found.short]
+        merged = {} if yes else _ask_for_merges(found.short, large)
         left_out = frozenset(found.short) - merged.keys()
-        music = replace(music, merge={**merge, **merged}, leave_out=music.leave_out | left_out)
+        music = replace(music, merge={**music.merge, **merged}, leave_out=music.leave_out | left_out)
         found = own_music.survey(music)
     click.echo(found.describe())
     plan = own_music.plan(music, found, minutes=minutes)

@@ -90,6 +90,13 @@ class TestSurvey:
         found = own_music.survey(music(jazz=4, rock=3))
         assert (found.n_folds, found.short) == (3, [])
 
+    def test_no_genre_is_given_up_for_another_fold(self, music):
+        found = own_music.survey(music(jazz=6, rock=5, ska=4))
+        assert (found.n_folds, found.short) == (4, [])
+        # One that is too small for any number of folds does not count.
+        found = own_music.survey(music(jazz=6, rock=5, ska=5, polka=1))
+        assert (found.n_folds, found.short) == (5, ["polka"])
+
     def test_genres_that_are_too_small_are_named(self, music):
         found = own_music.survey(music(jazz=6, rock=5, polka=2))
         assert found.short == ["polka"]

@@ -197,18 +197,17 @@ def choose_protocol(tracks: pd.DataFrame) -> Survey:
         tracks: The usable tracks.
 
     Returns:
-        What the folder holds. Folds are five, or three if hardly any genre has enough artists (tracks) for five.
+        What the folder holds. Folds are five, or fewer where that leaves fewer genres without enough artists (tracks).
     """
     groups = linked_groups(tracks)
     artists = pd.Series(groups, index=tracks.index).groupby(tracks["genre"]).nunique()
     is_known = bool((tracks["artist"].fillna("") != "").any())
     n_units = artists.sort_values(ascending=False, kind="stable")
-    enough = int((n_units >= _N_FOLDS).sum())
     return Survey(
         tracks=tracks,
         n_units={str(genre): int(n) for genre, n in n_units.items()},
         protocol="artist_kfold" if is_known else "track_kfold",
-        n_folds=_N_FOLDS if enough > 1 else _FEWEST_FOLDS,
+        n_folds=max(range(_FEWEST_FOLDS, _N_FOLDS + 1), key=lambda n_folds: (-(n_units < n_folds).sum(), n_folds)),
     )
 
 
