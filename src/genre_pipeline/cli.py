@@ -314,7 +314,7 @@ def _leaderboard_text(loader: ConfigLoader) -> str:
     from genre_pipeline.ops.refresh.records import check_intact
     from genre_pipeline.reporting.leaderboard import format_leaderboard
 
-    table = _stated_entry("leaderboard", loader)
+    table, report = (_stated_entry(name, loader) for name in ("leaderboard", "report"))
     newest = table.newest()
     if newest is None:
         # Says so if there is no such experiment.
@@ -325,17 +325,14 @@ def _leaderboard_text(loader: ConfigLoader) -> str:
         frame = pd.read_csv(newest)
     except (OSError, ValueError) as error:
         raise EvaluationError(f"{newest} cannot be read ({error}). Delete it, and run 'kedro refresh'.") from error
-    return "\n".join([format_leaderboard(frame), "", _places(loader)])
-
-
-def _places(loader: ConfigLoader) -> str:
-    """Say where to look further."""
     chosen = {"KEDRO_ENV": loader.env, "EXPERIMENT": loader.experiment}
     defaults = {None, loader.default_run_env, DEFAULT_EXPERIMENT}
     words = "".join(f" {name}={value}" for name, value in chosen.items() if value not in defaults)
     return "\n".join(
         [
-            f"Report:    {_shown(_stated_entry('report', loader).place)}",
+            format_leaderboard(frame),
+            "",
+            f"Report:    {_shown(report.place)}",
             _mlflow_line(loader),
             f"Kedro-Viz: make viz{words}    then open http://127.0.0.1:4141",
         ]
@@ -424,26 +421,16 @@ def report(choice: Choice, is_opened: bool) -> None:
 @choosing
 def status(choice: Choice) -> None:
     """Show which model leads, what has changed since, and where to look."""
+    from genre_pipeline.freshness import conclude
     from genre_pipeline.ops.refreshing import Request, plan_refresh
 
     loader, experiment = choice.configuration(), choice.read()
     click.echo(f"{experiment.settings.title} (experiment {experiment.settings.name})")
-    conclusion = _conclusion(loader)
-    click.echo(conclusion or f"Nothing was compared yet: {_how_to_run(loader)}")
     plan = plan_refresh(Request(choice.env, choice.experiment, choice.params, read_parameters(choice.params)))
+    entries = plan.graph.entries
+    is_compared = entries["leaderboard"].newest() is not None
+    click.echo("\n".join(conclude(entries)) if is_compared else f"Nothing was compared yet: {_how_to_run(loader)}")
     click.echo(plan.summary(is_short=True))
-    if conclusion:
-        click.echo(_places(loader))
-
-
-def _conclusion(loader: ConfigLoader) -> str:
-    """Say who leads; nothing where nothing was compared."""
-    import pandas as pd
-
-    from genre_pipeline.reporting.leaderboard import conclude
-
-    found = [_stated_entry(name, loader).newest() for name in ("leaderboard", "paired_comparisons")]
-    return "" if None in found else conclude(*(pd.read_csv(path) for path in found if path is not None))
 
 
 def _how_to_run(loader: ConfigLoader) -> str:

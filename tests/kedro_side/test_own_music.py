@@ -311,7 +311,7 @@ def test_python_trains_as_the_command_does(music, timed, monkeypatch, project):
         own_music.train(given.folder)
 
     def leave_a_leaderboard(run):
-        path = project / "data/08_reporting" / run.name / "leaderboard.csv"
+        path = project / "data/08_reporting" / run.name / "versions/leaderboard.csv/now/leaderboard.csv"
         path.parent.mkdir(parents=True)
         path.write_text("model\nsvm\n")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.evaluation.metrics import TrackAverage, aggregate_to_tracks
-from genre_pipeline.results.mistakes import CellMistakes, Mistake
+from genre_pipeline.results.mistakes import CellMistakes, ClipPlace, Mistake
 
 # [?] As many as a person listens to.
 N_MISTAKES = 4
@@ -47,7 +47,7 @@ def find_mistakes(
         EvaluationError: If the predictions lack columns.
     """
     test = predictions[predictions["split"] == "test"]
-    answers = _answers(test, genres, average)
+    answers = predicted_genres(test, genres, average)
     wrong = answers[answers["answer"] != answers["genre"]]
     worst = wrong.drop_duplicates("track_id").head(N_MISTAKES)
     times = segments.set_index("segment_id")
@@ -62,22 +62,52 @@ def find_mistakes(
     }
 
 
-def _answers(test: pd.DataFrame, genres: Sequence[str], average: TrackAverage) -> pd.DataFrame:
-    """Return each test track of each repeat with the predicted genre and its probability, the highest first."""
+def predicted_genres(test: pd.DataFrame, genres: Sequence[str], average: TrackAverage) -> pd.DataFrame:
+    """Return each test track of each repeat with the predicted genre and its probability, the highest first.
+
+    Args:
+        test: The predictions for the test tracks.
+        genres: The genres.
+        average: How tracks are scored.
+    """
     columns = [f"p_{genre}" for genre in genres]
     if test.empty:
-        return pd.DataFrame(columns=["repeat", "track_id", "genre", "answer", "probability", "p_genre"])
+        return pd.DataFrame(columns=["repeat", "track_id", "genre", "answer", "probability", "true_probability", *columns])
     means = aggregate_to_tracks(test, average)
     probabilities = means[columns].to_numpy(dtype=np.float64)
     places = np.arange(len(means))
     answer = probabilities.argmax(axis=1)
     truth = pd.Index(genres).get_indexer(pd.Index(means["genre"]))
-    answers = means[["repeat", "track_id", "genre"]].assign(
+    answers = means[["repeat", "track_id", "genre", *columns]].assign(
         answer=np.asarray(genres, dtype=object)[answer],
         probability=probabilities[places, answer],
-        p_genre=probabilities[places, truth],
+        true_probability=probabilities[places, truth],
     )
     return answers.sort_values(["probability", "track_id"], ascending=[False, True], kind="stable")
+
+
+def clip_place(clip: Mapping[Any, Any], root: Path) -> ClipPlace:
+    """Return where a track's audio is: ``path``, ``start_s`` and ``duration_s``.
+
+    Args:
+        clip: Its row of the track table.
+        root: The dataset's root folder.
+    """
+    rate = int(clip["sample_rate"])
+    return {
+        "path": str(root / str(clip["path"])),
+        "start_s": int(clip["start_sample"]) / rate,
+        "duration_s": int(clip["n_samples"]) / rate,
+    }
+
+
+def segment_centres(placed: pd.DataFrame) -> pd.Series[float]:
+    """Return the middle of segments within their clip, in seconds.
+
+    Args:
+        placed: Their rows of the segment table.
+    """
+    return placed["start_s"] + placed["duration_s"] / 2
 
 
 def _pairs(wrong: pd.DataFrame, totals: pd.Series[int]) -> list[dict[str, Any]]:
@@ -96,21 +126,18 @@ def _pairs(wrong: pd.DataFrame, totals: pd.Series[int]) -> list[dict[str, Any]]:
 
 def _mistake(row: dict[Any, Any], test: pd.DataFrame, times: pd.DataFrame, files: pd.DataFrame, root: Path) -> Mistake:
     own = test[(test["repeat"] == row["repeat"]) & (test["track_id"] == row["track_id"])]
-    placed = times.loc[own["segment_id"]]
-    clip = files.loc[row["track_id"]]
+    place = clip_place(files.loc[row["track_id"]], root)
     return {
         "repeat": int(row["repeat"]),
         "track_id": str(row["track_id"]),
         "genre": str(row["genre"]),
         "answer": str(row["answer"]),
         "probability": float(row["probability"]),
-        "p_genre": float(row["p_genre"]),
-        "times_s": (placed["start_s"] + placed["duration_s"] / 2).round(3).tolist(),
+        "p_genre": float(row["true_probability"]),
+        "times_s": segment_centres(times.loc[own["segment_id"]]).round(3).tolist(),
         "answer_over_time": own[f"p_{row['answer']}"].round(4).tolist(),
         "genre_over_time": own[f"p_{row['genre']}"].round(4).tolist(),
-        "path": str(root / str(clip["path"])),
-        "start_s": int(clip["start_sample"]) / int(clip["sample_rate"]),
-        "duration_s": int(clip["n_samples"]) / int(clip["sample_rate"]),
+        **place,
         "picture": None,
         "fault": "",
     }

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from genre_pipeline.evaluation.metrics import TrackAverage, aggregate_to_tracks
+from genre_pipeline.evaluation.metrics import TrackAverage
+from genre_pipeline.evaluation.mistakes import clip_place, predicted_genres, segment_centres
 from genre_pipeline.results.mistakes import TrackAnswer
 from genre_pipeline.stores.store import FeatureStore
 
@@ -47,14 +48,13 @@ def answer_tracks(
     if test.empty:
         return []
     columns = [f"p_{genre}" for genre in genres]
-    means = aggregate_to_tracks(test, average)
-    best = np.asarray(genres, dtype=object)[means[columns].to_numpy(dtype=np.float64).argmax(axis=1)]
-    repeats = means.assign(is_right=best == means["genre"]).groupby("track_id", sort=True)
+    means = predicted_genres(test, genres, average)
+    repeats = means.assign(is_right=means["answer"] == means["genre"]).sort_index().groupby("track_id", sort=True)
     over_repeats = repeats[columns].mean()
     counts = repeats["is_right"].agg(["size", "sum"])
     over_time = test.groupby(["track_id", "segment_id"], sort=True, as_index=False)[columns].mean()
     placed = segments.set_index("segment_id").loc[over_time["segment_id"], ["start_s", "duration_s"]]
-    over_time["time_s"] = (placed["start_s"] + placed["duration_s"] / 2).to_numpy()
+    over_time["time_s"] = segment_centres(placed).to_numpy()
     timelines = dict(tuple(over_time.sort_values(["track_id", "time_s"], kind="stable").groupby("track_id")))
     clips = tracks.set_index("track_id").loc[over_repeats.index]
     genre_of = dict(zip(means["track_id"], means["genre"], strict=True))
@@ -62,15 +62,14 @@ def answer_tracks(
     for track_id, clip in zip(over_repeats.index, clips.to_dict("records"), strict=True):
         probabilities = over_repeats.loc[track_id].to_numpy()
         answer, genre, timeline = genres[int(probabilities.argmax())], str(genre_of[track_id]), timelines[track_id]
+        place = clip_place(clip, root)
         answers.append(
             {
+                **place,
                 "track_id": str(track_id),
                 "genre": genre,
                 "answer": answer,
                 "title": " · ".join(str(clip[key]) for key in ("artist", "title") if pd.notna(clip[key]) and clip[key]),
-                "path": str(root / str(clip["path"])),
-                "start_s": int(clip["start_sample"]) / int(clip["sample_rate"]),
-                "duration_s": int(clip["n_samples"]) / int(clip["sample_rate"]),
                 "n_repeats": int(counts.loc[track_id, "size"]),
                 "n_right": int(counts.loc[track_id, "sum"]),
                 "probabilities": probabilities.round(4).tolist(),

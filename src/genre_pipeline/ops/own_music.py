@@ -22,7 +22,7 @@ from genre_pipeline.experiment import load_experiment
 from genre_pipeline.ingest.ingest import ingest
 from genre_pipeline.ops.estimating import estimate
 from genre_pipeline.ops.refreshing import run_command
-from genre_pipeline.project import PROJECT_ROOT, data_root
+from genre_pipeline.project import PROJECT_ROOT
 from genre_pipeline.registry import suggestion
 from genre_pipeline.reporting.wording import duration
 from genre_pipeline.splits.identities import artist_keys, linked_groups
@@ -167,7 +167,7 @@ def _survey(music: OwnMusic) -> Survey:
     loader = load_configuration(experiment=music.name)
     experiment = load_experiment(loader["parameters"])
     block = experiment.datasets[music.name]
-    cache, n_workers = _inspections(loader, music.name), experiment.compute.workers()
+    cache, n_workers = _catalog(loader).load(f"{music.name}.inspections"), experiment.compute.workers()
 
     def usable(chosen: DatasetBlock) -> pd.DataFrame:
         tracks = ingest(music.name, DATASETS[block.kind], chosen, cache=cache, n_workers=n_workers).tracks
@@ -289,7 +289,8 @@ def train(
         raise DatasetError(f"{found.describe_short()} Add music, or set leave_out or merge.")
     plan(music, found, minutes=minutes)
     run(music)
-    return pd.read_csv(Path(data_root(), "08_reporting", music.name, "leaderboard.csv"))
+    board: pd.DataFrame = _catalog(load_configuration(experiment=music.name)).load("leaderboard")
+    return board
 
 
 def _path(name: str) -> Path:
@@ -389,9 +390,7 @@ def _literal(value: Any) -> Any:
     return value.replace("${", "\\${") if isinstance(value, str) else value
 
 
-def _inspections(loader: ConfigLoader, dataset: str) -> Path:
+def _catalog(loader: ConfigLoader) -> Any:
     from kedro.io import DataCatalog
 
-    catalog: Any = DataCatalog.from_config(loader["catalog"])
-    place: Path = catalog.load(f"{dataset}.inspections")
-    return place
+    return DataCatalog.from_config(loader["catalog"])

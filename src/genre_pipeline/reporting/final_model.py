@@ -52,12 +52,10 @@ def final_model_card(
     """
     cell = cell_of(result)
     row = summary_row(result, unit="track", metric="accuracy")
-    known = interval(number(row["ci_low"]), number(row["ci_high"]), "")
     return Document(
         title=f"A classifier of {len(result['genres'])} genres, trained on {quality['title']}",
         name=cell.name,
-        lead=f"Right about {percent(row['mean'])}{PERCENT} of the test tracks{f' ({known})' if known else ''}, "
-        f"{statistic(result)}.",
+        lead=f"Right about {share_of_tests(row['mean'], row, statistic(result))}.",
         notices=_notices(result),
         sections=[
             Section("about", "What it is", _about(result)),
@@ -68,6 +66,22 @@ def final_model_card(
             Section("use", "Use", _use(experiment)),
         ],
     )
+
+
+def share_of_tests(accuracy: float, known: Mapping[str, Any], averaged: str) -> str:
+    """State on what share of the test tracks a model was right.
+
+    Args:
+        accuracy: The share.
+        known: Its interval, ``ci_low`` and ``ci_high``, which may be null.
+        averaged: What it is the mean of.
+
+    Example:
+        >>> share_of_tests(0.75, {"ci_low": 0.6, "ci_high": 0.9}, "mean of 5 folds").replace(PERCENT, " %")
+        '75.0 % of the test tracks (60.0 to 90.0), mean of 5 folds'
+    """
+    text = interval(number(known["ci_low"]), number(known["ci_high"]), "")
+    return f"{percent(accuracy)}{PERCENT} of the test tracks{f' ({text})' if text else ''}, {averaged}"
 
 
 def _notices(result: CellResult) -> list[Notice]:

@@ -27,6 +27,7 @@ from genre_pipeline.reporting.wording import (
     REGRESSION_NOTE,
     SHORT_HASH,
     UNKNOWN_NOTE,
+    accuracy_text,
     common,
     count,
     duration,
@@ -68,15 +69,14 @@ def conclude(frame: pd.DataFrame, pairs: pd.DataFrame) -> str:
 def _conclusion(rows: Sequence[Mapping[Any, Any]], pairs: pd.DataFrame) -> str:
     first, *others = rows
     chance = first["chance_largest_class"]
-    known = interval(first["track_accuracy_ci_low"], first["track_accuracy_ci_high"], "")
     models = [row["model"] for row in rows]
 
     def name(row: Mapping[Any, Any]) -> str:
         return f"{row['model']} ({row['feature']})" if models.count(row["model"]) > 1 else str(row["model"])
 
     text = f"{part_name(first['dataset'], first['subset'])}, {first['protocol']}{mark_suffix([first])}: "
-    text += f"{name(first)} leads with "
-    text += f"{percent(first['track_accuracy_mean'])} %{f' ({known})' if known else ''}. "
+    accuracy = accuracy_text(*(first[f"track_accuracy_{key}"] for key in ("mean", "ci_low", "ci_high")))
+    text += f"{name(first)} leads with {accuracy}. "
     is_clear = first["track_accuracy_ci_low"] > chance
     text += (
         f"{'Better than' if is_clear else 'Not shown to be better than'} always the largest genre, {percent(chance)} %."

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from genre_pipeline.reporting.document import Paragraph, Section, Table, Value, numeric, texts
-from genre_pipeline.reporting.wording import LEAKY, LEAKY_NOTE, PERCENT, interval, percent, split_marks
-from genre_pipeline.results.cell import number
+from genre_pipeline.reporting.final_model import share_of_tests
+from genre_pipeline.reporting.wording import LEAKY, LEAKY_NOTE, percent, split_marks
 
 # Genres that are named for a song, the most probable first [?].
 _N_SHOWN = 3
@@ -43,9 +43,7 @@ def describe(table: pd.DataFrame, cell: str, leader: Mapping[str, Any]) -> list[
 def _model(table: pd.DataFrame, cell: str, leader: Mapping[str, Any]) -> str:
     text = f"Probabilities in %, of {cell}."
     if leader:
-        known = interval(number(leader["ci_low"]), number(leader["ci_high"]), "")
-        text += f" It was right about {percent(leader['accuracy'])}{PERCENT} of the test tracks"
-        text += f"{f' ({known})' if known else ''}, {leader['statistic']}."
+        text += f" It was right about {share_of_tests(leader['accuracy'], leader, leader['statistic'])}."
     if table["leaky"].any():
         return f"{text} {LEAKY}: {LEAKY_NOTE}"
     marks = split_marks(leader) if leader else []

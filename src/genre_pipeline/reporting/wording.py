@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from genre_pipeline.results.cell import unknown_share
+from genre_pipeline.results.cell import number, unknown_share
 
 MISSING = "-"
 LEAKY = "LEAKY"
@@ -52,6 +52,17 @@ def interval(low: float, high: float, missing: str = MISSING) -> str:
         '78.0 to 88.3'
     """
     return missing if math.isnan(low) or math.isnan(high) else f"{percent(low)} to {percent(high)}"
+
+
+def accuracy_text(mean: float, low: float | None, high: float | None) -> str:
+    """Show an accuracy in percent, with its interval if there is one.
+
+    Example:
+        >>> accuracy_text(0.8276, 0.78, 0.883), accuracy_text(0.8276, None, None)
+        ('82.8 % (78.0 to 88.3)', '82.8 %')
+    """
+    known = interval(number(low), number(high), "")
+    return f"{percent(mean)} %{f' ({known})' if known else ''}"
 
 
 def points(share: float) -> str:

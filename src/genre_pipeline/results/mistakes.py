@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any, TypedDict
 
 
-class Mistake(TypedDict):
+class ClipPlace(TypedDict):
+    """Where a track's audio is: a part of a file, in seconds."""
+
+    path: str
+    start_s: float
+    duration_s: float
+
+
+class Mistake(ClipPlace):
     """A test track that the model of one repeat predicted wrong.
 
     ``probability`` is that of the wrong ``answer``, ``p_genre`` that of the true ``genre``; both are also given for
@@ -22,14 +30,11 @@ class Mistake(TypedDict):
     times_s: list[float]
     answer_over_time: list[float]
     genre_over_time: list[float]
-    path: str
-    start_s: float
-    duration_s: float
     picture: dict[str, Any] | None
     fault: str
 
 
-class TrackAnswer(TypedDict):
+class TrackAnswer(ClipPlace):
     """What a cell's models said of a test track.
 
     ``probabilities`` are those of the cell's genres, the mean over the ``n_repeats`` repeats that tested the track, of
@@ -42,9 +47,6 @@ class TrackAnswer(TypedDict):
     genre: str
     answer: str
     title: str
-    path: str
-    start_s: float
-    duration_s: float
     n_repeats: int
     n_right: int
     probabilities: list[float]

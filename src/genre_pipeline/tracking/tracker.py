@@ -25,11 +25,9 @@ from genre_pipeline.tracking.system import Monitor
 from genre_pipeline.work.processes import Owner
 
 if TYPE_CHECKING:
-    import pandas as pd
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Run, RunTag
 
-    from genre_pipeline.tracking.model_registry import Decide
 
 logger = logging.getLogger(__name__)
 
@@ -382,29 +380,11 @@ class MlflowTracker:
         known = RunHistory(self._client, [self._experiment_id])
         return known.last_two(cell, self._tags.get("experiment", ""), self._parent_run_id)
 
-    def register_model(
-        self,
-        name: str,
-        *,
-        fingerprint: str,
-        outcomes: pd.DataFrame,
-        decide: Decide,
-        card: str = "",
-        leaky: bool = False,
-    ) -> dict[str, Any]:
-        """Register a logged model, see :func:`~genre_pipeline.tracking.model_registry.register_model`."""
+    def register_model(self, name: str, **given: Any) -> dict[str, Any]:
+        """Register a logged model: see :func:`~genre_pipeline.tracking.model_registry.register_model`."""
         from genre_pipeline.tracking.model_registry import register_model
 
-        return register_model(
-            self._client,
-            self._experiment_id,
-            name,
-            fingerprint=fingerprint,
-            outcomes=outcomes,
-            decide=decide,
-            card=card,
-            leaky=leaky,
-        )
+        return register_model(self._client, self._experiment_id, name, **given)
 
     def close(self, status: str) -> None:
         """End every run that is still open, those that a runner's child processes opened included.

@@ -18,7 +18,7 @@ from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.logs import OUTCOMES, CellLog, RunLog, ServedModel, file_metrics
 from genre_pipeline.pipelines.evaluate.routing import log_routing
 from genre_pipeline.reporting.figures import confusion_figure
-from genre_pipeline.reporting.wording import interval, percent, split_marks, unknown_tag
+from genre_pipeline.reporting.wording import accuracy_text, split_marks, unknown_tag
 from genre_pipeline.results.cell import CellResult, cell_of, dataset_name, number, statistic, summary_row, unknown_share
 from genre_pipeline.training import Checkpoint
 from genre_pipeline.training.checkpoints import joint_fingerprint
@@ -112,10 +112,9 @@ def log_evaluation(
 def _table_tags(result: CellResult) -> dict[str, str]:
     """Return what a table of runs shows in words: the accuracy with its interval, and what makes it doubtful."""
     row = summary_row(result, unit="track", metric="accuracy")
-    known = interval(number(row["ci_low"]), number(row["ci_high"]), "")
     marks = ", ".join(split_marks(result))
     return {
-        "track_accuracy": f"{percent(row['mean'])} %" + (f" ({known})" if known else ""),
+        "track_accuracy": accuracy_text(row["mean"], row["ci_low"], row["ci_high"]),
         **({"marks": marks} if marks else {}),
     }
 
