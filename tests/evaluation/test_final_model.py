@@ -127,6 +127,15 @@ class TestCard:
         ):
             assert said in text.replace("\N{NO-BREAK SPACE}", " ").replace("\\", ""), said
 
+    def test_the_choice_by_test_tracks_is_stated(self, make_result):
+        results = [make_result(model=model, accuracy=accuracy) for model, accuracy in (("net1", 0.7), ("svm", 0.6))]
+        quality = {"title": "", "licence": "", "n_usable": 1, "genres": {}}
+        quality["genres"] = {genre: {"usable": 1} for genre in results[0]["genres"]}
+        card = final_model_card(
+            results[0], quality, leaderboard(results), make_table([], PAIR_COLUMNS), experiment="mine"
+        )
+        assert "the most accurate of 2 cells on these test tracks" in render_markdown(card)
+
     def test_a_leaky_one_says_so_first(self, card):
         assert "> **LEAKY**" in card(leaky=True)
         assert "> **" not in card()

@@ -72,7 +72,8 @@ def predicted_genres(test: pd.DataFrame, genres: Sequence[str], average: TrackAv
     """
     columns = [f"p_{genre}" for genre in genres]
     if test.empty:
-        return pd.DataFrame(columns=["repeat", "track_id", "genre", "answer", "probability", "true_probability", *columns])
+        found = ["repeat", "track_id", "genre", "answer", "probability", "true_probability"]
+        return pd.DataFrame(columns=[*found, *columns])
     means = aggregate_to_tracks(test, average)
     probabilities = means[columns].to_numpy(dtype=np.float64)
     places = np.arange(len(means))

@@ -61,7 +61,7 @@ def final_model_card(
             Section("about", "What it is", _about(result)),
             Section("data", "What it was trained on", _data(result, quality)),
             Section("quality", "How good it is", _quality(result, board, pairs)),
-            Section("limits", "Limits", _limits(result)),
+            Section("limits", "Limits", _limits(result, len(board))),
             Section("licence", "Licence", _licence(quality)),
             Section("use", "Use", _use(experiment)),
         ],
@@ -147,12 +147,17 @@ def _quality(result: CellResult, board: pd.DataFrame, pairs: pd.DataFrame) -> li
     ]
 
 
-def _limits(result: CellResult) -> list[Block]:
+def _limits(result: CellResult, n_cells: int) -> list[Block]:
     limits = [
         "It knows no other genre: whatever the song, one of these is its answer.",
         f"A song must be at least {result['segment_duration_s']:.1f} s long.",
         "It was measured on tracks of the same collection. Expect less of music of another kind.",
     ]
+    if n_cells > 1:
+        limits.append(
+            f"It was chosen as the most accurate of {n_cells} cells on these test tracks, which flatters its numbers a "
+            "little."
+        )
     if result["n_repeats"] > 1:
         limits.append(
             "The numbers are of single models, each on tracks that it had not seen. Their mean is used, and no "
