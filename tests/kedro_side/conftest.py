@@ -23,16 +23,22 @@ def _own_place(monkeypatch, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def database(tmp_path_factory):
-    """Address of a SQLite database with MLflow's tables: making them takes seconds."""
+def empty_database(tmp_path_factory):
+    """Address of a SQLite database with MLflow's tables, only to be copied: making them takes seconds."""
     return new_database(tmp_path_factory.mktemp("mlflow"))
 
 
+@pytest.fixture(scope="session")
+def database(empty_database, tmp_path_factory):
+    """Address of the database that tests share whose runs each lie in an experiment of their own."""
+    return copy_database(empty_database, tmp_path_factory.mktemp("shared"))
+
+
 @pytest.fixture
-def empty_data(database, tmp_path):
+def empty_data(empty_database, tmp_path):
     """The data folder of the test, empty but for MLflow's tables."""
     folder = tmp_path / "data"
-    copy_database(database, folder)
+    copy_database(empty_database, folder)
     return folder
 
 

@@ -26,7 +26,7 @@ TAGS = {"split_hash": "aaaa", "dataset_fingerprint": "bbbb", "leaky": False, "su
 
 @pytest.fixture
 def client(empty_data):
-    """A client of a database of the test's own: the shared one holds no sessions."""
+    """A client of a database of the test's own."""
     return mlflow.MlflowClient(f"sqlite:///{empty_data}/mlflow/mlflow.db")
 
 

@@ -26,10 +26,10 @@ SEGMENTS = {"segments.parquet", "segmentation.json"}
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory, database):
+def project(tmp_path_factory, empty_database):
     """A data folder in which a small experiment was run as far as its segments."""
     folder = tmp_path_factory.mktemp("project")
-    copy_database(database, folder / "data")
+    copy_database(empty_database, folder / "data")
     write_own_music(folder / "data")
     with pytest.MonkeyPatch.context() as patch:
         settle(patch, folder / "data", folder)
