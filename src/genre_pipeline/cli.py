@@ -292,6 +292,7 @@ def train(
         music = replace(music, merge={**music.merge, **merged}, leave_out=music.leave_out | left_out)
         found = own_music.survey(music)
     click.echo(found.describe())
+    click.echo("Measuring how long each model takes on this machine.")
     plan = own_music.plan(music, found, minutes=minutes)
     click.echo(plan.describe())
     own_music.run(music)

@@ -34,7 +34,7 @@ def name(tmp_path):
 def register(tracker, client, name, parent, trained):
     """A function that logs and registers a model; it returns what came of it, and what the decision was made from."""
 
-    def do(fingerprint, alias="champion", outcomes=OUTCOMES, *, log=True, leaky=False):
+    def do(fingerprint, alias="champion", outcomes=OUTCOMES, *, log=True, leaky=False, genres=GENRES):
         if log:
             later = client.create_run(parent.info.experiment_id)
             session = MlflowTracker(client, parent.info.experiment_id, later.info.run_id)
@@ -45,7 +45,7 @@ def register(tracker, client, name, parent, trained):
             seen.append(champion)
             return Decision(alias, f"told to be {alias}", {"difference": 0.5, "p": 0.25, "n_tracks": 2})
 
-        given = {"fingerprint": fingerprint, "outcomes": outcomes, "decide": decide, "leaky": leaky}
+        given = {"fingerprint": fingerprint, "outcomes": outcomes, "genres": genres, "decide": decide, "leaky": leaky}
         return tracker.register_model(name, **given), seen
 
     return do
@@ -134,6 +134,19 @@ def test_nothing_is_registered_where_nothing_is_tracked():
     assert registered({"cell": CELL.name, "leaky": False}, None) == {"cell": CELL.name}
 
 
+def test_a_model_that_knows_fewer_genres_stays_the_challenger(register, client, name):
+    register("all")
+    found, seen = register("fewer", genres=GENRES[1:])
+    assert (found["alias"], found["reason"], seen) == (
+        "challenger",
+        f"it does not know '{GENRES[0]}', which the champion knows",
+        [],
+    )
+    found, seen = register("more", genres=[*GENRES, "zydeco"])
+    assert (found["alias"], len(seen)) == ("champion", 1)
+    assert aliases(client, name) == {"champion": "3"}
+
+
 def test_a_leaky_model_does_not_compete_with_an_honest_one(register, client, name):
     assert register("leaky", leaky=True)[0]["alias"] == "champion"
     found, seen = register("honest")
@@ -168,9 +181,8 @@ def test_the_card_describes_the_version_and_is_kept_in_its_run(tracker, client, 
     run = client.create_run(parent.info.experiment_id)
     session = MlflowTracker(client, parent.info.experiment_id, run.info.run_id)
     session.cell_run(CELL).log_model(ServedModel((trained[0].folder,), GENRES, "carded"))
-    tracker.register_model(
-        name, fingerprint="carded", outcomes=OUTCOMES, decide=pytest.fail, card="# A classifier of 3 genres"
-    )
+    given = {"fingerprint": "carded", "outcomes": OUTCOMES, "genres": GENRES, "card": "# A classifier of 3 genres"}
+    tracker.register_model(name, decide=pytest.fail, **given)
     version = client.get_model_version(name, "1")
     assert version.description == "# A classifier of 3 genres"
     assert mlflow.artifacts.load_text(f"runs:/{version.run_id}/model_card.md") == "# A classifier of 3 genres"

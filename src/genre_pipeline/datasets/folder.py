@@ -130,7 +130,9 @@ def _check_level(root: Path, paths: Sequence[str]) -> None:
     if names and all(_PARTS.fullmatch(name.casefold()) for name in names):
         inner = [name for name in names if any(parts[0] == name and len(parts) > 2 for parts in below)]
         part = next((name for name in inner if "train" in name.casefold()), "".join(inner[:1]))
-        use_one = f", or name the part to use in datasets.<name>.path: {root.joinpath(*place, part)}" if part else ""
+        use_one = (
+            f", or use one part as the folder, datasets.<name>.path: {root.joinpath(*place, part)}" if part else ""
+        )
         raise DatasetError(
             f"The folders {_quoted(names)} in {root.joinpath(*place)} are the parts of a split, not genres. The "
             f"protocols split the tracks themselves: put all tracks of a genre into one folder{use_one}."
@@ -138,7 +140,7 @@ def _check_level(root: Path, paths: Sequence[str]) -> None:
     if place and len(names) > 1:
         raise DatasetError(
             f"All audio in {root} lies in one folder, '{'/'.join(place)}', which would be its only genre. If the "
-            f"folders in it ({_quoted(names)}) are the genres, name it in datasets.<name>.path: "
+            f"folders in it ({_quoted(names)}) are the genres, use it as the folder, datasets.<name>.path: "
             f"{root.joinpath(*place)}."
         )
 

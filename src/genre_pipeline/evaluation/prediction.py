@@ -340,7 +340,7 @@ def _untrained(cell: str | None, folder: Path) -> str:
     what = "No cell leads, because nothing was compared" if cell is None else f"predict.cell: {cell} is not trained"
     if not trained:
         other = "no cell is trained" if cell is None else "no other cell is"
-        return f"{what}, and {other}. First run: kedro run --pipelines train_all"
+        return f"{what}, and {other}. First run: kedro run --pipelines train_all --experiment {folder.name}"
     return (
         f"{what}. Trained cells of this experiment: {', '.join(trained)}. Choose one: "
         f'--params "predict.cell={trained[0]},predict.audio=[...]"'

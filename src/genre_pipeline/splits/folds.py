@@ -164,5 +164,6 @@ def check_divisible(counts: Mapping[str, int], *, unit: str, n_parts: int, proto
     raise SplitError(
         f"protocols.{protocol} needs at least {n_parts} {unit} of each genre, but {found}. "
         f"Add music, leave {'that genre' if len(short) == 1 else 'those genres'} out (the dataset's 'genres')"
-        f"{f', or {remedy}' if remedy else ''}."
+        f"{f', or {remedy}' if remedy else ''}. If 'genre-pipeline train' wrote the experiment, run it again: it "
+        "chooses genres and folds anew."
     )

@@ -145,7 +145,7 @@ class RunHistory:
                 raise TrackingError(f"'{experiment}' evaluated no cell like '{pattern}'. It evaluated: {known}.")
             raise TrackingError(
                 f"No finished session of the experiment '{experiment}' evaluated a cell. Run it (kedro run --pipelines "
-                "train_all), or choose another one with --experiment."
+                f"train_all --experiment {experiment}), or choose another one with --experiment."
             )
         began = {session_id: run.info.start_time for session_id, run in sessions.items()}
         return [
@@ -194,7 +194,8 @@ class RunHistory:
                 n_found += 1
         raise TrackingError(
             f"There is no run '{reference}': of the experiment '{experiment}', {n_found} finished sessions evaluated "
-            "a cell. Run it (kedro run --pipelines train_all), or choose another one with --experiment."
+            f"a cell. Run it (kedro run --pipelines train_all --experiment {experiment}), or choose another one with "
+            "--experiment."
         )
 
     def search(self, query: str) -> Iterator[Run]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ def register_model(
     *,
     fingerprint: str,
     outcomes: pd.DataFrame,
+    genres: Collection[str],
     decide: Decide,
     card: str = "",
     leaky: bool = False,
@@ -48,6 +50,7 @@ def register_model(
         name: The registered model; it is made where there is none.
         fingerprint: The model's fingerprint, with which it was logged.
         outcomes: What the model was right about: ``repeat``, ``track_id``, ``right``.
+        genres: The genres that the model knows.
         decide: Given the champion's outcomes, decides.
         leaky: Whether the outcomes are inflated: see :func:`_decision`.
         card: The model's card, in Markdown, which describes the version and is kept among the files of its run.
@@ -65,9 +68,10 @@ def register_model(
     if version is None:
         version = _new_version(client, experiment_id, name, run_id, fingerprint)
     champion = _champion(client, name)
-    decision = _decision(client, champion, version, decide, leaky=leaky)
+    decision = _decision(client, champion, version, decide, genres=genres, leaky=leaky)
     tags: Mapping[str, Any] = {
         "decision": decision.alias,
+        "genres": json.dumps(sorted(genres), ensure_ascii=False),
         "leaky": leaky,
         "reason": decision.reason,
         "compared_with": "" if champion is None else champion.version,
@@ -125,9 +129,19 @@ def _champion(client: MlflowClient, name: str) -> ModelVersion | None:
 
 
 def _decision(
-    client: MlflowClient, champion: ModelVersion | None, version: ModelVersion, decide: Decide, *, leaky: bool
+    client: MlflowClient,
+    champion: ModelVersion | None,
+    version: ModelVersion,
+    decide: Decide,
+    *,
+    genres: Collection[str],
+    leaky: bool,
 ) -> Decision:
-    """Decide whether a version is the champion: never by a comparison of inflated outcomes with others."""
+    """Decide whether a version is the champion.
+
+    Inflated outcomes are not compared with others. A model that knows fewer genres has an easier task on the tracks
+    that it has in common with the champion, and would take answers away from whoever uses it.
+    """
     if champion is None:
         return Decision(CHAMPION, "the first version")
     if champion.version == version.version:
@@ -137,6 +151,9 @@ def _decision(
         if not leaky:
             reason = "the champion's numbers are inflated (LEAKY), these are not"
         return Decision(CHALLENGER if leaky else CHAMPION, reason)
+    if unknown := sorted({*json.loads(champion.tags.get("genres", "[]"))} - {*genres}):
+        named = ", ".join(f"'{genre}'" for genre in unknown)
+        return Decision(CHALLENGER, f"it does not know {named}, which the champion knows")
     return decide(_read_outcomes(client, str(champion.run_id)))
 
 

@@ -252,7 +252,13 @@ def register_model(
     mark = joint_fingerprint(leader["fingerprints"].values())
     try:
         found = register(
-            name, fingerprint=mark, outcomes=outcomes, decide=compare_with, card=card, leaky=leader["leaky"]
+            name,
+            fingerprint=mark,
+            outcomes=outcomes,
+            genres=leader["genres"],
+            decide=compare_with,
+            card=card,
+            leaky=leader["leaky"],
         )
     except NotLoggedError as error:
         # Such as a server that is another one than when the cell was evaluated.

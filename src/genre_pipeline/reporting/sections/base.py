@@ -162,9 +162,14 @@ def audio_url(path: str, start_s: float, duration_s: float, folder: Path | None)
     return f"{place}#t={start_s:.2f},{start_s + duration_s:.2f}" if start_s else place
 
 
+def chance_level(group: Sequence[CellResult]) -> float:
+    """Return the accuracy, as a share, of always answering the largest genre."""
+    return max(chance_levels(result)[0] for result in group)
+
+
 def chance(group: Sequence[CellResult]) -> str:
     """Show what always answering the largest genre would give."""
-    return f"{percent(max(chance_levels(result)[0] for result in group))}{PERCENT}"
+    return f"{percent(chance_level(group))}{PERCENT}"
 
 
 def setting_name(group: Sequence[CellResult]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from genre_pipeline.cells import Cell
 from genre_pipeline.evaluation.paired import PairVerdict
 from genre_pipeline.reporting.document import Article, Folded, Glossary, Group, Paragraph, Section, Span, Text, word
-from genre_pipeline.reporting.sections.base import Looks, ReportData, chance, label, track_accuracy
+from genre_pipeline.reporting.sections.base import Looks, ReportData, chance, chance_level, label, track_accuracy
 from genre_pipeline.reporting.wording import enumerated, interval, marks_of, percent
 from genre_pipeline.results.cell import CellResult, cell_of, dataset_name, scored, statistic, summary_row
 
@@ -110,7 +110,8 @@ def _unit(best: CellResult, group: Sequence[CellResult]) -> Text:
     known: list[str | Span] = (
         [", its ", word("interval"), " beside it"] if not math.isnan(track_accuracy(best)[1]) else []
     )
-    chances = f" {chance(group)}."
+    doubt = "" if track_accuracy(best)[1] > chance_level(group) else ", not shown to be better"
+    chances = f" {chance(group)}{doubt}."
     mean = word(statistic(best), "statistic")
     return ["Track ", word("accuracy"), *known, ", ", mean, "; ", word("largest genre", "chance"), chances]
 

@@ -134,7 +134,10 @@
     const [input, counter] = [search.querySelector("input"), search.querySelector("[aria-live]")];
     const [found, answers] = [search.querySelector(".found"), search.querySelector(".answers")];
     const place = (track) => (track.title ? `${track.title} (${track.id})` : track.id);
-    const texts = tracks.map((track) => [track.id, track.title, track.genre, track.dataset, decodeURIComponent(track.url)].join(" ").toLowerCase());
+    const several = new Set(tracks.map((track) => track.dataset)).size > 1;
+    /* Not the folders above it: a number of theirs would be found in every track. */
+    const fileName = (track) => decodeURIComponent(track.url).split("#")[0].split("/").pop();
+    const texts = tracks.map((track) => [track.id, track.title, track.genre, several ? track.dataset : "", fileName(track)].join(" ").toLowerCase());
     const byName = new Map(tracks.map((track) => [`${track.dataset}\n${track.id}`, track]));
 
     const button = (text, track) => {
