@@ -281,6 +281,7 @@ def train(
 
     tags: Any = "genres" if genres_from == "tags" else "artists"
     music = own_music.OwnMusic(folder, name or own_music.name_of(folder), tags, merge, frozenset(leave_out))
+    click.get_current_context().with_resource(own_music.only_here(music))
     found = own_music.survey(music)
     if found.short:
         click.echo(found.describe_short())

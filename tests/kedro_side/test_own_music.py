@@ -291,6 +291,16 @@ class TestCommand:
         assert (self.ran[0].merge, self.ran[0].leave_out) == ({"polka": "jazz"}, {"waltz"})
         assert "artists per genre: jazz (6), rock (5)" in result.output
 
+    def test_two_at_once_do_not_mix(self, music):
+        own = music(jazz=5, rock=5)
+        with own_music.only_here(own):
+            result = self.train(own.folder)
+        assert result.exit_code == 1
+        assert result.output.startswith("Error: process ")
+        assert result.output.endswith("trains 'by_genre'. Wait until that ends.\n")
+        assert self.ran == []
+        assert self.train(own.folder).exit_code == 0
+
     @pytest.mark.parametrize("value", ["polka", "polka=", "=jazz"])
     def test_what_is_no_merge_is_named(self, project, value):
         result = self.train(project, "--merge", value)

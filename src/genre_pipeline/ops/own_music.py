@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -20,6 +20,7 @@ from genre_pipeline.datasets import DATASETS, DatasetBlock
 from genre_pipeline.errors import ConfigError, DatasetError, RefreshError
 from genre_pipeline.experiment import load_experiment
 from genre_pipeline.ingest.ingest import ingest
+from genre_pipeline.locks import only_one
 from genre_pipeline.ops.estimating import estimate
 from genre_pipeline.ops.refreshing import run_command
 from genre_pipeline.project import PROJECT_ROOT
@@ -142,6 +143,17 @@ def name_of(folder: Path) -> str:
     words = "_".join(re.findall(r"[a-z0-9]+", folder.resolve().name.casefold()))
     is_free = words[:1].isalpha() and not words.startswith(_RESERVED)
     return check_name(words if is_free else f"music_{words}".rstrip("_"), kind="experiment")
+
+
+def only_here(music: OwnMusic) -> AbstractContextManager[object]:
+    """Keep other processes from training an experiment of the same name; ends with this process at the latest.
+
+    Raises:
+        ConfigError: If the name cannot be an experiment's.
+        RefreshError: On entering, if another process trains it.
+    """
+    path = _path(check_name(music.name, kind="experiment"))
+    return only_one(path, lambda owner: RefreshError(f"{owner} trains '{music.name}'. Wait until that ends."))
 
 
 def survey(music: OwnMusic) -> Survey:
@@ -278,17 +290,18 @@ def train(
     Raises:
         DatasetError: If the folder holds no music, or a genre has too few artists (tracks).
         ConfigError: If the experiment's name is taken.
-        RefreshError: If the run failed.
+        RefreshError: If the run failed, or another process trains an experiment of that name.
 
     Example:
         >>> train("Music/by_genre", minutes=5)  # doctest: +SKIP
     """
     music = OwnMusic(Path(folder), name or name_of(Path(folder)), tags, merge or {}, frozenset(leave_out))
-    found = survey(music)
-    if found.short:
-        raise DatasetError(f"{found.describe_short()} Add music, or set leave_out or merge.")
-    plan(music, found, minutes=minutes)
-    run(music)
+    with only_here(music):
+        found = survey(music)
+        if found.short:
+            raise DatasetError(f"{found.describe_short()} Add music, or set leave_out or merge.")
+        plan(music, found, minutes=minutes)
+        run(music)
     board: pd.DataFrame = _catalog(load_configuration(experiment=music.name)).load("leaderboard")
     return board
 
