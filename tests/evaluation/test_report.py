@@ -210,6 +210,12 @@ def test_findings_do_not_read_a_winner_into_noise(make_result):
     assert "There is no interval: the order may be chance." in render([make_result(n_repeats=1)])
 
 
+def test_a_leader_that_may_be_chance_says_so(make_result):
+    unsure, sure = (render([make_result(accuracy=accuracy)]) for accuracy in (0.18, 0.8))
+    assert ", not shown to be better." in unsure
+    assert ", not shown to be better." not in sure
+
+
 def test_what_changed_since_the_run_before_is_told(results):
     worse, failed, same, other, better = (
         change_of(results[0], "regression", changes=[("data", "split_hash", "a" * 16, "b" * 16)]),
