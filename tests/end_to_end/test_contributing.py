@@ -14,7 +14,7 @@ from stage_versions.lock import LOCK, complaints, read_code, read_lock
 
 _BLOCK = re.compile(r"^```(?:python|yaml)\n# (\S+?)(?:, in (\w+):)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 BLOCKS = _BLOCK.findall((PROJECT_ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
-_IGNORED = shutil.ignore_patterns("__pycache__", "local", "*.png")
+_IGNORED = shutil.ignore_patterns("local", "*.png")
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def copy(tmp_path_factory):
 
 
 def run(copy, *command):
-    variables = {**os.environ, "PYTHONPATH": str(copy / "src"), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    variables = {**os.environ, "PYTHONPATH": str(copy / "src"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, *command], cwd=copy, env=variables, capture_output=True, text=True, check=False
     )

@@ -21,9 +21,7 @@ def project(tmp_path_factory):
     """A copy of the project; its parent folder is the reader's home."""
     folder = tmp_path_factory.mktemp("home") / "project"
     for name in ("src", "conf", "docs"):
-        shutil.copytree(
-            PROJECT_ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "local", "*.png")
-        )
+        shutil.copytree(PROJECT_ROOT / name, folder / name, ignore=shutil.ignore_patterns("local", "*.png"))
     (folder / "conf" / "local").mkdir()
     shutil.copy(PROJECT_ROOT / "pyproject.toml", folder)
     return folder
@@ -37,7 +35,6 @@ def shell(project, script):
         "HOME": str(project.parent),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(project / "src"),
-        "PYTHONDONTWRITEBYTECODE": "1",
         "OMP_NUM_THREADS": "1",
     }
     done = subprocess.run(
