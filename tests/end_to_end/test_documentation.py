@@ -187,6 +187,8 @@ def project(tmp_path_factory, database, _quiet_threads):
         patch.setattr("kedro.framework.session.session.find_kedro_project", lambda _: PROJECT_ROOT)
         for module in (refreshing, own_music):
             patch.setattr(module, "run_command", _run_in_this_process)
+        # The tour's test times and trains the larger ones, too.
+        patch.setattr(own_music, "_MODELS", ("naive_bayes", "svm"))
         for module in (configuration, own_music):
             patch.setattr(module, "PROJECT_ROOT", folder)
         # Most of the time of a session so small; other tests look at both.
