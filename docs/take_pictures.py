@@ -67,7 +67,7 @@ def _mlflow(browser: Browser, server: str) -> None:
     number = "" if found is None else found.experiment_id
     chosen = f"tags.level = 'cell' AND tags.experiment = '{EXPERIMENT}' AND attributes.status = 'FINISHED'"
     cells = client.search_runs([number], chosen)
-    models = client.search_logged_models([number], max_results=1)
+    models = client.search_model_versions(f"name = '{EXPERIMENT}'", max_results=1)
     if not cells or not models:
         sys.exit(f"MLflow has no runs of '{EXPERIMENT}'. Run the demo first: make run")
     runs = ",".join(f'"{run.info.run_id}"' for run in cells[:3])
@@ -80,7 +80,7 @@ def _mlflow(browser: Browser, server: str) -> None:
             f'/#/compare-runs?runs=[{runs}]&experiments=["{number}"]&{WORKFLOW}',
             "table, [role=row], .plot-container",
         ),
-        "model": (f"/#/experiments/{number}/models/{models[0].model_id}?{WORKFLOW}", "[role=row], tbody tr"),
+        "model": (f"/#/models/{EXPERIMENT}/versions/{models[0].version}?{WORKFLOW}", "h1, h2, p"),
     }
     for name, (page, selector) in pages.items():
         _open(browser, server + page, *DESKTOP)
