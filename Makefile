@@ -42,12 +42,20 @@ $(VENV)/.installed-test: $(VENV)/.installed
 .PHONY: setup
 setup: $(VENV)/.installed-test ## Make .venv with everything for developing
 
+.PHONY: pretrained
+pretrained: $(VENV)/.installed ## Install the weights of the musicnn features (29 MB)
+	@# Without its dependencies, which are of 2019: only its files are read. Again, if they were altered.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --force-reinstall \
+		-r requirements-pretrained.txt
+
 # --- using ----------------------------------------------------------------------------------------------------------
 
 .PHONY: run
 run: $(VENV)/.installed ## Demo (or EXPERIMENT=my_music): models, leaderboard and report (sets up what is missing)
 	@$(BIN)/kedro run --pipelines train_all
 	@$(BIN)/kedro leaderboard
+	@$(BIN)/python -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("musicnn") is None)' || \
+		echo "For the features of a pretrained network (musicnn, docs/features.md): make pretrained"
 
 .PHONY: viz
 viz: $(VENV)/.installed ## Show the pipeline in the browser (PORT=4141)

@@ -106,6 +106,7 @@ class InterruptibleSession(KedroSession):
                 self._report_up_to_date(graph)
                 return {}
             if graph is not None:
+                self._require_features(graph, steps)
                 self._look_ahead(graph, steps, kwargs.get("runner"), confirm)
             # It becomes the version of every result.
             self._store["session_id"] = _after_the_last(self.store["session_id"])
@@ -164,6 +165,21 @@ class InterruptibleSession(KedroSession):
             return None, []
         stale = make_plan(graph).stale if skips else [step.name for step in graph.steps]
         return graph, [*stale, *graph.unrecorded]
+
+    def _require_features(self, graph: Graph, steps: Sequence[str]) -> None:
+        """Check that what the features to be computed need beside the audio, such as weights, is there.
+
+        Raises:
+            ConfigError: If it is not.
+        """
+        from genre_pipeline.features import FEATURES, FeatureBlock
+
+        computing = [graph.by_name[name] for name in steps if name.endswith(".extract") or ".ask_" in name]
+        for key in sorted({key for step in computing for key in step.parameters if key.startswith("features.")}):
+            block = FeatureBlock.parse(
+                self._get_config_loader()["parameters"]["features"][key.removeprefix("features.")], key=key
+            )
+            FEATURES[block.kind].require(block)
 
     def _look_ahead(
         self, graph: Graph, steps: Sequence[str], runner: object, confirm: Callable[[str], object] | None

@@ -182,6 +182,13 @@ def test_every_kind_has_one_name_or_frequency_a_bin_or_none(kind):
         "chroma": spectral,
         "cqt": {"n_octaves": 3, "bins_per_octave": 12},
         "statistics": {**spectral, "segment": {"n_frames": 1, "hop_frames": 1}},
+        "musicnn": {
+            "weights": "MSD_musicnn",
+            "layer": "taggram",
+            "sample_rate": 16_000,
+            "hop_length": 256,
+            "segment": {"n_frames": 1, "hop_frames": 1},
+        },
         "embeddings": {"path": "e.parquet", "n_dims": 8, "segment": {"n_frames": 1, "hop_frames": 1}},
     }
     block = FEATURES[kind].block.parse({"kind": kind, **PARAMETERS, **own[kind]}, key="feature")

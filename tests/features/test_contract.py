@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -15,23 +16,40 @@ from genre_pipeline.errors import FeatureError
 from genre_pipeline.features import FEATURES, FeatureBlock, extract_features, stream_features
 from genre_pipeline.features import analysis as analysis_module
 from genre_pipeline.stores.store import FeatureStore
+from pretrained_weights import HAS_WEIGHTS, needs_weights
 
 NAMES = ["sine", "chirp", "impulse", "noise", "silence"]
 
 # What a kind needs beside the parameters of a log-mel spectrogram.
 OWN_PARAMETERS = {
     "cqt": {"n_octaves": 7, "bins_per_octave": 12, "f_min_hz": 32.7},
+    "musicnn": {
+        "weights": "MSD_musicnn",
+        "layer": "penultimate",
+        "sample_rate": 16_000,
+        "hop_length": 256,
+        "segment": {"n_frames": 1, "hop_frames": 1},
+    },
     "statistics": {"segment": {"n_frames": 1, "hop_frames": 1}},
 }
 
 
 # Embeddings are supplied, not computed.
-COMPUTED = [spec for spec in FEATURES if spec.load is None]
+EVERY = [spec for spec in FEATURES if spec.load is None]
+COMPUTED = [spec for spec in EVERY if spec.name != "musicnn" or HAS_WEIGHTS]
 
 
-@pytest.fixture(params=COMPUTED, ids=lambda spec: spec.name)
+@pytest.fixture(
+    params=[pytest.param(spec, marks=needs_weights if spec.name == "musicnn" else (), id=spec.name) for spec in EVERY]
+)
 def spec(request):
     return request.param
+
+
+@pytest.fixture(scope="session")
+def signals(signals):
+    """The signals, a tenth longer: a patch of musicnn takes 47,616 samples."""
+    return {name: np.concatenate([samples, samples[:4410]]) for name, samples in signals.items()}
 
 
 @pytest.fixture
@@ -100,6 +118,10 @@ def test_block_is_frozen_hashable_and_plain(spec, block):
         block.hop_length = 1
 
 
+def test_worker_processes_get_it(spec):
+    assert pickle.loads(pickle.dumps(spec)) == spec
+
+
 def test_version_is_a_positive_number(spec):
     assert spec.version >= 1
 
@@ -149,11 +171,11 @@ def test_frames_that_wait_on_the_disk_are_the_same(monkeypatch, spec, block, sig
 
 
 def test_one_feature_may_fail_beside_another(make_block, signals):
-    # Of 2 s, only pieces of 3 s cannot be had.
+    # Of 2.2 s, only pieces of 3 s cannot be had.
     spec = FEATURES["log_mel"]
     long_pieces = make_block(spec, segment={"n_frames": 130, "hop_frames": 130, "own_s": 3.0})
     whole, pieces = stream_features([signals["noise"]], [(spec, make_block(spec)), (spec, long_pieces)])
-    assert next(whole).shape == (128, 87)
+    assert next(whole).shape == (128, 95)
     with pytest.raises(FeatureError, match=r"too short: expected at least one piece of 66150 samples.*segment\.own_s"):
         next(pieces)
 

@@ -105,6 +105,19 @@ class TestOcclusion:
         assert np.allclose(found.contributions[:, ~heard], 0.0)
         assert np.allclose(found.explained, 2.0)
 
+    def test_a_single_frame_is_masked_by_the_least_of_all_segments(self):
+        class FirstBin:
+            """Sure of the first class as far as the first bin goes."""
+
+            def predict_probabilities(self, segments):
+                p = 1 / (1 + np.exp(-segments[:, 0, 0]))
+                return np.stack([p, 1 - p], axis=1)
+
+        segments = np.array([[[1.0], [5.0]], [[3.0], [9.0]]], dtype=np.float32)
+        found = attribute_by_occlusion(FirstBin(), segments, 0, n_rows=2, n_columns=4)
+        assert np.allclose(found.contributions, [[[0.0], [0.0]], [[2.0], [0.0]]])
+        assert np.allclose(found.explained, [0.0, 2.0])
+
     def test_any_model_can_be_explained(self, estimator, network, features):
         for model in (estimator, network):
             found = attribute_by_occlusion(model, features, 0, n_rows=99, n_columns=4)

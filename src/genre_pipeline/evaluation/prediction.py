@@ -206,6 +206,7 @@ class GenrePredictor:
 
         Raises:
             CheckpointError: If there is none, or one is damaged or of a feature that this version does not know.
+            ConfigError: If what the feature needs beside the audio, such as weights, is missing.
         """
         trained = [each for each in checkpoints if isinstance(each, Checkpoint)]
         if not trained:
@@ -224,6 +225,7 @@ class GenrePredictor:
             raise CheckpointError(
                 f"The checkpoint {folder} needs a feature that this version does not have. Train it again. {error}"
             ) from error
+        spec.require(block)
         predictors = tuple(each.predictor() for each in trained)
         return cls(checkpoint.card.cell, checkpoint.card.genres, block, spec, predictors, checkpoint.card.leaky)
 

@@ -127,12 +127,16 @@ class FeatureBlock(Block):
         """The rule by which short clips are padded; ``None`` if they are not."""
         if not self.segment.pad_frames:
             return None
-        full = (self.segment.n_frames - 1) * self.hop_length
+        full = self.samples_of(self.segment.n_frames)
         return Padding(least=full - self.segment.pad_frames * self.hop_length, full=full)
 
     def frames_of(self, n_samples: int) -> int:
         """Return the number of frames of samples that are transformed at once, centred on multiples of the hop."""
         return 1 + n_samples // self.hop_length
+
+    def samples_of(self, n_frames: int) -> int:
+        """Return the fewest samples, transformed at once, that give a number of frames."""
+        return (n_frames - 1) * self.hop_length
 
     def n_frames(self, n_samples: int) -> int:
         """Return the number of frames of a waveform, 0 for an empty one."""
@@ -185,9 +189,32 @@ class Bins(NamedTuple):
     names: tuple[str, ...] = ()
 
 
+class Pretraining(NamedTuple):
+    """What is to know of a pretrained network, for model card and report.
+
+    Attributes:
+        licence: Of its weights.
+        trained_on: The data that it was trained on.
+        overlap: Whether that data may hold test tracks or their artists, in a sentence.
+    """
+
+    licence: str
+    trained_on: str
+    overlap: str
+
+
+# Functions with names: a worker process unpickles a kind by those of its functions.
+def _unnamed_bins(_block: FeatureBlock) -> Bins:
+    return Bins("bin")
+
+
+def _nothing(_block: FeatureBlock) -> None:
+    """Need nothing, or be made of nothing pretrained."""
+
+
 @dataclass(frozen=True)
 class FeatureSpec:
-    """A kind of feature.
+    """A kind of feature. Worker processes unpickle it: its functions are defined in modules, with names.
 
     Attributes:
         name: Registered name, used as ``kind`` in YAML.
@@ -202,6 +229,9 @@ class FeatureSpec:
             function from a track's id to its feature, shape ``(n_bins, n_frames)``, float32, which raises
             :class:`~genre_pipeline.errors.FeatureError` if there is none. ``begin`` then raises an error.
         bins: What the bins are, from the parameters: for people, no number depends on it.
+        require: Checks that what the parameters need beside the audio, such as weights, is there; raises
+            :class:`~genre_pipeline.errors.ConfigError` before any work if not.
+        pretraining: What is to know of the pretrained network that the parameters choose; ``None`` if there is none.
     """
 
     name: str
@@ -210,7 +240,9 @@ class FeatureSpec:
     begin: Callable[[Signal, Any], Finish]
     version: int
     load: Callable[[Any], Callable[[str], Features]] | None = None
-    bins: Callable[[Any], Bins] = lambda block: Bins("bin")  # noqa: ARG005
+    bins: Callable[[Any], Bins] = _unnamed_bins
+    require: Callable[[Any], None] = _nothing
+    pretraining: Callable[[Any], Pretraining | None] = _nothing
 
     def extract(self, waveform: Samples, block: FeatureBlock) -> Features:
         """Compute this feature alone: see :func:`extract_features`."""

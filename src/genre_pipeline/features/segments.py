@@ -131,7 +131,7 @@ def _check_every_genre(tracks: pd.DataFrame, segmented: pd.DataFrame, block: Fea
     if segment.own_s is None:
         key = "segment.n_frames"
         n_needed = segment.n_frames - segment.pad_frames
-        needed = f"{key}={n_needed} frames ({max(0, n_needed - 1) * block.hop_length / block.sample_rate:.2f} s)"
+        needed = f"{key}={n_needed} frames ({max(0, block.samples_of(n_needed)) / block.sample_rate:.2f} s)"
     else:
         key = "segment.own_s"
         needed = f"{key}={segment.own_s:g} s"

@@ -169,6 +169,10 @@ def _n_columns(block: StatisticsBlock) -> int:
     return len(block.columns)
 
 
+def _bins(block: StatisticsBlock) -> Bins:
+    return Bins("statistic", names=block.columns)
+
+
 FEATURES.register(
     FeatureSpec(
         name="statistics",
@@ -176,6 +180,6 @@ FEATURES.register(
         n_bins=_n_columns,
         begin=begin_statistics,
         version=1,
-        bins=lambda block: Bins("statistic", names=block.columns),
+        bins=_bins,
     )
 )

@@ -23,7 +23,16 @@ from genre_pipeline.reporting.document import (
     texts,
 )
 from genre_pipeline.reporting.leaderboard import conclude
-from genre_pipeline.reporting.wording import LEAKY, LEAKY_NOTE, PERCENT, UNKNOWN_NOTE, interval, percent, split_marks
+from genre_pipeline.reporting.wording import (
+    LEAKY,
+    LEAKY_NOTE,
+    PERCENT,
+    UNKNOWN_NOTE,
+    interval,
+    percent,
+    pretrained_text,
+    split_marks,
+)
 from genre_pipeline.results.cell import CellResult, cell_of, dataset_name, number, statistic, summary_row
 
 _METRICS = {
@@ -62,7 +71,7 @@ def final_model_card(
             Section("data", "What it was trained on", _data(result, quality)),
             Section("quality", "How good it is", _quality(result, board, pairs)),
             Section("limits", "Limits", _limits(result, len(board))),
-            Section("licence", "Licence", _licence(quality)),
+            Section("licence", "Licence", _licence(result, quality)),
             Section("use", "Use", _use(experiment)),
         ],
     )
@@ -169,15 +178,11 @@ def _limits(result: CellResult, n_cells: int) -> list[Block]:
     return [Bullets(limits)]
 
 
-def _licence(quality: Mapping[str, Any]) -> list[Block]:
-    return [
-        Facts(
-            {
-                "Music": quality["licence"] or "not stated",
-                "Pretrained parts": "none: all weights were learned from these tracks",
-            }
-        )
-    ]
+def _licence(result: CellResult, quality: Mapping[str, Any]) -> list[Block]:
+    parts = "none: all weights were learned from these tracks"
+    if "pretraining" in result:
+        parts = f"{pretrained_text(result['pretraining'])} Licence of its weights: {result['pretraining']['licence']}."
+    return [Facts({"Music": quality["licence"] or "not stated", "Pretrained parts": parts})]
 
 
 def _use(experiment: str) -> list[Block]:

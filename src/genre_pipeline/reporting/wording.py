@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from genre_pipeline.results.cell import number, unknown_share
+from genre_pipeline.results.cell import PretrainingFacts, number, unknown_share
 
 MISSING = "-"
 LEAKY = "LEAKY"
@@ -22,6 +22,16 @@ NONE = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 # A space at which lines do not break.
 PERCENT = "\N{NO-BREAK SPACE}%"
+
+
+def pretrained_text(facts: PretrainingFacts) -> str:
+    """State what the network behind a feature was trained on before, and whether that may be the test tracks.
+
+    Example:
+        >>> pretrained_text({"licence": "ISC", "trained_on": "much music", "overlap": "It may hold test tracks."})
+        'The feature is of a network that was trained on much music. It may hold test tracks.'
+    """
+    return f"The feature is of a network that was trained on {facts['trained_on']}. {facts['overlap']}"
 
 
 def percent(share: float, missing: str = MISSING) -> str:

@@ -116,6 +116,14 @@ class CellCost(TypedDict):
     flop_per_clip: float | None
 
 
+class PretrainingFacts(TypedDict):
+    """What is to know of the pretrained network behind a feature, as text: see ``features.base.Pretraining``."""
+
+    licence: str
+    trained_on: str
+    overlap: str
+
+
 class CellResult(TypedDict):
     """Everything that the comparison needs of one cell, in plain JSON types.
 
@@ -147,6 +155,7 @@ class CellResult(TypedDict):
         cost: Training and inference time.
         precision: Number format of training, for example ``float32``.
         reference: The model's paper, in one line.
+        pretraining: What is to know of the pretrained network that gave the feature; absent if there is none.
         selection: Which epoch was scored: ``best validation``, ``last`` or ``best test`` (which is leaky).
         git_commit: Commit of the code that scored.
         seed: Seed of the first repeat.
@@ -176,6 +185,7 @@ class CellResult(TypedDict):
     cost: CellCost
     precision: str
     reference: str
+    pretraining: NotRequired[PretrainingFacts]
     selection: str
     git_commit: str
     seed: int

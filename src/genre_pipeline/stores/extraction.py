@@ -138,7 +138,10 @@ def extract_together(
         StoreError: If a store in a folder is corrupted, or another process writes to it.
         StorageError: If the disk is full or will be, or a folder is read-only.
         ComputeError: If the workers cannot be started or reached, or die, or lack the device.
+        ConfigError: If what a feature needs beside the audio, such as weights, is missing.
     """
+    for target in targets:
+        target.spec.require(target.block)
     if workers.backend != "dask":
         require_device(workers.device)
     wanted = _wanted(tracks, root)

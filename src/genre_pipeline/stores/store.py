@@ -78,7 +78,7 @@ def _spec_hash(extractor_version: int, feature: dict[str, Any]) -> str:
 
 def _stored_parameters(block: FeatureBlock) -> dict[str, Any]:
     """Return a block without the fields for the use of its numbers, except those that the numbers depend on."""
-    parameters = {field: value for field, value in block.dump().items() if field not in _USE_FIELDS}
+    parameters = {field: value for field, value in block.deciding().items() if field not in _USE_FIELDS}
     padding = None if block.padding is None else [block.padding.least, block.padding.full]
     return {**parameters, "own_samples": block.own_samples, "padding": padding}
 

@@ -109,7 +109,8 @@ def attribute_by_occlusion(
     M. D. Zeiler and R. Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014, section 4.2. A patch
     is replaced by the minimum of each of its bins in the segment (the mean would not affect a model that uses means),
     and the loss of log odds is spread evenly over the patch. Losses need not sum to ``explained``, which here is the
-    loss when everything is masked. A model that stays sure to a millionth loses nothing.
+    loss when everything is masked. A model that stays sure to a millionth loses nothing. Segments of a single frame,
+    whose minimum is that frame, are masked by the minimum over all of them; nothing is known of one such segment alone.
 
     Args:
         predictor: The trained model.
@@ -126,7 +127,8 @@ def attribute_by_occlusion(
         p = np.clip(predictor.predict_probabilities(segments)[:, target], _CLOSEST, 1.0 - _CLOSEST)
         return np.asarray(np.log(p / (1.0 - p)))
 
-    fill = np.broadcast_to(features.min(axis=2, keepdims=True), features.shape)
+    axes = 2 if features.shape[2] > 1 else (0, 2)
+    fill = np.broadcast_to(features.min(axis=axes, keepdims=True), features.shape)
     whole = score(features)
     contributions = np.zeros(features.shape)
     for bins in np.array_split(np.arange(features.shape[1]), min(n_rows, features.shape[1])):

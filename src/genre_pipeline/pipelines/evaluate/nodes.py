@@ -14,6 +14,7 @@ from genre_pipeline.evaluation.paired import track_outcomes
 from genre_pipeline.evaluation.prediction import predict_cell, predict_repeat
 from genre_pipeline.evaluation.run_changes import compare_records
 from genre_pipeline.experiment import EvaluationBlock
+from genre_pipeline.features.base import Pretraining
 from genre_pipeline.logs import CellLog
 from genre_pipeline.pipelines.evaluate.logs import log_evaluation
 from genre_pipeline.results.cell import CellResult
@@ -70,6 +71,7 @@ def score_cell(
     *,
     cell: Cell,
     reference: str,
+    pretraining: Pretraining | None = None,
 ) -> tuple[CellResult, CellLog]:
     """Score every repeat of a cell.
 
@@ -86,6 +88,7 @@ def score_cell(
         session: The session's facts, for the commit.
         cell: The cell.
         reference: The paper of the model's family, in one line.
+        pretraining: What is to know of the pretrained network that gave the feature, if there is one.
 
     Returns:
         The cell's result, and what is logged of it.
@@ -104,6 +107,12 @@ def score_cell(
         git_commit=session["git_commit"],
         average=evaluation.track_average,
     )
+    if pretraining is not None:
+        result["pretraining"] = {
+            "licence": pretraining.licence,
+            "trained_on": pretraining.trained_on,
+            "overlap": pretraining.overlap,
+        }
     sizes = result["n_tracks" if audit["unit"] == "track" else "n_segments"]
     trained = _trained(checkpoints)
     outcomes = None

@@ -6,6 +6,7 @@ from kedro.pipeline import Node, Pipeline
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.experiment import Experiment
+from genre_pipeline.features import FEATURES
 from genre_pipeline.pipelines.binding import bind
 from genre_pipeline.pipelines.evaluate.nodes import (
     compare_with_previous,
@@ -20,6 +21,7 @@ def create_pipeline(experiment: Experiment) -> Pipeline:
 
 
 def _evaluate(cell: Cell, experiment: Experiment) -> Pipeline:
+    feature = experiment.features[cell.feature]
     predict = Node(
         bind(predict_segments, "predict", cell=cell),
         inputs=["checkpoints", "split", "segments", "features", "training"],
@@ -28,7 +30,13 @@ def _evaluate(cell: Cell, experiment: Experiment) -> Pipeline:
         tags="evaluate",
     )
     score = Node(
-        bind(score_cell, "score", cell=cell, reference=experiment.models[cell.model].spec.reference),
+        bind(
+            score_cell,
+            "score",
+            cell=cell,
+            reference=experiment.models[cell.model].spec.reference,
+            pretraining=FEATURES[feature.kind].pretraining(feature),
+        ),
         inputs=[
             "checkpoints",
             "predictions",

@@ -21,7 +21,7 @@ from genre_pipeline.training.cell_data import CellData, CellSegments
 logger = logging.getLogger(__name__)
 
 
-@stage(version=2, uses=(CellData,))
+@stage(version=3, uses=(CellData,))
 def explain_tracks(
     explain: ExplainBlock,
     split: pd.DataFrame,

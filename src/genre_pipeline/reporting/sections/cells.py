@@ -33,6 +33,7 @@ from genre_pipeline.reporting.wording import (
     duration,
     interval,
     percent,
+    pretrained_text,
     split_badge,
     split_marks,
 )
@@ -78,6 +79,8 @@ def _card(result: CellResult, data: ReportData) -> Article:
     }
     notes = {LEAKY: LEAKY_NOTE}
     limits = [f"{mark}: {notes.get(mark, UNKNOWN_NOTE)}" for mark in split_marks(result)]
+    if "pretraining" in result:
+        limits.append(pretrained_text(result["pretraining"]))
     run = data.pages.get(cell.name, "")
     return Article(
         full_name(result),
@@ -91,7 +94,7 @@ def _card(result: CellResult, data: ReportData) -> Article:
             ),
             *([Paragraph([Span("Its run in MLflow", "link", run)])] if run else []),
         ],
-        is_marked=bool(limits),
+        is_marked=bool(split_marks(result)),
         key=cell_anchor(cell),
     )
 

@@ -1,0 +1,3 @@
+"""Pretrained networks as features."""
+
+from genre_pipeline.features.pretrained import musicnn as musicnn
