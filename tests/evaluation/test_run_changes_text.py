@@ -197,11 +197,11 @@ class TestConclusion:
         worse = compare_records(CELL, record(GOOD), record(BAD, parameters={"model.c": "2.0"}), n_resamples=99)
         (line,) = conclude([worse])
         assert line.startswith(
-            "demo.artist_kfold.mfcc_20.svm: 90.0 % before, 30.0 % now: \N{MINUS SIGN}60.0 points (\N{MINUS SIGN}"
+            "demo.artist_kfold.mfcc_20.svm: 90.0 % before, 30.0 % now; on 40 common tracks \N{MINUS SIGN}60.0 points "
+            "(\N{MINUS SIGN}"
         )
         assert line.endswith(
-            " on 40 common tracks), WORSE, by more than chance. Changed meanwhile: model.c 1.0 to 2.0 and seed 0 to "
-            "\N{EN DASH}."
+            "), WORSE, by more than chance. Changed meanwhile: model.c 1.0 to 2.0 and seed 0 to \N{EN DASH}."
         )
 
     def test_alarms_come_first_and_others_are_counted(self):
@@ -211,7 +211,7 @@ class TestConclusion:
         changes += [compare_records(CELL, record(), record()), compare_records(OFFICIAL, None, record())]
         lines = conclude(changes)
         assert lines[0].startswith(f"{NET1.name}: FAILED. Changed meanwhile: nothing that is recorded.")
-        assert lines[1].startswith("demo.folds.a.m00: 50.0 % before, 55.0 % now: +5.0 points (")
+        assert lines[1].startswith("demo.folds.a.m00: 50.0 % before, 55.0 % now; +5.0 points (")
         assert "which may be chance" in lines[1]
         assert lines[8:] == [
             "Since the run before: 5 more cells changed, 1 cell unchanged and 1 cell evaluated for the first time."

@@ -361,7 +361,7 @@ def _experiment_file(music: OwnMusic, found: Survey, models: tuple[str, ...]) ->
     dataset = {"genres": genres} if music.leave_out else {}
     return {
         "experiment": {
-            "title": f"{music.name}: {len(genres)} genres, {len(found.tracks)} tracks",
+            "title": music.folder.resolve().name,
             "protocols": [found.protocol],
             "models": list(models),
         },

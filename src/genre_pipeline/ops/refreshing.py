@@ -167,7 +167,9 @@ def run_stale(request: Request, plan: Plan, *, run: Callable[[list[str]], tuple[
     if (url := webhook()) is not None:
         notify(url, changes)
     if code:
-        raise RefreshError(f"The refresh ended with code {code}: see above. Rerun the command to resume.")
+        raise RefreshError(
+            f"The refresh ended with code {code}: see above. Once the cause is gone: Rerun the command to resume."
+        )
 
 
 def _journal_of(pid: int, code: int) -> Journal:

@@ -118,7 +118,10 @@ def format_leaderboard(frame: pd.DataFrame) -> str:
     Returns:
         Plain text, with a final newline.
     """
-    notes = ["Test split, in %; accuracy, balanced accuracy and macro-F1 of tracks, then accuracy of segments."]
+    notes = [
+        "Test split, in %; accuracy, balanced accuracy and macro-F1 of tracks, then accuracy of segments.",
+        "±: standard deviation over repeats; interval: of the mean, 95 % (evaluation.confidence).",
+    ]
     if frame["leaky"].any():
         notes.append(f"! LEAKY. {LEAKY_NOTE}")
     if any(map(unknown_share, frame.to_dict("records"))):

@@ -169,11 +169,12 @@ def _moved(change: CellChange) -> str:
         return f"{change['cell']}: {verdict_text(change)}.{meanwhile}"
     metric = change["metrics"][0]
     low, high = number(metric["ci_low"]), number(metric["ci_high"])
-    on = "" if metric["n_tracks"] is None else f" on {plural(metric['n_tracks'], 'common track')}"
-    known = "" if math.isnan(low) else f" ({points(low)} to {points(high)}{on})"
+    # Others may have come or gone: the difference need not be that of the two accuracies.
+    on = "" if metric["n_tracks"] is None else f"on {plural(metric['n_tracks'], 'common track')} "
+    known = "" if math.isnan(low) else f" ({points(low)} to {points(high)})"
     return (
-        f"{change['cell']}: {percent(metric['before'])} % before, {percent(metric['after'])} % now: "
-        f"{points(metric['difference'])} points{known}, {_CHANCE[change['verdict']]}.{meanwhile}"
+        f"{change['cell']}: {percent(metric['before'])} % before, {percent(metric['after'])} % now; "
+        f"{on}{points(metric['difference'])} points{known}, {_CHANCE[change['verdict']]}.{meanwhile}"
     )
 
 

@@ -22,7 +22,9 @@ _METADATA_PARTS = frozenset({"genres"})
 # The cause of a step that never ran.
 NOT_MADE = "there is no result of it yet"
 # That of one whose results cannot be trusted.
-NO_RECORD = "its result has no record of what it was made from: its run was interrupted, or of an old release"
+NO_RECORD = (
+    "its result has no record of what it was made from: its run failed or was interrupted, or is of an old release"
+)
 # [?] Causes and steps in a summary; --explain shows all of a cell or step.
 _MAX_CAUSES = 10
 _MAX_STEPS = 30

@@ -8,7 +8,7 @@ from pathlib import Path
 from genre_pipeline.cells import Cell
 from genre_pipeline.reporting.document import Bullets, Folded, Group, Paragraph, Picture, Section, Span
 from genre_pipeline.reporting.sections.base import ReportData, audio_url, full_name
-from genre_pipeline.reporting.wording import PERCENT, percent, plural
+from genre_pipeline.reporting.wording import PERCENT, mark_suffix, percent, plural
 from genre_pipeline.results.cell import cell_of
 from genre_pipeline.results.mistakes import CellMistakes, Mistake
 
@@ -23,7 +23,9 @@ def section(data: ReportData) -> Section | None:
     found = {Cell(**each["cell"]): each for each in data.mistakes}
     results = [result for group in data.groups.values() for result in group if cell_of(result) in found]
     folded = [
-        _mistakes_of(full_name(result), found[cell_of(result)], data.folder, is_open=place == 0)
+        _mistakes_of(
+            f"{full_name(result)}{mark_suffix([result])}", found[cell_of(result)], data.folder, is_open=place == 0
+        )
         for place, result in enumerate(results)
     ]
     reading = (
@@ -43,7 +45,9 @@ def _mistakes_of(name: str, found: CellMistakes, folder: Path | None, *, is_open
     ]
     summary = f"{name}: {found['n_wrong']:,} of {plural(found['n_tracks'], 'track')} wrong, counted over repeats"
     pictures = Group("grid", [_picture(each, folder) for each in found["mistakes"]])
-    return Folded(summary, [*([Bullets(pairs)] if pairs else []), pictures], is_open=is_open)
+    return Folded(
+        summary, [*([Paragraph("Most often:", "muted"), Bullets(pairs)] if pairs else []), pictures], is_open=is_open
+    )
 
 
 def _picture(mistake: Mistake, folder: Path | None) -> Picture:
