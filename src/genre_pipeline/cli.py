@@ -375,22 +375,43 @@ def _shown(path: Path) -> str:
     return str(min((str(path), os.path.relpath(path)), key=len))
 
 
+def _share(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    """Read a share: 0.2, 20% or 20 %."""
+    del context, parameter
+    if value is None:
+        return None
+    try:
+        number = float(value.strip().removesuffix("%"))
+    except ValueError:
+        raise click.BadParameter(f"expected a share such as 20% or 0.2, got '{value}'.") from None
+    return number / 100 if value.strip().endswith("%") else number
+
+
 @cli.command()
 @choosing
+@click.option(
+    "--max-error", callback=_share, metavar="SHARE", help="How many of its answers may be wrong, such as 20% or 0.2."
+)
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
-def predict(choice: Choice, paths: tuple[Path, ...]) -> None:
+def predict(choice: Choice, max_error: float | None, paths: tuple[Path, ...]) -> None:
     """Classify audio files, and all in folders, with the experiment's best model.
 
+    It is "not sure" of a file where its probability is low: --max-error 10% makes it say so more often, 100% never.
     --params predict.cell=NAME chooses another cell. Exits with 1 if a file cannot be classified.
     """
+    from genre_pipeline.blocks import parse_block
     from genre_pipeline.datasets.reading.files import is_audio, list_files
     from genre_pipeline.errors import AudioError
+    from genre_pipeline.experiment import PredictBlock
     from genre_pipeline.reporting.document import format_terminal
     from genre_pipeline.reporting.prediction import describe
     from genre_pipeline.serving import open_experiment
 
     experiment = choice.read()
-    model, leader = open_experiment(choice.configuration(), experiment, experiment.predict)
+    chosen = experiment.predict
+    if max_error is not None:
+        chosen = parse_block(PredictBlock, {**chosen.dump(), "max_error": max_error}, key="predict")
+    model, leader = open_experiment(choice.configuration(), experiment, chosen)
     audio: list[Path] = []
     for path in paths:
         found = sorted(filter(is_audio, list_files(path)[0])) if path.is_dir() else None
@@ -398,7 +419,7 @@ def predict(choice: Choice, paths: tuple[Path, ...]) -> None:
             raise AudioError(f"{path} holds no audio files: expected some, in any sub-folder.")
         audio += [path] if found is None else [path / each for each in found]
     table = model.classify(audio)
-    click.echo(format_terminal(describe(table, model.cell, leader), is_terminal=sys.stdout.isatty()))
+    click.echo(format_terminal(describe(table, model, leader), is_terminal=sys.stdout.isatty()))
     if (table["error"] != "").any():
         raise click.exceptions.Exit(1)
 

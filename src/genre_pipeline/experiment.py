@@ -45,6 +45,7 @@ SECTIONS = (
     "storage",
     "training",
     "tuning",
+    "unseen_genres",
 )
 
 
@@ -217,11 +218,15 @@ class PredictBlock(Block):
             experiment's first dataset.
         repeat: Which of its repeats' models; ``None`` means all of them, whose probabilities are averaged.
         audio: Audio files.
+        max_error: The share of its answers that may be wrong: those of low confidence become "not sure", so that the
+            others are as right as that on the validation tracks. 1 lets every answer stand.
     """
 
     cell: CellName | None = None
     repeat: Repeat | None = None
     audio: tuple[Path, ...] = ()
+    # [?] Four of five answers are right.
+    max_error: float = Field(default=0.2, gt=0.0, le=1.0)
 
 
 class RobustnessBlock(Block):
@@ -234,6 +239,16 @@ class RobustnessBlock(Block):
 
     cells: tuple[str, ...] = ("*",)
     interventions: tuple[str, ...] = Field(min_length=1)
+
+
+class UnseenGenresBlock(Block):
+    """Which cells the ``unseen_genres`` pipeline trains once without each of their genres.
+
+    Attributes:
+        cells: Shell-style patterns of the experiment's cells (``dataset.protocol.feature.model``).
+    """
+
+    cells: tuple[str, ...] = ("*",)
 
 
 class ExplainBlock(Block):
@@ -272,6 +287,7 @@ class Experiment:
         tuning: How parameters are searched.
         robustness: What the ``robustness`` pipeline does.
         explain: What the ``explain`` pipeline explains.
+        unseen_genres: What the ``unseen_genres`` pipeline does.
         cells: The grid, in the order dataset, protocol, model, feature.
         robustness_cells: Those of them that the ``robustness`` pipeline uses.
     """
@@ -289,6 +305,7 @@ class Experiment:
     tuning: Tuning
     robustness: RobustnessBlock
     explain: ExplainBlock
+    unseen_genres: UnseenGenresBlock
     cells: tuple[Cell, ...]
     robustness_cells: tuple[Cell, ...]
 
@@ -350,6 +367,7 @@ def load_experiment(parameters: Mapping[str, Any]) -> Experiment:
         tuning=tuning,
         robustness=robustness,
         explain=explain,
+        unseen_genres=parse_block(UnseenGenresBlock, parameters.get("unseen_genres", {}), key="unseen_genres"),
         cells=cells,
         robustness_cells=_robustness_cells(robustness, cells, defined),
     )

@@ -96,9 +96,9 @@ def build_pipelines(parameters: Mapping[str, Any], *, only: Collection[str] | No
     Returns:
         ``ingest``, ``split``, ``segment``, ``features``, ``train_<model>`` for each model of the parameters (with
         all that it needs, from audio to its metrics; on the experiment's datasets and protocols), ``evaluate``,
-        ``compare``, ``robustness``, ``explain``, ``predict``, ``tune`` (from audio to one model's best parameters; only
-        if a model of the experiment has a search space), ``train_all`` (everything, from audio to the report), and
-        ``__default__``, which is ``train_all``.
+        ``compare``, ``robustness``, ``unseen_genres``, ``explain``, ``predict``, ``tune`` (from audio to one model's
+        best parameters; only if a model of the experiment has a search space), ``train_all`` (everything, from audio to
+        the report), and ``__default__``, which is ``train_all``.
 
     Raises:
         ConfigError: If a parameter is wrong.
@@ -116,6 +116,7 @@ def build_pipelines(parameters: Mapping[str, Any], *, only: Collection[str] | No
         split,
         train,
         tune,
+        unseen,
     )
 
     experiment = load_experiment(parameters)
@@ -146,6 +147,7 @@ def build_pipelines(parameters: Mapping[str, Any], *, only: Collection[str] | No
         **{f"train_{model}": pipeline for model, pipeline in one_model.items()},
         **tuning,
         "robustness": robustness.create_pipeline(experiment),
+        "unseen_genres": unseen.create_pipeline(experiment),
         "explain": explain.create_pipeline(experiment),
         "predict": predict.create_pipeline(experiment),
         "train_all": everything,

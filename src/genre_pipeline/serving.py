@@ -15,7 +15,13 @@ from genre_pipeline.evaluation.prediction import GenrePredictor, open_model
 from genre_pipeline.experiment import Experiment, PredictBlock, load_experiment
 
 
-def load_model(experiment: str | None = None, *, cell: str | None = None, repeat: int | None = None) -> GenrePredictor:
+def load_model(
+    experiment: str | None = None,
+    *,
+    cell: str | None = None,
+    repeat: int | None = None,
+    max_error: float | None = None,
+) -> GenrePredictor:
     """Load the model for use of an experiment: the leading cell's, the mean of the models of its repeats.
 
     Args:
@@ -23,6 +29,9 @@ def load_model(experiment: str | None = None, *, cell: str | None = None, repeat
         cell: Name of another cell, ``dataset.protocol.feature.model``; ``None`` means the one that leads on the
             experiment's first dataset.
         repeat: One of the cell's repeats; ``None`` means the mean of all.
+        max_error: The share of its answers that may be wrong, between 0 and 1; ``None`` means the parameter
+            ``predict.max_error``. The model's ``abstention`` says from which confidence on it is sure, and what that
+            was worth on the test tracks.
 
     Raises:
         CheckpointError: If it is not trained.
@@ -32,8 +41,10 @@ def load_model(experiment: str | None = None, *, cell: str | None = None, repeat
         >>> load_model("my_music").classify(["song.mp3"])  # doctest: +SKIP
     """
     loader = load_configuration(experiment=experiment)
-    chosen = parse_block(PredictBlock, {"cell": cell, "repeat": repeat}, key="predict")
-    return open_experiment(loader, load_experiment(loader["parameters"]), chosen)[0]
+    loaded = load_experiment(loader["parameters"])
+    allowed = loaded.predict.max_error if max_error is None else max_error
+    chosen = parse_block(PredictBlock, {"cell": cell, "repeat": repeat, "max_error": allowed}, key="predict")
+    return open_experiment(loader, loaded, chosen)[0]
 
 
 def predict(
@@ -41,6 +52,7 @@ def predict(
     *,
     experiment: str | None = None,
     cell: str | None = None,
+    max_error: float | None = None,
 ) -> pd.DataFrame:
     """Classify audio files: :meth:`~genre_pipeline.evaluation.prediction.GenrePredictor.classify` of a loaded model.
 
@@ -48,16 +60,18 @@ def predict(
         paths: The audio files, or a single one.
         experiment: See :func:`load_model`.
         cell: See :func:`load_model`.
+        max_error: See :func:`load_model`.
 
     Returns:
-        One row per file: ``path``, ``genre``, ``probability``, ``error``, ``leaky`` and ``p_<genre>`` of each genre.
+        One row per file: ``path``, ``genre``, ``probability``, ``sure``, ``error``, ``leaky`` and ``p_<genre>`` of each
+        genre.
 
     Raises:
         CheckpointError: If the model is not trained.
         ConfigError: If there is no such experiment.
     """
     given = [paths] if isinstance(paths, str | PathLike) else paths
-    return load_model(experiment, cell=cell).classify([Path(path) for path in given])
+    return load_model(experiment, cell=cell, max_error=max_error).classify([Path(path) for path in given])
 
 
 def open_experiment(
@@ -68,11 +82,18 @@ def open_experiment(
     Args:
         loader: The configuration.
         experiment: The experiment.
-        chosen: Which cell and repeat.
+        chosen: Which cell and repeat, and when it is not sure.
     """
     from kedro.io import DataCatalog
 
     catalog: Any = DataCatalog.from_config(loader["catalog"])
-    leader = catalog.load(f"{experiment.settings.datasets[0]}.leader_if_any") or {}
-    model = open_model(catalog.load("trained_models"), cell=chosen.cell, repeat=chosen.repeat, leader=leader)
-    return model, {} if chosen.cell else leader
+    entry = f"{chosen.cell}.results_if_any" if chosen.cell else f"{experiment.settings.datasets[0]}.leader_if_any"
+    known = catalog.load(entry) or {}
+    model = open_model(
+        catalog.load("trained_models"),
+        cell=chosen.cell,
+        repeat=chosen.repeat,
+        known=known,
+        max_error=chosen.max_error,
+    )
+    return model, {} if chosen.cell else known

@@ -47,6 +47,12 @@ def fabricate_result(
         ("track", "top_2_accuracy"): accuracy + 0.1 + spread * offsets,
         ("track", "log_loss"): 1.5 - accuracy - spread * offsets,
         ("track", "ece"): 0.12 + spread * offsets,
+        ("track", "brier"): 0.5 - spread * offsets,
+        ("track", "accuracy_at_80_coverage"): accuracy + 0.05 + spread * offsets,
+        ("track", "accuracy_at_95_coverage"): accuracy + 0.01 + spread * offsets,
+        ("track", "calibrated_log_loss"): 1.4 - accuracy - spread * offsets,
+        ("track", "calibrated_ece"): 0.06 + spread * offsets,
+        ("track", "calibrated_brier"): 0.45 - spread * offsets,
         ("segment", "accuracy"): accuracy - 0.08 + spread * offsets,
         ("segment", "balanced_accuracy"): accuracy - 0.09 + spread * offsets,
         ("segment", "macro_f1"): accuracy - 0.10 + spread * offsets,
@@ -65,7 +71,10 @@ def fabricate_result(
         "n_tracks": {"train": 72.0, "validation": 24.0, "test": 24.0},
         "n_segments": {"train": 432.0, "validation": 144.0, "test": 144.0},
         "segment_duration_s": 3.0,
-        "summary": [_summary(unit, metric, numbers) for (unit, metric), numbers in values.items()],
+        "summary": [
+            *(_summary(unit, metric, numbers) for (unit, metric), numbers in values.items()),
+            {**_summary("track", "temperature", 2.0 + offsets), "split": "validation"},
+        ],
         "repeats": [
             {"repeat": i, "split": "test", "unit": unit, "metric": metric, "value": float(v), "n": 24}
             for (unit, metric), numbers in values.items()
@@ -88,6 +97,16 @@ def fabricate_result(
             ]
             for unit in ("segment", "track")
         },
+        "thresholds": [
+            {
+                "threshold": threshold,
+                "validation_kept": kept,
+                "validation_wrong": round(share * kept * (1 - accuracy)),
+                "test_kept": kept,
+                "test_wrong": round(share * kept * (1 - accuracy)),
+            }
+            for threshold, kept, share in ((0.9, 30, 0.2), (0.6, 80, 0.6), (0.3, 115, 0.9), (0.0, 120, 1.0))
+        ],
         "leaks": {"tracks": 0, "files": 0, "audio": 0, "recordings": 0, "artists": 13 if leaky else 0, "albums": 0},
         "cost": {
             "training_s": 12.5 * n_repeats * n_epochs,

@@ -11,7 +11,7 @@ import pytest
 from genre_pipeline.errors import EvaluationError
 from genre_pipeline.evaluation.cell import evaluate_cell, metric_values
 from genre_pipeline.evaluation.leaderboard import leaderboard
-from genre_pipeline.evaluation.metrics import score
+from genre_pipeline.evaluation.metrics import score, score_calibrated
 from genre_pipeline.evaluation.prediction import predict_cell
 from genre_pipeline.results.cell import CellResult, summary_row
 from genre_pipeline.training import FailedRepeat
@@ -90,7 +90,7 @@ def test_the_result_says_what_was_evaluated(evaluated):
 
 def test_the_scores_are_those_of_the_predictions(evaluated):
     _, _, predictions, result = evaluated
-    expected = score(predictions, genres=GENRES)
+    expected = pd.concat([score(predictions, genres=GENRES), score_calibrated(predictions, genres=GENRES)])
     assert [row["value"] for row in result["repeats"]] == expected["value"].tolist()
     accuracy = [
         row for row in result["summary"] if (row["split"], row["unit"], row["metric"]) == ("test", "track", "accuracy")
@@ -102,6 +102,25 @@ def test_the_scores_are_those_of_the_predictions(evaluated):
     ]
     assert len(accuracy) == 1
     assert math.isclose(accuracy[0]["mean"], np.mean(values))
+
+
+def test_the_lowest_threshold_keeps_every_track(evaluated):
+    _, _, _, result = evaluated
+    wrong = {
+        split: round(sum(row["n"] * (1 - row["value"]) for row in result["repeats"] if is_accuracy(row, split)))
+        for split in ("validation", "test")
+    }
+    assert result["thresholds"][-1] == {
+        "threshold": 0.0,
+        "validation_kept": 6,
+        "validation_wrong": wrong["validation"],
+        "test_kept": 6,
+        "test_wrong": wrong["test"],
+    }
+
+
+def is_accuracy(row, split):
+    return (row["split"], row["unit"], row["metric"]) == (split, "track", "accuracy")
 
 
 def test_confusions_count_every_test_segment_and_track(evaluated):

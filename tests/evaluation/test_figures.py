@@ -17,6 +17,7 @@ from genre_pipeline.reporting.figures import (
     learning_curves,
     mean_curve,
     reliability_diagrams,
+    risk_coverage,
     styles,
 )
 
@@ -201,6 +202,24 @@ def test_figures_of_nothing_are_errors():
     for draw in (accuracy_comparison, learning_curves, confusion_matrices):
         with pytest.raises(EvaluationError, match="no result to compare"):
             draw([])
+
+
+def test_coverage_ends_at_the_accuracy_of_all_answers(results):
+    content = _content(risk_coverage(results))
+    assert len(content["data"]) == len(results)
+    first = content["data"][0]
+    # Of 120: 30 with 1 wrong, 80 with 10 wrong, 115 with 21 wrong, all with 24 wrong.
+    assert first["x"] == pytest.approx([25.0, 200 / 3, 115 / 1.2, 100.0])
+    assert first["y"] == pytest.approx([100 - 100 / 30, 87.5, 100 * 94 / 115, 80.0])
+    assert first["customdata"][-1] == [0.0, 120, 24]
+    assert sum(trace["showlegend"] for trace in content["data"]) == 4
+
+
+def test_a_result_of_an_earlier_release_is_named(make_result):
+    old = make_result()
+    del old["thresholds"]
+    with pytest.raises(EvaluationError, match="thresholds of the confidence keep.*Evaluate the cell again"):
+        risk_coverage([old])
 
 
 def test_reliability_shows_confidence_against_accuracy(results):

@@ -1,5 +1,6 @@
 """Which cell's model is used, how it is opened, and its card."""
 
+import math
 import shutil
 
 import numpy as np
@@ -66,7 +67,7 @@ class TestOpenModel:
         path = music.path("jazz/jazz_0")
         single = [GenrePredictor.open(each.folder).segment_probabilities(path) for each in trained]
         assert not np.allclose(*single)
-        for model in (open_model(tmp_path, leader=leader), open_model(tmp_path, cell=CELL)):
+        for model in (open_model(tmp_path, known=leader), open_model(tmp_path, cell=CELL)):
             np.testing.assert_allclose(model.segment_probabilities(path), np.mean(single, axis=0))
         one = open_model(tmp_path, cell=CELL, repeat=1)
         np.testing.assert_array_equal(one.segment_probabilities(path), single[1])
@@ -74,12 +75,23 @@ class TestOpenModel:
     def test_a_model_that_was_trained_again_since_is_the_one_that_was_compared(self, tmp_path, music, trained, leader):
         folder = trained[0].folder
         train_tiny(music, folder, repeat=0, learning_rate=0.02)
-        opened = open_model(tmp_path, leader=leader)
+        opened = open_model(tmp_path, known=leader)
         assert len(opened.predictors) == 2
         for kept in folder.parent.glob("repeat_00.*/"):
             shutil.rmtree(kept)
         with pytest.raises(CheckpointError, match="has changed since the comparison was written"):
-            open_model(tmp_path, leader=leader)
+            open_model(tmp_path, known=leader)
+
+    def test_the_threshold_is_that_of_the_allowed_error(self, tmp_path, trained, leader):
+        counts = ((0.9, 9, 0), (0.5, 24, 4), (0.0, 40, 20))
+        rows = [
+            {"threshold": t, "validation_kept": n, "validation_wrong": wrong, "test_kept": n, "test_wrong": wrong}
+            for t, n, wrong in counts
+        ]
+        for known, cell in (({**leader, "thresholds": rows}, None), ({"thresholds": rows}, CELL)):
+            opened = [open_model(tmp_path, cell=cell, known=known, max_error=each) for each in (0.05, 0.1, 0.2, 1.0)]
+            assert [each.abstention.threshold for each in opened] == [math.inf, 0.9, 0.5, 0.0]
+        assert open_model(tmp_path, cell=CELL).abstention is None
 
     def test_repeats_that_failed_are_left_out(self, trained):
         assert len(GenrePredictor.of([trained[0], FailedRepeat(1, 1, "diverged")]).predictors) == 1
@@ -124,6 +136,8 @@ class TestCard:
             "**Music**: CC0",
             "none: all weights were learned from these tracks",
             "genre-pipeline predict --experiment mine",
+            "| 10 | 90.0 | 25.0 | 6.7 |",
+            "| 30 | 0.0 | 100.0 | 25.0 |",
         ):
             assert said in text.replace("\N{NO-BREAK SPACE}", " ").replace("\\", ""), said
 
@@ -135,6 +149,10 @@ class TestCard:
             results[0], quality, leaderboard(results), make_table([], PAIR_COLUMNS), experiment="mine"
         )
         assert "the most accurate of 2 cells on these test tracks" in render_markdown(card)
+
+    def test_where_no_threshold_is_right_enough_it_keeps_nothing(self, card):
+        row = {"validation_kept": 20, "validation_wrong": 10, "test_kept": 20, "test_wrong": 10}
+        assert "| 10 | - | 0.0 | - |" in card(thresholds=[{"threshold": 0.0, **row}])
 
     def test_a_leaky_one_says_so_first(self, card):
         assert "> **LEAKY**" in card(leaky=True)

@@ -22,6 +22,7 @@ from genre_pipeline.reporting.figures import (
     confusion_matrices,
     learning_curves,
     reliability_diagrams,
+    risk_coverage,
 )
 from genre_pipeline.reporting.leaderboard import conclude, format_leaderboard
 from genre_pipeline.reporting.report import build_markdown, build_report
@@ -273,7 +274,7 @@ def test_a_cell_without_numbers_comes_last_and_into_no_group(make_result):
 @pytest.mark.parametrize("n_results", [1, 2])
 def test_reports_and_figures_do_with_failed_cells(make_result, n_results):
     results = [failed(make_result(model="a"), 5), make_result(model="b")][:n_results]
-    for draw in (accuracy_comparison, learning_curves, confusion_matrices, reliability_diagrams):
+    for draw in (accuracy_comparison, learning_curves, confusion_matrices, reliability_diagrams, risk_coverage):
         draw(results)
     html = build_report(ReportData(results))
     assert "FAILED 5 of 5" in html

@@ -12,9 +12,11 @@ from genre_pipeline.errors import EvaluationError
 from genre_pipeline.evaluation.metrics import (
     UNITS,
     aggregate_to_tracks,
+    confidences_of,
     confusion,
     reliability_of,
     score,
+    score_calibrated,
     score_genres,
     told_right,
 )
@@ -22,7 +24,17 @@ from genre_pipeline.evaluation.metrics import (
 EXACT = settings(derandomize=True, deadline=None, max_examples=40)
 # Not in alphabetical order, as a model's outputs need not be.
 GENRES = ["rock", "blues", "jazz"]
-METRICS = ["accuracy", "balanced_accuracy", "ece", "log_loss", "macro_f1", "top_2_accuracy"]
+METRICS = [
+    "accuracy",
+    "accuracy_at_80_coverage",
+    "accuracy_at_95_coverage",
+    "balanced_accuracy",
+    "brier",
+    "ece",
+    "log_loss",
+    "macro_f1",
+    "top_2_accuracy",
+]
 
 
 def predictions_of(targets, probabilities, *, genres=GENRES, n_segments=1, **columns):
@@ -71,6 +83,16 @@ def test_scores_are_those_of_scikit_learn(predictions):
         assert values(scores, repeat=repeat) == pytest.approx(
             {
                 "accuracy": reference.accuracy_score(targets, predicted),
+                **{
+                    f"accuracy_at_{n}_coverage": accuracy_of_surest(n, predicted == targets, probabilities.max(axis=1))
+                    for n in (80, 95)
+                },
+                "brier": np.mean(
+                    [
+                        np.sum((row - (np.asarray(sorted(GENRES)) == target)) ** 2)
+                        for row, target in zip(probabilities, targets, strict=True)
+                    ]
+                ),
                 "balanced_accuracy": np.mean(
                     [(predicted[targets == genre] == genre).mean() for genre in np.unique(targets)]
                 ),
@@ -80,6 +102,13 @@ def test_scores_are_those_of_scikit_learn(predictions):
                 "top_2_accuracy": reference.top_k_accuracy_score(targets, probabilities, k=2, labels=sorted(GENRES)),
             }
         )
+
+
+def accuracy_of_surest(n_percent, correct, confidences):
+    """Answers that are equally sure share what they are right about."""
+    shared = pd.Series(correct.astype(float)).groupby(confidences).transform("mean").to_numpy()
+    n_kept = -(-n_percent * len(correct) // 100)
+    return shared[np.argsort(-confidences, kind="stable")][:n_kept].mean()
 
 
 def ece_of_scikit_learn(correct, confidences):
@@ -170,8 +199,9 @@ def test_balanced_accuracy_is_that_of_scikit_learn():
 @given(predictions=random_predictions(), data=st.data())
 def test_scores_are_bounded_and_do_not_depend_on_order(predictions, data):
     scores = score(predictions, genres=GENRES)
-    bounded = scores[scores["metric"] != "log_loss"]
+    bounded = scores[~scores["metric"].isin(["brier", "log_loss"])]
     assert bounded["value"].between(0.0, 1.0).all()
+    assert scores[scores["metric"] == "brier"]["value"].between(0.0, 2.0).all()
     assert (scores["value"] >= 0.0).all()
     rows = data.draw(st.permutations(range(len(predictions))))
     genres = data.draw(st.permutations(GENRES))
@@ -192,7 +222,7 @@ def test_the_confusion_matrix_agrees_with_the_accuracy(predictions):
 
 def test_perfect_predictions_score_one():
     found = values(score(predictions_of(GENRES, np.eye(3)), genres=GENRES), unit="track")
-    errors = {"ece": 0.0, "log_loss": 0.0}
+    errors = {"brier": 0.0, "ece": 0.0, "log_loss": 0.0}
     assert found == pytest.approx(dict.fromkeys(METRICS, 1.0) | errors, abs=1e-6)
 
 
@@ -201,7 +231,9 @@ def test_uniform_predictions_score_chance():
     # All are taken for the first genre: its F1 is 2 * (1/3) / (1/3 + 1).
     expected = {"accuracy": 1 / 3, "balanced_accuracy": 1 / 3, "macro_f1": 0.5 / 3, "log_loss": np.log(3)}
     # Confidence and accuracy are both a third; the second of equal genres is the second in order.
-    expected |= {"ece": 0.0, "top_2_accuracy": 2 / 3}
+    expected |= {"ece": 0.0, "top_2_accuracy": 2 / 3, "brier": (2 / 3) ** 2 + 2 / 9}
+    # All are equally sure: whichever are kept, a third of them is right.
+    expected |= {"accuracy_at_80_coverage": 1 / 3, "accuracy_at_95_coverage": 1 / 3}
     assert found == pytest.approx(expected, abs=1e-6)
 
 
@@ -263,6 +295,62 @@ def test_segments_and_tracks_repeats_and_splits_are_scored_apart():
     assert len(scores) == 3 * 2 * len(METRICS)
     assert scores["metric"].unique().tolist() == METRICS
     assert scores.groupby("unit")["n"].unique().map(list).to_dict() == {"segment": [4], "track": [2]}
+
+
+class TestScoreCalibrated:
+    def predictions(self, *, validation_right):
+        """Validation tracks of a confidence of 0.8, of which some are right, and one right and one wrong test track."""
+        n = 10
+        rock, other = [0.8, 0.1, 0.1], [0.1, 0.8, 0.1]
+        validation = predictions_of(["rock"] * n, [rock] * validation_right + [other] * (n - validation_right))
+        test = predictions_of(["rock", "rock"], [rock, other])
+        return pd.concat([validation.assign(split="validation"), test.assign(track_id=["a", "b"])], ignore_index=True)
+
+    def test_a_model_that_is_too_sure_gets_a_temperature_above_one(self):
+        predictions = self.predictions(validation_right=5)
+        scores = score_calibrated(predictions, genres=GENRES)
+        assert scores[["split", "unit", "metric", "n"]].to_numpy().tolist() == [
+            ["test", "track", "calibrated_brier", 2],
+            ["test", "track", "calibrated_ece", 2],
+            ["test", "track", "calibrated_log_loss", 2],
+            ["validation", "track", "temperature", 10],
+        ]
+        temperature = values(scores, "track", "validation")["temperature"]
+        found, before = values(scores, "track"), values(score(predictions, genres=GENRES), "track")
+        assert temperature > 1.5
+        assert found["calibrated_log_loss"] < before["log_loss"]
+        assert found["calibrated_brier"] < before["brier"]
+        assert found["calibrated_ece"] < before["ece"]
+
+    def test_the_test_tracks_do_not_move_the_temperature(self):
+        predictions = self.predictions(validation_right=7)
+        moved = predictions.copy()
+        is_test = moved["split"] == "test"
+        moved.loc[is_test, ["p_rock", "p_blues"]] = moved.loc[is_test, ["p_blues", "p_rock"]].to_numpy()
+        first, second = (score_calibrated(each, genres=GENRES) for each in (predictions, moved))
+        assert values(first, "track", "validation") == values(second, "track", "validation")
+
+    def test_every_repeat_has_its_own(self):
+        one, two = self.predictions(validation_right=9), self.predictions(validation_right=4).assign(repeat=1)
+        together = score_calibrated(pd.concat([one, two]), genres=GENRES)
+        for repeat, each in enumerate((one, two)):
+            alone = score_calibrated(each, genres=GENRES)
+            for split in ("test", "validation"):
+                assert values(together, "track", split, repeat) == values(alone, "track", split, repeat)
+
+    def test_validation_tracks_are_needed(self):
+        with pytest.raises(EvaluationError, match="no 'validation' split to fit a temperature to"):
+            score_calibrated(predictions_of(["rock"], [[0.8, 0.1, 0.1]]), genres=GENRES)
+
+
+def test_confidences_are_those_of_tracks_of_one_split_in_all_repeats():
+    base = predictions_of(["rock", "blues"], [[0.7, 0.2, 0.1], [0.5, 0.4, 0.1]], n_segments=2)
+    predictions = pd.concat([base, base.assign(repeat=1), base.assign(split="validation")])
+    found = confidences_of(predictions, "test", genres=GENRES)
+    assert dict(zip(found.confidence.tolist(), found.correct.tolist(), strict=True)) == {0.7: True, 0.5: False}
+    assert len(found.confidence) == 4
+    with pytest.raises(EvaluationError, match="no 'train' split"):
+        confidences_of(predictions, "train", genres=GENRES)
 
 
 def test_confusion_has_true_genres_in_rows_and_sums_repeats_of_the_test_only():

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 import tiny_music
 from genre_pipeline.errors import AudioError, CheckpointError, StorageError
+from genre_pipeline.evaluation.abstention import Abstention
 from genre_pipeline.evaluation.prediction import GenrePredictor, predict_repeat
 from genre_pipeline.training import Checkpoint
 from tiny_music import GENRES, SEGMENTS_PER_TRACK, make_tiny_music, train_tiny, write_clip
@@ -175,6 +177,18 @@ class TestGenrePredictor:
         assert table["probability"].tolist() == table[PROBABILITIES].max(axis=1).tolist()
         assert set(table["error"]) == {""}
         assert not table["leaky"].any()
+
+    def test_it_is_sure_of_what_is_not_below_its_threshold(self, music, tmp_path):
+        predictor = GenrePredictor.open(train_tiny(music, tmp_path / "model", model="naive_bayes").folder)
+        paths = [music.path("jazz/jazz_0"), tmp_path / "missing.wav"]
+        first = predictor.classify(paths)
+        assert first["sure"].isna().all()
+        confidence = float(first["probability"][0])
+        for threshold, sure in ((0.0, True), (confidence, True), (confidence + 1e-6, False), (math.inf, False)):
+            table = replace(predictor, abstention=Abstention(0.2, threshold, 1.0, 0.0, 0.0)).classify(paths)
+            assert table["sure"][0] == sure
+            assert pd.isna(table["sure"][1])
+            pd.testing.assert_frame_equal(table.drop(columns="sure"), first.drop(columns="sure"))
 
     def test_a_model_of_a_leaky_split_says_so(self, music, tmp_path):
         leaky = replace(music, split=music.split.assign(leaky=True))

@@ -5,6 +5,7 @@ import json
 import re
 from html.parser import HTMLParser
 
+import pandas as pd
 import pytest
 
 from genre_pipeline.datasets.reading.files import LeftOut, count_left_out
@@ -122,7 +123,7 @@ def test_page_says_what_was_run_and_how(results, make_dataset, make_split):
 
 def test_every_table_has_a_caption_and_scopes(hostile_page):
     page = _Page(hostile_page)
-    assert hostile_page.count("<caption>") == len(page.tables) == 13
+    assert hostile_page.count("<caption>") == len(page.tables) == 17
     assert set(page.scopes) == {"col", "row"}
     assert len(page.ids) == len(set(page.ids))
 
@@ -147,7 +148,7 @@ def test_names_from_data_are_escaped(hostile_page):
     assert HOSTILE not in hostile_page
     assert "<b>rock" not in hostile_page
     assert html.escape(HOSTILE) in hostile_page
-    assert len(_Page(hostile_page).scripts) == 13  # 10 figures, the tracks, Plotly, and the page's own
+    assert len(_Page(hostile_page).scripts) == 15  # 12 figures, the tracks, Plotly, and the page's own
 
 
 def test_figures_have_text_alternatives_from_the_data(results):
@@ -161,16 +162,16 @@ def test_figures_have_text_alternatives_from_the_data(results):
     )
     assert re.search(r"net2: \d+ of 120 tracks right \(sum over repeats\); \w+ was taken for \w+ most often", page)
     labels = re.findall(r'role="img" aria-labelledby="([^"]+)"', page)
-    assert len(labels) == 19
+    assert len(labels) == 23
     assert set(labels) <= set(_Page(page).ids)
 
 
 def test_figures_carry_their_options(results):
     figures = _figures(render(results))
-    # Accuracies, ranks, costs and protocols of two datasets, curves, confusions, reliabilities.
+    # Accuracies, ranks, costs and protocols of two datasets, curves, confusions, reliabilities, risk and coverage.
     assert [len(figure["options"]) for figure in figures] == [0] * 4 + [0] + [4] * 2 + [4] * 2 + [4] * 4 + [16] * 2 + [
         0
-    ] * 4
+    ] * 8
     curves = figures[9]
     caption, data, layout = curves["options"][2]
     assert caption.startswith("Validation loss, mean over repeats: net2")
@@ -179,6 +180,40 @@ def test_figures_carry_their_options(results):
     assert layout["yaxis.title.text"] == "cross-entropy (nats)"
     assert "updatemenus" not in curves["layout"]
     assert "title" not in curves["layout"]
+
+
+def test_a_temperature_is_shown_with_what_it_changes(make_result):
+    table = _Page(render([make_result(accuracy=0.8)])).tables["temperature-1"]
+    errors = ["Calibration error (points)", "with temperature", "Log loss", "with temperature"]
+    assert table[0] == ["Model", "Temperature", "Lowest", "Highest", *errors, "Brier score", "with temperature"]
+    assert table[1] == ["net1", "2.00", "1.00", "3.00", "12.0", "6.0", "0.700", "0.600", "0.500", "0.450"]
+
+
+def test_what_a_model_keeps_is_shown_for_some_error_rates(make_result):
+    tables = _Page(render([make_result(accuracy=0.8), make_result(model="svm", accuracy=0.2)])).tables
+    surest = ["Accuracy (%)", "surest 95 %", "surest 80 %"]
+    assert tables["abstention-1"][0][:6] == ["Model", *surest, "Kept for 10 % errors (%)", "of these wrong (%)"]
+    # Of 120: 30 with 1 wrong, 80 with 10 wrong, 115 with 21 wrong, all with 24 wrong.
+    few, some, most = ["25.0", "3.3"], ["95.8", "18.3"], ["100.0", "20.0"]
+    assert tables["abstention-1"][1] == ["net1", "80.0", "81.0", "85.0", *few, *some, *most]
+    nothing = ["0.0", "\N{EN DASH}"]
+    assert tables["abstention-1"][2] == ["svm", "20.0", "21.0", "25.0", *nothing, "25.0", "16.7", "25.0", "16.7"]
+
+
+def test_genres_never_seen_are_shown_where_they_were_asked_for(make_result):
+    results = [make_result(genres=["a", "b"], n_repeats=2), make_result(model="svm", genres=["a", "b"])]
+    known = {**results[0]["cell"], "split_hash": results[0]["split_hash"]}
+    values = {("a", 0): 0.8, ("a", 1): 0.6, ("b", 0): 0.7, ("b", 1): 0.5}
+    rows = [{**known, "genre": genre, "repeat": repeat, "value": value} for (genre, repeat), value in values.items()]
+    page = _Page(build_report(ReportData(results, unseen_genres=pd.DataFrame(rows))))
+    assert page.tables["unseen-1"] == [
+        ["Genre never seen", "net1"],
+        ["all genres", "65.0 ± 14.1"],
+        ["a", "70.0"],
+        ["b", "60.0"],
+    ]
+    other = pd.DataFrame(rows).assign(split_hash="another")
+    assert "unseen-1" not in _Page(build_report(ReportData(results, unseen_genres=other))).tables
 
 
 def test_genres_have_their_numbers(make_result):

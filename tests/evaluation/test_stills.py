@@ -33,6 +33,7 @@ def test_every_figure_can_be_drawn(results, make_result):
     drawn = {
         "curves": figures.learning_curves(results),
         "reliability": figures.reliability_diagrams(results),
+        "coverage": figures.risk_coverage(results),
         "ranks": critical_difference_diagram(rank_models(results)),
         "costs": cost_comparison(results),
         "papers": paper_comparison(compare_with_papers([pair], kinds={})),
@@ -42,6 +43,7 @@ def test_every_figure_can_be_drawn(results, make_result):
     assert {name: len(axes) for name, axes in panels.items()} == {
         "curves": 4,
         "reliability": 4,
+        "coverage": 4,
         "ranks": 1,
         "costs": 4,
         "papers": 1,

@@ -33,6 +33,7 @@ LAYERS = [
     "6 evaluate",
     "7 compare",
     "robustness",
+    "unseen genres",
     "explain",
     "predict",
 ]
@@ -202,6 +203,7 @@ class TestPipelines:
             *(f"train_{model}" for model in models),
             "tune",
             "robustness",
+            "unseen_genres",
             "explain",
             "train_all",
             "__default__",
@@ -224,6 +226,7 @@ class TestPipelines:
                     "write_report",
                     "predict_genres",
                     "join_scores",
+                    "join_unseen",
                     "explain_tracks",
                 }
 
@@ -237,7 +240,7 @@ class TestPipelines:
 
     def test_train_all_needs_nothing_but_parameters(self, registered):
         # What other pipelines leave is shown where it is there.
-        optional = {"robustness", "explanations"}
+        optional = {"robustness", "unseen_genres", "explanations"}
         assert results_among(registered["train_all"].inputs()) <= optional
 
     def test_train_all_ends_in_what_people_read(self, test_pipelines):

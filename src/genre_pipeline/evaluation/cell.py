@@ -9,14 +9,17 @@ import pandas as pd
 
 from genre_pipeline.cells import Cell
 from genre_pipeline.errors import EvaluationError
+from genre_pipeline.evaluation.abstention import count_by_threshold
 from genre_pipeline.evaluation.bootstrap import clusters_of
 from genre_pipeline.evaluation.intervals import summarise
 from genre_pipeline.evaluation.metrics import (
     UNITS,
     TrackAverage,
+    confidences_of,
     confusion,
     reliability_of,
     score,
+    score_calibrated,
     score_genres,
     told_right,
 )
@@ -72,7 +75,7 @@ def evaluate_cell(
     n_tracks, n_segments = data.counts()
     # The correction of the interval needs the shares that train and test.
     n_units = n_tracks if audit["unit"] == "track" else n_segments
-    metrics: Any = {key: [] for key in ("summary", "repeats", "genre_repeats", "history")}
+    metrics: Any = {key: [] for key in ("summary", "repeats", "genre_repeats", "history", "thresholds")}
     metrics |= {"confusion": {}, "reliability": {}}
     if checkpoints:
         metrics = _metrics(
@@ -142,7 +145,7 @@ def _metrics(
 ) -> dict[str, Any]:
     """Return the parts of a result that need predictions."""
     how: Any = {"genres": genres, "average": average}
-    scores = score(predictions, **how)
+    scores = pd.concat([score(predictions, **how), score_calibrated(predictions, **how)], ignore_index=True)
     outcomes = told_right(predictions, **how)
     outcomes["cluster"] = clusters_of(outcomes["track_id"], artists)
     return {
@@ -151,6 +154,10 @@ def _metrics(
         "genre_repeats": _records(score_genres(predictions, **how)),
         "history": _records(pd.concat([_history(each) for each in checkpoints])),
         "confusion": {unit: confusion(predictions, unit=unit, **how).tolist() for unit in UNITS},
+        # As predictions of new audio do, they average probabilities.
+        "thresholds": count_by_threshold(
+            *(confidences_of(predictions, split, genres=genres) for split in ("validation", "test"))
+        ),
         "reliability": {unit: _records(reliability_of(predictions, unit=unit, **how)) for unit in UNITS},
     }
 

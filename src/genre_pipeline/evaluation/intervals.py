@@ -10,6 +10,7 @@ import pandas as pd
 
 from genre_pipeline.errors import EvaluationError
 from genre_pipeline.evaluation.bootstrap import resample
+from genre_pipeline.evaluation.calibration import TEMPERATURES
 from genre_pipeline.registry import suggestion
 
 Design = Literal["kfold", "resampled", "seeds"]
@@ -25,11 +26,18 @@ _COLUMNS = ["repeat", "split", "unit", "metric", "value", "n"]
 # Where the values of a metric end; a metric that is not here has no ends.
 _BOUNDS = {
     "accuracy": (0.0, 1.0),
+    "accuracy_at_80_coverage": (0.0, 1.0),
+    "accuracy_at_95_coverage": (0.0, 1.0),
     "balanced_accuracy": (0.0, 1.0),
+    "brier": (0.0, 2.0),
+    "calibrated_brier": (0.0, 2.0),
+    "calibrated_ece": (0.0, 1.0),
+    "calibrated_log_loss": (0.0, math.inf),
     "ece": (0.0, 1.0),
     "macro_f1": (0.0, 1.0),
     "top_2_accuracy": (0.0, 1.0),
     "log_loss": (0.0, math.inf),
+    "temperature": TEMPERATURES,
 }
 
 

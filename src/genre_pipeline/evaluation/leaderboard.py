@@ -21,6 +21,7 @@ from genre_pipeline.results.cell import (
     scored,
     statistic,
     summary_row,
+    threshold_rows,
     unknown_share,
 )
 from genre_pipeline.results.run_changes import CellChange
@@ -132,8 +133,9 @@ def describe_leader(result: CellResult, audits: Sequence[Mapping[str, Any]]) -> 
 
     Returns:
         ``cell`` (its name), ``genres``, ``leaky``, ``artists_unknown``, ``statistic``, ``design``, ``test_ratio`` (test
-        over training tracks, or pieces where the split divides tracks), ``segment_duration_s``, and of the test tracks
-        ``accuracy``, ``ci_low`` and ``ci_high``.
+        over training tracks, or pieces where the split divides tracks), ``segment_duration_s``, ``thresholds`` (of the
+        confidence, see :class:`~genre_pipeline.results.cell.ThresholdRow`), and of the test tracks ``accuracy``,
+        ``ci_low`` and ``ci_high``.
     """
     audit = next(each for each in audits if each["split_hash"] == result["split_hash"])
     sizes = result["n_tracks" if audit["unit"] == "track" else "n_segments"]
@@ -142,6 +144,7 @@ def describe_leader(result: CellResult, audits: Sequence[Mapping[str, Any]]) -> 
     return {
         "cell": cell_of(result).name,
         **{key: result[key] for key in copied},  # type: ignore[literal-required]
+        "thresholds": threshold_rows(result),
         "artists_unknown": unknown_share(result),
         "statistic": statistic(result),
         "test_ratio": sizes["test"] / sizes["train"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -11,7 +12,15 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from genre_pipeline.errors import EvaluationError
-from genre_pipeline.evaluation.calibration import expected_calibration_error, reliability
+from genre_pipeline.evaluation.abstention import Confidences, accuracy_at_coverage
+from genre_pipeline.evaluation.calibration import (
+    MIN_PROBABILITY,
+    expected_calibration_error,
+    fit_temperature,
+    log_probabilities,
+    reliability,
+    temper,
+)
 from genre_pipeline.registry import suggestion
 
 Unit = Literal["segment", "track"]
@@ -19,8 +28,8 @@ Unit = Literal["segment", "track"]
 TrackAverage = Literal["probability", "logit"]
 UNITS: tuple[Unit, ...] = ("segment", "track")
 
-# The smallest probability that counts in the log loss: float32 softmax underflows to zero. [D] float32 epsilon
-_MIN_PROBABILITY = float(np.finfo(np.float32).eps)
+# Metrics that a temperature changes.
+_CALIBRATED = ("brier", "ece", "log_loss")
 # [?] Probabilities stored as float16 miss a sum of one by less than this.
 _SUM_TOLERANCE = 5e-3
 _KEYS = ["repeat", "split", "track_id", "genre"]
@@ -59,7 +68,7 @@ def aggregate_to_tracks(predictions: pd.DataFrame, average: TrackAverage = "prob
         raise EvaluationError("The predictions have no probability column: expected one 'p_<genre>' per genre.")
     scores = predictions.astype(dict.fromkeys(probabilities, np.float64))
     if average == "logit":
-        scores[probabilities] = np.log(scores[probabilities].clip(lower=_MIN_PROBABILITY))
+        scores[probabilities] = log_probabilities(scores[probabilities].to_numpy())
     tracks = scores.groupby(_KEYS, as_index=False, observed=True)[probabilities].mean()
     if average == "logit":
         tracks[probabilities] = softmax(tracks[probabilities].to_numpy(), axis=1)
@@ -75,11 +84,14 @@ def aggregate_to_tracks(predictions: pd.DataFrame, average: TrackAverage = "prob
 def score(predictions: pd.DataFrame, *, genres: Sequence[str], average: TrackAverage = "probability") -> pd.DataFrame:
     """Score predictions for segments and for tracks.
 
-    The metrics: ``accuracy``; ``balanced_accuracy``, the mean recall of the genres that are among the targets;
+    The metrics: ``accuracy``; ``accuracy_at_80_coverage`` and ``accuracy_at_95_coverage``, the accuracy of the surest
+    80 % and 95 % (:func:`~genre_pipeline.evaluation.abstention.accuracy_at_coverage`); ``balanced_accuracy``, the mean
+    recall of the genres that are among the targets;
     ``macro_f1``, the mean F1 of all ``genres``, zero for one that is neither there nor predicted; ``log_loss``, the
     mean negative natural logarithm of the true genre's probability, which counts as at least the float32 epsilon;
     ``top_2_accuracy``, how often the true genre is among the two most probable ones; ``ece``, the expected calibration
-    error (:func:`~genre_pipeline.evaluation.calibration.expected_calibration_error`).
+    error (:func:`~genre_pipeline.evaluation.calibration.expected_calibration_error`); ``brier``, the mean over units of
+    the squared differences between probabilities and truth, summed over genres, between 0 and 2.
 
     Args:
         predictions: See :func:`aggregate_to_tracks`.
@@ -106,9 +118,72 @@ def score(predictions: pd.DataFrame, *, genres: Sequence[str], average: TrackAve
         for key, targets, probabilities in _groups(predictions, genres, average)
         for metric, function in _metrics(genres).items()
     ]
-    scores = pd.DataFrame(rows, columns=["repeat", "split", "unit", "metric", "value", "n"])
-    scores = scores.astype({"repeat": "int64", "split": "string", "unit": "string", "metric": "string", "n": "int64"})
-    return scores.sort_values(["repeat", "split", "unit", "metric"], ignore_index=True)
+    return _score_table(rows)
+
+
+def score_calibrated(
+    predictions: pd.DataFrame, *, genres: Sequence[str], average: TrackAverage = "probability"
+) -> pd.DataFrame:
+    """Fit a temperature to the validation tracks of each repeat, and score the repeat's test tracks with it.
+
+    It works on a track's probabilities, after segments are averaged: these are what is shown of a track. A temperature
+    of segments would change which genre has the highest mean, and so the accuracy; and segments of one track are right
+    or wrong together.
+
+    Args:
+        predictions: See :func:`aggregate_to_tracks`.
+        genres: The genres that the model distinguishes.
+        average: What of a track's segments is averaged.
+
+    Returns:
+        Rows as those of :func:`score`, of the unit ``track``: ``calibrated_brier``, ``calibrated_ece`` and
+        ``calibrated_log_loss`` of the test split, and of the validation split ``temperature``.
+
+    Raises:
+        EvaluationError: See :func:`score`; or if a repeat has no validation tracks.
+    """
+    functions = {f"calibrated_{name}": each for name, each in _metrics(genres).items() if name in _CALIBRATED}
+    tracks = aggregate_to_tracks(_checked(predictions, genres), average)
+    rows: list[tuple[int, str, str, str, float, int]] = []
+    for key, of_repeat in tracks.groupby("repeat"):
+        repeat, sides = int(str(key)), dict(list(of_repeat.groupby("split", observed=True)))
+        if "validation" not in sides:
+            raise EvaluationError(
+                f"The predictions of repeat {repeat} have no 'validation' split to fit a temperature to. Predict the "
+                "validation tracks."
+            )
+        known = sides["validation"]
+        temperature = fit_temperature(
+            _probabilities(known, genres), pd.Index(genres).get_indexer(pd.Index(known["genre"]))
+        )
+        rows.append((repeat, "validation", "track", "temperature", temperature, len(known)))
+        if "test" in sides:
+            targets = sides["test"]["genre"].to_numpy(dtype=str)
+            tempered = temper(_probabilities(sides["test"], genres), temperature)
+            rows += [
+                (repeat, "test", "track", name, function(targets, tempered), len(targets))
+                for name, function in functions.items()
+            ]
+    return _score_table(rows)
+
+
+def confidences_of(
+    predictions: pd.DataFrame, split: str, *, genres: Sequence[str], average: TrackAverage = "probability"
+) -> Confidences:
+    """Return how sure a model was of each track of a split, over all repeats, and whether it was right.
+
+    Args:
+        predictions: See :func:`aggregate_to_tracks`.
+        split: The split.
+        genres: The genres that the model distinguishes.
+        average: What of a track's segments is averaged.
+
+    Raises:
+        EvaluationError: If the predictions are not valid, see :func:`score`, or have no such split.
+    """
+    rows = _rows_of(predictions, split, genres, "track", average)
+    probabilities = _probabilities(rows, genres)
+    return Confidences(probabilities.max(axis=1), _correct(rows["genre"].to_numpy(dtype=str), probabilities, genres))
 
 
 def score_genres(
@@ -169,7 +244,7 @@ def reliability_of(
     Raises:
         EvaluationError: See :func:`confusion`.
     """
-    rows = _test_rows(predictions, genres, unit, average)
+    rows = _rows_of(predictions, "test", genres, unit, average)
     probabilities = _probabilities(rows, genres)
     correct = _correct(rows["genre"].to_numpy(dtype=str), probabilities, genres)
     return reliability(probabilities.max(axis=1), correct)
@@ -230,10 +305,16 @@ def confusion(
     """
     from sklearn.metrics import confusion_matrix
 
-    rows = _test_rows(predictions, genres, unit, average)
+    rows = _rows_of(predictions, "test", genres, unit, average)
     predicted = np.asarray(genres)[_probabilities(rows, genres).argmax(axis=1)]
     matrix: NDArray[np.int64] = confusion_matrix(rows["genre"].to_numpy(dtype=str), predicted, labels=list(genres))
     return matrix
+
+
+def _score_table(rows: Sequence[tuple[int, str, str, str, float, int]]) -> pd.DataFrame:
+    scores = pd.DataFrame(rows, columns=["repeat", "split", "unit", "metric", "value", "n"])
+    scores = scores.astype({"repeat": "int64", "split": "string", "unit": "string", "metric": "string", "n": "int64"})
+    return scores.sort_values(["repeat", "split", "unit", "metric"], ignore_index=True)
 
 
 def _groups(
@@ -251,13 +332,17 @@ def _groups(
             )
 
 
-def _test_rows(predictions: pd.DataFrame, genres: Sequence[str], unit: Unit, average: TrackAverage) -> pd.DataFrame:
+def _rows_of(
+    predictions: pd.DataFrame, split: str, genres: Sequence[str], unit: Unit, average: TrackAverage
+) -> pd.DataFrame:
     checked = _checked(predictions, genres)
-    test = checked[checked["split"] == "test"]
-    if test.empty:
+    rows = checked[checked["split"] == split]
+    if rows.empty:
         found = ", ".join(sorted(set(checked["split"])))
-        raise EvaluationError(f"The predictions have no 'test' split to count, only: {found}. Predict the test tracks.")
-    return test if unit == "segment" else aggregate_to_tracks(test, average)
+        raise EvaluationError(
+            f"The predictions have no '{split}' split to count, only: {found}. Predict the {split} tracks."
+        )
+    return rows if unit == "segment" else aggregate_to_tracks(rows, average)
 
 
 def _correct(targets: NDArray[np.str_], probabilities: NDArray[np.float64], genres: Sequence[str]) -> NDArray[np.bool_]:
@@ -284,7 +369,7 @@ def _metrics(genres: Sequence[str]) -> dict[str, Callable[[NDArray[np.str_], NDA
 
     def clipped_log_loss(targets: NDArray[np.str_], probabilities: NDArray[np.float64]) -> float:
         order = np.argsort(names)
-        clipped = np.maximum(probabilities[:, order], _MIN_PROBABILITY)
+        clipped = np.maximum(probabilities[:, order], MIN_PROBABILITY)
         return float(log_loss(targets, clipped / clipped.sum(axis=1, keepdims=True), labels=names[order]))
 
     def top_2_accuracy(targets: NDArray[np.str_], probabilities: NDArray[np.float64]) -> float:
@@ -295,9 +380,18 @@ def _metrics(genres: Sequence[str]) -> dict[str, Callable[[NDArray[np.str_], NDA
     def ece(targets: NDArray[np.str_], probabilities: NDArray[np.float64]) -> float:
         return expected_calibration_error(probabilities.max(axis=1), _correct(targets, probabilities, genres))
 
+    def at_coverage(coverage: float, targets: NDArray[np.str_], probabilities: NDArray[np.float64]) -> float:
+        return accuracy_at_coverage(probabilities.max(axis=1), _correct(targets, probabilities, genres), coverage)
+
+    def brier(targets: NDArray[np.str_], probabilities: NDArray[np.float64]) -> float:
+        return float(((probabilities - (targets[:, None] == names)) ** 2).sum(axis=1).mean())
+
     return {
         "accuracy": accuracy,
+        "accuracy_at_80_coverage": partial(at_coverage, 0.8),
+        "accuracy_at_95_coverage": partial(at_coverage, 0.95),
         "balanced_accuracy": balanced_accuracy,
+        "brier": brier,
         "ece": ece,
         "log_loss": clipped_log_loss,
         "macro_f1": macro_f1,

@@ -7,7 +7,7 @@ import io
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from genre_pipeline.audio.io import read_waveform
 from genre_pipeline.blocks import parse_block
 from genre_pipeline.errors import AudioError, CheckpointError, ConfigError, FeatureError, GenrePipelineError
+from genre_pipeline.evaluation.abstention import Abstention, choose_threshold
 from genre_pipeline.features import FEATURES, FeatureBlock, FeatureSpec
 from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.results.predictions import Predictions
@@ -84,7 +85,9 @@ def predict_sides(checkpoint: Checkpoint, data: CellData, repeat: int, *, sides:
         rows.insert(0, "repeat", repeat)
         rows.insert(1, "split", side)
         rows.insert(2, "leaky", data.leaky or checkpoint.card.leaky)
-        tables.append(rows.join(pd.DataFrame(probabilities, columns=[f"p_{genre}" for genre in data.genres])))
+        tables.append(
+            rows.join(pd.DataFrame(probabilities, columns=[f"p_{genre}" for genre in checkpoint.card.genres]))
+        )
     return Predictions(pd.concat(tables, ignore_index=True), inference_s, reused=False)
 
 
@@ -176,6 +179,7 @@ class GenrePredictor:
         predictors: The trained models, whose probabilities are averaged.
         leaky: Whether the models were trained and tested on a split that lets something stand on two sides, or the test
             side chose their epoch.
+        abstention: When an answer is not sure; ``None`` if that is not known.
     """
 
     cell: str
@@ -184,6 +188,7 @@ class GenrePredictor:
     spec: FeatureSpec
     predictors: tuple[Predictor, ...]
     leaky: bool
+    abstention: Abstention | None = None
 
     @classmethod
     def open(cls, *folders: Path) -> GenrePredictor:
@@ -278,11 +283,12 @@ class GenrePredictor:
             paths: The audio files.
 
         Returns:
-            One row per file: ``path``, ``genre`` (empty where it failed), ``probability`` of that genre, ``error``
+            One row per file: ``path``, ``genre`` (empty where it failed), ``probability`` of that genre, ``sure``
+            (whether that is not below the threshold; missing where it failed, or no threshold is known), ``error``
             (empty where it went well), ``leaky`` (the model's, the same in every row), and one probability a genre as
             ``p_<genre>``.
         """
-        return pd.DataFrame([self._row(path) for path in paths])
+        return pd.DataFrame([self._row(path) for path in paths]).astype({"sure": "boolean"})
 
     def _row(self, path: Path) -> dict[str, object]:
         try:
@@ -300,6 +306,7 @@ class GenrePredictor:
             "path": str(path),
             "genre": genre,
             "probability": best,
+            "sure": None if self.abstention is None or error is not None else best >= self.abstention.threshold,
             "error": "" if error is None else str(error) if str(path) in str(error) else f"{path}: {error}",
             "leaky": self.leaky,
             **columns,
@@ -307,7 +314,12 @@ class GenrePredictor:
 
 
 def open_model(
-    folder: Path, *, cell: str | None = None, repeat: int | None = None, leader: Mapping[str, Any] | None = None
+    folder: Path,
+    *,
+    cell: str | None = None,
+    repeat: int | None = None,
+    known: Mapping[str, Any] | None = None,
+    max_error: float = 1.0,
 ) -> GenrePredictor:
     """Load the model for use of an experiment, or that of one of its cells.
 
@@ -315,21 +327,28 @@ def open_model(
         folder: Folder of the experiment's models.
         cell: Name of the cell, ``dataset.protocol.feature.model``; ``None`` means the leading one.
         repeat: One of its repeats; ``None`` means all, whose probabilities are averaged.
-        leader: The leading cell, with the ``fingerprints`` of its repeats' models; ``None`` or empty if there is none.
+        known: Without ``cell`` the leading cell, with the ``fingerprints`` of its repeats' models, else the cell's
+            result; both with ``thresholds``. ``None`` or empty if there is none.
+        max_error: The share of the answers above the model's threshold that may be wrong: see
+            :func:`~genre_pipeline.evaluation.abstention.choose_threshold`.
 
     Raises:
         CheckpointError: If it is not trained, damaged, or was trained again since it was compared.
     """
-    name = cell or (leader or {}).get("cell", "")
+    known = known or {}
+    name = cell or known.get("cell", "")
     of_cell = folder.joinpath(*name.split("."))
     if not name or not of_cell.exists():
         raise CheckpointError(_untrained(cell, folder))
-    if leader and cell is None:
-        marks: dict[int, str | None] = {int(each): mark for each, mark in leader["fingerprints"].items()}
+    if cell is None:
+        marks: dict[int, str | None] = {int(each): mark for each, mark in known["fingerprints"].items()}
     else:
         marks = dict.fromkeys(trained_repeats(of_cell))
     repeats = sorted(marks) if repeat is None else [repeat]
-    return GenrePredictor.of([_open_repeat(repeat_folder(of_cell, each), marks.get(each)) for each in repeats])
+    model = GenrePredictor.of([_open_repeat(repeat_folder(of_cell, each), marks.get(each)) for each in repeats])
+    if not known.get("thresholds"):
+        return model
+    return replace(model, abstention=choose_threshold(known["thresholds"], max_error))
 
 
 def _open_repeat(folder: Path, mark: str | None) -> Checkpoint:

@@ -31,7 +31,7 @@ from genre_pipeline.results.run_changes import (
 )
 
 # Metrics of which less is better; of all others more is.
-_LESS_IS_BETTER = ("log_loss", "ece")
+_LESS_IS_BETTER = ("log_loss", "ece", "brier")
 _SIDES = ("test_track_", "test_segment_")
 _OTHER_ENDS = ("_sd", "_ci_low", "_ci_high")
 

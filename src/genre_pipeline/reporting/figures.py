@@ -25,6 +25,7 @@ from genre_pipeline.results.cell import (
     number,
     statistic,
     summary_row,
+    threshold_rows,
 )
 
 if TYPE_CHECKING:
@@ -216,6 +217,35 @@ def reliability_diagrams(
             named.add(look.label)
     figure.update_xaxes({"title": {"text": "mean confidence (%)", **AXIS_TITLE}, "range": [0, 103]})
     figure.update_yaxes({"title": {"text": "accuracy (%)", **AXIS_TITLE}, "range": [-3, 103]})
+    return figure.update_layout(legend={"orientation": "h", "y": -0.22 / len(groups), "yanchor": "top", "x": 0})
+
+
+def risk_coverage(results: Sequence[CellResult], *, looks: Mapping[tuple[str, str], Style] | None = None) -> Figure:
+    """Draw the accuracy of the answers that are kept against the share of the test tracks that they are.
+
+    Args:
+        results: One result per cell.
+        looks: Styles shared with other figures; the results' own by default.
+
+    Returns:
+        One panel for each dataset and protocol, one line per cell: see
+        :func:`~genre_pipeline.evaluation.abstention.count_by_threshold`. It ends at the accuracy of all answers.
+
+    Raises:
+        EvaluationError: If there is no result.
+    """
+    groups, looks = by_setting(results), looks or styles(results)
+    if not groups:
+        return empty_figure(NO_MODEL)
+    figure = panels(groups, heights=[320] * len(groups), spacing_px=110)
+    named: set[str] = set()
+    for place, group in enumerate(groups.values(), start=1):
+        for result in group:
+            look = looks[cell_of(result).model, cell_of(result).feature]
+            figure.add_trace(_coverage_trace(result, look, legend=look.label not in named), row=place, col=1)
+            named.add(look.label)
+    figure.update_xaxes({"title": {"text": "answers kept (% of the test tracks)", **AXIS_TITLE}, "range": [0, 103]})
+    figure.update_yaxes({"title": {"text": "accuracy of these (%)", **AXIS_TITLE}, "range": [-3, 103]})
     return figure.update_layout(legend={"orientation": "h", "y": -0.22 / len(groups), "yanchor": "top", "x": 0})
 
 
@@ -429,6 +459,28 @@ def _reliability_trace(result: CellResult, look: Style, *, legend: bool) -> Any:
         hovertemplate=(
             f"{escape_html(look.label)}<br>sure by %{{x:.1f}} %, right in %{{y:.1f}} %<br>"
             "%{customdata[0]} tracks<extra></extra>"
+        ),
+    )
+
+
+def _coverage_trace(result: CellResult, look: Style, *, legend: bool) -> Any:
+    from plotly.graph_objects import Scatter
+
+    rows = [row for row in threshold_rows(result) if row["test_kept"]]
+    n_test = rows[-1]["test_kept"]
+    label = escape_html(look.label)
+    return Scatter(
+        x=[100 * row["test_kept"] / n_test for row in rows],
+        y=[100 * (1 - row["test_wrong"] / row["test_kept"]) for row in rows],
+        customdata=[[100 * row["threshold"], row["test_kept"], row["test_wrong"]] for row in rows],
+        mode="lines",
+        name=label,
+        legendgroup=look.label,
+        showlegend=legend,
+        line={"color": look.colour, "dash": look.dash, "width": 2},
+        hovertemplate=(
+            f"{label}<br>sure by %{{customdata[0]:.1f}} % or more: %{{customdata[1]}} tracks, %{{customdata[2]}} wrong"
+            "<extra></extra>"
         ),
     )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
+from genre_pipeline.evaluation.abstention import Abstention, choose_threshold
 from genre_pipeline.evaluation.leaderboard import genre_means
 from genre_pipeline.reporting.document import (
     Block,
@@ -33,8 +35,18 @@ from genre_pipeline.reporting.wording import (
     pretrained_text,
     split_marks,
 )
-from genre_pipeline.results.cell import CellResult, cell_of, dataset_name, number, statistic, summary_row
+from genre_pipeline.results.cell import (
+    CellResult,
+    cell_of,
+    dataset_name,
+    number,
+    statistic,
+    summary_row,
+    threshold_rows,
+)
 
+# Error rates for which thresholds are shown [?].
+ERRORS = (0.1, 0.2, 0.3)
 _METRICS = {
     "accuracy": "Accuracy",
     "balanced_accuracy": "Balanced accuracy",
@@ -93,6 +105,34 @@ def share_of_tests(accuracy: float, known: Mapping[str, Any], averaged: str) -> 
     return f"{percent(accuracy)}{PERCENT} of the test tracks{f' ({text})' if text else ''}, {averaged}"
 
 
+def abstention_text(abstention: Abstention | None) -> str:
+    """State when a model is not sure, and how many of its answers were kept and wrong.
+
+    Args:
+        abstention: When it is not sure; ``None`` if that is not known.
+
+    Example:
+        >>> abstention_text(Abstention(0.2, 0.55, 0.6, 0.15, 0.35)).replace(PERCENT, " %")
+        'Sure from 55.0 % on, so that at most 20 % of such answers are wrong: it was sure of 60.0 % of the test \
+tracks, and wrong about 15.0 % of those.'
+    """
+    if abstention is None:
+        return "From which probability on it is sure is not known: evaluate the cell again."
+    allowed, all_wrong = f"{100 * abstention.max_error:g}{PERCENT}", f"{percent(abstention.error_of_all)}{PERCENT}"
+    if math.isinf(abstention.threshold):
+        return (
+            f"It is sure of nothing: no threshold of the probability reaches an error rate of {allowed}. It was wrong "
+            f"about {all_wrong} of the test tracks. --max-error 100% shows every answer."
+        )
+    if abstention.threshold == 0.0:
+        return f"It is sure of everything: it was wrong about {all_wrong} of the test tracks, and may be of {allowed}."
+    wrong = "" if math.isnan(abstention.error) else f", and wrong about {percent(abstention.error)}{PERCENT} of those"
+    return (
+        f"Sure from {percent(abstention.threshold)}{PERCENT} on, so that at most {allowed} of such answers are wrong: "
+        f"it was sure of {percent(abstention.kept)}{PERCENT} of the test tracks{wrong}."
+    )
+
+
 def _notices(result: CellResult) -> list[Notice]:
     meanings = {True: LEAKY_NOTE, False: UNKNOWN_NOTE}
     return [Notice(mark, meanings[mark == LEAKY]) for mark in split_marks(result)]
@@ -143,6 +183,11 @@ def _quality(result: CellResult, board: pd.DataFrame, pairs: pd.DataFrame) -> li
         [str(genre), *(percent(float(means.loc[genre, metric])) for metric in ("precision", "recall", "f1"))]
         for genre in means.index
     ]
+    found = [choose_threshold(threshold_rows(result), error) for error in ERRORS]
+    not_sure: list[list[Value]] = [
+        [f"{100 * each.max_error:g}", percent(each.threshold if each.kept else math.nan), *map(percent, each[2:4])]
+        for each in found
+    ]
     same = board[board["protocol"] == cell_of(result).protocol]
     return [
         Paragraph(conclude(same[~same["leaky"] | result["leaky"]], pairs)),
@@ -153,12 +198,19 @@ def _quality(result: CellResult, board: pd.DataFrame, pairs: pd.DataFrame) -> li
             rows,
         ),
         Table("genres", "The same for each genre.", [*texts("Genre"), *numeric("Precision", "Recall", "F1")], by_genre),
+        Table(
+            "abstention",
+            "What it keeps of the test tracks, and how much of that is wrong, if it is “not sure” below a probability. "
+            "The validation tracks chose that, to let no more answers be wrong than is allowed. In %.",
+            [*texts("Wrong answers allowed"), *numeric("Sure from", "Kept", "Wrong of these")],
+            not_sure,
+        ),
     ]
 
 
 def _limits(result: CellResult, n_cells: int) -> list[Block]:
     limits = [
-        "It knows no other genre: whatever the song, one of these is its answer.",
+        "It knows no other genre: whatever the song, its answer is one of these, or “not sure”.",
         f"A song must be at least {result['segment_duration_s']:.1f} s long.",
         "It was measured on tracks of the same collection. Expect less of music of another kind.",
     ]
@@ -168,6 +220,10 @@ def _limits(result: CellResult, n_cells: int) -> list[Block]:
             "little."
         )
     if result["n_repeats"] > 1:
+        limits.append(
+            "From which probability on it is sure was chosen for single models. Their mean gives lower "
+            "probabilities: it is “not sure” more often than the table says, and wrong less often."
+        )
         limits.append(
             "The numbers are of single models, each on tracks that it had not seen. Their mean is used, and no "
             "track is left to measure it on. Nested folds showed means of two kinds of models to be more accurate than "

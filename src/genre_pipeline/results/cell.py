@@ -87,6 +87,16 @@ class ReliabilityRow(TypedDict):
     accuracy: float
 
 
+class ThresholdRow(TypedDict):
+    """Answers whose confidence is not below a threshold: how many tracks keep theirs, how many are wrong."""
+
+    threshold: float
+    validation_kept: int
+    validation_wrong: int
+    test_kept: int
+    test_wrong: int
+
+
 class EpochRow(TypedDict):
     """One epoch of one repeat: losses in nats, accuracies between 0 and 1, null where there is nothing to score."""
 
@@ -151,6 +161,8 @@ class CellResult(TypedDict):
             true genres, columns predicted ones.
         reliability: For the units ``segment`` and ``track``, the bins of the reliability diagram, on the test split of
             all repeats.
+        thresholds: What is kept and wrong above thresholds of the confidence in a track, over all repeats, the highest
+            first; the last is zero and keeps all.
         leaks: Tracks, files, audio, recordings, artists and albums found on both sides of a split.
         cost: Training and inference time.
         precision: Number format of training, for example ``float32``.
@@ -181,6 +193,7 @@ class CellResult(TypedDict):
     history: list[EpochRow]
     confusion: dict[str, list[list[int]]]
     reliability: dict[str, list[ReliabilityRow]]
+    thresholds: list[ThresholdRow]
     leaks: dict[str, int]
     cost: CellCost
     precision: str
@@ -301,6 +314,20 @@ def confusion_counts(result: CellResult, unit: str) -> np.ndarray[Any, np.dtype[
             f"{counts.shape}. Evaluate the cell again."
         )
     return counts
+
+
+def threshold_rows(result: CellResult) -> list[ThresholdRow]:
+    """Return what thresholds of the confidence keep, the highest first.
+
+    Raises:
+        EvaluationError: If the result is of an earlier release, which did not count it.
+    """
+    if not result.get("thresholds"):
+        raise EvaluationError(
+            f"{cell_of(result).name}: expected what thresholds of the confidence keep, which the result does not hold. "
+            "Evaluate the cell again."
+        )
+    return result["thresholds"]
 
 
 def unknown_share(marked: Mapping[Any, Any]) -> float:

@@ -17,10 +17,10 @@ _TYPES = {
         "dataset subset protocol feature model split unit metric statistic key interval track_accuracy_interval "
         "since_previous selection split_hash feature_hash git_commit shared reference_protocol reference_split_hash "
         "feature_a model_a feature_b model_b better paper table row reported_dataset reported_protocol reported_unit "
-        "reported_statistic comparable reason intervention label"
+        "reported_statistic comparable reason intervention label genre"
     ),
     "bool": "leaky is_changed",
-    "int64": "n_repeats n_failed n_genres n_tracks n_clusters only_a only_b n_left_out",
+    "int64": "n_repeats n_failed n_genres n_tracks n_clusters only_a only_b n_left_out repeat n_known n_unseen",
     # Estimators have none.
     "Int64": "n_parameters",
 }
@@ -71,6 +71,11 @@ ROBUSTNESS_COLUMNS = _columns(
     "dataset subset protocol leaky artists_unknown feature model intervention label unit metric accuracy "
     "accuracy_before difference ci_low ci_high confidence same_answer p p_holm is_changed n_repeats n_tracks "
     "n_clusters n_left_out accuracy_of_all split_hash feature_hash"
+)
+
+UNSEEN_COLUMNS = _columns(
+    "dataset subset protocol leaky artists_unknown feature model genre repeat split unit metric value n_known n_unseen "
+    "split_hash feature_hash"
 )
 
 

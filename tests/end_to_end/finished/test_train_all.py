@@ -41,7 +41,7 @@ N_REPEATS = 2
 TABLES = ("leaderboard.csv", "leaderboard.parquet", "metrics.parquet", "protocol_gaps.csv", "ranks.csv")
 FIGURES = (
     *("accuracy_comparison", "learning_curves", "confusion_matrices", "reliability_diagrams", "critical_difference"),
-    *("quality_and_cost", "paper_comparison", "protocol_gap"),
+    *("risk_coverage", "quality_and_cost", "paper_comparison", "protocol_gap"),
 )
 
 

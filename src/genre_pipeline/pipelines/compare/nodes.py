@@ -29,6 +29,7 @@ from genre_pipeline.reporting.figures import (
     confusion_matrices,
     learning_curves,
     reliability_diagrams,
+    risk_coverage,
 )
 from genre_pipeline.reporting.final_model import final_model_card
 from genre_pipeline.reporting.gap_figure import gap_comparison
@@ -159,7 +160,7 @@ def collect_protocol(
     return {"audit": audit, "results": results, "changes": changes}
 
 
-@stage(version=1)
+@stage(version=2)
 def choose_model(
     summary: Annotated[dict[str, Any], Reads("quality", "protocols")],
     pairs: Sequence[pd.DataFrame],
@@ -326,7 +327,7 @@ def compare_settings(confidence: float, *summaries: dict[str, Any]) -> tuple[pd.
     return rank_table(data.ranking), data.gaps, data.reproduction
 
 
-@stage(version=4)
+@stage(version=5)
 def draw_comparison(confidence: float, *summaries: dict[str, Any]) -> tuple[Figure, ...]:
     """Draw the cells side by side.
 
@@ -335,8 +336,8 @@ def draw_comparison(confidence: float, *summaries: dict[str, Any]) -> tuple[Figu
         *summaries: What was found on each dataset.
 
     Returns:
-        Accuracies with their intervals, learning curves, confusion matrices, reliability diagrams, ranks over datasets,
-        quality against cost, papers against measured, what protocols are worth.
+        Accuracies with their intervals, learning curves, confusion matrices, reliability diagrams, risk-coverage
+        curves, ranks over datasets, quality against cost, papers against measured, what protocols are worth.
     """
     data = _report_data(confidence, summaries)
     return (
@@ -344,6 +345,7 @@ def draw_comparison(confidence: float, *summaries: dict[str, Any]) -> tuple[Figu
         learning_curves(data.results),
         confusion_matrices(data.results),
         reliability_diagrams(data.results),
+        risk_coverage(data.results),
         critical_difference_diagram(data.ranking),
         cost_comparison(data.results),
         paper_comparison(data.reproduction),
@@ -364,12 +366,13 @@ def draw_stills(*figures: Figure) -> list[MatplotlibFigure]:
     return [still for figure in figures for still in [draw_still(figure)] * 2]
 
 
-@stage(version=7)
+@stage(version=8)
 def write_report(
     title: str,
     confidence: float,
     pairs: pd.DataFrame,
     robustness: pd.DataFrame | None,
+    unseen_genres: pd.DataFrame | None,
     explanations: list[dict[str, Any]] | None,
     folder: Annotated[Path, LOGGED],
     session: Annotated[dict[str, Any], LOGGED],
@@ -385,6 +388,7 @@ def write_report(
         confidence: Coverage of the results' intervals.
         pairs: What the comparison of every two cells found.
         robustness: What changes of the test audio cost, if the ``robustness`` pipeline was run.
+        unseen_genres: How sure models are of genres that they never saw, if the ``unseen_genres`` pipeline was run.
         explanations: What was seen in single tracks, if the ``explain`` pipeline was run.
         folder: Where the report will lie.
         session: The session's facts, for how to get the same report.
@@ -403,6 +407,7 @@ def write_report(
         changes=_changes(summaries),
         registrations=registrations,
         robustness=robustness,
+        unseen_genres=unseen_genres,
         explanations=explanations or (),
         mistakes=mistakes,
         folder=folder,

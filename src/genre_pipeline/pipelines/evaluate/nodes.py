@@ -54,7 +54,7 @@ def predict_segments(
     return predictions, {"inference_s": inference_s}
 
 
-@stage(version=5, uses=(CellData,))
+@stage(version=6, uses=(CellData,))
 def score_cell(
     checkpoints: list[Checkpoint | FailedRepeat],
     predictions: pd.DataFrame,

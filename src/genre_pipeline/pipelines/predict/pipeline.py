@@ -11,7 +11,9 @@ from genre_pipeline.pipelines.predict.nodes import predict_genres
 
 def create_pipeline(experiment: Experiment) -> Pipeline:
     """Make the node that classifies audio files with the model for use, or that of the chosen cell."""
-    entries = plain([f"{experiment.settings.datasets[0]}.leader_if_any", "trained_models"])
+    cell = experiment.predict.cell
+    known = f"{cell}.results_if_any" if cell else f"{experiment.settings.datasets[0]}.leader_if_any"
+    entries = plain([known, "trained_models"])
     node = Node(
         predict_genres,
         inputs=["params:predict", *entries],

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from genre_pipeline.reporting.document import Section
 from genre_pipeline.reporting.sections import (
+    abstention,
     accuracy,
     calibration,
     cells,
@@ -56,6 +57,7 @@ SECTIONS: Sequence[Callable[[ReportData], Section | None]] = (
     mistakes.section,
     explanations.section,
     calibration.section,
+    abstention.section,
     robustness.section,
     datasets.section,
     splits.section,

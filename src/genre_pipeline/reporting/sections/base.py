@@ -48,6 +48,8 @@ class ReportData:
             :func:`~genre_pipeline.tracking.model_registry.register_model` returned.
         robustness: What :func:`~genre_pipeline.evaluation.robustness.scoring.score_robustness` found, of all cells that
             predicted changed audio; ``None`` if none did. Rows of other trainings than the results' are not shown.
+        unseen_genres: What :func:`~genre_pipeline.evaluation.unseen.score_unseen` found, of all cells that were trained
+            without genres; ``None`` if none was. Rows of other splits than the results' are not shown.
         mistakes: What each cell's models said of the test tracks, and the mistakes that are worth listening to.
         explanations: What :func:`~genre_pipeline.reporting.explaining.explanation_summary` returned for each track that
             was explained.
@@ -67,6 +69,7 @@ class ReportData:
     changes: Sequence[CellChange] = ()
     registrations: Sequence[Mapping[str, Any]] = ()
     robustness: pd.DataFrame | None = None
+    unseen_genres: pd.DataFrame | None = None
     mistakes: Sequence[CellMistakes] = ()
     explanations: Sequence[Mapping[str, Any]] = ()
     pages: Mapping[str, str] = field(default_factory=dict)
