@@ -6,7 +6,7 @@ from base64 import b64decode
 from pathlib import Path
 
 from genre_pipeline.cells import Cell
-from genre_pipeline.reporting.document import Bullets, Folded, Group, Paragraph, Picture, Section, Span
+from genre_pipeline.reporting.document import Block, Bullets, Folded, Group, Paragraph, Picture, Section, Span
 from genre_pipeline.reporting.sections.base import ReportData, audio_url, full_name
 from genre_pipeline.reporting.wording import PERCENT, mark_suffix, percent, plural
 from genre_pipeline.results.cell import cell_of
@@ -45,9 +45,8 @@ def _mistakes_of(name: str, found: CellMistakes, folder: Path | None, *, is_open
     ]
     summary = f"{name}: {found['n_wrong']:,} of {plural(found['n_tracks'], 'track')} wrong, counted over repeats"
     pictures = Group("grid", [_picture(each, folder) for each in found["mistakes"]])
-    return Folded(
-        summary, [*([Paragraph("Most often:", "muted"), Bullets(pairs)] if pairs else []), pictures], is_open=is_open
-    )
+    most_often: list[Block] = [Paragraph("Most often:", "muted"), Bullets(pairs)] if pairs else []
+    return Folded(summary, [*most_often, pictures], is_open=is_open)
 
 
 def _picture(mistake: Mistake, folder: Path | None) -> Picture:
