@@ -112,8 +112,8 @@ def abstention_text(abstention: Abstention | None) -> str:
 
     Example:
         >>> abstention_text(Abstention(0.2, 0.55, 0.6, 0.15, 0.35)).replace(PERCENT, " %")
-        'Sure from 55.0 % on, so that at most 20 % of such answers are wrong: it was sure of 60.0 % of the test \
-tracks, and wrong about 15.0 % of those.'
+        'Sure from 55.0 % on, which the validation tracks chose so that at most 20 % of such answers are wrong; it \
+was sure of 60.0 % of the test tracks, and wrong about 15.0 % of those.'
     """
     if abstention is None:
         return "From which probability on it is sure is not known: evaluate the cell again."
@@ -127,8 +127,9 @@ tracks, and wrong about 15.0 % of those.'
         return f"It is sure of everything: it was wrong about {all_wrong} of the test tracks, and may be of {allowed}."
     wrong = "" if math.isnan(abstention.error) else f", and wrong about {percent(abstention.error)}{PERCENT} of those"
     return (
-        f"Sure from {percent(abstention.threshold)}{PERCENT} on, so that at most {allowed} of such answers are wrong: "
-        f"it was sure of {percent(abstention.kept)}{PERCENT} of the test tracks{wrong}."
+        f"Sure from {percent(abstention.threshold)}{PERCENT} on, which the validation tracks chose so that at most "
+        f"{allowed} of such answers are wrong; it was sure of {percent(abstention.kept)}{PERCENT} of the test "
+        f"tracks{wrong}."
     )
 
 
@@ -210,6 +211,7 @@ def _quality(result: CellResult, board: pd.DataFrame, pairs: pd.DataFrame) -> li
 def _limits(result: CellResult, n_cells: int) -> list[Block]:
     limits = [
         "It knows no other genre: whatever the song, its answer is one of these, or “not sure”.",
+        "It may be as sure of music of other genres as of music of these.",
         f"A song must be at least {result['segment_duration_s']:.1f} s long.",
         "It was measured on tracks of the same collection. Expect less of music of another kind.",
     ]

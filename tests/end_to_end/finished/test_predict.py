@@ -55,6 +55,36 @@ def test_the_command_shows_genres_and_names_what_it_cannot_classify(finished_cop
     assert CliRunner().invoke(cli, ["predict", "--experiment", "test", *audio]).exit_code == 0
 
 
+def test_the_command_is_not_sure_where_too_many_answers_would_be_wrong(finished_copy):
+    audio = audio_of(finished_copy)
+    cell = ["--params", "predict.cell=demo.artist_kfold.mfcc_20.naive_bayes"]
+
+    def said(*options):
+        result = CliRunner().invoke(cli, ["predict", "--experiment", "test", *options, *audio])
+        return result.exit_code, " ".join(result.output.replace("\N{NO-BREAK SPACE}", " ").split())
+
+    for chosen in ([], cell):
+        code, text = said(*chosen, "--max-error", "0.1%")
+        assert code == 0
+        assert text.count("not sure") == len(audio)
+        assert "It is sure of nothing: no threshold of the probability reaches an error rate of 0.1 %." in text
+        code, text = said(*chosen, "--max-error", "100 %")
+        assert "not sure" not in text
+        assert "It is sure of everything: it was wrong about" in text
+    assert said("--max-error", "20")[1].endswith("Input should be less than or equal to 1.")
+    assert "expected a share such as 20% or 0.2, got 'few'." in said("--max-error", "few")[1]
+
+
+def test_a_loaded_model_has_what_its_threshold_is_worth(finished_copy):
+    audio = audio_of(finished_copy)
+    model = load_model("test", max_error=1.0)
+    assert (model.abstention.threshold, model.abstention.kept) == (0.0, 1.0)
+    assert model.abstention.error == model.abstention.error_of_all
+    assert model.classify(audio)["sure"].tolist() == [True, True]
+    assert predict(audio, experiment="test", max_error=0.001)["sure"].tolist() == [False, False]
+    assert load_model("test").abstention.max_error == 0.2
+
+
 def test_the_command_classifies_all_music_in_a_folder(finished_copy):
     house = finished_copy / "01_raw/demo/house"
     result = CliRunner().invoke(cli, ["predict", "--experiment", "test", str(house)])
