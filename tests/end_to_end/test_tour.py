@@ -62,7 +62,7 @@ def test_the_tour_leads_from_a_folder_to_a_refreshed_model(project):
     assert str(results.relative_to(project) / "report.html") in printed
     assert (results / "model_cards" / "by_genre.html").is_file()
     assert "Nothing is stale" in printed
-    assert re.search(r"artist_1_track_1\.flac +(ambient|bossa|\w+) +\d", printed)
+    assert re.search(r"artist_1_track_1\.flac +(not sure|\w+) +\d", printed)
     assert len(list(project.parent.glob("music/by_genre/*/*.flac"))) == 30
 
 

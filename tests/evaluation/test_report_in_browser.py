@@ -60,7 +60,7 @@ def test_every_figure_is_drawn(page):
         " const box = plot.querySelector('svg.main-svg').getBoundingClientRect();"
         " return [box.width, box.height, plot.querySelectorAll('.point, .hm, .textpoint').length]; })"
     )
-    assert len(sizes) == 10
+    assert len(sizes) == 12
     assert all(width > 300 and height > 100 and n_marks > 0 for width, height, n_marks in sizes)
 
 
