@@ -181,7 +181,7 @@ class TestParameters:
         with pytest.raises(ConfigError, match=rf"features\.mine\.{name}: got"):
             make_block(**changes)
 
-    def test_numbers_depend_on_the_checksum_and_not_on_where_the_file_is_or_what_is_said_of_it(self, make_block):
+    def test_numbers_depend_on_the_checksum_and_not_on_the_files_place_or_what_the_report_states(self, make_block):
         spec = FEATURES["waveform_cnn"]
         first = spec_hash(spec, make_block())
         same = {"path": "elsewhere", "licence": "MIT", "trained_on": "much", "overlap": "None."}

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 # Called from several threads at once.
 Encoder = Callable[[Samples], Samples]
 
-# What is said of an encoder and decides no number.
+# The file's place, and what the report states: no number depends on them.
 _NOT_DECIDING = frozenset({"path", "licence", "trained_on", "overlap"})
 
 # Each process loads a network once, whichever of its threads is first.
@@ -266,7 +266,7 @@ def _read(block: EncoderBlock) -> bytes:
     except OSError as error:
         raise ConfigError(
             f"The weights {block.path} cannot be read ({error.strerror}). Put the file there, or correct the feature's "
-            "path. docs/encoders.md says where weights are."
+            "path. docs/encoders.md lists where weights are published."
         ) from None
     actual = hashlib.sha256(content).hexdigest()
     if actual != block.sha256:
