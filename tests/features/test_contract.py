@@ -12,9 +12,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from encoder_files import HAS_ONNX, encoder_values, needs_onnx
 from genre_pipeline.errors import FeatureError
 from genre_pipeline.features import FEATURES, FeatureBlock, extract_features, stream_features
 from genre_pipeline.features import analysis as analysis_module
+from genre_pipeline.features.pretrained.encoders import EncoderBlock
 from genre_pipeline.stores.store import FeatureStore
 from pretrained_weights import HAS_WEIGHTS, needs_weights
 
@@ -36,11 +38,16 @@ OWN_PARAMETERS = {
 
 # Embeddings are supplied, not computed.
 EVERY = [spec for spec in FEATURES if spec.load is None]
-COMPUTED = [spec for spec in EVERY if spec.name != "musicnn" or HAS_WEIGHTS]
+# What is not everywhere: whether it is here, and what skips a test that needs it.
+OPTIONAL = {"musicnn": (HAS_WEIGHTS, needs_weights), "onnx": (HAS_ONNX, needs_onnx)}
+COMPUTED = [spec for spec in EVERY if OPTIONAL.get(spec.name, (True,))[0]]
 
 
 @pytest.fixture(
-    params=[pytest.param(spec, marks=needs_weights if spec.name == "musicnn" else (), id=spec.name) for spec in EVERY]
+    params=[
+        pytest.param(spec, marks=OPTIONAL[spec.name][1] if spec.name in OPTIONAL else (), id=spec.name)
+        for spec in EVERY
+    ]
 )
 def spec(request):
     return request.param
@@ -53,10 +60,12 @@ def signals(signals):
 
 
 @pytest.fixture
-def make_block(make_log_mel):
+def make_block(make_log_mel, tmp_path):
     """A function that makes the small block of a kind."""
 
     def make(spec, **changes):
+        if issubclass(spec.block, EncoderBlock):
+            return spec.block.model_validate(encoder_values(spec.name, tmp_path, **changes))
         common = {name: value for name, value in make_log_mel().model_dump().items() if name in spec.block.model_fields}
         common.pop("dtype")
         own = OWN_PARAMETERS.get(spec.name, {})

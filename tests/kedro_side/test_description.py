@@ -14,6 +14,7 @@ from kedro.pipeline import Node, Pipeline
 from genre_pipeline.blocks import Block
 from genre_pipeline.catalog import JSONDataset, OptionalJSONDataset, PlaceDataset, SessionDataset
 from genre_pipeline.datasets import TRACK_COLUMNS
+from genre_pipeline.features.base import Pretraining
 from genre_pipeline.ops.refreshing import Request, read_graph
 from genre_pipeline.pipelines.binding import arguments_of, bind, gather
 from genre_pipeline.pipelines.description import describe_pipeline
@@ -101,6 +102,10 @@ def shift(numbers: dict, *, offset: int):
     return sum(numbers.values()) + offset
 
 
+def state(numbers: dict, *, pretraining: Pretraining):
+    return pretraining
+
+
 class Made(Block):
     size: int
 
@@ -138,6 +143,12 @@ class TestSmallNode:
         node = Node(bind(stage(version=1)(shift), offset=2), inputs="numbers", outputs="total", name="shift")
         (step,) = describe_pipeline(Pipeline([node]), DataCatalog(entries), {}).steps
         assert step.parameters == {"offset": 2}
+
+    def test_what_is_stated_of_a_pretrained_network_counts_where_it_is_stated(self, entries):
+        stated = Pretraining(licence="MIT", trained_on="music", overlap="None.")
+        node = Node(bind(stage(version=1)(state), pretraining=stated), inputs="numbers", outputs="total", name="state")
+        (step,) = describe_pipeline(Pipeline([node]), DataCatalog(entries), {}).steps
+        assert step.parameters == {"pretraining": ["MIT", "music", "None."]}
 
     @pytest.mark.parametrize(("function", "versions"), [(whole, {"Made": 4}), (settings, {})])
     def test_code_that_a_block_chooses_counts_where_it_is_run(self, entries, function, versions):

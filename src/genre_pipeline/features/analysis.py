@@ -166,11 +166,12 @@ class Signal:
 
     Attributes:
         n_samples: Number of samples so far.
+        device: Where spectra and derived values are computed and stored.
     """
 
     def __init__(self, device: Device = "cpu") -> None:
         self.n_samples = 0
-        self._device: Device = device
+        self.device: Device = device
         self._receivers: list[Callable[[Samples], None]] = []
         self._framers: dict[Spectrum, _Framer] = {}
         self._decimators: dict[int, _Decimator] = {}
@@ -186,14 +187,14 @@ class Signal:
         ``librosa.stft(samples, n_fft=..., hop_length=..., win_length=..., window=...)``, which transforms in double
         precision and takes several times as long.
         """
-        self._framers.setdefault(spectrum, _Framer(spectrum, self._device)).receivers.append(receive)
+        self._framers.setdefault(spectrum, _Framer(spectrum, self.device)).receivers.append(receive)
 
     def decimated(self, factor: int) -> Signal:
         """Return the signal at a lower rate, its energy kept.
 
         Equal to ``librosa.resample(samples, orig_sr=factor, target_sr=1, res_type="soxr_hq", scale=True)``.
         """
-        return self._decimators.setdefault(factor, _Decimator(factor, self._device)).signal
+        return self._decimators.setdefault(factor, _Decimator(factor, self.device)).signal
 
     def require(self, n_samples: int) -> None:
         """Check that the waveform was long enough.

@@ -129,7 +129,14 @@ def _arguments(node: Node, stage: Stage, parameters: Parameters) -> Iterator[_Ar
 
 def _bound(node: Node) -> dict[str, Any]:
     """Return what the wiring gives a node's function besides its inputs. A cell is left out: its entries name it."""
-    return {name: value for name, value in known_of(node).items() if isinstance(value, str | int | float)}
+    # Here, because it imports audio libraries, which some commands need not wait for.
+    from genre_pipeline.features.base import Pretraining
+
+    return {
+        name: list(value) if isinstance(value, Pretraining) else value
+        for name, value in known_of(node).items()
+        if isinstance(value, str | int | float | Pretraining)
+    }
 
 
 def _value(parameters: Parameters, name: str) -> Any:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -29,6 +28,7 @@ from genre_pipeline.features.base import (
     SegmentBlock,
 )
 from genre_pipeline.features.log_mel import MelBands
+from genre_pipeline.features.pretrained.encoders import single_precision
 from genre_pipeline.features.pretrained.tensor_bundle import read_bundle
 from genre_pipeline.features.pretrained.weights import WeightsName, checksum, find_weights, pretraining, tags
 
@@ -169,7 +169,7 @@ class _Patches:
 
         network = _network(self._block.weights, self._block.weights_path, patches.device.type)
         n_at_once = 1 if patches.is_cpu else len(patches)
-        with torch.inference_mode(), _single_precision(patches.device.type):
+        with torch.inference_mode(), single_precision(patches.device.type):
             for batch in torch.split(patches, n_at_once):
                 self._layers.append(network(batch)[self._block.layer].cpu().numpy())
 
@@ -187,13 +187,6 @@ def _load(weights: WeightsName, path: Path | None, device: str) -> Musicnn | Vgg
     from genre_pipeline.features.pretrained.networks import load_network
 
     return load_network(weights, read_bundle(*find_weights(weights, path), name=weights)).to(device)
-
-
-def _single_precision(device: str) -> AbstractContextManager[object]:
-    """Keep a GPU from rounding the factors of convolutions to ten bits."""
-    import torch
-
-    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False) if device == "cuda" else nullcontext()
 
 
 def _require(block: MusicnnBlock) -> None:
