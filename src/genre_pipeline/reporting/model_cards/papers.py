@@ -83,12 +83,12 @@ PAPERS = (
     Paper(
         name="beyond",
         title="Beyond the papers",
-        files=("short_chunk", "linear_probe"),
-        figures=(),
+        files=("short_chunk", "linear_probe", "probes"),
+        figures=("musicnn", "jukemir"),
         citation="Short-chunk network: M. Won, A. Ferraro, D. Bogdanov and X. Serra, Evaluation of CNN-based Automatic "
-        "Music Tagging Models, SMC 2020. Linear probe: G. Alain and Y. Bengio, Understanding Intermediate Layers Using "
+        "Music Tagging Models, SMC 2020. Probes: G. Alain and Y. Bengio, Understanding Intermediate Layers Using "
         "Linear Classifier Probes, ICLR 2017 workshop",
-        code="Ours alone.",
+        code="Ours alone. The reported figures are of other people's code: see the notes.",
     ),
 )
 
