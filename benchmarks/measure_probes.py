@@ -57,7 +57,8 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="each makes other folds")
     arguments = parser.parse_args()
     catalog = DataCatalog.from_config(load_configuration(experiment=arguments.experiment)["catalog"])
-    rows = [row for seed in arguments.seeds for row in measure(catalog, *arguments.store.split("."), seed)]
+    dataset, _, feature = arguments.store.partition(".")
+    rows = [row for seed in arguments.seeds for row in measure(catalog, dataset, feature, seed)]
     table = 100.0 * pd.DataFrame(rows).pivot_table(index=["probe", "seed"], columns="fitted to", values="right")
     print(pd.concat([table, pd.concat({"mean": table.groupby("probe").mean()}).swaplevel()]).round(1).to_string())
 
