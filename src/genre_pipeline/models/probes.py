@@ -71,12 +71,12 @@ class MlpProbeBlock(ProbeBlock):
         decays: Penalties of squared weights to try, scikit-learn's ``alpha``; of equally good ones the first [?].
         n_folds: Folds of the training side in which the decay is chosen; each keeps linked tracks together [?].
         n_hidden: Units of the hidden layer [?].
-        n_epochs: Most epochs of Adam; the network also ends where its loss stands still [?].
+        n_epochs: Most epochs of Adam; training also ends when the loss stops falling [?].
     """
 
     decays: tuple[Positive, ...] = Field(default=(10.0, 1.0, 0.1), min_length=1, max_length=100)
     n_hidden: int = Field(default=128, ge=1, le=100_000)
-    n_epochs: int = Field(default=50, ge=1, le=1_000_000)
+    n_epochs: int = Field(default=200, ge=1, le=1_000_000)
 
 
 class KnnProbeBlock(ProbeBlock):
