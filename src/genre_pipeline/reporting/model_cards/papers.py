@@ -84,7 +84,7 @@ PAPERS = (
         name="beyond",
         title="Beyond the papers",
         files=("short_chunk", "linear_probe", "probes"),
-        figures=(),
+        figures=("musicnn", "jukemir"),
         citation="Short-chunk network: M. Won, A. Ferraro, D. Bogdanov and X. Serra, Evaluation of CNN-based Automatic "
         "Music Tagging Models, SMC 2020. Probes: G. Alain and Y. Bengio, Understanding Intermediate Layers Using "
         "Linear Classifier Probes, ICLR 2017 workshop",
