@@ -57,8 +57,8 @@ class SvmProbeBlock(ProbeBlock):
 
     Attributes:
         penalties: Penalties of training errors to try, scikit-learn's ``C``; of equally good ones the first [?].
-        n_folds: Folds of the training side in which the penalty is chosen, and the probabilities are fitted; each keeps
-            linked tracks together [?].
+        n_folds: Folds of the training side in which the penalty is chosen, and then the probabilities are fitted; they
+            keep linked tracks together, and then tracks [?].
     """
 
     penalties: tuple[Positive, ...] = Field(default=(0.3, 1.0, 3.0, 10.0), min_length=1, max_length=100)
