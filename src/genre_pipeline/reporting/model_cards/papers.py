@@ -89,7 +89,6 @@ PAPERS = (
         "workshop",
         code="Figures are of jordipons/sklearn-audio-transfer-learning (ISC licence) and of R. Castellon, C. Donahue "
         "and P. Liang, ISMIR 2021. No code was taken from either.",
-        experiment="encoders",
     ),
     Paper(
         name="beyond",
