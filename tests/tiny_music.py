@@ -104,10 +104,12 @@ def split_in_turn(tracks: pd.DataFrame, n_repeats: int = 2) -> pd.DataFrame:
     sides = ("train", "train", "validation", "test")
     place = tracks.groupby("genre").cumcount()
     tables = [
-        tracks[["track_id", "genre"]].assign(repeat=repeat, split=[sides[(each + repeat) % 4] for each in place])
+        tracks[["track_id", "genre"]].assign(
+            group=range(len(tracks)), repeat=repeat, split=[sides[(each + repeat) % 4] for each in place]
+        )
         for repeat in range(n_repeats)
     ]
-    return pd.concat(tables, ignore_index=True)[["repeat", "track_id", "genre", "split"]].assign(leaky=False)
+    return pd.concat(tables, ignore_index=True)[["repeat", "track_id", "genre", "group", "split"]].assign(leaky=False)
 
 
 def tiny_model(name: str = "net", **training: Any) -> ModelBlock:

@@ -23,8 +23,12 @@ _LOADER = load_configuration()
 PARAMETERS = _LOADER["parameters"]
 FEATURES = {name: parse_feature(name, values) for name, values in PARAMETERS["features"].items()}
 # Sorted: Kedro reads the files of an environment in any order, and all processes must name the same tests.
+# Probes get embeddings of ours: weights of a pretrained network need not be installed.
 MODELS = {
-    name: parse_model(name, values, PARAMETERS["training"]) for name, values in sorted(PARAMETERS["models"].items())
+    name: parse_model(
+        name, {**values, **({"feature": "embeddings"} if "probe" in values["family"] else {})}, PARAMETERS["training"]
+    )
+    for name, values in sorted(PARAMETERS["models"].items())
 }
 
 DEMO = {
@@ -72,7 +76,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 def small_model(model: ModelBlock) -> dict[str, Any]:
     """Return what a preset's block is changed by."""
     if isinstance(model.spec, EstimatorSpec):
-        return {}
+        return {"feature": model.feature}
     sizes = SIZES.get(model.family, {})
     given = {key: size for key, size in sizes.items() if getattr(model.architecture, key) is not None}
     return {"architecture": given, "training": {**_QUICK, **RECIPES.get(model.family, {})}}

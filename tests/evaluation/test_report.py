@@ -236,6 +236,29 @@ def test_calibration_is_described(make_result):
     assert "Expected calibration error in points, mean over repeats: net1 12.0 (sure by 86.7 % on average)." in captions
 
 
+def test_encoders_are_compared_by_probe_with_their_pretraining(make_result, make_pairs):
+    facts = {"licence": "ISC", "trained_on": "much music", "overlap": "It may hold test tracks."}
+    encoders = [
+        {**make_result(model=f"probe_{name}", feature=feature, accuracy=accuracy), "pretraining": facts}
+        for name, feature, accuracy in (("svm", "musicnn", 0.8), ("knn", "musicnn", 0.7), ("svm", "musicnn_mtt", 0.6))
+    ]
+    plain = make_result(model="svm", feature="mfcc_20", accuracy=0.5)
+    results = [*encoders, plain]
+    page = _Page(render(results, pairs=make_pairs(results)))
+    head, *rows = page.tables["encoders-1"]
+    assert head[:3] == ["Encoder", "Probe", "Accuracy (%)"]
+    assert [row[:2] for row in rows] == [
+        ["musicnn", "probe_svm"],
+        ["musicnn", "probe_knn"],
+        ["musicnn_mtt", "probe_svm"],
+    ]
+    assert "musicnn_mtt: The feature is of a network that was trained on much music. It may hold test tracks." in (
+        html.unescape(render(results))
+    )
+    assert "Pretrained encoders" in render_markdown(results)
+    assert "encoders-1" not in _Page(render([plain])).tables
+
+
 def test_findings_do_not_read_a_winner_into_noise(make_result):
     close = [make_result(model="net1", accuracy=0.75), make_result(model="net2", accuracy=0.76)]
     assert "Its interval overlaps with net1: the order is not settled." in render(close)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from genre_pipeline.blocks import parse_block
 from genre_pipeline.errors import ConfigError, TrainingError
-from genre_pipeline.models import MODELS, EstimatorSpec
+from genre_pipeline.models import MODELS, EstimatorSpec, TrainingColumns
 from genre_pipeline.models.classical import NaiveBayesBlock, SvmBlock, summarise_frames
 
 ESTIMATORS = sorted(spec.name for spec in MODELS if isinstance(spec, EstimatorSpec))
@@ -21,7 +21,7 @@ def blobs(n_each, n_classes, n_columns=4):
 
 
 def test_the_registered_estimators():
-    assert ESTIMATORS == ["linear_probe", "naive_bayes", "svm"]
+    assert ESTIMATORS == ["naive_bayes", "probe_knn", "probe_logistic", "probe_mlp", "probe_svm", "svm"]
 
 
 @settings(derandomize=True, deadline=None, max_examples=20)
@@ -44,7 +44,7 @@ def test_a_single_frame_is_a_summary_already():
 def test_estimators_learn_separable_classes(family, n_classes):
     columns, targets = blobs(8, n_classes)
     spec = MODELS[family]
-    estimator = spec.build(spec.block(), targets, 0).fit(columns, targets)
+    estimator = spec.fit(spec.block(), TrainingColumns(columns, targets), 0)
     probabilities = estimator.predict_proba(columns)
     assert probabilities.shape == (len(targets), n_classes)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1.0)
@@ -55,19 +55,19 @@ def test_estimators_learn_separable_classes(family, n_classes):
 def test_the_same_seed_gives_the_same_probabilities(family):
     columns, targets = blobs(6, 3)
     spec = MODELS[family]
-    first, second = (spec.build(spec.block(), targets, 5).fit(columns, targets) for _ in range(2))
+    first, second = (spec.fit(spec.block(), TrainingColumns(columns, targets), 5) for _ in range(2))
     assert np.array_equal(first.predict_proba(columns), second.predict_proba(columns))
 
 
 def test_calibration_makes_do_with_two_segments_of_a_genre():
     columns, targets = blobs(2, 3)
-    estimator = MODELS["svm"].build(SvmBlock(), targets, 0)
-    assert estimator.fit(columns, targets).predict_proba(columns).shape == (6, 3)
+    estimator = MODELS["svm"].fit(SvmBlock(), TrainingColumns(columns, targets), 0)
+    assert estimator.predict_proba(columns).shape == (6, 3)
 
 
 def test_a_genre_with_one_segment_cannot_be_calibrated():
     with pytest.raises(TrainingError, match="Genre number 1 has a single training segment"):
-        MODELS["svm"].build(SvmBlock(), np.array([0, 0, 1, 2, 2]), 0)
+        MODELS["svm"].fit(SvmBlock(), TrainingColumns(np.zeros((5, 2)), np.array([0, 0, 1, 2, 2])), 0)
 
 
 @pytest.mark.parametrize("values", [{"c": 0}, {"gamma": -1.0}, {"gamma": "wide"}, {"n_calibration_folds": 1}])

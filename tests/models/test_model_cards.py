@@ -103,6 +103,10 @@ def test_estimators_have_no_cost():
     assert {name for name, preset in PRESETS.items() if measure_cost_is_none(preset)} == {
         "linear_probe",
         "naive_bayes",
+        "probe_knn",
+        "probe_logistic",
+        "probe_mlp",
+        "probe_svm",
         "svm",
     }
 

@@ -102,7 +102,8 @@ def test_the_default_number_of_repeats(kind, values, n_repeats):
 def test_the_table_has_its_columns_types_and_order(kind, collection):
     table = split(kind, collection).table
     place = {"start_s": "float64", "end_s": "float64"} if kind == "random_segment" else {}
-    types = {"repeat": "int64", "track_id": "string", **place, "genre": "string", "split": "string", "leaky": "bool"}
+    types = {"repeat": "int64", "track_id": "string", **place, "genre": "string", "group": "int64", "split": "string"}
+    types["leaky"] = "bool"
     assert {column: str(dtype) for column, dtype in table.dtypes.items()} == types
     assert list(table) == list(types)
     assert table.equals(table.sort_values(["repeat", "track_id", *list(place)[:1]], ignore_index=True))

@@ -184,7 +184,7 @@ def test_pieces_have_their_places_and_one_side_each(six):
     spec = replace(PROTOCOLS["random_segment"], split=lambda *_: Assignment(labels, pieces=pieces))
     result = split(six, spec)
     report = result.report
-    assert list(result.table) == ["repeat", "track_id", "start_s", "end_s", "genre", "split", "leaky"]
+    assert list(result.table) == ["repeat", "track_id", "start_s", "end_s", "genre", "group", "split", "leaky"]
     assert (report["unit"], report["n_tracks"], report["n_units"]) == ("piece", 6, 10)
     assert report["counts"][0]["validation"] == {"blues": 1, "jazz": 1}
     assert report["leaks"]["overall"]["track"] == 4

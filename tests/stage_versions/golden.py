@@ -225,7 +225,14 @@ def _scores(spec: Any, architecture: Any) -> bytes:
         with torch.inference_mode():
             return bytes(network(torch.from_numpy(segments)).numpy().tobytes())
     vectors, targets = spec.summarise(segments), np.arange(12) % 3
-    return bytes(spec.build(architecture, targets, 0).fit(vectors, targets).predict_proba(vectors).tobytes())
+    if hasattr(spec, "fit"):
+        from genre_pipeline.models import TrainingColumns
+
+        fitted = spec.fit(architecture, TrainingColumns(vectors, targets), 0)
+    else:
+        # Code of earlier releases.
+        fitted = spec.build(architecture, targets, 0).fit(vectors, targets)
+    return bytes(fitted.predict_proba(vectors).tobytes())
 
 
 def _hash(content: bytes) -> str:

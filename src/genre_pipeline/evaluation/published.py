@@ -48,7 +48,7 @@ class PublishedFigure(Block):
         note: What one has to know.
     """
 
-    paper: Literal["lgnet", "broadcast", "bbnn", "duplicated_convolutions", "musicnext", "crnn"]
+    paper: Literal["lgnet", "broadcast", "bbnn", "duplicated_convolutions", "musicnext", "crnn", "musicnn", "jukemir"]
     table: str
     row: str
     model: str

@@ -7,6 +7,7 @@ from genre_pipeline.models.base import (
     InputShape,
     ModelSpec,
     NetworkSpec,
+    TrainingColumns,
 )
 
-__all__ = ["MODELS", "EstimatorSpec", "GenreNetwork", "InputShape", "ModelSpec", "NetworkSpec"]
+__all__ = ["MODELS", "EstimatorSpec", "GenreNetwork", "InputShape", "ModelSpec", "NetworkSpec", "TrainingColumns"]

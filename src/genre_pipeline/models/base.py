@@ -103,6 +103,22 @@ class NetworkSpec:
     version: int
 
 
+@dataclass(frozen=True, eq=False)
+class TrainingColumns:
+    """What an estimator is fitted to.
+
+    Attributes:
+        columns: One vector per segment, shape ``(n_segments, n_columns)``.
+        targets: Class indices, shape ``(n_segments,)``.
+        groups: What folds of the segments must keep together, the widest first (linked tracks, then tracks): codes,
+            shape ``(n_segments,)`` each. Nothing if empty.
+    """
+
+    columns: NDArray[np.float64]
+    targets: NDArray[np.int64]
+    groups: tuple[NDArray[np.int64], ...] = ()
+
+
 @dataclass(frozen=True)
 class EstimatorSpec:
     """A family of scikit-learn classifiers.
@@ -110,9 +126,7 @@ class EstimatorSpec:
     Attributes:
         name: Registered name, used as ``family`` in YAML.
         block: Class of its parameters.
-        build: Makes the unfitted estimator from its block, the training targets (class indices, shape
-            ``(n_segments,)``) and a seed. It takes segments flattened by ``summarise`` and must offer
-            ``predict_proba``.
+        fit: Fits an estimator, from its block, the training segments and a seed. It must offer ``predict_proba``.
         summarise: From segments, shape ``(n_segments, n_bins, n_frames)``, to one vector per segment, shape
             ``(n_segments, n_columns)``.
         reference: The paper, in one line.
@@ -121,7 +135,7 @@ class EstimatorSpec:
 
     name: str
     block: type[Block]
-    build: Callable[[Any, NDArray[np.int64], int], BaseEstimator]
+    fit: Callable[[Any, TrainingColumns, int], BaseEstimator]
     summarise: Callable[[NDArray[np.float32]], NDArray[np.float64]]
     reference: str
     version: int

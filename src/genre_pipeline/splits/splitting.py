@@ -221,7 +221,8 @@ def _units(tracks: pd.DataFrame, assignment: Assignment) -> tuple[pd.DataFrame, 
 
 def _table(units: pd.DataFrame, labels: NDArray[np.str_], marks: dict[str, Any]) -> pd.DataFrame:
     columns = [column for column in ("track_id", "start_s", "end_s", "genre") if column in units]
-    table = pd.concat([units[columns]] * len(labels), ignore_index=True)
+    units = units.assign(group=linked_groups(units).astype(np.int64))
+    table = pd.concat([units[[*columns, "group"]]] * len(labels), ignore_index=True)
     table.insert(0, "repeat", np.repeat(np.arange(len(labels), dtype=np.int64), len(units)))
     table["split"] = pd.Series(labels.ravel(), dtype="string")
     table["leaky"] = marks["leaky"]

@@ -106,6 +106,13 @@ class CellData:
                 members[repeat, side] = np.flatnonzero(chosen[unit_of_segment])
         return members
 
+    @cached_property
+    def _groups(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """For each segment, its group of linked tracks, and its track."""
+        group_of = self.split.drop_duplicates("track_id").set_index("track_id")["group"]
+        tracks = pd.factorize(self.segments["track_id"])[0].astype(np.int64)
+        return self.segments["track_id"].map(group_of).to_numpy(dtype=np.int64), tracks
+
     def rows(self, repeat: int, side: str) -> pd.DataFrame:
         """Return the segments on a side (``train``, ``validation``, ``test``) of a repeat."""
         return self.segments.take(self._members[repeat, side]).reset_index(drop=True)
@@ -118,9 +125,10 @@ class CellData:
         """Return a function that gathers the segments on a side of a repeat, also in another process."""
         members = self._members[repeat, side]
         places = self.segments[["track_id", "start_frame", "n_frames"]].take(members)
-        return partial(_gather, self.store, places, self._targets[members])
+        groups = tuple(codes[members] for codes in self._groups)
+        return partial(_gather, self.store, places, self._targets[members], groups)
 
-    def fingerprint(self, repeat: int, *sides: str) -> str:
+    def fingerprint(self, repeat: int, *sides: str, grouped: bool = False) -> str:
         """Hash the content of a repeat's sides: audio, feature, segments, genres and sides.
 
         The hash includes whether the split is leaky, because results record it.
@@ -128,6 +136,7 @@ class CellData:
         Args:
             repeat: The repeat.
             *sides: The sides that count.
+            grouped: Whether it counts which tracks are linked: for models that make folds of their own.
 
         Returns:
             The fingerprint: equal only for the same segments of the same audio.
@@ -140,7 +149,8 @@ class CellData:
             genres = rows["genre"].to_numpy(dtype=object)[np.unique(codes, return_index=True)[1]]
             tracks = [track_ids.tolist(), audio.loc[track_ids].tolist(), genres.tolist()]
             content.update(json.dumps([side, len(rows), tracks]).encode())
-            for column in (codes, rows["start_frame"], rows["n_frames"]):
+            groups = [pd.factorize(self._groups[0][self._members[repeat, side]])[0]] if grouped else []
+            for column in (codes, rows["start_frame"], rows["n_frames"], *groups):
                 content.update(np.asarray(column, dtype="<i8").tobytes())
         return fingerprint(
             "cell_data",
@@ -174,8 +184,13 @@ class CellData:
                     )
 
 
-def _gather(store: FeatureStore, places: pd.DataFrame, targets: NDArray[np.int64]) -> SegmentSet:
-    return SegmentSet(store.gather(places), targets)
+def _gather(
+    store: FeatureStore,
+    places: pd.DataFrame,
+    targets: NDArray[np.int64],
+    groups: tuple[NDArray[np.int64], ...],
+) -> SegmentSet:
+    return SegmentSet(store.gather(places), targets, groups)
 
 
 def _matched(split: pd.DataFrame, segments: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -58,7 +58,9 @@ _TRUSTED_TYPES = (
     "sklearn.calibration._SigmoidCalibration",
     "sklearn.metrics._classification.log_loss",
     "sklearn.metrics._scorer._Scorer",
+    "sklearn.model_selection._split.PredefinedSplit",
     "sklearn.model_selection._split.StratifiedKFold",
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
 )
 
 

@@ -21,7 +21,7 @@ from torch.nn import functional
 from genre_pipeline.errors import ConfigError, RepeatFailedError
 from genre_pipeline.features import FeatureBlock
 from genre_pipeline.fingerprints import fingerprint
-from genre_pipeline.models import EstimatorSpec, GenreNetwork, NetworkSpec
+from genre_pipeline.models import EstimatorSpec, GenreNetwork, NetworkSpec, TrainingColumns
 from genre_pipeline.models.costs import count_parameters
 from genre_pipeline.training.augmentation import augment, mix
 from genre_pipeline.training.devices import (
@@ -560,8 +560,8 @@ def _fit_estimator(task: Task, spec: EstimatorSpec, tell: EpochCallback) -> Fitt
     started = time.perf_counter()
     normalisation = Normalisation.fit(task.feature.normalisation, as_tensor(task.train.features))
     columns = summarise(spec, normalisation, task.train.features)
-    estimator = spec.build(task.model.architecture, task.train.targets, task.seed)
-    estimator.fit(columns, task.train.targets)
+    data = TrainingColumns(columns, task.train.targets, task.train.groups)
+    estimator = spec.fit(task.model.architecture, data, task.seed)
     train_loss, train_accuracy = _score(estimator.predict_proba(columns), task.train.targets)
     validation = estimator.predict_proba(summarise(spec, normalisation, task.validation.features))
     validation_loss, validation_accuracy = _score(validation, task.validation.targets)

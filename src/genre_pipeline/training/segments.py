@@ -27,6 +27,7 @@ class SegmentSet:
     Attributes:
         features: Segments, shape ``(n_segments, n_bins, n_frames)``, float32.
         targets: Index of each segment's genre, shape ``(n_segments,)``, int64.
+        groups: What folds within the split keep together: see :class:`~genre_pipeline.models.TrainingColumns`.
 
     Raises:
         TrainingError: If shapes or types do not fit, or a feature is not finite.
@@ -34,6 +35,7 @@ class SegmentSet:
 
     features: NDArray[np.float32]
     targets: NDArray[np.int64]
+    groups: tuple[NDArray[np.int64], ...] = ()
 
     def __post_init__(self) -> None:
         if self.features.ndim != 3 or self.features.dtype != np.float32:

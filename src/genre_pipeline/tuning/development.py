@@ -68,6 +68,6 @@ def hold_out_test(data: CellData, repeat: int) -> Development:
         genres=data.genres,
         train=data.segment_set(repeat, "train"),
         validation=data.segment_set(repeat, "validation"),
-        inputs=data.fingerprint(repeat, "train", "validation"),
+        inputs=data.fingerprint(repeat, "train", "validation", grouped=True),
         n_tested_elsewhere=n_tested_elsewhere,
     )

@@ -12,7 +12,7 @@ from genre_pipeline.splits import PROTOCOLS, ProtocolBlock, SplitRecord, read_re
 from genre_pipeline.stages import LOGGED, Reads, stage
 
 
-@stage(version=3, uses=(split_tracks,))
+@stage(version=4, uses=(split_tracks,))
 def split_dataset(
     tracks: Annotated[
         pd.DataFrame,

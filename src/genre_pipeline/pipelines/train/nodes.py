@@ -15,6 +15,7 @@ from genre_pipeline.errors import RepeatFailedError
 from genre_pipeline.experiment import ComputeBlock
 from genre_pipeline.features import FeatureBlock
 from genre_pipeline.logs import CellLog, RunLog, WriteLog, write_nothing
+from genre_pipeline.models import EstimatorSpec
 from genre_pipeline.reporting.wording import duration, percent, unknown_tag
 from genre_pipeline.splits import ProtocolBlock
 from genre_pipeline.stages import LOGGED, SETTINGS, Reads, stage
@@ -39,7 +40,7 @@ _CURVES = (
 )
 
 
-@stage(version=2, uses=(train_repeat, CellData))
+@stage(version=3, uses=(train_repeat, CellData))
 def train_cell(
     split: pd.DataFrame,
     audit: Annotated[dict[str, Any], Reads("split_hash", "leaky", "artists_unknown", "subset")],
@@ -117,7 +118,7 @@ def train_cell(
             "feature": feature,
             "model": model,
             "seed": seed + repeat,
-            "inputs": data.fingerprint(repeat, *sides),
+            "inputs": data.fingerprint(repeat, *sides, grouped=isinstance(model.spec, EstimatorSpec)),
         }
         place = repeat_folder(folder, repeat)
         label = label_of(cell, repeat)

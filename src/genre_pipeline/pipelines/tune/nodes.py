@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 _STUDY = "study"
 
 
-@stage(version=1, uses=(CellData,))
+@stage(version=2, uses=(CellData,))
 def hold_out(
     split: pd.DataFrame, segments: CellSegments, features: FeatureStore, tuning: TuningBlock, *, cell: Cell
 ) -> Development:

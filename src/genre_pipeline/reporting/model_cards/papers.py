@@ -81,13 +81,22 @@ PAPERS = (
         experiment="paper_crnn",
     ),
     Paper(
+        name="probes",
+        title="Probes of encoders",
+        files=("linear_probe", "probes"),
+        figures=("musicnn", "jukemir"),
+        citation="G. Alain and Y. Bengio, Understanding Intermediate Layers Using Linear Classifier Probes, ICLR 2017 "
+        "workshop",
+        code="Figures are of jordipons/sklearn-audio-transfer-learning (ISC licence) and of R. Castellon, C. Donahue "
+        "and P. Liang, ISMIR 2021. No code was taken from either.",
+    ),
+    Paper(
         name="beyond",
         title="Beyond the papers",
-        files=("short_chunk", "linear_probe"),
+        files=("short_chunk",),
         figures=(),
         citation="Short-chunk network: M. Won, A. Ferraro, D. Bogdanov and X. Serra, Evaluation of CNN-based Automatic "
-        "Music Tagging Models, SMC 2020. Linear probe: G. Alain and Y. Bengio, Understanding Intermediate Layers Using "
-        "Linear Classifier Probes, ICLR 2017 workshop",
+        "Music Tagging Models, SMC 2020",
         code="Ours alone.",
     ),
 )
