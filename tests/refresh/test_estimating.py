@@ -89,6 +89,31 @@ def test_music_that_was_not_inspected_is_taken_for_clips_of_the_usual_length(tmp
     assert set(tracks["duration_s"]) == {30.0}
 
 
+def test_an_estimator_is_timed_with_one_feature_and_a_network_with_each(tables, monkeypatch):
+    given = {"models": ["net1", "naive_bayes"]}
+    given["features"] = {name: ["mfcc_20", "log_mel_100"] for name in given["models"]}
+    parameters = load_configuration(None, {"experiment": given}, experiment="test")["parameters"]
+    experiment = load_experiment(parameters)
+    timed = []
+
+    def training_s(model, feature, n_genres):
+        timed.append((model.name, feature.kind))
+        return 1.0, 0.0
+
+    monkeypatch.setattr(estimating, "_training_s", training_s)
+    monkeypatch.setattr(estimating, "_extraction_share", lambda clips, feature: 0.0)
+    cells = [cell for cell in experiment.cells if cell.protocol == "artist_kfold"]
+    expected = estimating.estimate(experiment, {"demo": pd.read_parquet(tables["demo"])}, cells)
+    assert timed == [("net1", "mfcc"), ("net1", "log_mel"), ("naive_bayes", "mfcc")]
+    assert {(cell.model, cell.feature): s for cell, s in expected.cells.items()} == {
+        ("net1", "mfcc_20"): 2.0,
+        ("net1", "log_mel_100"): 2.0,
+        ("naive_bayes", "mfcc_20"): 2.0,
+        # Five times as many bins: at most five times as long.
+        ("naive_bayes", "log_mel_100"): 10.0,
+    }
+
+
 class TestQuestion:
     """A person is asked before what takes over an hour; a schedule, which has no terminal, is not."""
 

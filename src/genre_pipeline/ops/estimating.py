@@ -43,7 +43,7 @@ _SAMPLE_RATE = 44100
 # [?] Clips that are timed, from all over the list: a few seconds of work.
 _N_CLIPS = 3
 # [?] Segments of one timed step. A network is timed for two steps, after one that allocates memory; an estimator, which
-# also takes some time whatever the number of segments, for two numbers of segments.
+# also takes some time whatever the number of segments, for two numbers of segments, with one of its features.
 _N_SEGMENTS = 16
 _N_STEPS = 2
 _N_FEW, _N_MANY = 64, 256
@@ -210,7 +210,7 @@ def estimate(
     """
     chosen = experiment.cells if cells is None else cells
     features: dict[tuple[str, str], float] = {}
-    timed: dict[tuple[str, str], tuple[float, float]] = {}
+    timed: dict[tuple[str, str], tuple[float, float, int]] = {}
     seconds: dict[Cell, float] = {}
     for cell in chosen:
         usable = tracks[cell.dataset].loc[lambda table: ~table["quarantined"]]
@@ -221,11 +221,16 @@ def estimate(
             share = _extraction_share(clips[:: max(1, len(clips) // _N_CLIPS)][:_N_CLIPS], feature)
             n_workers = experiment.compute.extraction.n_workers
             features[cell.dataset, cell.feature] = share * float(usable["duration_s"].sum()) / n_workers
-        if (cell.feature, cell.model) not in timed:
-            timed[cell.feature, cell.model] = _training_s(model, feature, usable["genre"].nunique())
-        training_s, segment_s = timed[cell.feature, cell.model]
-        passes_s = _n_passes(experiment, cell, usable) * segment_s
-        seconds[cell] = n_repeats(experiment, cell) * (training_s + passes_s)
+        n_bins = FEATURES[feature.kind].n_bins(feature)
+        key = (cell.model, cell.feature if isinstance(model.spec, NetworkSpec) else "")
+        if key not in timed:
+            timed[key] = (*_training_s(model, feature, usable["genre"].nunique()), n_bins)
+        training_s, segment_s, n_timed_bins = timed[key]
+        # Of an estimator with wider segments than the timed ones: at most so much more.
+        growth = max(1.0, n_bins / n_timed_bins)
+        seconds[cell] = (
+            n_repeats(experiment, cell) * growth * (training_s + _n_passes(experiment, cell, usable) * segment_s)
+        )
     return Estimate(features, seconds)
 
 
