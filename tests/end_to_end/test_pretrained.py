@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import soundfile
 
+from encoder_files import encoder_values
 from genre_pipeline.errors import ConfigError
 from genre_pipeline.evaluation.prediction import open_model
 from genre_pipeline.features.pretrained import musicnn, weights
@@ -56,6 +57,20 @@ def test_it_is_trained_asked_explained_and_used_like_any_other(music):
     assert model.classify([path])["error"].tolist() == [""]
     soundfile.write(path, np.zeros(22_050), 22_050)
     assert "too short" in model.classify([path])["error"][0]
+
+
+def test_an_encoder_from_a_local_file_is_trained_and_asked(music):
+    features = {"mine": encoder_values("waveform_cnn", music)}
+    chosen = {"experiment": {**OWN_MUSIC["experiment"], "features": {"probe_logistic": ["mine"]}}}
+    chosen["experiment"]["models"] = ["probe_logistic"]
+    run("train_all", **chosen, features=features)
+    report = (music / "08_reporting/own/report.html").read_text()
+    assert "Pretrained encoders" in report
+    assert "nothing (random weights)" in report
+    path = music / "new.wav"
+    soundfile.write(path, 0.1 * np.random.default_rng(9).standard_normal(22_050 * 4), 22_050)
+    model = open_model(music / "06_models/own", cell="my_music.artist_kfold.mine.probe_logistic")
+    assert model.classify([path])["error"].tolist() == [""]
 
 
 @pytest.mark.usefixtures("without_weights")
