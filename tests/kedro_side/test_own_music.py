@@ -1,6 +1,7 @@
 """``genre-pipeline train FOLDER``, up to the training: what the folder holds, what is trained, and what is asked."""
 
 import shutil
+from importlib import metadata
 from types import SimpleNamespace
 
 import mutagen
@@ -15,9 +16,11 @@ from genre_pipeline import configuration
 from genre_pipeline.cli import cli
 from genre_pipeline.errors import ConfigError, DatasetError
 from genre_pipeline.experiment import load_experiment
+from genre_pipeline.features.pretrained import weights
 from genre_pipeline.ops import own_music
 from genre_pipeline.ops.estimating import Estimate, estimate
 from genre_pipeline.project import PROJECT_ROOT
+from pretrained_weights import needs_weights
 
 
 @pytest.fixture
@@ -58,7 +61,7 @@ def written(project, name="by_genre"):
 
 @pytest.fixture
 def timed(monkeypatch):
-    """Sets how many seconds each model is said to take."""
+    """Sets how many seconds each model is said to take, as if all weights were installed."""
 
     def say(**seconds):
         def fake(experiment, tracks):
@@ -67,11 +70,12 @@ def timed(monkeypatch):
             return Estimate(features, {cell: float(seconds[cell.model]) for cell in experiment.cells})
 
         monkeypatch.setattr(own_music, "estimate", fake)
+        monkeypatch.setattr(own_music, "_lacking", lambda music, found: {})
 
     return say
 
 
-ALL = {"naive_bayes": 1, "svm": 2, "net1": 500, "crnn_gru_small": 50, "net2": 400}
+ALL = {"naive_bayes": 1, "svm": 2, "probe_logistic": 20, "net1": 500, "crnn_gru_small": 50, "net2": 400}
 
 
 class TestSurvey:
@@ -159,9 +163,9 @@ class TestPlan:
     def test_as_many_models_as_fit_into_the_time(self, music, timed, project):
         timed(**ALL)
         given = music(jazz=5, rock=5)
-        plan = own_music.plan(given, own_music.survey(given), minutes=1)
-        assert plan.models == ("naive_bayes", "svm", "crnn_gru_small")
-        assert plan.expected_s == 53
+        plan = own_music.plan(given, own_music.survey(given), minutes=1.5)
+        assert plan.models == ("naive_bayes", "svm", "probe_logistic", "crnn_gru_small")
+        assert plan.expected_s == 73
         assert "net1 (8.3 min), net2 (6.7 min)" in plan.describe()
         assert written(project)["experiment"]["models"] == list(plan.models)
 
@@ -177,9 +181,28 @@ class TestPlan:
         own_music.plan(given, own_music.survey(given), minutes=60)
         experiment = load_experiment(configuration.load_configuration(experiment="by_genre")["parameters"])
         assert experiment.settings.name == "by_genre"
-        assert [cell.model for cell in experiment.cells] == ["naive_bayes", "svm", "net1", "crnn_gru_small", "net2"]
+        assert [cell.model for cell in experiment.cells] == list(ALL)
         assert experiment.protocols["artist_kfold"].n_folds == 3
         assert experiment.datasets["by_genre"].root == given.folder
+
+    def test_without_weights_their_probe_is_left_out_and_named(self, music, timed, project, monkeypatch):
+        def distribution(name):
+            raise metadata.PackageNotFoundError(name)
+
+        lacking = own_music._lacking
+        timed(**ALL)
+        monkeypatch.setattr(own_music, "_lacking", lacking)
+        monkeypatch.setattr(weights, "distribution", distribution)
+        given = music(jazz=5, rock=5)
+        plan = own_music.plan(given, own_music.survey(given), minutes=60)
+        assert plan.models == tuple(model for model in ALL if model != "probe_logistic")
+        assert "\nWithout probe_logistic: " in plan.describe()
+        assert "make pretrained" in plan.describe()
+
+    @needs_weights
+    def test_with_weights_nothing_is_lacking(self, music):
+        given = music(jazz=5, rock=5)
+        assert own_music._lacking(given, own_music.survey(given)) == {}
 
     def test_time_is_measured_on_this_machine(self, music, project):
         given = music(jazz=5, rock=5)
@@ -261,7 +284,7 @@ class TestCommand:
         result = self.train(music(jazz=5, rock=5).folder)
         assert result.exit_code == 0, result.output
         assert (
-            "Trains naive_bayes, svm, net1, crnn_gru_small: features and trainings take at most 9.2 min"
+            "Trains naive_bayes, svm, probe_logistic, net1, crnn_gru_small: features and trainings take at most 9.6 min"
             in result.output
         )
         assert result.output.endswith(

@@ -19,6 +19,7 @@ from genre_pipeline.configuration import ConfigLoader, load_configuration
 from genre_pipeline.datasets import DATASETS, DatasetBlock
 from genre_pipeline.errors import ConfigError, DatasetError, RefreshError
 from genre_pipeline.experiment import load_experiment
+from genre_pipeline.features import FEATURES
 from genre_pipeline.ingest.ingest import ingest
 from genre_pipeline.locks import only_one
 from genre_pipeline.ops.estimating import estimate
@@ -29,8 +30,8 @@ from genre_pipeline.reporting.wording import duration
 from genre_pipeline.splits.identities import artist_keys, linked_groups
 from genre_pipeline.storage import atomic_file
 
-# Tried in this order, as many as fit into the time.
-_MODELS = ("naive_bayes", "svm", "net1", "crnn_gru_small", "net2")
+# Tried in this order, as many as fit into the time; one whose feature needs pretrained weights, if they are installed.
+_MODELS = ("naive_bayes", "svm", "probe_logistic", "net1", "crnn_gru_small", "net2")
 # [?] Folds of a comparison, and the fewest that leave training, validation and test tracks.
 _N_FOLDS = 5
 _FEWEST_FOLDS = 3
@@ -117,11 +118,13 @@ class Plan:
         models: The models that fit into the time.
         expected_s: How many seconds features and trainings take, at most.
         model_s: The same for each model alone, also of those that do not fit.
+        lacking: What is missing for each model that cannot be trained, in a sentence.
     """
 
     models: tuple[str, ...]
     expected_s: float
     model_s: Mapping[str, float]
+    lacking: Mapping[str, str] = field(default_factory=dict)
 
     def describe(self) -> str:
         """State what is trained and how long it takes at most, for people."""
@@ -130,6 +133,7 @@ class Plan:
         return (
             f"Trains {', '.join(self.models)}: features and trainings take at most {duration(self.expected_s)} on this "
             f"machine; scores and report come on top.{more}"
+            + "".join(f"\nWithout {model}: {reason}" for model, reason in self.lacking.items())
         )
 
 
@@ -241,16 +245,31 @@ def plan(music: OwnMusic, found: Survey, *, minutes: float) -> Plan:
 
 
 def _plan(music: OwnMusic, found: Survey, *, minutes: float) -> Plan:
-    _write(music, _experiment_file(music, found, _MODELS))
+    lacking = _lacking(music, found)
+    _write(music, _experiment_file(music, found, tuple(model for model in _MODELS if model not in lacking)))
     experiment = load_experiment(load_configuration(experiment=music.name)["parameters"])
     expected = estimate(experiment, {music.name: found.tracks})
     cells = {cell.model: cell for cell in experiment.cells}
     chosen = [cells[_MODELS[0]]]
-    for model in _MODELS[1:]:
-        if expected.of([*chosen, cells[model]]) <= 60 * minutes:
-            chosen.append(cells[model])
+    for cell in list(cells.values())[1:]:
+        if expected.of([*chosen, cell]) <= 60 * minutes:
+            chosen.append(cell)
     models = tuple(cell.model for cell in chosen)
-    return Plan(models, expected.of(chosen), {model: expected.of([cell]) for model, cell in cells.items()})
+    return Plan(models, expected.of(chosen), {model: expected.of([cell]) for model, cell in cells.items()}, lacking)
+
+
+def _lacking(music: OwnMusic, found: Survey) -> dict[str, str]:
+    """Return what is missing for each model that cannot be trained here."""
+    _write(music, _experiment_file(music, found, _MODELS))
+    experiment = load_experiment(load_configuration(experiment=music.name)["parameters"])
+    lacking = {}
+    for cell in experiment.cells:
+        block = experiment.features[cell.feature]
+        try:
+            FEATURES[block.kind].require(block)
+        except ConfigError as error:
+            lacking[cell.model] = str(error)
+    return lacking
 
 
 def run(music: OwnMusic) -> None:
