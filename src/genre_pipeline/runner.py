@@ -115,7 +115,7 @@ class StaleRunner(SequentialRunner):
             journal = Journal.begin(journal_path())
             for node in pipeline.nodes:
                 if lost := [entry for entry in node.inputs if entry in journal.unmade]:
-                    logger.warning("%s: not run, because %s could not be made", node.name, ", ".join(lost))
+                    logger.debug("%s: not run, because %s could not be made", node.name, ", ".join(lost))
                     journal.blocked(node.name, node.outputs, lost)
                     continue
                 causes = causes_of(node.name, graph)
@@ -131,10 +131,10 @@ class StaleRunner(SequentialRunner):
                         journal.ran(node.name)
         if journal.failures:
             failures = [f"{name}: {reason}" for name, reason in journal.failures.items()]
-            n_steps = "1 step" if len(failures) == 1 else f"{len(failures)} steps"
-            raise RefreshError(
-                "\n".join([f"{n_steps} failed; what does not need their results is up to date.", *failures])
-            )
+            text = "1 step failed" if len(failures) == 1 else f"{len(failures)} steps failed"
+            if journal.steps_blocked:
+                text += f", and {len(journal.steps_blocked)} that need their results did not run"
+            raise RefreshError("\n".join([f"{text}; the others are up to date.", *failures]))
 
 
 class ClusterRunner(ThreadRunner):

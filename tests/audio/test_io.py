@@ -151,7 +151,7 @@ def test_missing_file(tmp_path):
 
 
 def test_folder(tmp_path):
-    with pytest.raises(AudioError, match="not a regular file"):
+    with pytest.raises(AudioError, match="it is a folder. Name files, or leave it out"):
         read_waveform(tmp_path, sample_rate=22_050)
 
 

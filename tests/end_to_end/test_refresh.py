@@ -368,7 +368,7 @@ def test_a_refusal_to_write_leaves_the_last_results_and_the_rest_goes_on(music, 
 
     with monkeypatch.context() as patch:
         patch.setattr(storage.tempfile, "mkstemp", refuse)
-        with pytest.raises(RefreshError, match=rf"1 step failed.*\n.*svm\.score: Cannot write .*: {message}"):
+        with pytest.raises(RefreshError, match=rf"1 step failed, and \d+ that need their results did not run; .*\n.*svm\.score: Cannot write .*: {message}"):
             refresh(parameters)
     forget_sessions()
     journal = Journal.read(journal_path())

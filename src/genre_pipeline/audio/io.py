@@ -228,13 +228,12 @@ def require_file(path: Path) -> None:
         if not path.exists():
             raise AudioError(f"{path}: there is no such file. Restore it, or leave it out.")
         if not path.is_file():
-            raise AudioError(
-                f"{path}: expected an audio file, but it is not a regular file. Remove it from the dataset."
-            )
+            kind = "a folder" if path.is_dir() else "not a regular file"
+            raise AudioError(f"{path}: expected an audio file, but it is {kind}. Name files, or leave it out.")
         with path.open("rb"):
             pass
     except OSError as error:
-        raise AudioError(f"{path}: cannot be opened ({error.strerror}). Make it readable, or remove it.") from error
+        raise AudioError(f"{path}: cannot be opened ({error.strerror}). Make it readable, or leave it out.") from error
 
 
 def read_waveform(

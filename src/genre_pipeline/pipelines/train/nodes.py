@@ -109,7 +109,7 @@ def train_cell(
         outcomes[repeat] = outcome
         if not outcome.reused:
             n_ended, n_repeats = len(outcomes), len(data.repeats)
-            logger.info("%s: repeat %d of %d: %s", cell.name, n_ended, n_repeats, _course(outcome))
+            logger.info("%s, repeat %d (%d of %d): %s", cell.name, repeat, n_ended, n_repeats, _course(outcome))
 
     jobs = []
     for repeat in data.repeats:
