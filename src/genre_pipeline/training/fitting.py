@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn, optim
 from torch.nn import functional
 
@@ -561,7 +562,9 @@ def _fit_estimator(task: Task, spec: EstimatorSpec, tell: EpochCallback) -> Fitt
     normalisation = Normalisation.fit(task.feature.normalisation, as_tensor(task.train.features))
     columns = summarise(spec, normalisation, task.train.features)
     data = TrainingColumns(columns, task.train.targets, task.train.groups)
-    estimator = spec.fit(task.model.architecture, data, task.seed)
+    # Products so small gain nothing by threads, which wait for each other: minutes for seconds on a busy machine.
+    with threadpool_limits(1, user_api="blas"):
+        estimator = spec.fit(task.model.architecture, data, task.seed)
     train_loss, train_accuracy = _score(estimator.predict_proba(columns), task.train.targets)
     validation = estimator.predict_proba(summarise(spec, normalisation, task.validation.features))
     validation_loss, validation_accuracy = _score(validation, task.validation.targets)
