@@ -1,11 +1,13 @@
-"""Probes of encoders with strengths that are fixed beforehand, fitted without the validation tracks and with them.
+r"""Probes of encoders with strengths that are fixed beforehand, fitted without the validation tracks and with them.
 
 A probe needs no validation tracks: what does it gain from them? Accuracy of the test tracks by the mean score of their
 segments, in %. By default in artist folds, each seed another choice of them; `--protocol` takes the split of a protocol
-that the experiment was split by instead. Features and splits must be there:
+instead. Features, and such a split, must be there:
 
-    kedro run --pipelines ingest,split,segment,features --experiment encoders
+    kedro run --pipelines ingest,segment,features --experiment encoders
     python benchmarks/measure_probes.py --stores gtzan6.musicnn --seeds 0 1 2
+    kedro run --pipelines ingest,split --experiment lists --params \
+        "experiment.datasets=[gtzan6],experiment.models=[svm],experiment.protocols=[fault_filtered_validation]"
     python benchmarks/measure_probes.py --stores gtzan6.musicnn gtzan6.musicnn_vgg --protocol fault_filtered_validation
 """
 
@@ -76,8 +78,7 @@ def main() -> None:
     parser.add_argument("--protocol", default="", help="whose split is used; by default artist folds are made")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="each makes other artist folds")
     arguments = parser.parse_args()
-    protocols = {"experiment": {"protocols": [arguments.protocol]}} if arguments.protocol else {}
-    catalog = DataCatalog.from_config(load_configuration(None, protocols, experiment=arguments.experiment)["catalog"])
+    catalog = DataCatalog.from_config(load_configuration(experiment=arguments.experiment)["catalog"])
     each = (measure(catalog, name, arguments.protocol, arguments.seeds) for name in arguments.stores)
     rows = pd.DataFrame([row for rows in each for row in rows])
     keys = ["feature", "probe", "seed"]
