@@ -6,7 +6,7 @@ import difflib
 import importlib
 import pkgutil
 from collections.abc import Iterable, Iterator
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from genre_pipeline.errors import UnknownNameError
 
@@ -131,3 +131,19 @@ class Registry(Generic[T]):
         """Return how many members there are."""
         self.load()
         return len(self._members)
+
+
+class Pretraining(NamedTuple):
+    """What is to know of a pretrained network that a feature or a model is made of, for model card and report.
+
+    Attributes:
+        licence: Of its weights.
+        trained_on: The data that it was trained on.
+        overlap: Whether that data may hold test tracks or their artists, in a sentence.
+        part: What is made of it: the ``feature``, or the model (``network``), which is trained further.
+    """
+
+    licence: str
+    trained_on: str
+    overlap: str
+    part: str = "feature"

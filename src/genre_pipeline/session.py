@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from tempfile import gettempdir
@@ -106,7 +106,7 @@ class InterruptibleSession(KedroSession):
                 self._report_up_to_date(graph)
                 return {}
             if graph is not None:
-                self._require_features(graph, steps)
+                self._require(graph, steps)
                 self._look_ahead(graph, steps, kwargs.get("runner"), confirm)
             # It becomes the version of every result.
             self._store["session_id"] = _after_the_last(self.store["session_id"])
@@ -166,20 +166,33 @@ class InterruptibleSession(KedroSession):
         stale = make_plan(graph).stale if skips else [step.name for step in graph.steps]
         return graph, [*stale, *graph.unrecorded]
 
-    def _require_features(self, graph: Graph, steps: Sequence[str]) -> None:
-        """Check that what the features to be computed need beside the audio, such as weights, is there.
+    def _require(self, graph: Graph, steps: Sequence[str]) -> None:
+        """Check that what features to be computed and models to be trained need beside data, such as weights, is there.
 
         Raises:
             ConfigError: If it is not.
         """
         from genre_pipeline.features import FEATURES, FeatureBlock
 
-        computing = [graph.by_name[name] for name in steps if name.endswith(".extract") or ".ask_" in name]
-        for key in sorted({key for step in computing for key in step.parameters if key.startswith("features.")}):
-            block = FeatureBlock.parse(
-                self._get_config_loader()["parameters"]["features"][key.removeprefix("features.")], key=key
-            )
+        def keys(names: Iterable[str], group: str) -> list[str]:
+            used = {key for name in names for key in graph.by_name[name].parameters}
+            return sorted(key for key in used if key.startswith(f"{group}."))
+
+        def values(key: str) -> Any:
+            group, _, name = key.partition(".")
+            return self._get_config_loader()["parameters"][group][name]
+
+        computing = [name for name in steps if name.endswith(".extract") or ".ask_" in name]
+        for key in keys(computing, "features"):
+            block = FeatureBlock.parse(values(key), key=key)
             FEATURES[block.kind].require(block)
+        trained = keys(steps, "models")
+        if trained:
+            # It needs torch, which takes seconds to import.
+            from genre_pipeline.training import ModelBlock
+
+            for key in trained:
+                ModelBlock.parse(values(key), key=key).require()
 
     def _look_ahead(
         self, graph: Graph, steps: Sequence[str], runner: object, confirm: Callable[[str], object] | None

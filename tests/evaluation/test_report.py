@@ -237,13 +237,17 @@ def test_calibration_is_described(make_result):
 
 
 def test_encoders_are_compared_by_probe_with_their_pretraining(make_result, make_pairs):
-    facts = {"licence": "ISC", "trained_on": "much music", "overlap": "It may hold test tracks."}
+    facts = {"licence": "ISC", "trained_on": "much music", "overlap": "It may hold test tracks.", "part": "feature"}
     encoders = [
         {**make_result(model=f"probe_{name}", feature=feature, accuracy=accuracy), "pretraining": facts}
         for name, feature, accuracy in (("svm", "musicnn", 0.8), ("knn", "musicnn", 0.7), ("svm", "musicnn_mtt", 0.6))
     ]
     plain = make_result(model="svm", feature="mfcc_20", accuracy=0.5)
-    results = [*encoders, plain]
+    tuned = {
+        **make_result(model="musicnn_last_block", feature="log_mel_musicnn", accuracy=0.55),
+        "pretraining": {**facts, "part": "network"},
+    }
+    results = [*encoders, tuned, plain]
     page = _Page(render(results, pairs=make_pairs(results)))
     head, *rows = page.tables["encoders-1"]
     assert head[:3] == ["Encoder", "Probe", "Accuracy (%)"]
@@ -251,8 +255,12 @@ def test_encoders_are_compared_by_probe_with_their_pretraining(make_result, make
         ["musicnn", "probe_svm"],
         ["musicnn", "probe_knn"],
         ["musicnn_mtt", "probe_svm"],
+        ["musicnn_last_block", "\N{EN DASH}"],
     ]
     assert "musicnn_mtt: The feature is of a network that was trained on much music. It may hold test tracks." in (
+        html.unescape(render(results))
+    )
+    assert "musicnn_last_block: The model began as a network that was trained on much music." in (
         html.unescape(render(results))
     )
     assert "Pretrained encoders" in render_markdown(results)

@@ -161,3 +161,30 @@ def test_bad_parameters_are_refused(make_log_mel, changes, message):
     values = {**make_log_mel().model_dump(), **changes}
     with pytest.raises(ConfigError, match=message):
         parse_block(LogMelBlock, values, key="features.log_mel_128")
+
+
+class TestGain:
+    """Levels that are no decibels."""
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_equals_the_logarithm_of_librosas_energies(self, signals, make_log_mel, name):
+        block = make_log_mel(gain=10_000.0)
+        energies = librosa.feature.melspectrogram(
+            y=signals[name], sr=22050, n_fft=2048, hop_length=512, pad_mode="constant", n_mels=128
+        )
+        expected = np.log10(1.0 + 10_000.0 * energies)
+        np.testing.assert_allclose(log_mel(signals[name], block), expected, rtol=0, atol=2e-5)
+
+    def test_silence_is_zero(self, signals, make_log_mel):
+        assert (log_mel(signals["silence"], make_log_mel(gain=1.0)) == 0.0).all()
+
+    @pytest.mark.parametrize("changes", [{"ref": "max"}, {"top_db": None}, {"amin": 1e-5}])
+    def test_what_belongs_to_decibels_is_refused_beside_it(self, changes):
+        values = {"kind": "log_mel", "sample_rate": 22050, "hop_length": 512, "n_fft": 2048, "n_mels": 128}
+        values |= {"segment": {"n_frames": 20, "hop_frames": 10}, "gain": 5.0}
+        with pytest.raises(ConfigError, match=f"{next(iter(changes))} belongs to decibels, which gain=5 replaces"):
+            parse_block(LogMelBlock, values | changes, key="features.mine")
+
+    def test_stores_of_before_there_was_a_gain_stay_valid(self, make_log_mel):
+        assert "gain" not in make_log_mel().deciding()
+        assert make_log_mel(gain=5.0).deciding()["gain"] == 5.0

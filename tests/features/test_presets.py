@@ -24,6 +24,7 @@ EXPECTED = {
     "log_mel_256": (256, 128, 10),
     "log_mel_30ms": (128, 200, 9),
     "log_mel_hop256": (128, 256, 10),
+    "log_mel_musicnn": (96, 187, 10),
     "mfcc_20": (20, 129, 10),
     "mfcc_20_deltas": (60, 129, 10),
     "musicnn": (200, 1, 10),

@@ -14,10 +14,10 @@ from kedro.pipeline import Node, Pipeline
 from genre_pipeline.blocks import Block
 from genre_pipeline.catalog import JSONDataset, OptionalJSONDataset, PlaceDataset, SessionDataset
 from genre_pipeline.datasets import TRACK_COLUMNS
-from genre_pipeline.features.base import Pretraining
 from genre_pipeline.ops.refreshing import Request, read_graph
 from genre_pipeline.pipelines.binding import arguments_of, bind, gather
 from genre_pipeline.pipelines.description import describe_pipeline
+from genre_pipeline.registry import Pretraining
 from genre_pipeline.stages import LOGGED, SETTINGS, Reads, stage, stage_of
 from kedro_sessions import forget_sessions, new_session
 
@@ -148,7 +148,7 @@ class TestSmallNode:
         stated = Pretraining(licence="MIT", trained_on="music", overlap="None.")
         node = Node(bind(stage(version=1)(state), pretraining=stated), inputs="numbers", outputs="total", name="state")
         (step,) = describe_pipeline(Pipeline([node]), DataCatalog(entries), {}).steps
-        assert step.parameters == {"pretraining": ["MIT", "music", "None."]}
+        assert step.parameters == {"pretraining": ["MIT", "music", "None.", "feature"]}
 
     @pytest.mark.parametrize(("function", "versions"), [(whole, {"Made": 4}), (settings, {})])
     def test_code_that_a_block_chooses_counts_where_it_is_run(self, entries, function, versions):

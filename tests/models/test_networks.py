@@ -71,6 +71,7 @@ SMALL = {
     "fcn": Size("sequence", {"n_filters": (8, 8, 8)}),
     "fcn_lstm": Size("sequence", {"n_filters": (8, 8, 8), "n_recurrent": 4}),
     "short_chunk": Size("short_chunk", {"n_filters": (4, 8), "n_attention": 4}),
+    "musicnn": Size("musicnn", {"width": 0.1}),
     "short_chunk_plain": Size("short_chunk", {"n_filters": (4, 8), "n_attention": None}),
 }
 # A family without a small size is tried as it is by default.
@@ -166,7 +167,7 @@ def test_exports_where_no_batch_decides_which_layers_run(size):
 def test_what_is_too_small_is_refused_with_the_numbers(size):
     spec = MODELS[size.family]
     block = parse_block(spec.block, size.architecture, key="architecture")
-    if size.family in {"resnet", "lgnet", "sequence"}:
+    if size.family in {"resnet", "lgnet", "sequence", "musicnn"}:
         assert spec.build(block, InputShape(n_bins=32, n_frames=2), 3)(torch.randn(4, 32, 2)).isfinite().all()
         return
     with pytest.raises(ConfigError, match=r"needs? segments of at least .*the feature.*\b2\b"):

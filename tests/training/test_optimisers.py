@@ -57,6 +57,15 @@ def test_adam_follows_the_published_update():
     np.testing.assert_allclose(quadratic_path("adam", 0.01), path, rtol=1e-12)
 
 
+def test_a_factor_of_the_step_size_makes_a_group_of_its_own():
+    net = network()
+    name, first = next(iter(net.named_parameters()))
+    net.rate_factors = lambda: {name: 0.25}
+    groups = parameter_groups(net, weight_decay=0.1, is_decoupled=True)
+    assert [(group["rate_factor"], group["weight_decay"]) for group in groups] == [(0.25, 0.1), (1.0, 0.1)]
+    assert groups[0]["params"] == [first]
+
+
 def test_adamw_shrinks_the_weights_beside_the_gradient():
     plain, decayed = quadratic_path("adamw", 0.01, 1), quadratic_path("adamw", 0.01, 1, weight_decay=0.5)
     np.testing.assert_allclose(plain - decayed, [[0.01 * 0.5 * 3.0, 0.01 * 0.5 * -2.0]], rtol=1e-9)

@@ -14,7 +14,7 @@ from typing_extensions import override
 from genre_pipeline.blocks import Block, parse_block, registered
 from genre_pipeline.errors import FeatureError
 from genre_pipeline.features.analysis import CHUNK_SAMPLES, Frames, Samples, Signal, in_chunks
-from genre_pipeline.registry import Registry
+from genre_pipeline.registry import Pretraining, Registry
 from genre_pipeline.work.backends import Device
 
 # [?] The silence that pads a clip is in memory as a whole: 460 MB at 192 kHz.
@@ -187,20 +187,6 @@ class Bins(NamedTuple):
     meaning: str
     centres_hz: NDArray[np.float64] | None = None
     names: tuple[str, ...] = ()
-
-
-class Pretraining(NamedTuple):
-    """What is to know of a pretrained network, for model card and report.
-
-    Attributes:
-        licence: Of its weights.
-        trained_on: The data that it was trained on.
-        overlap: Whether that data may hold test tracks or their artists, in a sentence.
-    """
-
-    licence: str
-    trained_on: str
-    overlap: str
 
 
 # Functions with names: a worker process unpickles a kind by those of its functions.

@@ -203,7 +203,7 @@ def mel_levels(signal: Signal, block: LogMelBlock) -> Callable[[], Levels]:
 
 
 def begin_log_mel(signal: Signal, block: LogMelBlock) -> Finish:
-    """Begin a log-mel spectrogram: levels in dB, shape ``(n_mels, n_frames)``.
+    """Begin a log-mel spectrogram: levels, shape ``(n_mels, n_frames)``; in dB without ``gain``.
 
     Equal to ``librosa.power_to_db(librosa.feature.melspectrogram(y=waveform, sr=..., n_fft=..., hop_length=...,
     n_mels=...), top_db=...)`` within 2e-3 dB, down to 80 dB of energy below the loudest band of a frame. Lower bands

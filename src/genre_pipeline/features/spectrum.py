@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from genre_pipeline.features.analysis import Frames, Precision, Spectrum
 from genre_pipeline.features.base import FeatureBlock, Features
@@ -24,8 +25,11 @@ MAX_FFT = 2**17
 _MAX_OVERLAP = 1024
 # [?] Numbers of a filter bank, which takes some 700 MB while it is computed.
 _MAX_BANK = 2**24
+# What only levels in decibels have.
+_DECIBELS = ("amin", "ref", "top_db")
+_LN_10 = math.log(10.0)
 # [D] Decibels of an energy that is e times as great.
-_DB_PER_NEPER = np.float32(10.0 / math.log(10.0))
+_DB_PER_NEPER = np.float32(10.0 / _LN_10)
 
 
 class SpectralBlock(FeatureBlock):
@@ -125,9 +129,11 @@ class FilterBank:
 
 
 class LevelBlock(FeatureBlock):
-    """Parameters of a feature in decibels. The defaults are librosa's [C].
+    """Parameters of a feature in decibels, or on another logarithmic scale. The defaults are librosa's [C].
 
     Attributes:
+        gain: Levels are ``log10(1 + gain * energy)`` instead of decibels; ``None`` means decibels. Then the other three
+            do not apply.
         amin: Least energy that differs from silence: the floor of the logarithm.
         ref: The energy of 0 dB: ``one``, or the clip's greatest (``max``).
         top_db: Range kept below the clip's greatest value; ``None`` means all of it.
@@ -138,13 +144,27 @@ class LevelBlock(FeatureBlock):
     amin: float = Field(default=1e-10, ge=1e-37, le=1e6)
     ref: Literal["one", "max"] = "one"
     top_db: float | None = Field(default=80.0, ge=0.0, le=1000.0)
+    # [?] Beyond the dynamic range of single precision.
+    gain: float | None = Field(default=None, gt=0.0, le=1e12)
+
+    @model_validator(mode="after")
+    def _one_scale(self) -> LevelBlock:
+        changed = [name for name in _DECIBELS if getattr(self, name) != LevelBlock.model_fields[name].default]
+        if self.gain is not None and changed:
+            raise ValueError(f"{changed[0]} belongs to decibels, which gain={self.gain:g} replaces: leave one out")
+        return self
+
+    @override
+    def deciding(self) -> dict[str, Any]:
+        """Return the parameters; without a gain in the form of earlier releases, whose stores stay valid."""
+        return {key: value for key, value in super().deciding().items() if (key, value) != ("gain", None)}
 
 
 class Levels:
-    """Converts energies of frames to decibels: ``librosa.power_to_db`` for blocks of frames.
+    """Converts energies of frames to levels: ``librosa.power_to_db`` for blocks of frames, or another logarithm.
 
     Args:
-        block: Floor, reference and range.
+        block: Floor, reference and range, or the gain.
         n_sharing: Number of such collections of the feature.
     """
 
@@ -164,9 +184,16 @@ class Levels:
 
     def _levels_on_device(self, energies: Tensor) -> Tensor:
         """Compute the levels that :meth:`_write_levels` writes, on the energies' device."""
+        if self._block.gain is not None:
+            return energies.mul(self._block.gain).log1p_().div_(_LN_10)
         return energies.clamp_min(0.5 * self._block.amin).log_().mul_(float(_DB_PER_NEPER))
 
     def _write_levels(self, energies: Features, levels_db: Features) -> None:
+        if self._block.gain is not None:
+            np.multiply(energies, np.float32(self._block.gain), out=levels_db)
+            np.log1p(levels_db, out=levels_db)
+            np.divide(levels_db, np.float32(_LN_10), out=levels_db)
+            return
         # Half the floor keeps silence finite, and below the floor for any rounding of the logarithm.
         np.maximum(energies, 0.5 * self._block.amin, out=levels_db)
         # The natural logarithm: without AVX-512, numpy has no wide instructions for the decadic one, which takes four
@@ -183,6 +210,9 @@ class Levels:
         Yields:
             Shape ``(n, n_bins)``, float32; the caller's own.
         """
+        if self._block.gain is not None:
+            yield from self._frames.blocks()
+            return
         # Neither the loudest nor the reference is lower than the floor, as in librosa.
         loudest = max(self._block.amin, self.greatest if greatest is None else greatest)
         zero_db = 10.0 * math.log10(loudest if self._block.ref == "max" else max(self._block.amin, 1.0))

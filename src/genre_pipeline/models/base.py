@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from genre_pipeline.blocks import Block
-from genre_pipeline.registry import Registry
+from genre_pipeline.registry import Pretraining, Registry
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -72,6 +72,28 @@ class GenreNetwork(nn.Module, ABC):
             progress: Share of all planned steps that are done, from 0 to 1.
         """
 
+    def load_pretrained(self) -> None:
+        """Take over pretrained weights before a training; nothing unless the architecture names some.
+
+        They are in every checkpoint, which needs no other file.
+
+        Raises:
+            ConfigError: If they are missing or altered.
+        """
+
+    def split(self) -> tuple[Callable[[Tensor], Tensor], GenreNetwork] | None:
+        """Divide the network where training begins to change it; ``None`` if it changes all of it.
+
+        Returns:
+            The beginning, which no step changes: from segments to shape ``(batch, n_bins, n_frames)``; the rest, which
+            shares its layers with this network and scores what the beginning gives.
+        """
+        return None
+
+    def rate_factors(self) -> dict[str, float]:
+        """Return the factor of the step size for some parameters, by name as in ``named_parameters``; at most 1."""
+        return {}
+
     def choices(self) -> Tensor | None:
         """Return the expert of each segment of the last batch, shape ``(batch,)``; ``None`` without experts."""
         return None
@@ -84,6 +106,11 @@ class GenreNetwork(nn.Module, ABC):
         return {}
 
 
+# Functions with names, like those of features.
+def _nothing(_block: Any) -> None:
+    """Need nothing, or be made of nothing pretrained."""
+
+
 @dataclass(frozen=True)
 class NetworkSpec:
     """A family of neural networks.
@@ -94,6 +121,9 @@ class NetworkSpec:
         build: Makes the network, initialised from torch's global random state.
         reference: The paper, in one line.
         version: Raise it when the network's numbers change, so that checkpoints are made again.
+        require: Checks that what a training needs beside its data, such as weights, is there; raises
+            :class:`~genre_pipeline.errors.ConfigError` before any work if not.
+        pretraining: What is to know of the pretrained network that the parameters choose; ``None`` if there is none.
     """
 
     name: str
@@ -101,6 +131,8 @@ class NetworkSpec:
     build: Callable[[Any, InputShape, int], GenreNetwork]
     reference: str
     version: int
+    require: Callable[[Any], None] = _nothing
+    pretraining: Callable[[Any], Pretraining | None] = _nothing
 
 
 @dataclass(frozen=True, eq=False)

@@ -130,7 +130,7 @@ def _arguments(node: Node, stage: Stage, parameters: Parameters) -> Iterator[_Ar
 def _bound(node: Node) -> dict[str, Any]:
     """Return what the wiring gives a node's function besides its inputs. A cell is left out: its entries name it."""
     # Here, because it imports audio libraries, which some commands need not wait for.
-    from genre_pipeline.features.base import Pretraining
+    from genre_pipeline.registry import Pretraining
 
     return {
         name: list(value) if isinstance(value, Pretraining) else value

@@ -25,13 +25,15 @@ PERCENT = "\N{NO-BREAK SPACE}%"
 
 
 def pretrained_text(facts: PretrainingFacts) -> str:
-    """State what the network behind a feature was trained on before, and whether that may be the test tracks.
+    """State what a network was trained on before, and whether that may be the test tracks.
 
     Example:
-        >>> pretrained_text({"licence": "ISC", "trained_on": "much music", "overlap": "It may hold test tracks."})
+        >>> facts = {"licence": "ISC", "trained_on": "much music", "overlap": "It may hold test tracks."}
+        >>> pretrained_text({**facts, "part": "feature"})
         'The feature is of a network that was trained on much music. It may hold test tracks.'
     """
-    return f"The feature is of a network that was trained on {facts['trained_on']}. {facts['overlap']}"
+    what = "The model began as" if facts["part"] == "network" else "The feature is of"
+    return f"{what} a network that was trained on {facts['trained_on']}. {facts['overlap']}"
 
 
 def percent(share: float, missing: str = MISSING) -> str:

@@ -127,11 +127,12 @@ class CellCost(TypedDict):
 
 
 class PretrainingFacts(TypedDict):
-    """What is to know of the pretrained network behind a feature, as text: see ``features.base.Pretraining``."""
+    """What is to know of a pretrained network, as text: see ``features.base.Pretraining``."""
 
     licence: str
     trained_on: str
     overlap: str
+    part: str
 
 
 class CellResult(TypedDict):
@@ -167,7 +168,8 @@ class CellResult(TypedDict):
         cost: Training and inference time.
         precision: Number format of training, for example ``float32``.
         reference: The model's paper, in one line.
-        pretraining: What is to know of the pretrained network that gave the feature; absent if there is none.
+        pretraining: What is to know of the pretrained network that gave the feature, or was trained further; absent
+            if there is none.
         selection: Which epoch was scored: ``best validation``, ``last`` or ``best test`` (which is leaky).
         git_commit: Commit of the code that scored.
         seed: Seed of the first repeat.

@@ -24,7 +24,7 @@ from genre_pipeline.features import FeatureBlock
 from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.models import EstimatorSpec, GenreNetwork, NetworkSpec, TrainingColumns
 from genre_pipeline.models.costs import count_parameters
-from genre_pipeline.training.augmentation import augment, mix
+from genre_pipeline.training.augmentation import AugmentationBlock, augment, mix
 from genre_pipeline.training.devices import (
     choose_device,
     free_memory,
@@ -37,7 +37,7 @@ from genre_pipeline.training.divergence import first_not_finite, watched
 from genre_pipeline.training.epochs import EpochCallback, EpochRecord, Selection
 from genre_pipeline.training.memory import kept_memory
 from genre_pipeline.training.optimisers import OPTIMISERS, l2_penalty, parameter_groups
-from genre_pipeline.training.predictors import compute_logits, summarise
+from genre_pipeline.training.predictors import compute_logits, in_batches, summarise
 from genre_pipeline.training.probing import (
     Computation,
     known_computation,
@@ -192,19 +192,53 @@ def _fit_network(
     _check_memory(task, spec)
     with reproducible(task.seed, device, recipe.n_threads), kept_memory(device):
         network = spec.build(task.model.architecture, task.train.shape, task.n_classes)
-        loop = _Loop(task, network, device, computations)
+        network.load_pretrained()
+        started = time.perf_counter()
+        begun = _begin(task, network, device)
+        begun_s = time.perf_counter() - started
+        loop = _Loop(begun.task, begun.network, device, computations)
         history, selected_epoch = loop.run(tell, resumption)
     return Fitted(
-        model=loop.network,
-        normalisation=loop.normalisation,
+        model=network,
+        normalisation=begun.normalisation or loop.normalisation,
         history=history,
-        training_s=loop.spent_s,
+        training_s=begun_s + loop.spent_s,
         selected_epoch=selected_epoch,
         device=device.type,
         computation=loop.computation,
         micro_batch_size=loop.micro_batch_size,
         routing=tuple(loop.routing),
     )
+
+
+class _Begun(NamedTuple):
+    """What epochs train, and on what; the normalisation if segments are scaled already."""
+
+    task: Task
+    network: GenreNetwork
+    normalisation: Normalisation | None = None
+
+
+def _begin(task: Task, network: GenreNetwork, device: torch.device) -> _Begun:
+    """Compute once what every epoch would compute alike: what a beginning that is not trained makes of the segments."""
+    parts = network.split()
+    # Changed segments are others in each epoch.
+    if parts is None or task.model.training.augmentation != AugmentationBlock():
+        return _Begun(task, network)
+    beginning, rest = parts
+    place(network, device).eval()
+    fitted = Normalisation.fit(task.feature.normalisation, as_tensor(task.train.features)).to(device)
+
+    @torch.inference_mode()
+    def made_of(segments: SegmentSet) -> SegmentSet:
+        batches = in_batches(as_tensor(segments.features), device)
+        begun = torch.cat([beginning(fitted(batch.to(device))).cpu() for batch in batches])
+        return replace(segments, features=begun.numpy())
+
+    sides = {side: getattr(task, side) for side in ("train", "validation", "test")}
+    made = {side: each and made_of(each) for side, each in sides.items()}
+    feature = task.feature.model_copy(update={"normalisation": "none"})
+    return _Begun(replace(task, feature=feature, **made), rest, fitted)
 
 
 class _Learned(NamedTuple):
@@ -352,7 +386,7 @@ class _Loop:
             train_loss=learned.loss,
             train_accuracy=learned.accuracy,
             **looked,
-            learning_rate=float(self.optimiser.param_groups[0]["lr"]),
+            learning_rate=max(float(group["lr"]) for group in self.optimiser.param_groups),
             seconds=seconds,
             seconds_left=self.spent_s / epoch * (self.recipe.max_epochs - epoch),
             gradient_norm=learned.gradient_norm,
@@ -421,7 +455,7 @@ class _Loop:
         progress = self.n_steps / self.n_planned_steps
         self.network.begin_step(epoch, progress)
         for group in self.optimiser.param_groups:
-            group["lr"] = self.schedule.rate_at(progress)
+            group["lr"] = group["rate_factor"] * self.schedule.rate_at(progress)
         whole = self.total_weight(batch)
         targets = self.train.targets[batch]
         features = augment(self.normalisation(self.train.features[batch]), self.recipe.augmentation)

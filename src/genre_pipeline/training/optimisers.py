@@ -57,25 +57,30 @@ OPTIMISERS.register(OptimiserSpec("adamw", _adamw, is_decoupled=True))
 
 
 def parameter_groups(network: GenreNetwork, *, weight_decay: float, is_decoupled: bool) -> ParameterGroups:
-    """Sort a network's trainable parameters into groups of equal weight decay.
+    """Sort a network's trainable parameters into groups of equal weight decay and step size.
 
     Keras' ``l2(c)`` adds ``c * sum(w ** 2)`` to the loss, whose gradient is that of a coupled weight decay ``2 * c``.
     With a decoupled optimiser the L2 coefficients are left out; then add :func:`l2_penalty` to the loss.
 
     Args:
-        network: The network, with its L2 coefficients.
+        network: The network, with its L2 coefficients and the factors of its step sizes.
         weight_decay: Decay of every parameter, in torch's sense.
         is_decoupled: Whether the optimiser's decay is decoupled.
 
     Returns:
-        One group for each weight decay that occurs, in the order of the parameters.
+        One group for each weight decay with each ``rate_factor`` that occurs, in the order of the parameters.
     """
     coefficients = {} if is_decoupled else network.l2_coefficients()
-    groups: dict[float, list[nn.Parameter]] = {}
+    factors = network.rate_factors()
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
-            groups.setdefault(weight_decay + 2.0 * coefficients.get(name, 0.0), []).append(parameter)
-    return [{"params": parameters, "weight_decay": decay} for decay, parameters in groups.items()]
+            key = (weight_decay + 2.0 * coefficients.get(name, 0.0), factors.get(name, 1.0))
+            groups.setdefault(key, []).append(parameter)
+    return [
+        {"params": parameters, "weight_decay": decay, "rate_factor": factor}
+        for (decay, factor), parameters in groups.items()
+    ]
 
 
 def l2_penalty(network: GenreNetwork) -> Tensor | float:

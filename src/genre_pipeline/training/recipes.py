@@ -13,7 +13,7 @@ from genre_pipeline.blocks import Block, Epochs, parse_block
 from genre_pipeline.cells import check_name
 from genre_pipeline.errors import ConfigError, UnknownNameError
 from genre_pipeline.models import MODELS, ModelSpec, NetworkSpec
-from genre_pipeline.registry import suggestion
+from genre_pipeline.registry import Pretraining, suggestion
 from genre_pipeline.training.augmentation import AugmentationBlock
 from genre_pipeline.training.optimisers import OPTIMISERS
 from genre_pipeline.training.schedules import ScheduleBlock, StoppingBlock
@@ -128,7 +128,7 @@ class ModelBlock(Block):
     def deciding(self) -> dict[str, Any]:
         """Return the architecture and, for a network, the recipe; an estimator has none."""
         recipe = {"training": self.training.recipe()} if isinstance(self.spec, NetworkSpec) else {}
-        return {"family": self.family, "architecture": self.architecture.dump(), **recipe}
+        return {"family": self.family, "architecture": self.architecture.deciding(), **recipe}
 
     def used(self) -> dict[str, Any]:
         """Return the parameters that the model uses, in plain JSON types: an estimator has no recipe."""
@@ -146,6 +146,20 @@ class ModelBlock(Block):
     def spec(self) -> ModelSpec:
         """The registered family."""
         return MODELS[self.family]
+
+    @property
+    def pretraining(self) -> Pretraining | None:
+        """What is to know of the pretrained network that is trained further; ``None`` if there is none."""
+        return self.spec.pretraining(self.architecture) if isinstance(self.spec, NetworkSpec) else None
+
+    def require(self) -> None:
+        """Check that what a training needs beside its data, such as weights, is there.
+
+        Raises:
+            ConfigError: If it is not.
+        """
+        if isinstance(self.spec, NetworkSpec):
+            self.spec.require(self.architecture)
 
     @property
     def selects_by_test(self) -> bool:

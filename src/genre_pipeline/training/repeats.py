@@ -33,7 +33,7 @@ TRAINING_VERSION = 2
 # Beside the checkpoints: how their network computes fastest, so that all repeats compute alike.
 _COMPUTATIONS = "computations.json"
 # Raise this when the state of an unfinished training has another form.
-_STATE_VERSION = 1
+_STATE_VERSION = 2
 
 
 @stage(version=TRAINING_VERSION)

@@ -26,7 +26,8 @@ from typing_extensions import override
 
 from genre_pipeline.errors import ConfigError, FeatureError, GenrePipelineError
 from genre_pipeline.features.analysis import Frames, Samples, Signal
-from genre_pipeline.features.base import Bins, FeatureBlock, FeatureSpec, Finish, Pretraining, SegmentBlock
+from genre_pipeline.features.base import Bins, FeatureBlock, FeatureSpec, Finish, SegmentBlock
+from genre_pipeline.registry import Pretraining
 from genre_pipeline.work.backends import Device
 
 if TYPE_CHECKING:

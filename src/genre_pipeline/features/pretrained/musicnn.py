@@ -24,13 +24,13 @@ from genre_pipeline.features.base import (
     Features,
     FeatureSpec,
     Finish,
-    Pretraining,
     SegmentBlock,
 )
 from genre_pipeline.features.log_mel import MelBands
 from genre_pipeline.features.pretrained.encoders import single_precision
 from genre_pipeline.features.pretrained.tensor_bundle import read_bundle
 from genre_pipeline.features.pretrained.weights import WeightsName, checksum, find_weights, pretraining, tags
+from genre_pipeline.registry import Pretraining
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+N_BANDS = 96
+"""Mel bands that the pretrained networks take [C]."""
+
 _EPSILON = 1e-3  # [C] TensorFlow's default
 _N_TAGS = 50  # [C]
-# [C] Bands and frames of each filter of the front-end, and how many there are.
-_FRONT = ((38, 7, 204), (67, 7, 204), (1, 128, 51), (1, 64, 51), (1, 32, 51))
-_N_FRONT = 561
+# [C] Share of the bands (0: one band) and frames of each filter of the front-end, and how many there are.
+_FRONT = ((0.4, 7, 204), (0.7, 7, 204), (0.0, 128, 51), (0.0, 64, 51), (0.0, 32, 51))
 _N_MIDDLE = 64  # [C]
-_N_POOLED = _N_FRONT + 3 * _N_MIDDLE
 _N_PENULTIMATE = 200  # [C]
 _N_VGG = 128  # [C]
 # [C] Height in frames and in bands of each pooling, and their strides.
@@ -52,37 +53,69 @@ class _Filters(nn.Module):
 
 
 class Musicnn(nn.Module):
-    """The network with filters shaped like timbres and rhythms."""
+    """The network with filters shaped like timbres and rhythms.
 
-    def __init__(self) -> None:
+    Args:
+        n_outputs: Tags, or genres.
+        n_bands: Mel bands; the pretrained one takes 96.
+        width: Share of the filters and units; the pretrained one has all.
+        dropout: Share dropped before each of the last two layers.
+    """
+
+    def __init__(
+        self, n_outputs: int = _N_TAGS, *, n_bands: int = N_BANDS, width: float = 1.0, dropout: float = 0.0
+    ) -> None:
         super().__init__()
+
+        def widened(n: int) -> int:
+            return max(1, int(width * n))
+
+        n_middle, n_penultimate = widened(_N_MIDDLE), widened(_N_PENULTIMATE)
+        n_front = sum(widened(n_filters) for _, _, n_filters in _FRONT)
+        n_pooled = 2 * (n_front + 3 * n_middle)
         self.norm = nn.BatchNorm2d(1, eps=_EPSILON)
-        self.front = nn.ModuleList(_Filters(*each) for each in _FRONT)
-        self.middle = nn.ModuleList(
-            _Filters(n_bands, 7, _N_MIDDLE) for n_bands in (_N_FRONT, _N_MIDDLE, _N_MIDDLE)
-        )  # [C]
-        self.pooled_norm = nn.BatchNorm1d(2 * _N_POOLED, eps=_EPSILON)
-        self.dense = nn.Linear(2 * _N_POOLED, _N_PENULTIMATE)
-        self.dense_norm = nn.BatchNorm1d(_N_PENULTIMATE, eps=_EPSILON)
-        self.output = nn.Linear(_N_PENULTIMATE, _N_TAGS)
+        self.front = nn.ModuleList(
+            _Filters(max(1, int(share * n_bands)), n_frames, widened(n_filters))
+            for share, n_frames, n_filters in _FRONT
+        )
+        self.middle = nn.ModuleList(_Filters(n_maps, 7, n_middle) for n_maps in (n_front, n_middle, n_middle))  # [C]
+        self.pooled_norm = nn.BatchNorm1d(n_pooled, eps=_EPSILON)
+        self.pooled_dropout = nn.Dropout(dropout)
+        self.dense = nn.Linear(n_pooled, n_penultimate)
+        self.dense_norm = nn.BatchNorm1d(n_penultimate, eps=_EPSILON)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(n_penultimate, n_outputs)
 
     def forward(self, patches: Tensor) -> dict[str, Tensor]:
         """Return ``penultimate``, ``taggram``, ``mean_pool`` and ``max_pool``, each of shape ``(n_patches, n)``."""
+        pooled = self.pool(patches)
+        greatest, means = pooled.unflatten(1, (-1, 2)).unbind(2)
+        penultimate = self.embed(pooled)
+        tags = self.output(penultimate).sigmoid()
+        return {"penultimate": penultimate, "taggram": tags, "mean_pool": means, "max_pool": greatest}
+
+    def pool(self, patches: Tensor) -> Tensor:
+        """Return greatest and mean of each map side by side, as flattening leaves them [C]."""
         scaled = self.norm(patches.unsqueeze(1)).squeeze(1)
         front = torch.cat([filters(scaled) for filters in self.front], dim=1)
         first = self.middle[0](front)
         second = self.middle[1](first) + first
         third = self.middle[2](second) + second
         maps = torch.cat([front, first, second, third], dim=1)
-        greatest, means = maps.amax(dim=2), maps.mean(dim=2)
-        # Greatest and mean of each map side by side, as flattening leaves them [C].
-        pooled = torch.stack([greatest, means], dim=2).flatten(1)
-        penultimate = self.dense_norm(self.dense(self.pooled_norm(pooled)).relu())
-        tags = self.output(penultimate).sigmoid()
-        return {"penultimate": penultimate, "taggram": tags, "mean_pool": means, "max_pool": greatest}
+        return torch.stack([maps.amax(dim=2), maps.mean(dim=2)], dim=2).flatten(1)
+
+    def embed(self, pooled: Tensor) -> Tensor:
+        """Return the penultimate layer for what :meth:`pool` gives."""
+        embeddings: Tensor = self.dense_norm(self.dense(self.pooled_dropout(self.pooled_norm(pooled))).relu())
+        return embeddings
 
     def load(self, tensors: Tensors) -> None:
-        """Take over the weights, by the names that TensorFlow gave them in the order of the code."""
+        """Take over the weights, those of the tags included."""
+        self.load_trunk(tensors)
+        _load_dense(self.output, tensors, "dense_1")
+
+    def load_trunk(self, tensors: Tensors) -> None:
+        """Take over all weights but the tags', by the names that TensorFlow gave them in the order of the code."""
         convolutions = [*self.front, *self.middle]
         norms = [self.norm, *(each.norm for each in convolutions), self.pooled_norm, self.dense_norm]
         for number, norm in enumerate(norms):
@@ -94,7 +127,6 @@ class Musicnn(nn.Module):
             _copy(weight, tensors[f"{name}/kernel"].squeeze(2).transpose(2, 1, 0))
             _copy(bias, tensors[f"{name}/bias"])
         _load_dense(self.dense, tensors, "dense")
-        _load_dense(self.output, tensors, "dense_1")
 
 
 class Vgg(nn.Module):

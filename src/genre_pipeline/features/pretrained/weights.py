@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from genre_pipeline.errors import ConfigError
-from genre_pipeline.features.base import Pretraining
+from genre_pipeline.registry import Pretraining
 
 WeightsName = Literal["MSD_musicnn", "MTT_musicnn", "MSD_vgg", "MTT_vgg"]
 

@@ -14,9 +14,9 @@ from genre_pipeline.evaluation.paired import track_outcomes
 from genre_pipeline.evaluation.prediction import predict_cell, predict_repeat
 from genre_pipeline.evaluation.run_changes import compare_records
 from genre_pipeline.experiment import EvaluationBlock
-from genre_pipeline.features.base import Pretraining
 from genre_pipeline.logs import CellLog
 from genre_pipeline.pipelines.evaluate.logs import log_evaluation
+from genre_pipeline.registry import Pretraining
 from genre_pipeline.results.cell import CellResult
 from genre_pipeline.results.run_changes import CellChange, CellRecord, regressions
 from genre_pipeline.splits.identities import artist_keys
@@ -88,7 +88,8 @@ def score_cell(
         session: The session's facts, for the commit.
         cell: The cell.
         reference: The paper of the model's family, in one line.
-        pretraining: What is to know of the pretrained network that gave the feature, if there is one.
+        pretraining: What is to know of the pretrained network that gave the feature, or is trained further, if there is
+            one.
 
     Returns:
         The cell's result, and what is logged of it.
@@ -112,6 +113,7 @@ def score_cell(
             "licence": pretraining.licence,
             "trained_on": pretraining.trained_on,
             "overlap": pretraining.overlap,
+            "part": pretraining.part,
         }
     sizes = result["n_tracks" if audit["unit"] == "track" else "n_segments"]
     trained = _trained(checkpoints)

@@ -21,7 +21,7 @@ def create_pipeline(experiment: Experiment) -> Pipeline:
 
 
 def _evaluate(cell: Cell, experiment: Experiment) -> Pipeline:
-    feature = experiment.features[cell.feature]
+    feature, model = experiment.features[cell.feature], experiment.models[cell.model]
     predict = Node(
         bind(predict_segments, "predict", cell=cell),
         inputs=["checkpoints", "split", "segments", "features", "training"],
@@ -34,8 +34,8 @@ def _evaluate(cell: Cell, experiment: Experiment) -> Pipeline:
             score_cell,
             "score",
             cell=cell,
-            reference=experiment.models[cell.model].spec.reference,
-            pretraining=FEATURES[feature.kind].pretraining(feature),
+            reference=model.spec.reference,
+            pretraining=FEATURES[feature.kind].pretraining(feature) or model.pretraining,
         ),
         inputs=[
             "checkpoints",

@@ -91,6 +91,16 @@ PAPERS = (
         "and P. Liang, ISMIR 2021. No code was taken from either.",
     ),
     Paper(
+        name="musicnn",
+        title="musicnn, trained further",
+        files=("musicnn",),
+        figures=(),
+        citation="J. Pons and X. Serra, musicnn: Pre-trained convolutional neural networks for music audio tagging, "
+        "ISMIR late-breaking demo 2019; J. Howard and S. Ruder, Universal Language Model Fine-tuning for Text "
+        "Classification, ACL 2018 (step sizes that fall from layer to layer)",
+        code="jordipons/musicnn (ISC licence), whose weights and network are read from its wheel.",
+    ),
+    Paper(
         name="beyond",
         title="Beyond the papers",
         files=("short_chunk",),

@@ -30,10 +30,11 @@ def section(data: ReportData) -> Section | None:
         return None
     reading = (
         "An encoder is a feature of a network that was trained before on other data; a probe is the classifier on top "
-        "of it. All encoders get the same tracks, folds and grid of strengths."
+        "of it. All encoders get the same tracks, folds and grid of strengths. A model without a probe is such a "
+        "network itself, with a new last layer, trained further on these tracks."
     )
     overlaps = {
-        cell_of(result).feature: pretrained_text(result["pretraining"])
+        _encoder_and_probe(result)[0]: pretrained_text(result["pretraining"])
         for result in data.results
         if "pretraining" in result
     }
@@ -90,8 +91,7 @@ def _row(result: CellResult, against: Sequence[CellResult], data: ReportData) ->
         text = "" if verdict is None else f"{points(verdict.difference)} {verdict.word}"
         differences.append(NOTHING if verdict is None else TableEntry(text, sort=verdict.difference))
     return [
-        cell.feature,
-        cell.model,
+        *_encoder_and_probe(result),
         share_entry(mean),
         TableEntry(interval(low, high, NONE), sort=low),
         *differences,
@@ -99,6 +99,11 @@ def _row(result: CellResult, against: Sequence[CellResult], data: ReportData) ->
         statistic(result).removeprefix("mean of "),
         TableEntry(_published(result, data) or NONE, prose=True),
     ]
+
+
+def _encoder_and_probe(result: CellResult) -> tuple[str, str]:
+    cell = cell_of(result)
+    return (cell.model, NONE) if result["pretraining"]["part"] == "network" else (cell.feature, cell.model)
 
 
 def _published(result: CellResult, data: ReportData) -> str:
