@@ -36,6 +36,7 @@ SECTIONS = (
     "experiment",
     "explain",
     "features",
+    "few_labels",
     "interventions",
     "models",
     "predict",
@@ -251,6 +252,30 @@ class UnseenGenresBlock(Block):
     cells: tuple[str, ...] = ("*",)
 
 
+class FewLabelsBlock(Block):
+    """Which cells the ``few_labels`` pipeline trains on few artists, and on how many.
+
+    Attributes:
+        cells: Shell-style patterns of the experiment's cells (``dataset.protocol.feature.model``); ``None`` means those
+            that are trained without epochs, in seconds.
+        n_artists: Numbers of labelled artists of each genre. A genre with fewer gives all it has; numbers that no genre
+            reaches are left out. All artists are always added.
+        n_draws: How often artists are drawn for each number, in each repeat.
+        seed: Seed of the draws.
+    """
+
+    cells: tuple[str, ...] | None = None
+    n_artists: tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...] = Field(default=(2, 4, 8, 16, 32), min_length=1)
+    # [?] The mean over five repeats is then one over 25 draws.
+    n_draws: int = Field(default=5, ge=1, le=1000)
+    seed: Seed = 0
+
+    @override
+    def deciding(self) -> dict[str, Any]:
+        """Return what decides the scores of a cell."""
+        return self.model_dump(mode="json", exclude={"cells"})
+
+
 class ExplainBlock(Block):
     """What the ``explain`` pipeline explains.
 
@@ -288,6 +313,7 @@ class Experiment:
         robustness: What the ``robustness`` pipeline does.
         explain: What the ``explain`` pipeline explains.
         unseen_genres: What the ``unseen_genres`` pipeline does.
+        few_labels: What the ``few_labels`` pipeline does.
         cells: The grid, in the order dataset, protocol, model, feature.
         robustness_cells: Those of them that the ``robustness`` pipeline uses.
     """
@@ -306,6 +332,7 @@ class Experiment:
     robustness: RobustnessBlock
     explain: ExplainBlock
     unseen_genres: UnseenGenresBlock
+    few_labels: FewLabelsBlock
     cells: tuple[Cell, ...]
     robustness_cells: tuple[Cell, ...]
 
@@ -368,6 +395,7 @@ def load_experiment(parameters: Mapping[str, Any]) -> Experiment:
         robustness=robustness,
         explain=explain,
         unseen_genres=parse_block(UnseenGenresBlock, parameters.get("unseen_genres", {}), key="unseen_genres"),
+        few_labels=parse_block(FewLabelsBlock, parameters.get("few_labels", {}), key="few_labels"),
         cells=cells,
         robustness_cells=_robustness_cells(robustness, cells, defined),
     )

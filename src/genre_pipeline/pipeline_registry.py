@@ -96,9 +96,9 @@ def build_pipelines(parameters: Mapping[str, Any], *, only: Collection[str] | No
     Returns:
         ``ingest``, ``split``, ``segment``, ``features``, ``train_<model>`` for each model of the parameters (with
         all that it needs, from audio to its metrics; on the experiment's datasets and protocols), ``evaluate``,
-        ``compare``, ``robustness``, ``unseen_genres``, ``explain``, ``predict``, ``tune`` (from audio to one model's
-        best parameters; only if a model of the experiment has a search space), ``train_all`` (everything, from audio to
-        the report), and ``__default__``, which is ``train_all``.
+        ``compare``, ``robustness``, ``unseen_genres``, ``few_labels``, ``explain``, ``predict``, ``tune`` (from audio
+        to one model's best parameters; only if a model of the experiment has a search space), ``train_all``
+        (everything, from audio to the report), and ``__default__``, which is ``train_all``.
 
     Raises:
         ConfigError: If a parameter is wrong.
@@ -109,6 +109,7 @@ def build_pipelines(parameters: Mapping[str, Any], *, only: Collection[str] | No
         evaluate,
         explain,
         features,
+        few_labels,
         ingest,
         predict,
         robustness,
@@ -148,6 +149,7 @@ def build_pipelines(parameters: Mapping[str, Any], *, only: Collection[str] | No
         **tuning,
         "robustness": robustness.create_pipeline(experiment),
         "unseen_genres": unseen.create_pipeline(experiment),
+        "few_labels": few_labels.create_pipeline(experiment),
         "explain": explain.create_pipeline(experiment),
         "predict": predict.create_pipeline(experiment),
         "train_all": everything,

@@ -216,6 +216,46 @@ def test_genres_never_seen_are_shown_where_they_were_asked_for(make_result):
     assert "unseen-1" not in _Page(build_report(ReportData(results, unseen_genres=other))).tables
 
 
+def test_accuracies_of_few_artists_are_shown_where_they_were_asked_for(make_result):
+    results = [make_result(accuracy=0.8), make_result(model="svm", accuracy=0.7), make_result(model="net2")]
+    rows = [
+        {
+            **result["cell"],
+            "split_hash": result["split_hash"],
+            "n_artists": n,
+            "all_artists": n == 5,
+            "mean_artists": 2.0 * n,
+            "mean_tracks": 3.0 * n,
+            "mean": mean,
+            "ci_low": mean - 0.1,
+            "ci_high": mean + 0.1,
+            "n_draws": 1 if n == 5 else 3,
+            "n_repeats": 2,
+            "n_failed": n_failed,
+        }
+        for result, means in zip(results, ((0.5, 0.8), (0.4, 0.7)), strict=False)
+        for n, mean, n_failed in zip((2, 5), means, (1, 0), strict=True)
+    ]
+    data = ReportData(results, few_labels=pd.DataFrame(rows))
+    written = build_report(data)
+    page = _Page(written)
+    assert page.tables["few-labels-1"] == [
+        ["Artists of each genre", "Artists", "Tracks", "net1", "svm"],
+        ["2", "4", "6", "50.0 (40.0 to 60.0)", "40.0 (30.0 to 50.0)"],
+        ["all (up to 5)", "10", "15", "80.0 (70.0 to 90.0)", "70.0 (60.0 to 80.0)"],
+    ]
+    text = html.unescape(written)
+    assert "mean over 2 repeats of the mean over 3 draws" in text
+    assert "2 trainings failed, and are in no number." in text
+    assert "With the fewest (2), in %: net1 50.0 and svm 40.0." in text
+    lines = next(each for each in _figures(written) if "ticktext" in each["layout"]["xaxis"])["data"]
+    assert [line["name"] for line in lines] == ["net1", "svm"]
+    assert [line["y"] for line in lines] == [[50.0, 80.0], [40.0, 70.0]]
+    assert "| all (up to 5) | 10 | 15 | 80.0 (70.0 to 90.0) | 70.0 (60.0 to 80.0) |" in build_markdown(data)
+    other = pd.DataFrame(rows).assign(split_hash="another")
+    assert "few-labels-1" not in _Page(build_report(ReportData(results, few_labels=other))).tables
+
+
 def test_genres_have_their_numbers(make_result):
     table = _Page(render([make_result(accuracy=0.8)])).tables["genre-scores-1"]
     assert table[0] == ["Model", "blues", "classical", "disco", "jazz", "metal", "rock"]

@@ -34,6 +34,7 @@ LAYERS = [
     "7 compare",
     "robustness",
     "unseen genres",
+    "few labels",
     "explain",
     "predict",
 ]
@@ -208,6 +209,7 @@ class TestPipelines:
             "tune",
             "robustness",
             "unseen_genres",
+            "few_labels",
             "explain",
             "train_all",
             "__default__",
@@ -231,6 +233,7 @@ class TestPipelines:
                     "predict_genres",
                     "join_scores",
                     "join_unseen",
+                    "join_few_labels",
                     "explain_tracks",
                 }
 
@@ -244,7 +247,7 @@ class TestPipelines:
 
     def test_train_all_needs_nothing_but_parameters(self, registered):
         # What other pipelines leave is shown where it is there.
-        optional = {"robustness", "unseen_genres", "explanations"}
+        optional = {"robustness", "unseen_genres", "few_labels", "explanations"}
         assert results_among(registered["train_all"].inputs()) <= optional
 
     def test_train_all_ends_in_what_people_read(self, test_pipelines):

@@ -19,8 +19,11 @@ _TYPES = {
         "feature_a model_a feature_b model_b better paper table row reported_dataset reported_protocol reported_unit "
         "reported_statistic comparable reason intervention label genre"
     ),
-    "bool": "leaky is_changed",
-    "int64": "n_repeats n_failed n_genres n_tracks n_clusters only_a only_b n_left_out repeat n_known n_unseen",
+    "bool": "leaky is_changed all_artists",
+    "int64": (
+        "n_repeats n_failed n_genres n_tracks n_clusters only_a only_b n_left_out repeat n_known n_unseen n_artists "
+        "n_draws"
+    ),
     # Estimators have none.
     "Int64": "n_parameters",
 }
@@ -76,6 +79,13 @@ ROBUSTNESS_COLUMNS = _columns(
 UNSEEN_COLUMNS = _columns(
     "dataset subset protocol leaky artists_unknown feature model genre repeat split unit metric value n_known n_unseen "
     "split_hash feature_hash"
+)
+
+# ``n_artists`` are those of each genre, of which a genre may have fewer; with ``all_artists`` those of the genre that
+# has the most. ``mean_artists`` and ``mean_tracks`` are all that models were trained on, means over draws and repeats.
+FEW_LABELS_COLUMNS = _columns(
+    "dataset subset protocol leaky artists_unknown feature model n_artists all_artists mean_artists mean_tracks split "
+    "unit metric statistic mean sd ci_low ci_high interval n_draws n_repeats n_failed split_hash feature_hash"
 )
 
 

@@ -366,13 +366,14 @@ def draw_stills(*figures: Figure) -> list[MatplotlibFigure]:
     return [still for figure in figures for still in [draw_still(figure)] * 2]
 
 
-@stage(version=8)
+@stage(version=9)
 def write_report(
     title: str,
     confidence: float,
     pairs: pd.DataFrame,
     robustness: pd.DataFrame | None,
     unseen_genres: pd.DataFrame | None,
+    few_labels: pd.DataFrame | None,
     explanations: list[dict[str, Any]] | None,
     folder: Annotated[Path, LOGGED],
     session: Annotated[dict[str, Any], LOGGED],
@@ -389,6 +390,7 @@ def write_report(
         pairs: What the comparison of every two cells found.
         robustness: What changes of the test audio cost, if the ``robustness`` pipeline was run.
         unseen_genres: How sure models are of genres that they never saw, if the ``unseen_genres`` pipeline was run.
+        few_labels: How accurate models of few labelled artists are, if the ``few_labels`` pipeline was run.
         explanations: What was seen in single tracks, if the ``explain`` pipeline was run.
         folder: Where the report will lie.
         session: The session's facts, for how to get the same report.
@@ -408,6 +410,7 @@ def write_report(
         registrations=registrations,
         robustness=robustness,
         unseen_genres=unseen_genres,
+        few_labels=few_labels,
         explanations=explanations or (),
         mistakes=mistakes,
         folder=folder,

@@ -239,6 +239,7 @@ def _compare(experiment: Experiment) -> Pipeline:
                     "pairs": "paired_comparisons",
                     "robustness": "robustness",
                     "unseen_genres": "unseen_genres",
+                    "few_labels": "few_labels",
                     "explanations": "explanations",
                     "folder": "report_folder",
                     "session": "session",

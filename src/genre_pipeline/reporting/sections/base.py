@@ -50,6 +50,8 @@ class ReportData:
             predicted changed audio; ``None`` if none did. Rows of other trainings than the results' are not shown.
         unseen_genres: What :func:`~genre_pipeline.evaluation.unseen.score_unseen` found, of all cells that were trained
             without genres; ``None`` if none was. Rows of other splits than the results' are not shown.
+        few_labels: What :func:`~genre_pipeline.evaluation.few_labels.score_few_labels` found, of all cells that were
+            trained on few artists; ``None`` if none was. Rows of other splits than the results' are not shown.
         mistakes: What each cell's models said of the test tracks, and the mistakes that are worth listening to.
         explanations: What :func:`~genre_pipeline.reporting.explaining.explanation_summary` returned for each track that
             was explained.
@@ -70,6 +72,7 @@ class ReportData:
     registrations: Sequence[Mapping[str, Any]] = ()
     robustness: pd.DataFrame | None = None
     unseen_genres: pd.DataFrame | None = None
+    few_labels: pd.DataFrame | None = None
     mistakes: Sequence[CellMistakes] = ()
     explanations: Sequence[Mapping[str, Any]] = ()
     pages: Mapping[str, str] = field(default_factory=dict)
