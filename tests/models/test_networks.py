@@ -71,6 +71,7 @@ SMALL = {
     "fcn": Size("sequence", {"n_filters": (8, 8, 8)}),
     "fcn_lstm": Size("sequence", {"n_filters": (8, 8, 8), "n_recurrent": 4}),
     "short_chunk": Size("short_chunk", {"n_filters": (4, 8), "n_attention": 4}),
+    "plain_convolutions": Size("plain_convolutions", {"n_filters": (4, 8)}),
     "short_chunk_plain": Size("short_chunk", {"n_filters": (4, 8), "n_attention": None}),
 }
 # A family without a small size is tried as it is by default.

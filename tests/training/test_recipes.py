@@ -31,6 +31,11 @@ def test_the_recipe_leaves_out_where_it_is_computed():
     assert TrainingBlock(device="cpu", n_threads=1).recipe() == TrainingBlock(n_threads=2).recipe()
 
 
+def test_checkpoints_of_before_segments_were_drawn_stay_valid():
+    assert "segments_per_track" not in TrainingBlock().recipe()
+    assert TrainingBlock(segments_per_track=3).recipe()["segments_per_track"] == 3
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
