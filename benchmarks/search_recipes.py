@@ -103,6 +103,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "smoothing": {"training.label_smoothing": 0.1},
     "ema": {"training.ema_decay": 0.99},
     "gain": {A + "gain": 0.5},
+    "filtering": {A + "filtering": 0.5},
     "batch_16": {"training.batch_size": 16},
     "two_masks": {A + "n_time_masks": 2, A + "n_frequency_masks": 2, A + "max_frequency_mask": 24},
     "dropout_0.5": {"architecture.dropout": 0.5},
@@ -111,7 +112,11 @@ RECIPES: dict[str, dict[str, Any]] = {
 # What is done first: recipes, folds, seeds.
 PLAN: list[tuple[Sequence[str], Sequence[int], Sequence[int]]] = [
     (("svm", "musicnn_svm"), range(N_FOLDS), (0,)),
-    (("base", "wide", "short_chunk", "no_mixup", "fine_frames"), (0, 1), (0,)),
+    (
+        ("base", "wide", "modulations", "random_kernels", "no_mixup", "filtering", "twice_as_long", "short_chunk"),
+        (0, 1),
+        (0,),
+    ),
     (tuple(RECIPES), (0, 1), (0,)),
     (("base", "modulations", "random_kernels"), range(N_FOLDS), (0,)),
 ]

@@ -97,9 +97,11 @@ class TrainingBlock(Block):
     def recipe(self) -> dict[str, Any]:
         """Return the parameters that decide the result: everything except where it is computed."""
         recipe = {key: value for key, value in self.dump().items() if key not in _PLACE}
-        # Fingerprints of checkpoints of earlier releases stay valid: they do not have this parameter,
+        # Fingerprints of checkpoints of earlier releases stay valid: they do not have these parameters,
         if self.segments_per_track is None:
             del recipe["segments_per_track"]
+        if not self.augmentation.filtering:
+            del recipe["augmentation"]["filtering"]
         # and have n_ranks, which was 1.
         return {**recipe, "n_ranks": 1}
 
