@@ -54,6 +54,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "crnn": {"n_filters": [4, 8], "n_recurrent": 16, "n_dense": 16, "norm_momentum": 0.1},
     "duplicated_convolutions": {"n_filters": 16, "n_parallel_filters": 8},
     "lgnet": {"width": 8, "n_hidden": 8, "freeze_gate_after": 3},
+    "plain_convolutions": {"n_filters": [8, 16, 16]},
     "residual_convolutions": {"n_filters": [16, 16, 16]},
     "resnet": {"width": 8},
     "sequence": {"n_filters": [16, 16, 16], "n_recurrent": 16},
@@ -65,6 +66,12 @@ RECIPES: dict[str, dict[str, Any]] = {
     "duplicated_convolutions": {"learning_rate": 1.0},
     "residual_convolutions": {"learning_rate": 1.0},
     "resnet": {"max_epochs": 14},
+    "plain_convolutions": {
+        "batch_size": 8,
+        "max_epochs": 20,
+        "segments_per_track": 4,
+        "augmentation": {"max_time_mask": 4, "max_frequency_mask": 4},
+    },
     "short_chunk": {
         "batch_size": 8,
         "max_epochs": 10,

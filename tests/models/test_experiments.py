@@ -36,6 +36,8 @@ GRIDS = {
     },
     # Four encoders with four probes, and a classifier without an encoder.
     "encoders": {("gtzan6", "artist_kfold"): 4 * 4 + 1},
+    # What can be had without an encoder, one network with two features, and what can be had with one.
+    "recipes": {("gtzan6", "artist_kfold"): 5},
 }
 EXPERIMENTS = {paper.experiment: paper for paper in PAPERS if paper.experiment}
 
@@ -46,7 +48,7 @@ def load(name):
 
 
 def test_every_paper_has_an_experiment_here():
-    assert set(EXPERIMENTS) | {"honest", "encoders"} == set(GRIDS)
+    assert set(EXPERIMENTS) | {"honest", "encoders", "recipes"} == set(GRIDS)
 
 
 @pytest.mark.parametrize("name", GRIDS)

@@ -72,6 +72,7 @@ SMALL = {
     "fcn_lstm": Size("sequence", {"n_filters": (8, 8, 8), "n_recurrent": 4}),
     "short_chunk": Size("short_chunk", {"n_filters": (4, 8), "n_attention": 4}),
     "musicnn": Size("musicnn", {"width": 0.1}),
+    "plain_convolutions": Size("plain_convolutions", {"n_filters": (4, 8)}),
     "short_chunk_plain": Size("short_chunk", {"n_filters": (4, 8), "n_attention": None}),
 }
 # A family without a small size is tried as it is by default.

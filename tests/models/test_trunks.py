@@ -151,6 +151,16 @@ def test_a_network_over_frames_needs_a_part():
         MODELS["sequence"].block()
 
 
+def test_plain_convolutions_pool_before_they_normalise():
+    # ReLU and a normalisation that keeps the order commute with the maximum.
+    network = build("plain_convolutions", n_filters=(4,), dropout=0.0).eval()
+    convolution, pool, norm, relu = network.layers
+    features = torch.randn(2, 8, 8, generator=torch.Generator().manual_seed(0))
+    maps = pool(relu(norm(convolution(features.unsqueeze(1)))))
+    expected = network.output(torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1))
+    torch.testing.assert_close(network(features), expected)
+
+
 def test_plain_pooling_gives_mean_and_deviation():
     network = build("short_chunk", n_filters=(4, 4), n_attention=None)
     frames = torch.tensor([[[1.0, 3.0]] * 4])

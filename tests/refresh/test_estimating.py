@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
@@ -64,6 +66,15 @@ def test_only_what_will_be_trained_is_measured(experiment, tables, measured, mon
     assert outlook.seconds == 2 * 4000 + 100 + 3
     assert outlook.is_long
     assert outlook.sizes[TRAINED[0]] == (4000.0, 2)
+
+
+def test_segments_that_an_epoch_does_not_draw_are_not_counted(experiment, tables):
+    cell = next(cell for cell in experiment.cells if cell.model == "net1")
+    net1, usable = experiment.models["net1"], pd.read_parquet(tables["demo"])
+    drawn = net1.model_copy(update={"training": net1.training.model_copy(update={"segments_per_track": 3})})
+    fewer = replace(experiment, models={**experiment.models, "net1": drawn})
+    assert estimating._n_passes(fewer, cell, usable) == net1.training.max_epochs * 8 * 3
+    assert estimating._n_passes(experiment, cell, usable) > net1.training.max_epochs * 8 * 3
 
 
 def test_without_trainings_nothing_is_said(experiment, measured):

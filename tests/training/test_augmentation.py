@@ -29,6 +29,7 @@ def test_nothing_is_done_unless_asked_for():
         {"shift_frames": 5},
         {"crop_frames": 5},
         {"gain": 1.0},
+        {"filtering": 1.0},
         {"noise": 0.1},
         {"n_time_masks": 2},
         {"n_frequency_masks": 1},
@@ -80,6 +81,16 @@ def test_a_crop_moves_each_segment_by_at_most_the_limit_and_brings_in_zeros():
 
 def test_a_crop_longer_than_the_segment_fits():
     assert augment(segments(4), AugmentationBlock(crop_frames=100)).shape == (4, 12, 30)
+
+
+def test_filtering_is_a_curve_over_the_bins_that_is_straight_between_six_points():
+    batch = segments(n_bins=11)
+    added = augment(batch, AugmentationBlock(filtering=2.0)) - batch
+    curves = added[:, :, 0]
+    torch.testing.assert_close(added, curves[:, :, None].expand_as(added), rtol=0.0, atol=1e-5)
+    points = curves[:, ::2]
+    torch.testing.assert_close(curves[:, 1::2], (points[:, :-1] + points[:, 1:]) / 2, rtol=0.0, atol=1e-5)
+    assert 1.7 < float(points.std()) < 2.3
 
 
 def test_gain_is_one_number_a_segment():

@@ -1,5 +1,10 @@
 """Options of a recipe, seen in what a training does."""
 
+import math
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
@@ -67,6 +72,65 @@ def test_the_average_is_what_is_kept(make_task):
 
 
 @pytest.fixture
+def grouped(make_task):
+    """A function that makes a task whose segments belong to tracks, six to each."""
+
+    def make(**training):
+        task = make_task(**training)
+        # Two artists with two tracks each; the tracks' codes come last.
+        tracks = np.arange(24) // 6
+        train = replace(task.train, groups=(tracks // 2, tracks))
+        validation = replace(task.validation, groups=(np.arange(9) // 6, np.arange(9) // 6))
+        return replace(task, train=train, validation=validation)
+
+    return make
+
+
+def drawn(loop):
+    return torch.cat(loop.batches()).tolist()
+
+
+def test_an_epoch_draws_so_many_segments_of_each_track_and_the_next_one_others(grouped):
+    task = grouped(segments_per_track=2)
+    loop = _Loop(task, build(task), torch.device("cpu"))
+    epochs = [drawn(loop) for _ in range(30)]
+    assert all(Counter(segment // 6 for segment in epoch) == dict.fromkeys(range(4), 2) for epoch in epochs)
+    assert all(len(set(epoch)) == 8 for epoch in epochs)
+    assert {segment for epoch in epochs for segment in epoch} == set(range(24))
+    assert any(epoch != sorted(epoch) for epoch in epochs)
+
+
+@pytest.mark.parametrize("limit", [None, 6, 100])
+def test_where_a_track_has_no_more_segments_all_are_used_in_the_same_order(grouped, limit):
+    task = grouped(segments_per_track=limit)
+    loop = _Loop(task, build(task), torch.device("cpu"))
+    order = torch.randperm(24, generator=torch.Generator().manual_seed(task.seed))
+    assert drawn(loop) == order.tolist()
+    assert len(loop.validation.targets) == 9
+
+
+def test_validation_uses_segments_that_are_evenly_spread_over_the_track(grouped):
+    task = grouped(segments_per_track=2)
+    loop = _Loop(task, build(task), torch.device("cpu"))
+    # Two of the first track's six segments, and two of the second's three.
+    torch.testing.assert_close(loop.validation.features, torch.tensor(task.validation.features[[2, 5, 7, 8]]))
+    assert loop.validation.targets.tolist() == task.validation.targets[[2, 5, 7, 8]].tolist()
+
+
+def test_the_schedule_ends_with_the_steps_that_are_drawn(grouped):
+    task = grouped(segments_per_track=2, schedule={"kind": "cosine"}, batch_size=8, max_epochs=4)
+    history = trained(task).history
+    # One step an epoch: the first at the full rate, the last of four at (1 + cos(3/4 pi)) / 2 of it.
+    rates = [0.01 * (1.0 + math.cos(math.pi * done / 4)) / 2 for done in range(4)]
+    assert [record.learning_rate for record in history] == pytest.approx(rates)
+
+
+def test_segments_without_known_tracks_are_all_used(make_task):
+    task = make_task(segments_per_track=1)
+    assert sorted(drawn(_Loop(task, build(task), torch.device("cpu")))) == list(range(24))
+
+
+@pytest.fixture
 def loop_of(make_task):
     """A function that makes a loop without dropout."""
 
@@ -128,7 +192,7 @@ def test_the_average_begins_with_the_first_step_and_decays(loop_of):
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7)
 
 
-OF_PAPERS = {file for paper in PAPERS for file in paper.files} - {"short_chunk"}
+OF_PAPERS = {file for paper in PAPERS for file in paper.files} - {"short_chunk", "recommended"}
 PRESETS = [each for each in read_presets(PROJECT_ROOT / "conf" / "base") if each.file in OF_PAPERS]
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from genre_pipeline.errors import ConfigError
 from genre_pipeline.training import TrainingBlock, parse_model
+from genre_pipeline.training.augmentation import AugmentationBlock
 
 NET1 = {"family": "duplicated_convolutions", "feature": "log_mel_256", "architecture": {"variant": "net1"}}
 
@@ -29,6 +30,14 @@ def test_the_dump_is_complete_and_can_be_parsed_again():
 
 def test_the_recipe_leaves_out_where_it_is_computed():
     assert TrainingBlock(device="cpu", n_threads=1).recipe() == TrainingBlock(n_threads=2).recipe()
+
+
+def test_checkpoints_of_before_there_were_these_options_stay_valid():
+    recipe = TrainingBlock().recipe()
+    assert "segments_per_track" not in recipe
+    assert "filtering" not in recipe["augmentation"]
+    recipe = TrainingBlock(segments_per_track=3, augmentation=AugmentationBlock(filtering=0.5)).recipe()
+    assert (recipe["segments_per_track"], recipe["augmentation"]["filtering"]) == (3, 0.5)
 
 
 @pytest.mark.parametrize(

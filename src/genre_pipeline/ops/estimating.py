@@ -238,8 +238,9 @@ def _n_passes(experiment: Experiment, cell: Cell, usable: pd.DataFrame) -> int:
     """Return how many segments go through the model in all epochs of one repeat, at most."""
     feature, model = experiment.features[cell.feature], experiment.models[cell.model]
     segments = (frames_of_tracks(usable, feature) - feature.segment.n_frames) // feature.segment.hop_frames + 1
-    n_epochs = model.training.max_epochs if isinstance(model.spec, NetworkSpec) else 1
-    return n_epochs * int(segments.clip(lower=0).sum())
+    is_network = isinstance(model.spec, NetworkSpec)
+    n_epochs, limit = (model.training.max_epochs, model.training.segments_per_track) if is_network else (1, None)
+    return n_epochs * int(segments.clip(lower=0, upper=limit).sum())
 
 
 def _extraction_share(clips: Sequence[tuple[object, float]], feature: FeatureBlock) -> float:

@@ -12,6 +12,9 @@ from torch.nn import functional
 
 from genre_pipeline.blocks import Block, NotNegative
 
+# [?] Wide bands, as of tone controls.
+_N_CURVE_POINTS = 6
+
 
 class AugmentationBlock(Block):
     """Changes of training segments; none by default.
@@ -22,6 +25,9 @@ class AugmentationBlock(Block):
         crop_frames: Greatest number of frames that are cut off at one end and replaced by zeros at the other: a random
             crop of the segment with zeros around it (K. He et al., CVPR 2016, section 4.2, on images).
         gain: Standard deviation of a constant that is added to a whole segment; on a scale in decibels it is a gain.
+        filtering: Standard deviation of a random curve over the bins that is added to a whole segment, straight between
+            six random points; on a scale in decibels it is an equaliser (FilterAugment's linear type, H. Nam, S.-H. Kim
+            and Y.-H. Park, ICASSP 2022).
         noise: Standard deviation of noise that is added to each number.
         n_time_masks: Number of masked stretches of frames: SpecAugment (D. S. Park et al., Interspeech 2019).
         max_time_mask: Greatest length of such a stretch, in frames.
@@ -35,6 +41,7 @@ class AugmentationBlock(Block):
     shift_frames: int = Field(default=0, ge=0, le=10_000_000)
     crop_frames: int = Field(default=0, ge=0, le=10_000_000)
     gain: NotNegative = 0.0
+    filtering: NotNegative = 0.0
     noise: NotNegative = 0.0
     n_time_masks: int = Field(default=0, ge=0, le=1000)
     max_time_mask: int = Field(default=20, ge=1, le=10_000_000)
@@ -62,6 +69,8 @@ def augment(features: Tensor, block: AugmentationBlock) -> Tensor:
         features = _cropped(features, block.crop_frames)
     if block.gain:
         features = features + block.gain * torch.randn(len(features), 1, 1, device=features.device)
+    if block.filtering:
+        features = features + block.filtering * _curves(features)
     if block.noise:
         features = features + block.noise * torch.randn_like(features)
     for _ in range(block.n_time_masks):
@@ -85,6 +94,13 @@ def mix(features: Tensor, alpha: float) -> tuple[Tensor, Tensor, float]:
     share = max(share, 1.0 - share)
     partners = torch.randperm(len(features), device=features.device)
     return share * features + (1.0 - share) * features[partners], partners, share
+
+
+def _curves(features: Tensor) -> Tensor:
+    """Return a random curve over the bins for each segment, shape ``(batch, n_bins, 1)``."""
+    points = torch.randn(len(features), 1, _N_CURVE_POINTS, device=features.device)
+    curves = functional.interpolate(points, size=features.shape[1], mode="linear", align_corners=True)
+    return curves.transpose(1, 2)
 
 
 def _uniform(features: Tensor) -> Tensor:

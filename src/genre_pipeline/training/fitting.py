@@ -127,6 +127,14 @@ class _Data(NamedTuple):
     def on(cls, device: torch.device, segments: SegmentSet) -> _Data:
         return cls(as_tensor(segments.features).to(device), torch.tensor(segments.targets, device=device))
 
+    def spread(self, segments: SegmentSet, limit: int | None) -> _Data:
+        """Keep at most a number of segments of each track, evenly spread over it."""
+        if limit is None:
+            return self
+        place, size = _places(_tracks(segments))
+        kept = ((place + 1) * limit // size > place * limit // size).to(self.targets.device)
+        return _Data(self.features[kept], self.targets[kept])
+
 
 def fit(
     task: Task,
@@ -263,14 +271,17 @@ class _Loop:
         self.recipe: TrainingBlock = task.model.training
         self.device = device
         self.train = _Data.on(device, task.train)
-        self.validation = _Data.on(device, task.validation)
-        self.test = None if task.test is None else _Data.on(device, task.test)
+        limit = self.recipe.segments_per_track
+        self.validation = _Data.on(device, task.validation).spread(task.validation, limit)
+        self.test = None if task.test is None else _Data.on(device, task.test).spread(task.test, limit)
         self.normalisation = Normalisation.fit(task.feature.normalisation, self.train.features)
         self.order = torch.Generator().manual_seed(task.seed)
         self.batch_size = min(self.recipe.batch_size, len(task.train))
         self.micro_batch_size = min(self.recipe.micro_batch_size or self.batch_size, self.batch_size)
         self.n_steps = 0
-        self.n_planned_steps = self.recipe.max_epochs * -(-len(task.train) // self.recipe.batch_size)
+        self.tracks = _tracks(task.train)
+        self.n_drawn = len(self.drawn(torch.arange(len(task.train))))
+        self.n_planned_steps = self.recipe.max_epochs * -(-self.n_drawn // self.recipe.batch_size)
         self.computation = self.chosen_computation(network, computations)
         self.network = place(network, device, channels_last=self.computation.channels_last)
         self.scores = self.network.training_logits
@@ -325,7 +336,7 @@ class _Loop:
         features, targets = self.normalisation(self.train.features[batch]), self.train.targets[batch]
         n_segments = None
         if self.recipe.compile == "auto":
-            n_segments = self.recipe.max_epochs * len(self.task.train)
+            n_segments = self.recipe.max_epochs * self.n_drawn
         return measure_computation(network, features, targets, self.device, ways, n_segments)
 
     def run(self, tell: EpochCallback, resumption: Resumption | None = None) -> tuple[tuple[EpochRecord, ...], int]:
@@ -371,7 +382,7 @@ class _Loop:
         return earlier, found["kept"]
 
     def run_epoch(self, epoch: int) -> EpochRecord:
-        """Train on every segment once, then evaluate the validation split."""
+        """Train on the segments of an epoch, then evaluate the validation split."""
         started = time.perf_counter()
         before = copy.deepcopy(self.state())
         learned = self.train_epoch(epoch, before)
@@ -405,7 +416,7 @@ class _Loop:
         return looked
 
     def train_epoch(self, epoch: int, before: State) -> _Learned:
-        """Train on every segment once; if memory runs out, in smaller pieces of a batch."""
+        """Train on the segments of an epoch; if memory runs out, in smaller pieces of a batch."""
         while True:
             try:
                 return self.one_pass(epoch, before)
@@ -426,7 +437,7 @@ class _Loop:
             self.restore(before)
 
     def one_pass(self, epoch: int, before: State) -> _Learned:
-        """Train on every segment once."""
+        """Train on the segments of an epoch, each once."""
         self.network.train()
         batches = self.batches()
         steps = [self.step(batch, epoch) for batch in batches]
@@ -446,9 +457,14 @@ class _Loop:
         )
 
     def batches(self) -> tuple[Tensor, ...]:
-        """Draw the order of an epoch, and divide it."""
-        order = torch.randperm(len(self.train.targets), generator=self.order).to(self.device)
-        return torch.split(order, self.recipe.batch_size)
+        """Draw the segments of an epoch and their order, and divide them."""
+        order = torch.randperm(len(self.train.targets), generator=self.order)
+        return torch.split(self.drawn(order).to(self.device), self.recipe.batch_size)
+
+    def drawn(self, order: Tensor) -> Tensor:
+        """Return the first ``segments_per_track`` segments of each track, in the given order."""
+        limit = self.recipe.segments_per_track
+        return order if limit is None else order[_places(self.tracks[order])[0] < limit]
 
     def step(self, batch: Tensor, epoch: int) -> tuple[Tensor, Tensor, Tensor]:
         """Update the weights once; return the batch's mean loss, number of right segments, and gradient norm."""
@@ -570,6 +586,19 @@ class _Loop:
         with watched(self.trained) as seen:
             self.score(self.validation)
         return f"{seen[0]}, in the validation" if seen else "nothing, in a second try"
+
+
+def _tracks(segments: SegmentSet) -> Tensor:
+    """Return the code of each segment's track; without known tracks, each segment is one."""
+    return torch.tensor(segments.groups[-1]) if segments.groups else torch.arange(len(segments))
+
+
+def _places(tracks: Tensor) -> tuple[Tensor, Tensor]:
+    """Return each segment's place among those of its track, from 0, and how many these are."""
+    sizes = torch.bincount(tracks)
+    place = torch.empty_like(tracks)
+    place[tracks.argsort(stable=True)] = torch.arange(len(tracks)) - (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
+    return place, sizes[tracks]
 
 
 def _copied(network: GenreNetwork) -> dict[str, Tensor]:

@@ -33,7 +33,10 @@ class TrainingBlock(Block):
         micro_batch_size: Segments whose activations are in memory at once; a step sums the gradients of all
             micro-batches. Batch normalisation takes its statistics from a micro-batch, not from the batch. ``None``
             means the whole batch. If memory runs out, it is halved until it fits.
-        max_epochs: Passes over the training split.
+        segments_per_track: Segments of a track, at most, that an epoch uses: drawn at random in training, evenly spread
+            in validation; ``None`` means all. With overlapping segments, each epoch then sees other excerpts at the
+            same cost.
+        max_epochs: Passes over the training split, or over what ``segments_per_track`` draws of it.
         selection: Which epoch's weights are kept: ``best_validation`` (highest validation accuracy; among equals the
             lowest loss), ``last``, or ``best_test`` (the same by the test split: leaky, and labelled so everywhere).
         patience: Epochs without a better result, on the split that selects, after which training stops; ``None``
@@ -65,6 +68,7 @@ class TrainingBlock(Block):
     # [?] Segments that are in memory at once: a thousand times the usual number.
     batch_size: int = Field(default=64, ge=1, le=65_536)
     micro_batch_size: int | None = Field(default=None, ge=1, le=65_536)
+    segments_per_track: int | None = Field(default=None, ge=1, le=65_536)
     max_epochs: Epochs = 50
     selection: Literal["best_validation", "last", "best_test"] = "best_validation"
     patience: Epochs | None = None
@@ -92,8 +96,14 @@ class TrainingBlock(Block):
 
     def recipe(self) -> dict[str, Any]:
         """Return the parameters that decide the result: everything except where it is computed."""
-        # Releases that had the parameter n_ranks left 1 in the fingerprints of their checkpoints, which stay valid.
-        return {**{key: value for key, value in self.dump().items() if key not in _PLACE}, "n_ranks": 1}
+        recipe = {key: value for key, value in self.dump().items() if key not in _PLACE}
+        # Fingerprints of checkpoints of earlier releases stay valid: they do not have these parameters,
+        if self.segments_per_track is None:
+            del recipe["segments_per_track"]
+        if not self.augmentation.filtering:
+            del recipe["augmentation"]["filtering"]
+        # and have n_ranks, which was 1.
+        return {**recipe, "n_ranks": 1}
 
 
 class ModelBlock(Block):

@@ -103,7 +103,7 @@ PAPERS = (
     Paper(
         name="beyond",
         title="Beyond the papers",
-        files=("short_chunk",),
+        files=("recommended", "short_chunk"),
         figures=(),
         citation="Short-chunk network: M. Won, A. Ferraro, D. Bogdanov and X. Serra, Evaluation of CNN-based Automatic "
         "Music Tagging Models, SMC 2020",
