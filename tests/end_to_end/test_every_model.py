@@ -23,7 +23,7 @@ _LOADER = load_configuration()
 PARAMETERS = _LOADER["parameters"]
 FEATURES = {name: parse_feature(name, values) for name, values in PARAMETERS["features"].items()}
 # Sorted: Kedro reads the files of an environment in any order, and all processes must name the same tests.
-# Probes get embeddings of ours: weights of a pretrained network need not be installed.
+# Probes get embeddings of ours, and the network of musicnn random weights: published ones need not be installed.
 MODELS = {
     name: parse_model(
         name, {**values, **({"feature": "embeddings"} if "probe" in values["family"] else {})}, PARAMETERS["training"]
@@ -53,6 +53,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "convnext": {"depths": [1, 1, 1, 1], "widths": [8, 16, 16, 16]},
     "crnn": {"n_filters": [4, 8], "n_recurrent": 16, "n_dense": 16, "norm_momentum": 0.1},
     "duplicated_convolutions": {"n_filters": 16, "n_parallel_filters": 8},
+    "musicnn": {"weights": None, "trained": "all", "width": 0.1},
     "lgnet": {"width": 8, "n_hidden": 8, "freeze_gate_after": 3},
     "plain_convolutions": {"n_filters": [8, 16, 16]},
     "residual_convolutions": {"n_filters": [16, 16, 16]},
@@ -65,6 +66,7 @@ _QUICK = {"learning_rate": 0.01, "batch_size": 16, "max_epochs": 6, "precision":
 RECIPES: dict[str, dict[str, Any]] = {
     "duplicated_convolutions": {"learning_rate": 1.0},
     "residual_convolutions": {"learning_rate": 1.0},
+    "musicnn": {"patience": None},
     "resnet": {"max_epochs": 14},
     "plain_convolutions": {
         "batch_size": 8,

@@ -1,4 +1,4 @@
-"""Features of a pretrained network, from audio to predictions."""
+"""Features of a pretrained network, and the network trained further, from audio to predictions."""
 
 import json
 from importlib import metadata
@@ -19,6 +19,11 @@ CELL = "my_music.artist_kfold.musicnn.naive_bayes"
 PARAMETERS = {
     "experiment": {**OWN_MUSIC["experiment"], "features": {"naive_bayes": ["musicnn"]}},
     "robustness": {"interventions": ["identity", "gain_down_12"]},
+}
+NETWORK = "my_music.artist_kfold.log_mel_musicnn.musicnn_last_block"
+TRAINED_FURTHER = {
+    "experiment": {**OWN_MUSIC["experiment"], "models": ["musicnn_last_block"]},
+    "models": {"musicnn_last_block": {"training": {"max_epochs": 1, "device": "cpu", "n_threads": 1}}},
 }
 
 
@@ -73,10 +78,28 @@ def test_an_encoder_from_a_local_file_is_trained_and_asked(music):
     assert model.classify([path])["error"].tolist() == [""]
 
 
+@needs_weights
+def test_a_network_that_is_trained_further_needs_the_published_weights_no_more(music, request):
+    run("train_all", **TRAINED_FURTHER)
+    request.getfixturevalue("without_weights")
+    split = pd.read_parquet(_newest(music / "03_primary/my_music/artist_kfold/split.parquet"))
+    track = split.loc[split["split"] == "test", "track_id"].iloc[0]
+    run("explain", **TRAINED_FURTHER, explain={"cell": NETWORK, "tracks": [track]})
+    model = open_model(music / "06_models/own", cell=NETWORK)
+    assert model.classify([music / "01_raw/my_music/jazz/0.wav"])["error"].tolist() == [""]
+
+    result = json.loads(_newest(music / f"07_model_output/own/{NETWORK.replace('.', '/')}/results.json").read_text())
+    assert (result["pretraining"]["part"], result["pretraining"]["licence"][:3]) == ("network", "ISC")
+    assert result["n_parameters"] == 2 * 1506 + 200 * (1506 + 3) + 201 * 2
+    report = (music / "08_reporting/own/report.html").read_text()
+    assert "The model began as a network that was trained on the Million Song Dataset" in report
+
+
+@pytest.mark.parametrize("parameters", [PARAMETERS, TRAINED_FURTHER], ids=["features", "network"])
 @pytest.mark.usefixtures("without_weights")
-def test_without_weights_nothing_is_begun(music):
+def test_without_weights_nothing_is_begun(music, parameters):
     with pytest.raises(ConfigError, match="make pretrained") as error:
-        run("train_all", **PARAMETERS)
+        run("train_all", **parameters)
     assert "\n" not in str(error.value)
     assert not (music / "02_intermediate").exists()
 

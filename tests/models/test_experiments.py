@@ -38,6 +38,8 @@ GRIDS = {
     "encoders": {("gtzan6", "artist_kfold"): 4 * 4 + 1},
     # What can be had without an encoder, one network with two features, and what can be had with one.
     "recipes": {("gtzan6", "artist_kfold"): 5},
+    # Head, last block, all of it, and from random weights.
+    "fine_tuning": {("gtzan6", "artist_kfold"): 4},
 }
 EXPERIMENTS = {paper.experiment: paper for paper in PAPERS if paper.experiment}
 
@@ -48,7 +50,7 @@ def load(name):
 
 
 def test_every_paper_has_an_experiment_here():
-    assert set(EXPERIMENTS) | {"honest", "encoders", "recipes"} == set(GRIDS)
+    assert set(EXPERIMENTS) | {"honest", "encoders", "fine_tuning", "recipes"} == set(GRIDS)
 
 
 @pytest.mark.parametrize("name", GRIDS)
@@ -80,6 +82,6 @@ def test_the_honest_comparison_has_a_model_of_every_paper():
     presets = set(load("honest").models)
     for paper in PAPERS:
         # Probes need weights that not everybody has: they have an experiment of their own.
-        if paper.name not in {"beyond", "probes"}:
+        if paper.name not in {"beyond", "probes", "musicnn"}:
             assert presets & {f.model for f in published_figures() if f.paper in paper.figures}
     assert "short_chunk" in presets
