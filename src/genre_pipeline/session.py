@@ -175,7 +175,7 @@ class InterruptibleSession(KedroSession):
         from genre_pipeline.features import FEATURES, FeatureBlock
 
         def keys(names: Iterable[str], group: str) -> list[str]:
-            used = {key for name in names for key in graph.by_name[name].parameters}
+            used = {key for name in names if name in graph.by_name for key in graph.by_name[name].parameters}
             return sorted(key for key in used if key.startswith(f"{group}."))
 
         def values(key: str) -> Any:

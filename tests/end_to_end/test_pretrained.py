@@ -84,7 +84,7 @@ def test_a_network_that_is_trained_further_needs_the_published_weights_no_more(m
     request.getfixturevalue("without_weights")
     split = pd.read_parquet(_newest(music / "03_primary/my_music/artist_kfold/split.parquet"))
     track = split.loc[split["split"] == "test", "track_id"].iloc[0]
-    run("explain", **TRAINED_FURTHER, explain={"cell": NETWORK, "tracks": [track]})
+    run("explain", **TRAINED_FURTHER, explain={"cell": NETWORK, "tracks": [track], "n_steps": 8})
     model = open_model(music / "06_models/own", cell=NETWORK)
     assert model.classify([music / "01_raw/my_music/jazz/0.wav"])["error"].tolist() == [""]
 

@@ -201,16 +201,14 @@ def _fit_network(
     with reproducible(task.seed, device, recipe.n_threads), kept_memory(device):
         network = spec.build(task.model.architecture, task.train.shape, task.n_classes)
         network.load_pretrained()
-        started = time.perf_counter()
         begun = _begin(task, network, device)
-        begun_s = time.perf_counter() - started
         loop = _Loop(begun.task, begun.network, device, computations)
         history, selected_epoch = loop.run(tell, resumption)
     return Fitted(
         model=network,
         normalisation=begun.normalisation or loop.normalisation,
         history=history,
-        training_s=begun_s + loop.spent_s,
+        training_s=begun.seconds + loop.spent_s,
         selected_epoch=selected_epoch,
         device=device.type,
         computation=loop.computation,
@@ -220,11 +218,12 @@ def _fit_network(
 
 
 class _Begun(NamedTuple):
-    """What epochs train, and on what; the normalisation if segments are scaled already."""
+    """What epochs train, and on what; the normalisation if segments are scaled already, and how long that took."""
 
     task: Task
     network: GenreNetwork
     normalisation: Normalisation | None = None
+    seconds: float = 0.0
 
 
 def _begin(task: Task, network: GenreNetwork, device: torch.device) -> _Begun:
@@ -233,6 +232,7 @@ def _begin(task: Task, network: GenreNetwork, device: torch.device) -> _Begun:
     # Changed segments are others in each epoch.
     if parts is None or task.model.training.augmentation != AugmentationBlock():
         return _Begun(task, network)
+    started = time.perf_counter()
     beginning, rest = parts
     place(network, device).eval()
     fitted = Normalisation.fit(task.feature.normalisation, as_tensor(task.train.features)).to(device)
@@ -246,7 +246,7 @@ def _begin(task: Task, network: GenreNetwork, device: torch.device) -> _Begun:
     sides = {side: getattr(task, side) for side in ("train", "validation", "test")}
     made = {side: each and made_of(each) for side, each in sides.items()}
     feature = task.feature.model_copy(update={"normalisation": "none"})
-    return _Begun(replace(task, feature=feature, **made), rest, fitted)
+    return _Begun(replace(task, feature=feature, **made), rest, fitted, time.perf_counter() - started)
 
 
 class _Learned(NamedTuple):
