@@ -10,7 +10,7 @@ import functools
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -28,7 +28,10 @@ from genre_pipeline.runtime_parameters import read_parameters
 from genre_pipeline.work.processes import Ended, ends_on_signals
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from genre_pipeline.configuration import ConfigLoader
+    from genre_pipeline.evaluation.prediction import GenrePredictor
     from genre_pipeline.experiment import Experiment
     from genre_pipeline.ops.airflow_dag import Every
     from genre_pipeline.ops.refresh.graph import Entry
@@ -392,8 +395,15 @@ def _share(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option(
     "--max-error", callback=_share, metavar="SHARE", help="How many of its answers may be wrong, such as 20% or 0.2."
 )
+@click.option(
+    "--label-next",
+    "n_next",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Instead, list the N songs that are worth labelling next, and write a table and a page that plays them.",
+)
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
-def predict(choice: Choice, max_error: float | None, paths: tuple[Path, ...]) -> None:
+def predict(choice: Choice, max_error: float | None, n_next: int | None, paths: tuple[Path, ...]) -> None:
     """Classify audio files, and all in folders, with the experiment's best model.
 
     It is "not sure" of a file where its probability is low: --max-error 10% makes it say so more often, 100% never.
@@ -418,10 +428,46 @@ def predict(choice: Choice, max_error: float | None, paths: tuple[Path, ...]) ->
         if found == []:
             raise AudioError(f"{path} holds no audio files: expected some, in any sub-folder.")
         audio += [path] if found is None else [path / each for each in found]
-    table = model.classify(audio)
-    click.echo(format_terminal(describe(table, model, leader), is_terminal=sys.stdout.isatty()))
+    if n_next is None:
+        table = model.classify(audio)
+        click.echo(format_terminal(describe(table, model, leader), is_terminal=sys.stdout.isatty()))
+    else:
+        table = _label_next(choice.configuration(), model, audio, n_next)
     if (table["error"] != "").any():
         raise click.exceptions.Exit(1)
+
+
+def _label_next(loader: ConfigLoader, model: GenrePredictor, audio: Sequence[Path], n_songs: int) -> DataFrame:
+    """Show and write which songs to label next; return what was classified."""
+    import numpy as np
+    from kedro.io import DataCatalog
+
+    from genre_pipeline.errors import AudioError
+    from genre_pipeline.evaluation.label_next import choose_songs
+    from genre_pipeline.evaluation.track_answers import describe_frames
+    from genre_pipeline.reporting.document import Section, format_terminal
+    from genre_pipeline.reporting.prediction import build_next_page, describe_faults, describe_next
+    from genre_pipeline.storage import atomic_file
+
+    dataset, _, feature, _ = model.cell.split(".")
+    store: Any = DataCatalog.from_config(loader["catalog"]).load(f"{dataset}.{feature}.features")
+    labelled = np.stack([describe_frames(store.read(track_id)) for track_id in store.index["track_id"]])
+    table, described = model.classify_and_describe(audio)
+    faults = [error for error in table["error"] if error]
+    if len(faults) == len(table):
+        raise AudioError(f"None of the {len(table)} files could be classified. The first: {faults[0]}")
+    songs = table[table["error"] == ""].reset_index(drop=True)
+    chosen = choose_songs(songs, np.stack(described), labelled, n_songs)
+    report = _stated_entry("report", loader).place
+    page, csv = report.with_name("label_next.html"), report.with_name("label_next.csv")
+    with atomic_file(page) as temporary:
+        temporary.write_text(build_next_page(chosen, model, faults=faults, folder=page.parent), encoding="utf-8")
+    with atomic_file(csv) as temporary:
+        chosen.drop(columns="error").to_csv(temporary, index=False)
+    sections = [Section("", "", [describe_next(chosen, model)]), *describe_faults(faults)]
+    click.echo(format_terminal(sections, is_terminal=sys.stdout.isatty()))
+    click.echo(f"\nTo play them: {_shown(page)}\nAs a table:   {_shown(csv)}")
+    return table
 
 
 @cli.command()

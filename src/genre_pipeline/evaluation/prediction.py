@@ -19,6 +19,7 @@ from genre_pipeline.audio.io import read_waveform
 from genre_pipeline.blocks import parse_block
 from genre_pipeline.errors import AudioError, CheckpointError, ConfigError, FeatureError, GenrePipelineError
 from genre_pipeline.evaluation.abstention import Abstention, choose_threshold
+from genre_pipeline.evaluation.track_answers import describe_frames
 from genre_pipeline.features import FEATURES, FeatureBlock, FeatureSpec
 from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.results.predictions import Predictions
@@ -247,17 +248,21 @@ class GenrePredictor:
             AudioError: If the file cannot be read, or is shorter than one segment.
             FeatureError: If the feature cannot be computed from it.
         """
+        return self._of_segments(path, self._frames(path))
+
+    def _frames(self, path: Path) -> NDArray[np.float32]:
+        """Compute the feature of an audio file, rounded as the store does: models were trained on stored features."""
         waveform = read_waveform(path, sample_rate=self.feature.sample_rate)
-        frames = self.spec.extract(waveform, self.feature)
+        return self.spec.extract(waveform, self.feature).astype(self.feature.dtype).astype(np.float32)
+
+    def _of_segments(self, path: Path, frames: NDArray[np.float32]) -> NDArray[np.float64]:
         segment = self.feature.segment
         starts = range(0, frames.shape[1] - segment.n_frames + 1, segment.hop_frames)
         if not starts:
             seconds = segment.n_frames * self.feature.hop_length / self.feature.sample_rate
             raise AudioError(f"{path} is shorter than one segment ({seconds:.2f} s): give a longer recording.")
         segments = np.stack([frames[:, start : start + segment.n_frames] for start in starts])
-        # Models were trained on stored features: round as the store does.
-        stored = segments.astype(self.feature.dtype).astype(np.float32)
-        found = np.stack([each.predict_probabilities(stored) for each in self.predictors])
+        found = np.stack([each.predict_probabilities(segments) for each in self.predictors])
         return np.asarray(found.mean(axis=0), dtype=np.float64)
 
     def predict_probabilities(self, paths: Sequence[Path]) -> pd.DataFrame:
@@ -288,14 +293,29 @@ class GenrePredictor:
             (empty where it went well), ``leaky`` (the model's, the same in every row), and one probability a genre as
             ``p_<genre>``.
         """
-        return pd.DataFrame([self._row(path) for path in paths]).astype({"sure": "boolean"})
+        return self.classify_and_describe(paths)[0]
 
-    def _row(self, path: Path) -> dict[str, object]:
-        try:
-            probabilities = self.segment_probabilities(path).mean(axis=0)
-        except (AudioError, FeatureError) as error:
-            return self._cells(path, np.full(len(self.genres), np.nan), genre="", error=error)
-        return self._cells(path, probabilities, genre=self.genres[int(probabilities.argmax())], error=None)
+    def classify_and_describe(self, paths: Sequence[Path]) -> tuple[pd.DataFrame, list[NDArray[np.float64]]]:
+        """Classify audio files, and describe each that could be.
+
+        Args:
+            paths: The audio files.
+
+        Returns:
+            What :meth:`classify` returns, and for each row without an error its feature, as
+            :func:`~genre_pipeline.evaluation.track_answers.describe_frames` describes it.
+        """
+        rows, described = [], []
+        for path in paths:
+            try:
+                frames = self._frames(path)
+                probabilities = self._of_segments(path, frames).mean(axis=0)
+            except (AudioError, FeatureError) as error:
+                rows.append(self._cells(path, np.full(len(self.genres), np.nan), genre="", error=error))
+                continue
+            rows.append(self._cells(path, probabilities, genre=self.genres[int(probabilities.argmax())], error=None))
+            described.append(describe_frames(frames))
+        return pd.DataFrame(rows).astype({"sure": "boolean"}), described
 
     def _cells(
         self, path: Path, probabilities: NDArray[np.float64], *, genre: str, error: GenrePipelineError | None

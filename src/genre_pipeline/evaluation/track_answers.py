@@ -98,7 +98,7 @@ def find_closest(answers: list[TrackAnswer], *, split: pd.DataFrame, store: Feat
     first = split[split["split"] == "test"].groupby("track_id")["repeat"].min()
     stored = set(store.index["track_id"])
     known = sorted(stored.intersection(split["track_id"]))
-    vectors = {track_id: _describe(store.read(track_id)) for track_id in known}
+    vectors = {track_id: describe_frames(store.read(track_id)) for track_id in known}
     by_repeat: dict[int, list[TrackAnswer]] = {}
     for answer in answers:
         if answer["track_id"] in vectors:
@@ -118,15 +118,32 @@ def find_closest(answers: list[TrackAnswer], *, split: pd.DataFrame, store: Feat
     return answers
 
 
-def _describe(levels: NDArray[np.float32]) -> NDArray[np.float64]:
-    return np.concatenate([levels.mean(axis=1, dtype=np.float64), levels.std(axis=1, dtype=np.float64)])
+def describe_frames(frames: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Describe a track by the mean and standard deviation over time of each bin of its feature.
+
+    Args:
+        frames: Shape ``(n_bins, n_frames)``.
+
+    Returns:
+        Shape ``(2 * n_bins,)``.
+
+    Example:
+        >>> describe_frames(np.array([[0.0, 2.0], [4.0, 4.0]])).tolist()
+        [1.0, 4.0, 1.0, 0.0]
+    """
+    return np.concatenate([frames.mean(axis=1, dtype=np.float64), frames.std(axis=1, dtype=np.float64)])
+
+
+def spread(descriptions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what to divide descriptions by for distances: their standard deviations, 1 where they do not vary."""
+    scale: NDArray[np.float64] = descriptions.std(axis=0)
+    return np.where(scale == 0.0, 1.0, scale)
 
 
 def _nearest(training: NDArray[np.float64], tested: NDArray[np.float64]) -> NDArray[np.int64]:
     from sklearn.neighbors import NearestNeighbors
 
-    scale = training.std(axis=0)
-    scale[scale == 0.0] = 1.0
+    scale = spread(training)
     search = NearestNeighbors(n_neighbors=min(N_CLOSEST, len(training)), algorithm="brute").fit(training / scale)
     found: NDArray[np.int64] = search.kneighbors(tested / scale, return_distance=False)
     return found

@@ -115,6 +115,7 @@ class TableEntry:
         is_alarm: Whether a terminal shows it in red.
         url: Where the text leads on a page, if anywhere.
         run: Where its run in MLflow is, if it has one that can be opened.
+        audio: Where audio is that a page plays in the entry's place.
     """
 
     text: str
@@ -125,6 +126,7 @@ class TableEntry:
     is_alarm: bool = False
     url: str = ""
     run: str = ""
+    audio: str = ""
 
     @property
     def sort_key(self) -> str:
@@ -487,11 +489,16 @@ def render_html(document: Document) -> str:
     )
     environment.filters["word_key"] = word_key
     plotly = ""
-    if any(isinstance(block, Figure) for section in document.sections for block in _all_blocks(section.blocks)):
+    blocks = [block for section in document.sections for block in _all_blocks(section.blocks)]
+    if any(isinstance(block, Figure) for block in blocks):
         from plotly.offline import get_plotlyjs
 
         plotly = get_plotlyjs()
-    return environment.get_template("document.html").render(document=document, plotly=plotly)
+    # A report's tracks and pictures are beside figures.
+    plays = plotly or any(
+        entry.audio for block in blocks if isinstance(block, Table) for row in block.entries for entry in row
+    )
+    return environment.get_template("document.html").render(document=document, plotly=plotly, plays=plays)
 
 
 def render_markdown(document: Document) -> str:

@@ -1,16 +1,30 @@
-"""Predicted genres, for a terminal."""
+"""Predicted genres, for a terminal, and what to label next, for a page as well."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from genre_pipeline.evaluation.prediction import GenrePredictor
-from genre_pipeline.reporting.document import Paragraph, Section, Table, Value, numeric, texts
+from genre_pipeline.reporting.document import (
+    Bullets,
+    Document,
+    Paragraph,
+    Section,
+    Table,
+    TableEntry,
+    Value,
+    numeric,
+    render_html,
+    share_entry,
+    texts,
+)
 from genre_pipeline.reporting.final_model import abstention_text, share_of_tests
-from genre_pipeline.reporting.wording import LEAKY, LEAKY_NOTE, percent, split_marks
+from genre_pipeline.reporting.sections.base import audio_url
+from genre_pipeline.reporting.wording import LEAKY, LEAKY_NOTE, PERCENT, percent, plural, split_marks
 
 NOT_SURE = "not sure"
 
@@ -46,7 +60,7 @@ def describe(table: pd.DataFrame, model: GenrePredictor, leader: Mapping[str, An
     columns = [name for name in table if str(name).startswith("p_")]
     for row in table.to_dict("records"):
         if row["error"]:
-            faults.append(f"Not classified: {row['error']}")
+            faults.append(row["error"])
             continue
         shown = answer(row)
         best = sorted(columns, key=lambda name: -row[name])[:_N_SHOWN]
@@ -55,9 +69,74 @@ def describe(table: pd.DataFrame, model: GenrePredictor, leader: Mapping[str, An
         rows.append([row["path"], shown, percent(row["probability"]), ", ".join(named[is_sure:])])
     titles = [*texts("file", "genre"), *numeric("probability"), *texts("next")]
     sections = [Section("", "", [Table("", "", titles, rows)])] if rows else []
+    return [*sections, *describe_faults(faults), Section("", "", [Paragraph(_model(table, model, leader))])]
+
+
+def describe_next(chosen: pd.DataFrame, model: GenrePredictor, folder: Path | None = None) -> Table:
+    """Show which songs to label next.
+
+    Args:
+        chosen: What :func:`~genre_pipeline.evaluation.label_next.choose_songs` returned.
+        model: The model that is unsure of them.
+        folder: Folder of the page on which they can be played; ``None`` for a terminal.
+    """
+    rows: list[list[Value]] = []
+    for row in chosen.to_dict("records"):
+        best = sorted(model.genres, key=lambda genre: -row[f"p_{genre}"])[:2]
+        named = [f"{genre} {percent(row[f'p_{genre}'])}" for genre in best]
+        name: list[Value] = [row["path"]]
+        if folder is not None:
+            url = audio_url(row["path"], 0.0, 0.0, folder)
+            # Of many a folder's files the name alone says nothing.
+            name = [TableEntry(str(Path(*Path(row["path"]).parts[-2:])), url=url), TableEntry("", audio=url)]
+        distance = TableEntry(f"{row['distance']:.1f}", sort=row["distance"])
+        numbers = [share_entry(row["uncertainty"]), distance, row["n_alike"]]
+        rows.append([*name, row["rank"], *named, *numbers])
+    caption = (
+        f"Unsure: 100{PERCENT} minus the difference of the two highest probabilities, those of {model.cell}. Distance: "
+        "to the closest labelled song, in standard deviations. Alike: unlabelled songs that it stands for, itself "
+        "included. The first stands for the most uncertainty."
+    )
+    listen = texts("Listen") if folder else []
+    columns = [*texts("Song"), *listen, *numeric("Rank"), *texts("Most probable (%)", "Next (%)")]
+    return Table("label-next", caption, [*columns, *numeric("Unsure (%)", "Distance", "Alike")], rows)
+
+
+def build_next_page(chosen: pd.DataFrame, model: GenrePredictor, *, faults: Sequence[str], folder: Path) -> str:
+    """Write the page on which the songs to label next can be played.
+
+    Args:
+        chosen: What :func:`~genre_pipeline.evaluation.label_next.choose_songs` returned.
+        model: The model that is unsure of them.
+        faults: Why files could not be classified.
+        folder: Folder of the page.
+    """
+    reading = (
+        "Songs of which the model is unsure, and which differ from each other: each stands for a group of unlabelled "
+        "songs. Label them from the top. Copies of labelled or listed songs are left out. Audio is not in this page: "
+        "it is played from where it lies on this machine."
+    )
+    method = (
+        "By k-means that counts each song by its uncertainty, with as many groups as songs are chosen; of each group "
+        "the song closest to its centre: F. Zhdanov, Diverse mini-batch Active Learning, 2019 (arXiv:1901.05954). "
+        "Songs are compared by the means and standard deviations over time of the model's feature "
+        f"({model.cell.split('.')[2]}). Uncertainty is that of the margin: T. Scheffer, C. Decomain and S. Wrobel, "
+        "Active Hidden Markov Models for Information Extraction, IDA 2001."
+    )
+    sections = [
+        Section("songs", "Songs, the first to label first", [Paragraph(reading), describe_next(chosen, model, folder)])
+    ]
     if faults:
-        sections.append(Section("", "", [Paragraph("\n".join(faults))]))
-    return [*sections, Section("", "", [Paragraph(_model(table, model, leader))])]
+        sections.append(Section("faults", "Not classified", [Bullets(list(faults))], nav="Not classified"))
+    sections.append(Section("methods", "How they were chosen", [Paragraph(method)], nav="Method"))
+    lead = f"{plural(len(chosen), 'song')}, chosen with {model.cell}."
+    return render_html(Document("What to label next", "", lead, [], sections, is_narrow=False))
+
+
+def describe_faults(faults: Sequence[str]) -> list[Section]:
+    """Name the files that could not be classified, if there are any."""
+    text = "\n".join(f"Not classified: {fault}" for fault in faults)
+    return [Section("", "", [Paragraph(text)])] if faults else []
 
 
 def _model(table: pd.DataFrame, model: GenrePredictor, leader: Mapping[str, Any]) -> str:

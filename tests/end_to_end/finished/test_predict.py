@@ -1,6 +1,8 @@
 """``kedro run --pipelines predict`` on audio files, with a cell that was trained before."""
 
 import json
+import os
+from urllib.parse import quote, unquote
 
 import pandas as pd
 import pytest
@@ -11,7 +13,7 @@ from genre_pipeline import load_model, predict
 from genre_pipeline.cli import cli
 from genre_pipeline.errors import CheckpointError, ConfigError
 from genre_pipeline.project import PROJECT_ROOT
-from kedro_sessions import run
+from kedro_sessions import run, write_own_clip
 
 
 def audio_of(data):
@@ -94,6 +96,41 @@ def test_the_command_classifies_all_music_in_a_folder(finished_copy):
     result = CliRunner().invoke(cli, ["predict", "--experiment", "test", str(empty)])
     assert result.exit_code == 1
     assert "holds no audio files" in result.output
+
+
+def test_what_to_label_next_is_listed_and_can_be_played(finished_copy):
+    known, folder = finished_copy / "01_raw/demo/house", finished_copy / "new songs & more"
+    folder.mkdir()
+    for number in range(3):
+        write_own_clip(folder / f"new_{number}.wav", seed=number)
+    (folder / "broken.wav").write_bytes(b"no audio")
+    command = ["predict", "--experiment", "test", "--label-next", "2", str(known), str(folder)]
+    result = CliRunner().invoke(cli, command)
+    assert result.exit_code == 1, "a file cannot be classified"
+    assert "broken.wav" in result.stdout
+    reports = finished_copy / "08_reporting/test"
+    table = pd.read_csv(reports / "label_next.csv")
+    # What is labelled is not listed.
+    assert all(path.startswith(str(folder)) for path in table["path"])
+    assert table["rank"].tolist() == [1, 2]
+    assert {"uncertainty", "distance", "n_alike", "genre", "p_house"} <= set(table)
+    assert all(path in result.stdout for path in table["path"])
+    page = (reports / "label_next.html").read_text()
+    assert "media-src file:" in page
+    for path in table["path"]:
+        url = quote(os.path.relpath(path, reports))
+        assert f'<audio controls preload="none" src="{url}"' in page
+        assert (reports / unquote(url)).is_file()
+    assert "label_next.html" in result.stdout
+
+
+def test_nothing_can_be_chosen_of_files_that_cannot_be_classified(finished_copy):
+    result = CliRunner().invoke(cli, ["predict", "--experiment", "test", "--label-next", "2", "missing.wav"])
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: None of the 1 files could be classified. The first: missing.wav")
+    assert not (finished_copy / "08_reporting/test/label_next.html").exists()
+    result = CliRunner().invoke(cli, ["predict", "--experiment", "test", "--label-next", "0", "missing.wav"])
+    assert "Invalid value for '--label-next': 0 is not in the range x>=1" in result.output
 
 
 def test_the_card_of_the_model_lies_beside_the_report(finished_copy):
