@@ -108,17 +108,28 @@ RECIPES: dict[str, dict[str, Any]] = {
     "two_masks": {A + "n_time_masks": 2, A + "n_frequency_masks": 2, A + "max_frequency_mask": 24},
     "dropout_0.5": {"architecture.dropout": 0.5},
     "best_validation": {"training.selection": "best_validation"},
+    "wide_no_mixup": {"architecture.n_filters": [32, 64, 96, 128, 160], A + "mixup": 0.0},
+    "long_no_mixup": {"training.max_epochs": 60, A + "mixup": 0.0},
+    "filtering_no_mixup": {A + "filtering": 0.5, A + "mixup": 0.0},
+    "smoothing_no_mixup": {"training.label_smoothing": 0.1, A + "mixup": 0.0},
+    "ema_no_mixup": {"training.ema_decay": 0.99, A + "mixup": 0.0},
+    "six_seconds_no_mixup": {
+        "feature.segment": {"n_frames": 130, "hop_frames": 65},
+        "training.segments_per_track": 1,
+        A + "mixup": 0.0,
+    },
+    "recommended": {"model": "recommended"},
 }
 # What is done first: recipes, folds, seeds.
 PLAN: list[tuple[Sequence[str], Sequence[int], Sequence[int]]] = [
     (("svm", "musicnn_svm"), range(N_FOLDS), (0,)),
-    (
-        ("base", "wide", "modulations", "random_kernels", "no_mixup", "filtering", "twice_as_long", "short_chunk"),
-        (0, 1),
-        (0,),
-    ),
+    (("base", "wide", "modulations", "random_kernels", "no_mixup", "filtering"), (0, 1), (0,)),
+    (("twice_as_long", "long_no_mixup"), (1, 0), (0,)),
+    (("wide_no_mixup", "filtering_no_mixup", "short_chunk"), (0, 1), (0,)),
+    (("recommended",), range(N_FOLDS), (0,)),
+    (("base", "no_mixup", "modulations", "random_kernels"), range(N_FOLDS), (0,)),
     (tuple(RECIPES), (0, 1), (0,)),
-    (("base", "modulations", "random_kernels"), range(N_FOLDS), (0,)),
+    (("recommended", "no_mixup"), range(N_FOLDS), (0, 1)),
 ]
 
 
@@ -263,8 +274,8 @@ class Bench:
             size = f"{own['fold'].nunique()} x {own['seed'].nunique()}"
             cost = f"{own['core_minutes'].mean():.1f}"
             loss = f"{np.average(own['log_loss'], weights=own['n_tracks']):.3f}"
-            shown = ", ".join(f"{key} {json.dumps(value)}" for key, value in changes.items()) or "-"
-            cells = (name, size, f"{mean:.1f}", f"{low:.1f} to {high:.1f}", loss, versus, cost, shown)
+            shown = ", ".join(f"{key.removeprefix('training.')} {json.dumps(value)}" for key, value in changes.items())
+            cells = (name, size, f"{mean:.1f}", f"{low:.1f} to {high:.1f}", loss, versus, cost, shown or "-")
             lines.append(f"| {' | '.join(cells)} |")
         return "\n".join(lines)
 
