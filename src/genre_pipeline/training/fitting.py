@@ -240,13 +240,17 @@ def _begin(task: Task, network: GenreNetwork, device: torch.device) -> _Begun:
     @torch.inference_mode()
     def made_of(segments: SegmentSet) -> SegmentSet:
         batches = in_batches(as_tensor(segments.features), device)
-        begun = torch.cat([beginning(fitted(batch.to(device))).cpu() for batch in batches])
-        return replace(segments, features=begun.numpy())
+        made = torch.cat([beginning(fitted(batch.to(device))).cpu() for batch in batches])
+        return replace(segments, features=made.numpy())
 
-    sides = {side: getattr(task, side) for side in ("train", "validation", "test")}
-    made = {side: each and made_of(each) for side, each in sides.items()}
-    feature = task.feature.model_copy(update={"normalisation": "none"})
-    return _Begun(replace(task, feature=feature, **made), rest, fitted, time.perf_counter() - started)
+    begun = replace(
+        task,
+        feature=task.feature.model_copy(update={"normalisation": "none"}),
+        train=made_of(task.train),
+        validation=made_of(task.validation),
+        test=None if task.test is None else made_of(task.test),
+    )
+    return _Begun(begun, rest, fitted, time.perf_counter() - started)
 
 
 class _Learned(NamedTuple):
