@@ -31,7 +31,7 @@ from genre_pipeline.splits.identities import artist_keys, linked_groups
 from genre_pipeline.storage import atomic_file
 
 # Tried in this order, as many as fit into the time; one whose feature needs pretrained weights, if they are installed.
-_MODELS = ("naive_bayes", "svm", "probe_logistic", "net1", "crnn_gru_small", "net2")
+_MODELS = ("naive_bayes", "svm", "probe_logistic", "recommended", "net1", "crnn_gru_small", "net2")
 # [?] Folds of a comparison, and the fewest that leave training, validation and test tracks.
 _N_FOLDS = 5
 _FEWEST_FOLDS = 3
