@@ -303,6 +303,9 @@ def test_encoders_are_compared_by_probe_with_their_pretraining(make_result, make
     assert "musicnn_last_block: The model began as a network that was trained on much music." in (
         html.unescape(render(results))
     )
+    # The best against itself, then with the paired interval.
+    assert [row[4] for row in rows][:2] == ["\N{EN DASH}", rows[1][4]]
+    assert re.fullmatch(r"\N{MINUS SIGN}10\.0 \(\S+ to \S+\)( worse)?", rows[1][4])
     assert "Pretrained encoders" in render_markdown(results)
     assert "encoders-1" not in _Page(render([plain])).tables
 

@@ -159,10 +159,14 @@ class PairVerdict(NamedTuple):
     Attributes:
         difference: How much more accurate it is, as a share.
         word: ``better``, ``worse`` or ``no difference shown``: these tracks cannot tell.
+        ci_low: Lower end of the difference's interval.
+        ci_high: Upper end.
     """
 
     difference: float
     word: str
+    ci_low: float
+    ci_high: float
 
 
 def verdicts(pairs: pd.DataFrame, dataset: str, protocol: str) -> dict[tuple[Cell, Cell], PairVerdict]:
@@ -180,8 +184,8 @@ def verdicts(pairs: pd.DataFrame, dataset: str, protocol: str) -> dict[tuple[Cel
     for row in pairs[(pairs["dataset"] == dataset) & (pairs["protocol"] == protocol)].to_dict("records"):
         a, b = (Cell(dataset, protocol, row[f"feature_{side}"], row[f"model_{side}"]) for side in "ab")
         words = {"a": ("better", "worse"), "b": ("worse", "better")}.get(row["better"], ("no difference shown",) * 2)
-        found[a, b] = PairVerdict(row["difference"], words[0])
-        found[b, a] = PairVerdict(-row["difference"], words[1])
+        found[a, b] = PairVerdict(row["difference"], words[0], row["ci_low"], row["ci_high"])
+        found[b, a] = PairVerdict(-row["difference"], words[1], -row["ci_high"], -row["ci_low"])
     return found
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from genre_pipeline.cells import Cell
+from genre_pipeline.evaluation.paired import PairVerdict
 from genre_pipeline.reporting.document import (
     NOTHING,
     Block,
@@ -19,7 +21,16 @@ from genre_pipeline.reporting.document import (
     texts,
 )
 from genre_pipeline.reporting.sections.base import ReportData, label, setting_name, track_accuracy
-from genre_pipeline.reporting.wording import NONE, duration, interval, points, pretrained_text
+from genre_pipeline.reporting.wording import (
+    NONE,
+    PERCENT,
+    duration,
+    interval,
+    percent,
+    points,
+    points_interval,
+    pretrained_text,
+)
 from genre_pipeline.results.cell import CellResult, cell_of, statistic
 
 
@@ -33,15 +44,15 @@ def section(data: ReportData) -> Section | None:
         "of it. All encoders get the same tracks, folds and grid of strengths. A model without a probe is such a "
         "network itself, with a new last layer, trained further on these tracks."
     )
-    overlaps = {
-        _encoder_and_probe(result)[0]: pretrained_text(result["pretraining"])
-        for result in data.results
-        if "pretraining" in result
-    }
+    encoders = [result for result in data.results if "pretraining" in result]
+    named: dict[str, set[str]] = {}
+    for result in encoders:
+        named.setdefault(pretrained_text(result["pretraining"]), set()).add(_encoder_and_probe(result)[0])
+    published = [text for result in encoders for text in _published_texts(result, data)]
     blocks: list[Block] = [
         Paragraph(reading),
         *tables,
-        Bullets([f"{feature}: {text}" for feature, text in sorted(overlaps.items())]),
+        Bullets([*(f"{', '.join(sorted(names))}: {text}" for text, names in named.items()), *published]),
     ]
     return Section("encoders", "Pretrained encoders", blocks, nav="Encoders")
 
@@ -68,15 +79,14 @@ def _table(key: str, group: Sequence[CellResult], data: ReportData) -> Table:
         *texts("Encoder", "Probe"),
         *numeric("Accuracy (%)", f"{data.confidence_shown} interval (%)"),
         *numeric(*(f"Against {word} (points)" for word in against)),
-        *numeric("Training"),
-        *texts("Mean over", "Published (%), and how"),
+        *numeric("Training", "Published (%)"),
     ]
     rows = [_row(result, list(against.values()), data) for result in encoders]
     named = "; ".join(f"{word}: {label(result, data.looks)}" for word, result in against.items())
     caption = (
-        f"{setting_name(group)}. Accuracy of test tracks. Differences with the verdict of the paired tests, corrected "
-        f"for all pairs ({named}). Training is the sum over repeats, without the feature. Whether what is "
-        "published can be compared: see the section on papers."
+        f"{setting_name(group)}. Accuracy of test tracks, {statistic(group[0])}. Differences with their paired "
+        f"intervals, and “better” or “worse” where the tests, corrected for all pairs, show it ({named}). Training is "
+        "the sum over repeats, without the feature."
     )
     return Table(key, caption, columns, rows)
 
@@ -85,20 +95,24 @@ def _row(result: CellResult, against: Sequence[CellResult], data: ReportData) ->
     cell = cell_of(result)
     mean, low, high = track_accuracy(result)
     compared = data.compared[cell.dataset, cell.protocol]
-    differences = []
-    for other in against:
-        verdict = compared.get((cell, cell_of(other)))
-        text = "" if verdict is None else f"{points(verdict.difference)} {verdict.word}"
-        differences.append(NOTHING if verdict is None else TableEntry(text, sort=verdict.difference))
+    published = [float(row["reported"]) for row in _published(result, data)]
     return [
         *_encoder_and_probe(result),
         share_entry(mean),
         TableEntry(interval(low, high, NONE), sort=low),
-        *differences,
+        *(_difference(compared.get((cell, cell_of(other)))) for other in against),
         TableEntry(duration(result["cost"]["training_s"]), sort=result["cost"]["training_s"]),
-        statistic(result).removeprefix("mean of "),
-        TableEntry(_published(result, data) or NONE, prose=True),
+        TableEntry(", ".join(map(percent, published)), sort=max(published)) if published else NOTHING,
     ]
+
+
+def _difference(verdict: PairVerdict | None) -> TableEntry:
+    if verdict is None:
+        return NOTHING
+    text = f"{points(verdict.difference)} ({points_interval(verdict.ci_low, verdict.ci_high)})"
+    if verdict.word in {"better", "worse"}:
+        text += f" {verdict.word}"
+    return TableEntry(text, sort=verdict.difference)
 
 
 def _encoder_and_probe(result: CellResult) -> tuple[str, str]:
@@ -106,12 +120,20 @@ def _encoder_and_probe(result: CellResult) -> tuple[str, str]:
     return (cell.model, NONE) if result["pretraining"]["part"] == "network" else (cell.feature, cell.model)
 
 
-def _published(result: CellResult, data: ReportData) -> str:
+def _published(result: CellResult, data: ReportData) -> list[dict[Any, Any]]:
     cell = cell_of(result)
-    rows = data.reproduction.to_dict("records")
-    return "; ".join(
-        f"{100 * row['reported']:.1f} ({row['paper']}, {row['reported_dataset']}, {row['reported_protocol']}, "
-        f"{row['reported_statistic']})"
-        for row in rows
+    return [
+        row
+        for row in data.reproduction.to_dict("records")
         if Cell(row["dataset"], row["protocol"], row["feature"], row["model"]) == cell
-    )
+    ]
+
+
+def _published_texts(result: CellResult, data: ReportData) -> list[str]:
+    """Return how each published figure was measured, and whether ours can be compared with it."""
+    return [
+        f"Published for {cell_of(result).model} on {cell_of(result).feature}: {percent(row['reported'])}{PERCENT} "
+        f"({row['paper']}: {row['reported_dataset']}, {row['reported_protocol']}, {row['reported_statistic']}). "
+        f"Comparable with ours: {row['comparable']}{': ' + row['reason'] if row['reason'] else ''}."
+        for row in _published(result, data)
+    ]
