@@ -32,7 +32,7 @@ def pretrained_text(facts: PretrainingFacts) -> str:
         >>> pretrained_text({**facts, "part": "feature"})
         'The feature is of a network that was trained on much music. It may hold test tracks.'
     """
-    what = "The model began as" if facts["part"] == "network" else "The feature is of"
+    what = "The model began as" if facts.get("part") == "network" else "The feature is of"
     return f"{what} a network that was trained on {facts['trained_on']}. {facts['overlap']}"
 
 

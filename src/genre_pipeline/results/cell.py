@@ -132,7 +132,8 @@ class PretrainingFacts(TypedDict):
     licence: str
     trained_on: str
     overlap: str
-    part: str
+    # Results of earlier releases do not have it: theirs are features.
+    part: NotRequired[str]
 
 
 class CellResult(TypedDict):

@@ -117,7 +117,7 @@ def _difference(verdict: PairVerdict | None) -> TableEntry:
 
 def _encoder_and_probe(result: CellResult) -> tuple[str, str]:
     cell = cell_of(result)
-    return (cell.model, NONE) if result["pretraining"]["part"] == "network" else (cell.feature, cell.model)
+    return (cell.model, NONE) if result["pretraining"].get("part") == "network" else (cell.feature, cell.model)
 
 
 def _published(result: CellResult, data: ReportData) -> list[dict[Any, Any]]:
