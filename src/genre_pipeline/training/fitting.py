@@ -234,10 +234,14 @@ def _begin(task: Task, network: GenreNetwork, device: torch.device) -> _Begun:
         begun = torch.cat([beginning(fitted(batch.to(device))).cpu() for batch in batches])
         return replace(segments, features=begun.numpy())
 
-    sides = {side: getattr(task, side) for side in ("train", "validation", "test")}
-    made = {side: each and made_of(each) for side, each in sides.items()}
-    feature = task.feature.model_copy(update={"normalisation": "none"})
-    return _Begun(replace(task, feature=feature, **made), rest, fitted, time.perf_counter() - started)
+    made = replace(
+        task,
+        feature=task.feature.model_copy(update={"normalisation": "none"}),
+        train=made_of(task.train),
+        validation=made_of(task.validation),
+        test=task.test and made_of(task.test),
+    )
+    return _Begun(made, rest, fitted, time.perf_counter() - started)
 
 
 class _Learned(NamedTuple):
