@@ -53,7 +53,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "convnext": {"depths": [1, 1, 1, 1], "widths": [8, 16, 16, 16]},
     "crnn": {"n_filters": [4, 8], "n_recurrent": 16, "n_dense": 16, "norm_momentum": 0.1},
     "duplicated_convolutions": {"n_filters": 16, "n_parallel_filters": 8},
-    "musicnn": {"weights": None, "trained": "all", "width": 0.1},
+    "musicnn": {"weights": None, "trained": "all", "rate_decay": 1.0, "width": 0.1},
     "lgnet": {"width": 8, "n_hidden": 8, "freeze_gate_after": 3},
     "plain_convolutions": {"n_filters": [8, 16, 16]},
     "residual_convolutions": {"n_filters": [16, 16, 16]},
