@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import product
@@ -374,8 +374,16 @@ def load_experiment(parameters: Mapping[str, Any]) -> Experiment:
     tuning = parse_tuning(parameters.get("tuning", {}), parameters["models"], training)
     predict = parse_block(PredictBlock, parameters.get("predict", {}), key="predict")
     explain = parse_block(ExplainBlock, _section(parameters, "explain"), key="explain")
+    unseen_genres = parse_block(UnseenGenresBlock, parameters.get("unseen_genres", {}), key="unseen_genres")
+    few_labels = parse_block(FewLabelsBlock, parameters.get("few_labels", {}), key="few_labels")
     defined = (datasets, protocols, features, models)
     parts: tuple[Mapping[str, object], ...] = defined
+    for key, patterns in (
+        ("robustness", robustness.cells),
+        ("unseen_genres", unseen_genres.cells),
+        ("few_labels", few_labels.cells or ()),
+    ):
+        _check_patterns(patterns, cells, parts, key=f"{key}.cells")
     for key, cell in (("tuning", tuning.block.cell), ("predict", predict.cell), ("explain", explain.cell)):
         if cell:
             for part, known in zip(cell.split("."), parts, strict=True):
@@ -394,8 +402,8 @@ def load_experiment(parameters: Mapping[str, Any]) -> Experiment:
         tuning=tuning,
         robustness=robustness,
         explain=explain,
-        unseen_genres=parse_block(UnseenGenresBlock, parameters.get("unseen_genres", {}), key="unseen_genres"),
-        few_labels=parse_block(FewLabelsBlock, parameters.get("few_labels", {}), key="few_labels"),
+        unseen_genres=unseen_genres,
+        few_labels=few_labels,
         cells=cells,
         robustness_cells=_robustness_cells(robustness, cells, defined),
     )
@@ -510,19 +518,26 @@ def _robustness_cells(
         and "track" in PROTOCOLS[protocols[cell.protocol].kind].promises
     ]
     for pattern in block.cells:
-        if not any(fnmatchcase(cell.name, pattern) for cell in cells) and not any(
-            fnmatchcase(".".join(parts), pattern) for parts in product(*defined)
-        ):
-            raise ConfigError(
-                f"robustness.cells: '{pattern}' is no cell of the experiment, and no other. "
-                f"{suggestion(pattern, [cell.name for cell in cells])}"
-            )
         if pattern in {cell.name for cell in cells} - {cell.name for cell in possible}:
             raise ConfigError(
                 f"robustness.cells: '{pattern}' cannot be asked: its feature is not computed from audio, or its "
                 "protocol divides tracks, so that no test track can be changed as a whole. Leave it out."
             )
     return tuple(cell for cell in possible if any(fnmatchcase(cell.name, pattern) for pattern in block.cells))
+
+
+def _check_patterns(
+    patterns: Iterable[str], cells: Sequence[Cell], defined: Sequence[Mapping[str, object]], *, key: str
+) -> None:
+    """Refuse a pattern that is no cell at all. One of cells outside the experiment may be left of a wider one."""
+    for pattern in patterns:
+        if not any(fnmatchcase(cell.name, pattern) for cell in cells) and not any(
+            fnmatchcase(".".join(parts), pattern) for parts in product(*defined)
+        ):
+            raise ConfigError(
+                f"{key}: '{pattern}' is no cell of the experiment, and no other. "
+                f"{suggestion(pattern, [cell.name for cell in cells])}"
+            )
 
 
 def _check_known(name: str, known: Mapping[str, object], *, key: str) -> None:

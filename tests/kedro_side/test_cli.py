@@ -101,6 +101,8 @@ def test_a_bad_parameter_stops_the_run_before_any_node(kedro, tmp_path, paramete
         (["--params", "predict.cell=demo.artist_kfold.log_mel_256.nett1"], "predict.cell: 'nett1'", "'net1'?"),
         (["--params", "explain.cell=demmo.artist_kfold.log_mel_256.net1"], "explain.cell: 'demmo'", "'demo'?"),
         (["--params", "robustness.cells=[*.nett1]"], "robustness.cells: '*.nett1' is no cell", "Known: "),
+        (["--params", "few_labels.cells=[*.nett1]"], "few_labels.cells: '*.nett1' is no cell", "Known: "),
+        (["--params", "unseen_genres.cells=[*.nett1]"], "unseen_genres.cells: '*.nett1' is no cell", "Known: "),
     ],
 )
 def test_what_is_not_there_is_named_before_any_work(kedro, empty_data, arguments, message, hint):
