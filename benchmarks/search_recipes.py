@@ -118,18 +118,17 @@ RECIPES: dict[str, dict[str, Any]] = {
         "training.segments_per_track": 1,
         A + "mixup": 0.0,
     },
-    "recommended": {"model": "recommended"},
 }
 # What is done first: recipes, folds, seeds.
 PLAN: list[tuple[Sequence[str], Sequence[int], Sequence[int]]] = [
     (("svm", "musicnn_svm"), range(N_FOLDS), (0,)),
-    (("base", "wide", "modulations", "random_kernels", "no_mixup", "filtering"), (0, 1), (0,)),
-    (("twice_as_long", "long_no_mixup"), (1, 0), (0,)),
-    (("wide_no_mixup", "filtering_no_mixup", "short_chunk"), (0, 1), (0,)),
-    (("recommended",), range(N_FOLDS), (0,)),
-    (("base", "no_mixup", "modulations", "random_kernels"), range(N_FOLDS), (0,)),
+    (("base", "wide", "modulations", "random_kernels", "no_mixup", "filtering", "twice_as_long"), (0, 1), (0,)),
+    (("long_no_mixup",), (1,), (0,)),
+    (("no_mixup", "base"), range(N_FOLDS), (0,)),
+    (("long_no_mixup", "wide_no_mixup", "short_chunk", "filtering_no_mixup"), (0, 1), (0,)),
+    (("no_mixup", "random_kernels", "modulations"), range(N_FOLDS), (0, 1)),
     (tuple(RECIPES), (0, 1), (0,)),
-    (("recommended", "no_mixup"), range(N_FOLDS), (0, 1)),
+    (tuple(RECIPES), range(N_FOLDS), (0, 1)),
 ]
 
 

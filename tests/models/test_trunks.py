@@ -151,6 +151,16 @@ def test_a_network_over_frames_needs_a_part():
         MODELS["sequence"].block()
 
 
+@pytest.mark.parametrize(
+    ("n_filters", "expected"),
+    # Weights of the 3x3 convolutions, two numbers a channel of the normalisations, and the last layer, by hand.
+    [((16, 32, 64, 128, 160), 281_232 + 800 + 3_210), ((32, 64, 96, 128, 160), 368_928 + 960 + 3_210)],
+)
+def test_parameters_of_plain_convolutions(n_filters, expected):
+    network = build("plain_convolutions", InputShape(n_bins=128, n_frames=65), n_filters=n_filters)
+    assert count(network) == expected
+
+
 def test_plain_convolutions_pool_before_they_normalise():
     # ReLU and a normalisation that keeps the order commute with the maximum.
     network = build("plain_convolutions", n_filters=(4,), dropout=0.0).eval()
