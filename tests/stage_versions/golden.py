@@ -218,10 +218,12 @@ def _scores(spec: Any, architecture: Any) -> bytes:
 
     from genre_pipeline.models import InputShape, NetworkSpec
 
-    segments = np.random.default_rng(0).standard_normal((12, 128, 128)).astype(np.float32)
+    # The network of musicnn takes no other number of bands.
+    n_bins = 96 if spec.name == "musicnn" else 128
+    segments = np.random.default_rng(0).standard_normal((12, n_bins, 128)).astype(np.float32)
     if isinstance(spec, NetworkSpec):
         torch.manual_seed(0)
-        network = spec.build(architecture, InputShape(n_bins=128, n_frames=128), 3).eval()
+        network = spec.build(architecture, InputShape(n_bins=n_bins, n_frames=128), 3).eval()
         with torch.inference_mode():
             return bytes(network(torch.from_numpy(segments)).numpy().tobytes())
     vectors, targets = spec.summarise(segments), np.arange(12) % 3
