@@ -248,7 +248,9 @@ def test_accuracies_of_few_artists_are_shown_where_they_were_asked_for(make_resu
     assert "mean over 2 repeats of the mean over 3 draws" in text
     assert "2 trainings failed, and are in no number." in text
     assert "With the fewest (2), in %: net1 50.0 and svm 40.0." in text
-    lines = next(each for each in _figures(written) if "ticktext" in each["layout"]["xaxis"])["data"]
+    figure = next(each for each in _figures(written) if "ticktext" in each["layout"]["xaxis"])
+    assert figure["layout"]["xaxis"]["ticktext"] == ["2", "all"]
+    lines = figure["data"]
     assert [line["name"] for line in lines] == ["net1", "svm"]
     assert [line["y"] for line in lines] == [[50.0, 80.0], [40.0, 70.0]]
     assert "| all (up to 5) | 10 | 15 | 80.0 (70.0 to 90.0) | 70.0 (60.0 to 80.0) |" in build_markdown(data)
