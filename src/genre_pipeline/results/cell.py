@@ -127,7 +127,7 @@ class CellCost(TypedDict):
 
 
 class PretrainingFacts(TypedDict):
-    """What is to know of a pretrained network, as text: see ``features.base.Pretraining``."""
+    """What is to know of a pretrained network, as text: see ``registry.Pretraining``."""
 
     licence: str
     trained_on: str
