@@ -54,7 +54,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "crnn": {"n_filters": [4, 8], "n_recurrent": 16, "n_dense": 16, "norm_momentum": 0.1},
     "duplicated_convolutions": {"n_filters": 16, "n_parallel_filters": 8},
     "lgnet": {"width": 8, "n_hidden": 8, "freeze_gate_after": 3},
-    "plain_convolutions": {"n_filters": [8, 16, 16]},
+    "plain_convolutions": {"n_filters": [8, 16, 16], "n_members": 1},
     "residual_convolutions": {"n_filters": [16, 16, 16]},
     "resnet": {"width": 8},
     "sequence": {"n_filters": [16, 16, 16], "n_recurrent": 16},
