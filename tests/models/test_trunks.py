@@ -161,13 +161,35 @@ def test_parameters_of_plain_convolutions(n_filters, expected):
     assert count(network) == expected
 
 
+def test_members_learn_from_their_own_part_of_the_batch_and_are_averaged():
+    network = build("plain_convolutions", n_filters=(4,), dropout=0.0, n_members=3)
+    features = torch.randn(8, 8, 8, generator=torch.Generator().manual_seed(0))
+    parts = [features[:3], features[3:6], features[6:]]
+    trained = network.training_logits(features, torch.zeros(8, dtype=torch.int64))
+    alone = [member(part) for member, part in zip(network.members, parts, strict=True)]
+    torch.testing.assert_close(trained, torch.cat(alone))
+    trained[3:6].sum().backward()
+    learned = [
+        any(weight.grad is not None and weight.grad.any() for weight in each.parameters()) for each in network.members
+    ]
+    assert learned == [False, True, False]
+    network.eval()
+    torch.testing.assert_close(network(features), sum(member(features) for member in network.members) / 3)
+
+
+def test_members_without_a_segment_wait_for_the_next_batch():
+    network = build("plain_convolutions", n_filters=(4,), n_members=3)
+    assert network.training_logits(torch.randn(2, 8, 8), torch.tensor([0, 1])).shape == (2, 10)
+
+
 def test_plain_convolutions_pool_before_they_normalise():
     # ReLU and a normalisation that keeps the order commute with the maximum.
     network = build("plain_convolutions", n_filters=(4,), dropout=0.0).eval()
-    convolution, pool, norm, relu = network.layers
+    member = network.members[0]
+    convolution, pool, norm, relu = member.layers
     features = torch.randn(2, 8, 8, generator=torch.Generator().manual_seed(0))
     maps = pool(relu(norm(convolution(features.unsqueeze(1)))))
-    expected = network.output(torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1))
+    expected = member.output(torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1))
     torch.testing.assert_close(network(features), expected)
 
 
