@@ -131,6 +131,7 @@ PLAN: list[tuple[Sequence[str], Sequence[int], Sequence[int]]] = [
     (("base", "wide", "modulations", "random_kernels", "no_mixup", "filtering", "twice_as_long"), (0, 1), (0,)),
     (("long_no_mixup",), (1,), (0,)),
     (("no_mixup",), (0, 1), (0, 1, 2)),
+    (("five_members",), (1, 0), (0,)),
     (("no_mixup", "base"), range(N_FOLDS), (0,)),
     (("long_no_mixup", "wide_no_mixup", "short_chunk", "filtering_no_mixup"), (0, 1), (0,)),
     (("no_mixup", "random_kernels", "modulations"), range(N_FOLDS), (0, 1)),
