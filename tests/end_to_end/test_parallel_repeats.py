@@ -26,7 +26,8 @@ def test_epochs_of_both_reach_mlflow_through_the_parent(data, caplog):
     (cell,) = children(client, sessions_of(client)[-1])
     check_epochs(client, cell, data)
     for number in range(2):
-        assert f"net1: repeat {number + 1} of 2: " in caplog.text
+        assert f"net1, repeat {number} (" in caplog.text
+        assert f" ({number + 1} of 2): " in caplog.text
 
 
 def test_a_cluster_trains_the_repeats_of_several_cells(data, monkeypatch):
