@@ -54,6 +54,7 @@ _MODELS: dict[str, dict[str, Any]] = {
         "architecture": {"variant": "net1", "n_filters": 6, "n_parallel_filters": 3, "hidden": (8, 6)},
     },
     "naive_bayes": {"family": "naive_bayes"},
+    "svm": {"family": "svm"},
 }
 _RECIPE = {"max_epochs": 2, "batch_size": 8, "precision": "float32", "device": "cpu", "n_threads": 1}
 

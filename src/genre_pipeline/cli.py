@@ -448,9 +448,15 @@ def _label_next(loader: ConfigLoader, model: GenrePredictor, audio: Sequence[Pat
     from genre_pipeline.reporting.document import Section, format_terminal
     from genre_pipeline.reporting.prediction import build_next_page, describe_faults, describe_next
     from genre_pipeline.storage import atomic_file
+    from genre_pipeline.stores.store import spec_hash
 
     dataset, _, feature, _ = model.cell.split(".")
     store: Any = DataCatalog.from_config(loader["catalog"]).load(f"{dataset}.{feature}.features")
+    if store.spec_hash != spec_hash(model.spec, model.feature):
+        raise ConfigError(
+            f"{dataset}.{feature}: its features were computed again with other parameters since the model was trained. "
+            "Train it again: genre-pipeline refresh."
+        )
     labelled = np.stack([describe_frames(store.read(track_id)) for track_id in store.index["track_id"]])
     table, described = model.classify_and_describe(audio)
     faults = [error for error in table["error"] if error]
@@ -458,6 +464,12 @@ def _label_next(loader: ConfigLoader, model: GenrePredictor, audio: Sequence[Pat
         raise AudioError(f"None of the {len(table)} files could be classified. The first: {faults[0]}")
     songs = table[table["error"] == ""].reset_index(drop=True)
     chosen = choose_songs(songs, np.stack(described), labelled, n_songs)
+    if chosen.empty:
+        click.echo(
+            f"None of the {len(songs)} songs is worth labelling: they are copies of labelled ones, or the model is "
+            "wholly sure of them."
+        )
+        return table
     report = _stated_entry("report", loader).place
     page, csv = report.with_name("label_next.html"), report.with_name("label_next.csv")
     with atomic_file(page) as temporary:

@@ -20,6 +20,7 @@ from genre_pipeline.evaluation.explaining import Method
 from genre_pipeline.evaluation.metrics import TrackAverage
 from genre_pipeline.features import FEATURES, FeatureBlock
 from genre_pipeline.interventions import Intervention, InterventionBlock
+from genre_pipeline.models import NetworkSpec
 from genre_pipeline.project import check_output, is_in_data
 from genre_pipeline.registry import suggestion
 from genre_pipeline.splits.base import PROTOCOLS, ProtocolBlock
@@ -469,7 +470,7 @@ def _grid(
     settings: ExperimentBlock,
     datasets: Mapping[str, object],
     protocols: Mapping[str, object],
-    features: Mapping[str, object],
+    features: Mapping[str, FeatureBlock],
     models: Mapping[str, ModelBlock],
 ) -> tuple[Cell, ...]:
     chosen: tuple[tuple[Literal["datasets", "protocols", "models"], tuple[str, ...], Mapping[str, object]], ...] = (
@@ -496,7 +497,22 @@ def _grid(
     )
     if not kept:
         raise ConfigError(f"experiment.exclude: {list(settings.exclude)} leaves no cell to run.")
+    for cell in kept:
+        _check_expected(models[cell.model], cell.feature, features[cell.feature])
     return kept
+
+
+def _check_expected(model: ModelBlock, name: str, feature: FeatureBlock) -> None:
+    """Check that a feature is what a model's weights were trained on."""
+    spec = model.spec
+    expected = spec.expects(model.architecture) if isinstance(spec, NetworkSpec) else None
+    given = feature.dump()
+    for key, value in (expected or {}).items():
+        if given.get(key) != value:
+            raise ConfigError(
+                f"features.{name}.{key}: the weights of {model.name} need {value!r}, got {given.get(key)!r}. Choose "
+                f"another feature, or set models.{model.name}.architecture.weights to null."
+            )
 
 
 def _robustness_cells(

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from encoder_files import encoder_values
 from genre_pipeline.errors import ConfigError
 from genre_pipeline.evaluation.explaining import explain_track
 from genre_pipeline.features import FEATURES, Bins
@@ -173,7 +174,7 @@ def test_bins_of_spectra_have_their_frequencies(kind, parameters, centres_hz):
 
 
 @pytest.mark.parametrize("kind", [spec.name for spec in FEATURES])
-def test_every_kind_has_one_name_or_frequency_a_bin_or_none(kind):
+def test_every_kind_has_one_name_or_frequency_a_bin_or_none(kind, tmp_path):
     spectral = {"n_fft": 2048}
     own = {
         "log_mel": {**spectral, "n_mels": 40},
@@ -191,7 +192,8 @@ def test_every_kind_has_one_name_or_frequency_a_bin_or_none(kind):
         },
         "embeddings": {"path": "e.parquet", "n_dims": 8, "segment": {"n_frames": 1, "hop_frames": 1}},
     }
-    block = FEATURES[kind].block.parse({"kind": kind, **PARAMETERS, **own[kind]}, key="feature")
+    values = {**PARAMETERS, **own[kind]} if kind in own else encoder_values(kind, tmp_path)
+    block = FEATURES[kind].block.parse({"kind": kind, **values}, key="feature")
     bins = FEATURES[kind].bins(block)
     n_known = len(bins.names if bins.centres_hz is None else bins.centres_hz)
     assert n_known in {0, FEATURES[kind].n_bins(block)}

@@ -1,6 +1,7 @@
 """How accurate models are that learn from a few artists of each genre."""
 
 import logging
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -104,6 +105,15 @@ def test_trainings_that_fail_are_counted_and_none_at_all_is_an_error(music, tmp_
     monkeypatch.setattr(module, lambda **_: [FailedRepeat(repeat, repeat, "why") for repeat in REPEATS])
     with pytest.raises(TrainingError, match=r"folds\.log_mel_8\.net: no model could be trained, on few artists or all"):
         train(music, tmp_path, n_artists=(1,), n_draws=2)
+
+
+def test_a_draw_with_too_little_of_a_genre_fails_alone(music, tmp_path, caplog):
+    """A support vector machine cannot be calibrated on one segment of a genre."""
+    short = replace(music, segments=music.segments.drop_duplicates("track_id"))
+    scores, _ = train(short, tmp_path, model="svm", n_artists=(1,), n_draws=1)
+    assert scores["all_artists"].tolist() == [True]
+    assert "none of the 2 trainings on 1 artists succeeded" in caplog.text
+    assert "has a single training segment" in caplog.text
 
 
 def test_no_cell_is_an_error():

@@ -166,7 +166,7 @@ class TestParameters:
     @pytest.mark.parametrize("kind", BOTH)
     def test_what_was_stated_is_there_for_the_report(self, kind, make_block):
         facts = FEATURES[kind].pretraining(make_block(kind))
-        assert facts == ("CC0 (made for a test)", "nothing (random weights)", "It holds no music.")
+        assert facts == ("CC0 (made for a test)", "nothing (random weights)", "It holds no music.", "feature")
 
     @pytest.mark.parametrize("name", ["path", "sha256", "n_dims", "window_s", "licence", "trained_on", "overlap"])
     def test_what_must_be_stated_is_asked_for(self, make_block, tmp_path, name):
@@ -180,6 +180,13 @@ class TestParameters:
         (name,) = changes
         with pytest.raises(ConfigError, match=rf"features\.mine\.{name}: got"):
             make_block(**changes)
+
+    def test_a_checksum_in_capitals_is_the_same(self, make_block):
+        block = make_block()
+        assert make_block(sha256=block.sha256.upper()) == block
+
+    def test_windows_of_any_length_can_be_neighbours(self, make_block):
+        assert make_block(window_s=1800.0, hop_length=1800 * 22_050).frames_of(3600 * 22_050) == 2
 
     def test_numbers_depend_on_the_checksum_and_not_on_the_files_place_or_what_the_report_states(self, make_block):
         spec = FEATURES["waveform_cnn"]

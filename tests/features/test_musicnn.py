@@ -276,6 +276,25 @@ class TestWhereWeightsAre:
         with pytest.raises(ConfigError, match=r"were altered: expected SHA-256 \w+ of \.index"):
             find_weights("MSD_vgg", tmp_path)
 
+    def test_a_damaged_wheel_is_named(self, tmp_path):
+        path = tmp_path / "musicnn.whl"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as wheel:
+            for file in (".index", ".data-00000-of-00001"):
+                wheel.writestr(f"musicnn/MSD_musicnn/{file}", bytes(range(256)) * 40)
+        content = bytearray(path.read_bytes())
+        content[60:90] = b"\xff" * 30
+        path.write_bytes(content)
+        with pytest.raises(ConfigError, match=r"is no wheel of musicnn 0\.1\.0 \(.*make pretrained"):
+            find_weights("MSD_musicnn", path)
+
+    def test_a_folder_of_other_things_is_one_line(self, tmp_path):
+        (tmp_path / "MSD_vgg").touch()
+        with pytest.raises(ConfigError, match="MSD_vgg are not at weights_path=.* and not installed"):
+            find_weights("MSD_vgg", tmp_path)
+        (tmp_path / "musicnn/MSD_vgg/.index").mkdir(parents=True)
+        with pytest.raises(ConfigError, match=r"The weights in .*MSD_vgg cannot be read \(Is a directory\)"):
+            find_weights("MSD_vgg", tmp_path)
+
     def test_a_file_that_is_no_wheel_is_named(self, tmp_path):
         (tmp_path / "musicnn.whl").write_bytes(b"nothing")
         with pytest.raises(ConfigError, match=r"is no wheel of musicnn 0\.1\.0"):

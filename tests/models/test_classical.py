@@ -66,7 +66,7 @@ def test_calibration_makes_do_with_two_segments_of_a_genre():
 
 
 def test_a_genre_with_one_segment_cannot_be_calibrated():
-    with pytest.raises(TrainingError, match="Genre number 1 has a single training segment"):
+    with pytest.raises(TrainingError, match="Genre number 2, in the order of their names, has a single"):
         MODELS["svm"].fit(SvmBlock(), TrainingColumns(np.zeros((5, 2)), np.array([0, 0, 1, 2, 2])), 0)
 
 

@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 from genre_pipeline.blocks import parse_block
+from genre_pipeline.configuration import load_configuration
 from genre_pipeline.errors import ConfigError
+from genre_pipeline.experiment import load_experiment
 from genre_pipeline.features import FEATURES
 from genre_pipeline.features.log_mel import LogMelBlock
 from genre_pipeline.features.pretrained.musicnn import MusicnnBlock, _network
@@ -216,3 +218,22 @@ class TestPretrained:
         each = fit(make_task("last_block", max_epochs=2, augmentation={"max_time_mask": 1}), lambda _: None)
         for name, tensor in once.model.state_dict().items():
             torch.testing.assert_close(tensor, each.model.state_dict()[name], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("feature", "message"),
+    [
+        ({"gain": None}, r"features\.log_mel_musicnn\.gain: the weights of musicnn_frozen need 10000\.0, got None\."),
+        ({"normalisation": "training"}, r"features\.log_mel_musicnn\.normalisation: .* need 'none', got 'training'\."),
+    ],
+)
+def test_published_weights_take_only_the_feature_that_they_were_trained_on(feature, message):
+    given = {
+        "experiment": {"name": "mine", "datasets": ["demo"], "models": ["musicnn_frozen"]},
+        "features": {"log_mel_musicnn": feature},
+    }
+    parameters = load_configuration(None, given, experiment="mine")["parameters"]
+    with pytest.raises(ConfigError, match=message):
+        load_experiment(parameters)
+    parameters["models"]["musicnn_frozen"]["architecture"] = {"weights": None}
+    load_experiment(parameters)

@@ -57,7 +57,7 @@ def test_two_segments_of_a_genre_are_enough_and_one_is_not(name):
     spec = MODELS[name]
     fitted = spec.fit(spec.block(), TrainingColumns(columns, targets), 0)
     assert fitted.predict(columns).shape == (6,)
-    with pytest.raises(TrainingError, match="Genre number 2 has a single training segment"):
+    with pytest.raises(TrainingError, match="Genre number 3, in the order of their names, has a single"):
         spec.fit(spec.block(), TrainingColumns(columns[:5], np.array([0, 0, 1, 1, 2])), 0)
 
 
@@ -121,6 +121,12 @@ def test_a_genre_of_one_artist_is_divided_by_its_tracks_and_the_others_are_not(c
     assert folds[0] == folds[1] != folds[2] == folds[3] != folds[4] == folds[5]
     assert len(set(folds[6:9])) == len(set(folds[9:])) == 1
     assert "of 1 of 2 genres are all of one artist" in caplog.text
+
+
+@pytest.mark.parametrize("neighbours", [[0], [-1], []])
+def test_numbers_of_neighbours_that_cannot_be_are_refused(neighbours):
+    with pytest.raises(ConfigError, match=r"architecture\.neighbours"):
+        parse_block(KnnProbeBlock, {"neighbours": neighbours}, key="architecture")
 
 
 @pytest.mark.parametrize("values", [{"strengths": []}, {"strengths": [0.0]}, {"n_folds": 1}, {"max_iterations": 0}])

@@ -135,7 +135,9 @@ def _check_every_genre(tracks: pd.DataFrame, segmented: pd.DataFrame, block: Fea
     else:
         key = "segment.own_s"
         needed = f"{key}={segment.own_s:g} s"
+    # A single frame, such as the window of an encoder, cannot be shortened.
+    lower = "" if segment.own_s is None and n_needed <= 1 else f"Lower {key} of the '{block.kind}' feature. "
     raise FeatureError(
         f"{what} a segment: expected tracks of at least {needed} that are not quarantined. "
-        f"Lower {key} of the '{block.kind}' feature, use longer clips, or leave the genre out."
+        f"{lower}Use longer clips, or leave the genre out."
     )

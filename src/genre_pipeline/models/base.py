@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +124,7 @@ class NetworkSpec:
         require: Checks that what a training needs beside its data, such as weights, is there; raises
             :class:`~genre_pipeline.errors.ConfigError` before any work if not.
         pretraining: What is to know of the pretrained network that the parameters choose; ``None`` if there is none.
+        expects: Parameters that a feature must have, because weights were trained on it; ``None`` if any will do.
     """
 
     name: str
@@ -133,6 +134,7 @@ class NetworkSpec:
     version: int
     require: Callable[[Any], None] = _nothing
     pretraining: Callable[[Any], Pretraining | None] = _nothing
+    expects: Callable[[Any], Mapping[str, object] | None] = _nothing
 
 
 @dataclass(frozen=True, eq=False)

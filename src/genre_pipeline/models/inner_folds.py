@@ -7,7 +7,7 @@ import logging
 import numpy as np
 from numpy.typing import NDArray
 
-from genre_pipeline.errors import TrainingError
+from genre_pipeline.errors import RepeatFailedError
 from genre_pipeline.models.base import TrainingColumns
 from genre_pipeline.splits.folds import balanced_folds
 
@@ -29,14 +29,14 @@ def fold_of_segments(data: TrainingColumns, n_folds: int, seed: int) -> NDArray[
         Shape ``(n_segments,)``; codes from 0, none is left out.
 
     Raises:
-        TrainingError: If a genre has a single segment.
+        RepeatFailedError: If a genre has a single segment.
     """
     genres, counts = np.unique(data.targets, return_counts=True)
     if counts.min() < 2:
-        raise TrainingError(
-            f"Genre number {genres[counts.argmin()]} has a single training segment, and choosing a strength or "
-            "calibrating probabilities takes at least 2 of each genre. Use shorter segments, more tracks, or fewer "
-            "folds."
+        raise RepeatFailedError(
+            f"Genre number {genres[counts.argmin()] + 1}, in the order of their names, has a single training segment, "
+            "and choosing a strength or calibrating probabilities takes at least 2 of each genre. Use shorter "
+            "segments, more tracks (artists), or fewer folds."
         )
     levels = np.stack([*data.groups, np.arange(len(data.targets))])
     level_of_genre = np.zeros(genres.max() + 1, dtype=np.intp)

@@ -32,6 +32,16 @@ _REFERENCE = (
 
 # The layers of each part, from the head, and which parts each choice trains.
 _PARTS = (("output",), ("pooled_norm", "dense", "dense_norm"), ("middle",), ("front",))
+# [C] What the published weights were trained on.
+_FEATURE: dict[str, object] = {
+    "kind": "log_mel",
+    "sample_rate": 16_000,
+    "n_fft": 512,
+    "hop_length": 256,
+    "n_mels": N_BANDS,
+    "gain": 10_000.0,
+    "normalisation": "none",
+}
 _N_TRAINED = {"head": 1, "last_block": 2, "all": len(_PARTS)}
 
 
@@ -193,6 +203,10 @@ def _require(block: MusicnnNetworkBlock) -> None:
         find_weights(block.weights, block.weights_path)
 
 
+def _expects(block: MusicnnNetworkBlock) -> dict[str, object] | None:
+    return None if block.weights is None else _FEATURE
+
+
 def _pretraining(block: MusicnnNetworkBlock) -> Pretraining | None:
     return None if block.weights is None else pretraining(block.weights)._replace(part="network")
 
@@ -206,5 +220,6 @@ MODELS.register(
         version=1,
         require=_require,
         pretraining=_pretraining,
+        expects=_expects,
     )
 )

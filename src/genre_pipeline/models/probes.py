@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 _REFERENCE = (
     "G. Alain and Y. Bengio, Understanding Intermediate Layers Using Linear Classifier Probes, ICLR Workshop 2017"
 )
+
+
+# [?] More than any training side has segments.
+NumberOfNeighbours = Annotated[int, Field(ge=1, le=10**12)]
 
 
 class ProbeBlock(Block):
@@ -87,7 +91,7 @@ class KnnProbeBlock(ProbeBlock):
         n_folds: Folds of the training side in which the number is chosen; each keeps linked tracks together [?].
     """
 
-    neighbours: tuple[int, ...] = Field(default=(100, 30, 10, 3, 1), min_length=1, max_length=100)
+    neighbours: tuple[NumberOfNeighbours, ...] = Field(default=(100, 30, 10, 3, 1), min_length=1, max_length=100)
 
 
 def average_frames(features: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -120,7 +124,8 @@ def fit_logistic(block: LogisticProbeBlock, data: TrainingColumns, seed: int) ->
     """
     from sklearn.linear_model import LogisticRegression
 
-    return _chosen(LogisticRegression(max_iter=block.max_iterations), {"C": block.strengths}, block, data, seed)
+    folds = fold_of_segments(data, block.n_folds, seed)
+    return _chosen(LogisticRegression(max_iter=block.max_iterations), {"C": block.strengths}, data, folds)
 
 
 def fit_svm(block: SvmProbeBlock, data: TrainingColumns, seed: int) -> Pipeline:
@@ -136,7 +141,7 @@ def fit_svm(block: SvmProbeBlock, data: TrainingColumns, seed: int) -> Pipeline:
     """
     from sklearn.svm import SVC
 
-    machine = _chosen(SVC(), {"C": block.penalties}, block, data, seed)[-1]
+    machine = _chosen(SVC(), {"C": block.penalties}, data, fold_of_segments(data, block.n_folds, seed))[-1]
     return calibrated(SVC(C=machine.C), data, block.n_folds, seed)
 
 
@@ -158,7 +163,7 @@ def fit_mlp(block: MlpProbeBlock, data: TrainingColumns, seed: int) -> BaseEstim
     with warnings.catch_warnings():
         # The number of epochs is part of the recipe.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return _chosen(network, {"alpha": block.decays}, block, data, seed)
+        return _chosen(network, {"alpha": block.decays}, data, fold_of_segments(data, block.n_folds, seed))
 
 
 def fit_knn(block: KnnProbeBlock, data: TrainingColumns, seed: int) -> BaseEstimator:
@@ -178,18 +183,17 @@ def fit_knn(block: KnnProbeBlock, data: TrainingColumns, seed: int) -> BaseEstim
     fewest = len(folds) - int(np.bincount(folds).max())
     possible = tuple(dict.fromkeys(min(each, fewest) for each in block.neighbours))
     # By comparison with all: the index of a tree is no file format.
-    return _chosen(KNeighborsClassifier(algorithm="brute"), {"n_neighbors": possible}, block, data, seed)
+    return _chosen(KNeighborsClassifier(algorithm="brute"), {"n_neighbors": possible}, data, folds)
 
 
 def _chosen(
-    classifier: BaseEstimator, grid: Mapping[str, Sequence[Any]], block: ProbeBlock, data: TrainingColumns, seed: int
+    classifier: BaseEstimator, grid: Mapping[str, Sequence[Any]], data: TrainingColumns, folds: NDArray[np.intp]
 ) -> Pipeline:
     """Return the classifier on standardised columns, fitted to all of them with the strength of the best accuracy."""
     from sklearn.model_selection import GridSearchCV, PredefinedSplit
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import StandardScaler
 
-    folds = fold_of_segments(data, block.n_folds, seed)
     search = GridSearchCV(
         Pipeline([("scale", StandardScaler()), ("classify", classifier)]),
         {f"classify__{name}": list(values) for name, values in grid.items()},

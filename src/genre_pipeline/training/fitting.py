@@ -296,7 +296,8 @@ class _Loop:
         groups = parameter_groups(network, weight_decay=self.recipe.weight_decay, is_decoupled=kind.is_decoupled)
         self.optimiser: optim.Optimizer = kind.build(groups, self.recipe.learning_rate, self.recipe.epsilon)
         self.schedule = make_schedule(self.recipe.learning_rate, self.recipe.schedule)
-        self.weights = _class_weights(self.recipe, self.train.targets, task.n_classes)
+        of_an_epoch = self.train.targets[self.drawn(torch.arange(len(task.train))).to(device)]
+        self.weights = _class_weights(self.recipe, of_an_epoch, task.n_classes)
         self.average: optim.swa_utils.AveragedModel | None = None
         if self.recipe.ema_decay is not None:
             multiply = optim.swa_utils.get_ema_multi_avg_fn(self.recipe.ema_decay)  # type: ignore[no-untyped-call]

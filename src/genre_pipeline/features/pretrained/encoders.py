@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from typing_extensions import override
 
 from genre_pipeline.errors import ConfigError, FeatureError, GenrePipelineError
@@ -44,6 +44,10 @@ _NOT_DECIDING = frozenset({"path", "licence", "trained_on", "overlap"})
 _LOADING = threading.Lock()
 
 
+def _lowered(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
 class EncoderBlock(FeatureBlock):
     """Parameters of every encoder from a local file.
 
@@ -62,8 +66,9 @@ class EncoderBlock(FeatureBlock):
     """
 
     path: Path
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    # [?] Half an hour: beyond what any encoder takes at once.
+    sha256: Annotated[str, BeforeValidator(_lowered), Field(pattern="^[0-9a-f]{64}$")]
+    # [?] Half an hour, at the highest rate: beyond what any encoder takes at once.
+    hop_length: int = Field(ge=1, le=1800 * 768_000)
     window_s: float = Field(gt=0.0, le=1800.0)
     n_dims: int = Field(ge=1, le=2**17)
     licence: str = Field(min_length=1)
@@ -228,17 +233,19 @@ def _encode(encoder: Encoder, window: Samples, block: EncoderBlock) -> Samples:
     except Exception as error:  # whatever another library raises
         raise FeatureError(
             f"The encoder {block.path} failed on a window of {len(window)} samples ({_in_a_line(error)}). Set window_s "
-            "and sample_rate to what it takes."
+            "and sample_rate to what it takes, or export it so that it takes such a waveform: see docs/encoders.md."
         ) from error
     if frames.ndim != 2 or frames.shape[1] != block.n_dims or not len(frames):
         raise FeatureError(
             f"The encoder {block.path} gives the shape {frames.shape} for a window of {len(window)} samples; expected "
-            f"(n_frames, n_dims={block.n_dims}). Correct n_dims, or choose another output."
+            f"(n_frames, n_dims={block.n_dims}). Correct n_dims, choose another output, or put frames before "
+            "dimensions."
         )
     mean: Samples = frames.mean(axis=0, dtype=np.float64).astype(np.float32)
     if not np.isfinite(mean).all():
         raise FeatureError(
-            f"The encoder {block.path} gives numbers that are not finite. Leave the clip out, or correct the encoder."
+            f"The encoder {block.path} gives numbers that are not finite for a window of {len(window)} samples. "
+            "Correct the encoder, or leave out clips that it cannot encode."
         )
     return mean
 
@@ -266,8 +273,8 @@ def _read(block: EncoderBlock) -> bytes:
         content = block.path.read_bytes()
     except OSError as error:
         raise ConfigError(
-            f"The weights {block.path} cannot be read ({error.strerror}). Put the file there, or correct the feature's "
-            "path. docs/encoders.md lists where weights are published."
+            f"The weights {block.path.absolute()} cannot be read ({error.strerror}). Put the file there, or correct "
+            "the feature's path. docs/encoders.md lists where weights are published."
         ) from None
     actual = hashlib.sha256(content).hexdigest()
     if actual != block.sha256:
@@ -280,7 +287,8 @@ def _read(block: EncoderBlock) -> bytes:
 
 def _in_a_line(error: Exception, limit: int = 300) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+    # What went wrong stands at the end, after the names of functions.
+    return text if len(text) <= limit else f"...{text[3 - limit :]}"
 
 
 def _n_dims(block: EncoderBlock) -> int:

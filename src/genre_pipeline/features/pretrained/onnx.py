@@ -47,6 +47,9 @@ class OnnxBlock(EncoderBlock):
         inputs = {each.name: each for each in session.get_inputs()}
         if list(inputs) != [self.input_name]:
             raise ValueError(f"input_name is {self.input_name}; the network's inputs are {', '.join(inputs)}")
+        kind = inputs[self.input_name].type
+        if kind != "tensor(float)":
+            raise ValueError(f"its input {self.input_name} is {kind}; expected tensor(float), a waveform in float32")
         outputs = [each.name for each in session.get_outputs()]
         if self.output_name not in outputs:
             raise ValueError(f"output_name is {self.output_name}; the network's outputs are {', '.join(outputs)}")
@@ -54,7 +57,7 @@ class OnnxBlock(EncoderBlock):
 
         def encode(window: Samples) -> Samples:
             (values,) = session.run([self.output_name], {self.input_name: window.reshape(*leading, -1)})
-            frames: Samples = values.reshape(-1, values.shape[-1])
+            frames: Samples = values.reshape(-1, values.shape[-1] if values.ndim else 1)
             return frames
 
         return encode

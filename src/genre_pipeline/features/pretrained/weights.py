@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+import zlib
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -116,8 +117,8 @@ def find_weights(name: WeightsName, path: Path | None) -> Bundle:
             return found
     where = "" if path is None else f"not at weights_path={path} and "
     raise ConfigError(
-        f"The weights {name} are {where}not installed. Install them (29 MB): {_HOW}. Or set the feature's weights_path "
-        "to the wheel of musicnn 0.1.0, or to a folder of its files."
+        f"The weights {name} are {where}not installed. Install them (29 MB): {_HOW}. Or set weights_path to "
+        "the wheel of musicnn 0.1.0, or to a folder of its files."
     )
 
 
@@ -131,7 +132,7 @@ def _beside(name: WeightsName, path: Path | None) -> Bundle | None:
     try:
         with zipfile.ZipFile(path) as wheel:
             return Bundle(*(wheel.read(f"{_PACKAGE}/{name}/{file}") for file in (_INDEX, _DATA)))
-    except (zipfile.BadZipFile, KeyError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, KeyError, OSError) as error:
         raise ConfigError(
             f"weights_path={path} is no wheel of musicnn 0.1.0 ({error}). Leave it out and install it: {_HOW}."
         ) from None
@@ -147,8 +148,12 @@ def _installed(name: WeightsName) -> Bundle | None:
 def _in_folder(folder: Path) -> Bundle | None:
     try:
         return Bundle((folder / _INDEX).read_bytes(), (folder / _DATA).read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise ConfigError(
+            f"The weights in {folder} cannot be read ({error.strerror}). Make them readable, or correct weights_path."
+        ) from None
 
 
 def _check(name: WeightsName, found: Bundle, place: str) -> None:

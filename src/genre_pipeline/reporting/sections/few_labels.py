@@ -21,7 +21,7 @@ from genre_pipeline.reporting.document import (
     numeric,
 )
 from genre_pipeline.reporting.figures import AXIS_TITLE, escape_html, style_figure
-from genre_pipeline.reporting.sections.base import Looks, ReportData, label, setting_name
+from genre_pipeline.reporting.sections.base import Looks, ReportData, label, setting_name, track_accuracy
 from genre_pipeline.reporting.wording import enumerated, interval, percent, plural
 from genre_pipeline.results.cell import CellResult, cell_of
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure as PlotlyFigure
 
 Setting = tuple[Sequence[CellResult], pd.DataFrame]
+
+# Two means of the same answers, summed in another order.
+_SAME = 1e-9
 
 
 def section(data: ReportData) -> Section | None:
@@ -143,11 +146,13 @@ def _settings(data: ReportData) -> list[Setting]:
 
 
 def _rows_of(table: pd.DataFrame, result: CellResult) -> pd.DataFrame:
-    """Return a cell's rows; none if they are of another split."""
+    """Return a cell's rows; none if they are of another split or training: those of all artists are the cell's own."""
     same = table["split_hash"].eq(result["split_hash"])
     for key, value in result["cell"].items():
         same &= table[key] == value
-    return table[same]
+    rows = table[same]
+    of_all = rows.loc[rows["all_artists"], "mean"]
+    return rows if ((of_all - track_accuracy(result)[0]).abs() < _SAME).all() else rows.iloc[:0]
 
 
 def _number(row: Mapping[Any, Any]) -> str:
