@@ -206,7 +206,13 @@ class Bench:
         block = parse_model(preset or "recipe", with_values(model, values), self.parameters["training"])
         feature = with_values(self.parameters["features"][block.feature], of_feature)
         parsed = FeatureBlock.parse(feature, key=f"features.{block.feature}")
-        code = fingerprint("recipe", 1, model=block.deciding(), feature=parsed.dump(), code=block.code)
+        code = fingerprint(
+            "recipe",
+            1,
+            model=block.deciding(),
+            feature={**parsed.deciding(), "segment": parsed.segment.dump(), "normalisation": parsed.normalisation},
+            code=block.code,
+        )
         return block, parsed, code[:8]
 
     def run(self, name: str, fold: int, seed: int, keep: Path | None) -> dict[str, Any]:
