@@ -11,6 +11,7 @@ from genre_pipeline.experiment import Experiment
 from genre_pipeline.models import EstimatorSpec
 from genre_pipeline.pipelines.binding import bind, plain
 from genre_pipeline.pipelines.few_labels.nodes import join_few_labels, train_on_few_labels
+from genre_pipeline.pipelines.train.pipeline import wire_training
 
 
 def create_pipeline(experiment: Experiment) -> Pipeline:
@@ -29,16 +30,8 @@ def _is_chosen(cell: Cell, experiment: Experiment) -> bool:
 
 
 def _train(cell: Cell) -> Pipeline:
-    parameters = {
-        "params:dataset": f"params:datasets.{cell.dataset}",
-        "params:protocol": f"params:protocols.{cell.protocol}",
-        "params:feature": f"params:features.{cell.feature}",
-        "params:model": f"params:models.{cell.model}",
-        "params:seed": "params:experiment.seed",
-        "params:compute": "params:compute",
-        "params:few_labels": "params:few_labels",
-        "params:evaluation": "params:evaluation",
-    }
+    inputs, parameters = wire_training(cell)
+    parameters |= {"params:few_labels": "params:few_labels", "params:evaluation": "params:evaluation"}
     node = Node(
         bind(train_on_few_labels, cell=cell),
         inputs=["split", "audit", "segments", "features", "tracks", *parameters, "training"],
@@ -49,13 +42,6 @@ def _train(cell: Cell) -> Pipeline:
     return Pipeline(
         [node],
         namespace=cell.name,
-        inputs={
-            "split": f"{cell.dataset}.{cell.protocol}.split",
-            "audit": f"{cell.dataset}.{cell.protocol}.audit",
-            "segments": f"{cell.dataset}.{cell.feature}.segments",
-            "features": f"{cell.dataset}.{cell.feature}.features",
-            "tracks": f"{cell.dataset}.tracks",
-            "training": f"{cell.name}.training",
-        },
+        inputs={**inputs, "tracks": f"{cell.dataset}.tracks"},
         parameters=parameters,
     )

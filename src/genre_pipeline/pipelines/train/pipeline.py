@@ -15,7 +15,22 @@ def create_pipeline(experiment: Experiment, *, model: str) -> Pipeline:
     return Pipeline([_train(cell) for cell in experiment.cells if cell.model == model])
 
 
-def _train(cell: Cell) -> Pipeline:
+def wire_training(cell: Cell) -> tuple[dict[str, str], dict[str, str]]:
+    """Return what a cell's training reads.
+
+    Args:
+        cell: The cell.
+
+    Returns:
+        Catalog entries and parameters, by the names that a node in the cell's namespace gives them.
+    """
+    inputs = {
+        "split": f"{cell.dataset}.{cell.protocol}.split",
+        "audit": f"{cell.dataset}.{cell.protocol}.audit",
+        "segments": f"{cell.dataset}.{cell.feature}.segments",
+        "features": f"{cell.dataset}.{cell.feature}.features",
+        "training": f"{cell.name}.training",
+    }
     parameters = {
         "params:dataset": f"params:datasets.{cell.dataset}",
         "params:protocol": f"params:protocols.{cell.protocol}",
@@ -24,6 +39,11 @@ def _train(cell: Cell) -> Pipeline:
         "params:seed": "params:experiment.seed",
         "params:compute": "params:compute",
     }
+    return inputs, parameters
+
+
+def _train(cell: Cell) -> Pipeline:
+    inputs, parameters = wire_training(cell)
     node = Node(
         bind(train_cell, f"train_{cell.model}", cell=cell),
         inputs=["split", "audit", "segments", "features", *parameters, "training", "session_log"],
@@ -34,13 +54,6 @@ def _train(cell: Cell) -> Pipeline:
     return Pipeline(
         [node],
         namespace=cell.name,
-        inputs={
-            "split": f"{cell.dataset}.{cell.protocol}.split",
-            "audit": f"{cell.dataset}.{cell.protocol}.audit",
-            "segments": f"{cell.dataset}.{cell.feature}.segments",
-            "features": f"{cell.dataset}.{cell.feature}.features",
-            "training": f"{cell.name}.training",
-            "session_log": "session_log",
-        },
+        inputs={**inputs, "session_log": "session_log"},
         parameters=parameters,
     )

@@ -9,6 +9,7 @@ from kedro.pipeline import Node, Pipeline
 from genre_pipeline.cells import Cell
 from genre_pipeline.experiment import Experiment
 from genre_pipeline.pipelines.binding import bind, plain
+from genre_pipeline.pipelines.train.pipeline import wire_training
 from genre_pipeline.pipelines.unseen.nodes import join_unseen, leave_genres_out
 
 
@@ -22,14 +23,7 @@ def create_pipeline(experiment: Experiment) -> Pipeline:
 
 
 def _leave_out(cell: Cell) -> Pipeline:
-    parameters = {
-        "params:dataset": f"params:datasets.{cell.dataset}",
-        "params:protocol": f"params:protocols.{cell.protocol}",
-        "params:feature": f"params:features.{cell.feature}",
-        "params:model": f"params:models.{cell.model}",
-        "params:seed": "params:experiment.seed",
-        "params:compute": "params:compute",
-    }
+    inputs, parameters = wire_training(cell)
     node = Node(
         bind(leave_genres_out, cell=cell),
         inputs=["split", "audit", "segments", "features", *parameters, "training"],
@@ -40,12 +34,6 @@ def _leave_out(cell: Cell) -> Pipeline:
     return Pipeline(
         [node],
         namespace=cell.name,
-        inputs={
-            "split": f"{cell.dataset}.{cell.protocol}.split",
-            "audit": f"{cell.dataset}.{cell.protocol}.audit",
-            "segments": f"{cell.dataset}.{cell.feature}.segments",
-            "features": f"{cell.dataset}.{cell.feature}.features",
-            "training": f"{cell.name}.training",
-        },
+        inputs=inputs,
         parameters=parameters,
     )
