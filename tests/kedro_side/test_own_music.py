@@ -64,13 +64,13 @@ def timed(monkeypatch):
     """Sets how many seconds each model is said to take, as if all weights were installed."""
 
     def say(**seconds):
-        def fake(experiment, tracks):
+        def fake(experiment, tracks, cells):
             del tracks
             features = {(cell.dataset, cell.feature): 0.0 for cell in experiment.cells}
-            return Estimate(features, {cell: float(seconds[cell.model]) for cell in experiment.cells})
+            return Estimate(features, {cell: float(seconds[cell.model]) for cell in cells})
 
         monkeypatch.setattr(own_music, "estimate", fake)
-        monkeypatch.setattr(own_music, "_lacking", lambda music, found: {})
+        monkeypatch.setattr(own_music, "_lacking", lambda experiment: {})
 
     return say
 
@@ -201,9 +201,13 @@ class TestPlan:
         assert "make pretrained" in plan.describe()
 
     @needs_weights
-    def test_with_weights_nothing_is_lacking(self, music):
+    def test_with_weights_nothing_is_lacking(self, music, timed, monkeypatch):
+        lacking = own_music._lacking
+        timed(**ALL)
+        monkeypatch.setattr(own_music, "_lacking", lacking)
         given = music(jazz=5, rock=5)
-        assert own_music._lacking(given, own_music.survey(given)) == {}
+        plan = own_music.plan(given, own_music.survey(given), minutes=60)
+        assert (plan.models, plan.lacking) == (tuple(ALL), {})
 
     def test_time_is_measured_on_this_machine(self, music, project):
         given = music(jazz=5, rock=5)

@@ -18,7 +18,7 @@ from genre_pipeline.cells import check_name
 from genre_pipeline.configuration import ConfigLoader, load_configuration
 from genre_pipeline.datasets import DATASETS, DatasetBlock
 from genre_pipeline.errors import ConfigError, DatasetError, RefreshError
-from genre_pipeline.experiment import load_experiment
+from genre_pipeline.experiment import Experiment, load_experiment
 from genre_pipeline.features import FEATURES
 from genre_pipeline.ingest.ingest import ingest
 from genre_pipeline.locks import only_one
@@ -245,11 +245,11 @@ def plan(music: OwnMusic, found: Survey, *, minutes: float) -> Plan:
 
 
 def _plan(music: OwnMusic, found: Survey, *, minutes: float) -> Plan:
-    lacking = _lacking(music, found)
-    _write(music, _experiment_file(music, found, tuple(model for model in _MODELS if model not in lacking)))
+    _write(music, _experiment_file(music, found, _MODELS))
     experiment = load_experiment(load_configuration(experiment=music.name)["parameters"])
-    expected = estimate(experiment, {music.name: found.tracks})
-    cells = {cell.model: cell for cell in experiment.cells}
+    lacking = _lacking(experiment)
+    cells = {cell.model: cell for cell in experiment.cells if cell.model not in lacking}
+    expected = estimate(experiment, {music.name: found.tracks}, list(cells.values()))
     chosen = [cells[_MODELS[0]]]
     for cell in list(cells.values())[1:]:
         if expected.of([*chosen, cell]) <= 60 * minutes:
@@ -258,10 +258,8 @@ def _plan(music: OwnMusic, found: Survey, *, minutes: float) -> Plan:
     return Plan(models, expected.of(chosen), {model: expected.of([cell]) for model, cell in cells.items()}, lacking)
 
 
-def _lacking(music: OwnMusic, found: Survey) -> dict[str, str]:
+def _lacking(experiment: Experiment) -> dict[str, str]:
     """Return what is missing for each model that cannot be trained here."""
-    _write(music, _experiment_file(music, found, _MODELS))
-    experiment = load_experiment(load_configuration(experiment=music.name)["parameters"])
     lacking = {}
     for cell in experiment.cells:
         block = experiment.features[cell.feature]
