@@ -42,6 +42,7 @@ from genre_pipeline.training.devices import choose_device
 from genre_pipeline.training.fitting import Task, fit
 from genre_pipeline.training.predictors import EstimatorPredictor, NetworkPredictor
 from genre_pipeline.training.recipes import parse_model
+from genre_pipeline.training.segments import SegmentSet
 from genre_pipeline.tuning.space import with_values
 
 DATASET, N_FOLDS = "gtzan6", 5
@@ -77,7 +78,7 @@ BASE: dict[str, Any] = {
 }
 A = "training.augmentation."
 # Name: what replaces the base's values, by dotted place; "model" names a preset to begin with instead, and places below
-# "feature." are the feature's.
+# "feature." are the feature's; "sides" are those that it is trained on.
 RECIPES: dict[str, dict[str, Any]] = {
     "svm": {"model": "svm"},
     "musicnn_svm": {"model": "probe_svm"},
@@ -124,18 +125,40 @@ RECIPES: dict[str, dict[str, Any]] = {
         "training.segments_per_track": 1,
         A + "mixup": 0.0,
     },
+    "rate_0.01_no_mixup": {"training.learning_rate": 0.01, A + "mixup": 0.0},
+    "per_segment_no_mixup": {"feature.normalisation": "per_segment", A + "mixup": 0.0},
+    "fine_crops_no_mixup": {"feature.segment.hop_frames": 8, A + "mixup": 0.0},
+    "two_masks_no_mixup": {
+        A + "n_time_masks": 2,
+        A + "n_frequency_masks": 2,
+        A + "max_frequency_mask": 24,
+        A + "mixup": 0.0,
+    },
+    "dropout_0.5_no_mixup": {"architecture.dropout": 0.5, A + "mixup": 0.0},
+    "validation_too": {"sides": ["train", "validation"], A + "mixup": 0.0},
+    "random_kernels_validation_too": {
+        "family": "random_kernels",
+        "architecture": None,
+        "feature.segment.hop_frames": 65,
+        "sides": ["train", "validation"],
+    },
+    "svm_validation_too": {"model": "svm", "sides": ["train", "validation"]},
+    "musicnn_svm_validation_too": {"model": "probe_svm", "sides": ["train", "validation"]},
+    "long_mixup_0.01": {"training.learning_rate": 0.01, "training.max_epochs": 40, "training.segments_per_track": 10},
 }
 # What is done first: recipes, folds, seeds.
 PLAN: list[tuple[Sequence[str], Sequence[int], Sequence[int]]] = [
-    (("svm", "musicnn_svm"), range(N_FOLDS), (0,)),
-    (("base", "wide", "modulations", "random_kernels", "no_mixup", "filtering", "twice_as_long"), (0, 1), (0,)),
-    (("long_no_mixup",), (1,), (0,)),
-    (("no_mixup",), (0, 1), (0, 1, 2)),
-    (("five_members",), (1, 0), (0,)),
-    (("no_mixup", "base"), range(N_FOLDS), (0,)),
-    (("long_no_mixup", "wide_no_mixup", "short_chunk", "filtering_no_mixup"), (0, 1), (0,)),
-    (("no_mixup", "random_kernels", "modulations"), range(N_FOLDS), (0, 1)),
-    (tuple(RECIPES), (0, 1), (0,)),
+    (("svm", "musicnn_svm", "no_mixup", "random_kernels", "base"), range(N_FOLDS), (0,)),
+    (
+        ("svm_validation_too", "musicnn_svm_validation_too", "random_kernels_validation_too", "validation_too"),
+        range(N_FOLDS),
+        (0,),
+    ),
+    (("filtering_no_mixup", "rate_0.01_no_mixup", "per_segment_no_mixup"), range(N_FOLDS), (0,)),
+    (("ema_no_mixup", "fine_crops_no_mixup", "six_seconds_no_mixup", "smoothing_no_mixup"), range(N_FOLDS), (0,)),
+    (("two_masks_no_mixup", "dropout_0.5_no_mixup"), range(N_FOLDS), (0,)),
+    (("no_mixup", "filtering_no_mixup"), range(N_FOLDS), (0, 1, 2, 3, 4)),
+    (("five_members",), range(N_FOLDS), (0,)),
     (tuple(RECIPES), range(N_FOLDS), (0, 1)),
 ]
 
@@ -198,6 +221,7 @@ class Bench:
         """Return a recipe's model, its feature, and a code that changes with them."""
         values = dict(RECIPES[name])
         preset = values.pop("model", None)
+        values.pop("sides", None)
         model = BASE if preset is None else self.parameters["models"][preset]
         own = [key for key in values if key.startswith("feature.")]
         of_feature = {key.removeprefix("feature."): values.pop(key) for key in own}
@@ -212,6 +236,7 @@ class Bench:
             model=block.deciding(),
             feature={**parsed.deciding(), "segment": parsed.segment.dump(), "normalisation": parsed.normalisation},
             code=block.code,
+            **{key: RECIPES[name][key] for key in RECIPES[name].keys() & {"sides"}},
         )
         return block, parsed, code[:8]
 
@@ -221,7 +246,13 @@ class Bench:
         table = segment_tracks(self.tracks, feature).table
         store = self.catalog.load(f"{DATASET}.{model.feature}.features")
         data = CellData.join(name, split=self.split, segments=table, store=store)
-        train, validation, test = (data.segment_set(fold, side) for side in ("train", "validation", "test"))
+        trained_on = [data.segment_set(fold, side) for side in RECIPES[name].get("sides", ["train"])]
+        train = SegmentSet(
+            np.concatenate([each.features for each in trained_on]),
+            np.concatenate([each.targets for each in trained_on]),
+            tuple(np.concatenate(each) for each in zip(*(each.groups for each in trained_on), strict=True)),
+        )
+        validation, test = (data.segment_set(fold, side) for side in ("validation", "test"))
         started = time.process_time()
         fitted = fit(Task(name, model, feature, len(data.genres), seed, train, validation), lambda _: None)
         spent = time.process_time() - started

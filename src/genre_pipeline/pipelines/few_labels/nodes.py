@@ -16,7 +16,7 @@ from genre_pipeline.evaluation.prediction import predict_sides
 from genre_pipeline.experiment import ComputeBlock, EvaluationBlock, FewLabelsBlock
 from genre_pipeline.features import FeatureBlock
 from genre_pipeline.logs import CellLog
-from genre_pipeline.pipelines.train.nodes import split_tags, train_cell
+from genre_pipeline.pipelines.train.nodes import score_marks, split_tags, train_cell
 from genre_pipeline.splits import ProtocolBlock
 from genre_pipeline.splits.identities import artist_keys
 from genre_pipeline.stages import LOGGED, SETTINGS, Reads, stage
@@ -87,11 +87,7 @@ def train_on_few_labels(
         )
     n_tracks, n_segments = data.counts()
     n_units = n_tracks if audit["unit"] == "track" else n_segments
-    known = {
-        **{key: getattr(cell, key) for key in ("dataset", "protocol", "feature", "model")},
-        **{key: audit.get(key) for key in ("split_hash", "leaky", "artists_unknown", "subset")},
-        "feature_hash": features.spec_hash,
-    }
+    known = score_marks(cell, audit, features)
     tables = []
     for n_artists in (*numbers, None):
         predictions, splits, n_failed = [], [], 0

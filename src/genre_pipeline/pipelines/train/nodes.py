@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -142,6 +143,15 @@ def _course(checkpoint: Checkpoint) -> str:
     epochs = f", epoch {chosen.epoch} of {len(records)}" if len(records) > 1 else ""
     right = f"{percent(chosen.validation_accuracy)} % of the validation segments right{epochs}"
     return f"{right}; {duration(sum(each.seconds for each in records))}"
+
+
+def score_marks(cell: Cell, audit: Mapping[str, Any], features: FeatureStore) -> dict[str, Any]:
+    """Return the columns that name a cell in a table of scores, and what its numbers hold for."""
+    return {
+        **{key: getattr(cell, key) for key in ("dataset", "protocol", "feature", "model")},
+        **{key: audit.get(key) for key in ("split_hash", "leaky", "artists_unknown", "subset")},
+        "feature_hash": features.spec_hash,
+    }
 
 
 def split_tags(audit: dict[str, Any]) -> dict[str, object]:

@@ -14,7 +14,7 @@ from genre_pipeline.evaluation.unseen import score_unseen
 from genre_pipeline.experiment import ComputeBlock
 from genre_pipeline.features import FeatureBlock
 from genre_pipeline.logs import CellLog
-from genre_pipeline.pipelines.train.nodes import split_tags, train_cell
+from genre_pipeline.pipelines.train.nodes import score_marks, split_tags, train_cell
 from genre_pipeline.splits import ProtocolBlock
 from genre_pipeline.stages import LOGGED, SETTINGS, Reads, stage
 from genre_pipeline.stores.store import FeatureStore
@@ -67,11 +67,7 @@ def leave_genres_out(
             f"unseen_genres.cells: {cell.name} has {len(data.genres)} genres; expected three or more, so that two are "
             "left when one is taken out. Leave the cell out."
         )
-    known = {
-        **{key: getattr(cell, key) for key in ("dataset", "protocol", "feature", "model")},
-        **{key: audit.get(key) for key in ("split_hash", "leaky", "artists_unknown", "subset")},
-        "feature_hash": features.spec_hash,
-    }
+    known = score_marks(cell, audit, features)
     tables = []
     for place, genre in enumerate(data.genres):
         outcomes = train_cell(

@@ -24,7 +24,7 @@ from genre_pipeline.reporting.document import (
     texts,
 )
 from genre_pipeline.reporting.final_model import ERRORS
-from genre_pipeline.reporting.sections.base import Looks, ReportData, label, setting_name
+from genre_pipeline.reporting.sections.base import Looks, ReportData, label, rows_of, setting_name
 from genre_pipeline.reporting.wording import enumerated, mean_and_sd, plural
 from genre_pipeline.results.cell import CellResult, summary_row, threshold_rows
 
@@ -60,7 +60,7 @@ def _unseen(data: ReportData) -> list[Block]:
         found = {
             label(result, data.looks): rows
             for result in group
-            if len(rows := _rows_of(data.unseen_genres, result)) and rows["genre"].isin(result["genres"]).all()
+            if len(rows := rows_of(data.unseen_genres, result)) and rows["genre"].isin(result["genres"]).all()
         }
         if not found:
             continue
@@ -84,14 +84,6 @@ def _unseen(data: ReportData) -> list[Block]:
         ".",
     ]
     return [Paragraph(made), *tables] if tables else []
-
-
-def _rows_of(table: pd.DataFrame, result: CellResult) -> pd.DataFrame:
-    """Return a cell's rows; none if they are of another split."""
-    same = table["split_hash"].eq(result["split_hash"])
-    for key, value in result["cell"].items():
-        same &= table[key] == value
-    return table[same]
 
 
 def _figure(setting: tuple[str, str], group: Sequence[CellResult], looks: Looks) -> Figure:

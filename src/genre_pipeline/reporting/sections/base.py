@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +27,10 @@ from genre_pipeline.results.tables import PAIR_COLUMNS
 
 Looks = Mapping[tuple[str, str], figures.Style]
 Groups = Mapping[tuple[str, str], Sequence[CellResult]]
+# Results of one dataset and protocol, and the rows of a further table that are theirs.
+Setting = tuple[Sequence[CellResult], pd.DataFrame]
+# Two means of the same answers, summed in another order.
+_SAME = 1e-9
 
 
 @dataclass(frozen=True)
@@ -139,6 +143,29 @@ def track_accuracy(result: CellResult) -> tuple[float, float, float]:
     """Return the mean track accuracy of the test split, and the ends of its interval."""
     row = summary_row(result, unit="track", metric="accuracy")
     return number(row["mean"]), number(row["ci_low"]), number(row["ci_high"])
+
+
+def rows_of(table: pd.DataFrame, result: CellResult) -> pd.DataFrame:
+    """Return a cell's rows of a table; none if they are of another split."""
+    same = table["split_hash"].eq(result["split_hash"])
+    for key, value in result["cell"].items():
+        same &= table[key] == value
+    return table[same]
+
+
+def has_accuracy(result: CellResult, values: pd.Series) -> bool:
+    """Tell whether all values are the cell's track accuracy: rows of another training hold another."""
+    return bool(((values - track_accuracy(result)[0]).abs() < _SAME).all())
+
+
+def settings_of(results: Iterable[Sequence[CellResult]], find: Callable[[CellResult], pd.DataFrame]) -> list[Setting]:
+    """Return each group's results for which rows are found, with these; groups without any are left out."""
+    settings: list[Setting] = []
+    for group in results:
+        found = [(result, rows) for result in group if len(rows := find(result))]
+        if found:
+            settings.append(([result for result, _ in found], pd.concat([rows for _, rows in found])))
+    return settings
 
 
 def full_name(result: CellResult) -> str:

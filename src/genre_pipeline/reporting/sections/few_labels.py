@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -21,17 +22,21 @@ from genre_pipeline.reporting.document import (
     numeric,
 )
 from genre_pipeline.reporting.figures import AXIS_TITLE, escape_html, style_figure
-from genre_pipeline.reporting.sections.base import Looks, ReportData, label, setting_name, track_accuracy
+from genre_pipeline.reporting.sections.base import (
+    Looks,
+    ReportData,
+    Setting,
+    has_accuracy,
+    label,
+    rows_of,
+    setting_name,
+    settings_of,
+)
 from genre_pipeline.reporting.wording import enumerated, interval, percent, plural
 from genre_pipeline.results.cell import CellResult, cell_of
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure as PlotlyFigure
-
-Setting = tuple[Sequence[CellResult], pd.DataFrame]
-
-# Two means of the same answers, summed in another order.
-_SAME = 1e-9
 
 
 def section(data: ReportData) -> Section | None:
@@ -89,7 +94,7 @@ def few_labels_figure(group: Sequence[CellResult], rows: pd.DataFrame, looks: Lo
     drawn = style_figure(Figure(), height=420)
     for place, result in enumerate(group):
         look = looks[cell_of(result).model, cell_of(result).feature]
-        of_cell = _rows_of(rows, result)
+        of_cell = rows_of(rows, result)
         low, middle, high = (100 * of_cell[name].to_numpy() for name in ("ci_low", "mean", "ci_high"))
         bars = {"type": "data", "symmetric": False, "thickness": 1.2, "width": 4, "color": look.colour}
         name = escape_html(look.label)
@@ -135,24 +140,14 @@ def few_labels_figure(group: Sequence[CellResult], rows: pd.DataFrame, looks: Lo
 
 def _settings(data: ReportData) -> list[Setting]:
     """Return the results and rows of each dataset and protocol that has rows of these splits."""
-    if data.few_labels is None:
-        return []
-    settings: list[Setting] = []
-    for group in data.groups.values():
-        found = [(result, rows) for result in group if len(rows := _rows_of(data.few_labels, result))]
-        if found:
-            settings.append(([result for result, _ in found], pd.concat([rows for _, rows in found])))
-    return settings
+    table = data.few_labels
+    return [] if table is None else settings_of(data.groups.values(), partial(_scores, table))
 
 
-def _rows_of(table: pd.DataFrame, result: CellResult) -> pd.DataFrame:
+def _scores(table: pd.DataFrame, result: CellResult) -> pd.DataFrame:
     """Return a cell's rows; none if they are of another split or training: those of all artists are the cell's own."""
-    same = table["split_hash"].eq(result["split_hash"])
-    for key, value in result["cell"].items():
-        same &= table[key] == value
-    rows = table[same]
-    of_all = rows.loc[rows["all_artists"], "mean"]
-    return rows if ((of_all - track_accuracy(result)[0]).abs() < _SAME).all() else rows.iloc[:0]
+    rows = rows_of(table, result)
+    return rows if has_accuracy(result, rows.loc[rows["all_artists"], "mean"]) else rows.iloc[:0]
 
 
 def _number(row: Mapping[Any, Any]) -> str:
@@ -162,9 +157,9 @@ def _number(row: Mapping[Any, Any]) -> str:
 def _caption(group: Sequence[CellResult], rows: pd.DataFrame, data: ReportData) -> str:
     fewest = rows[rows["n_artists"] == rows["n_artists"].min()]
     ends = [
-        f"{label(result, data.looks)} {percent(_rows_of(fewest, result)['mean'].iloc[0])}"
+        f"{label(result, data.looks)} {percent(rows_of(fewest, result)['mean'].iloc[0])}"
         for result in group
-        if len(_rows_of(fewest, result))
+        if len(rows_of(fewest, result))
     ]
     return (
         f"Accuracy of test tracks against the number of labelled artists of each genre, with {data.confidence_shown} "
@@ -178,7 +173,7 @@ def _table(key: str, group: Sequence[CellResult], rows: pd.DataFrame, data: Repo
         first = of_number.to_dict("records")[0]
         entries: list[Value] = []
         for result in group:
-            found = _rows_of(of_number, result).to_dict("records")
+            found = rows_of(of_number, result).to_dict("records")
             text = (
                 ""
                 if not found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -27,37 +28,30 @@ from genre_pipeline.reporting.document import (
     texts,
 )
 from genre_pipeline.reporting.robustness_figure import figure_height, robustness_figure
-from genre_pipeline.reporting.sections.base import ReportData, label, setting_name, track_accuracy
+from genre_pipeline.reporting.sections.base import (
+    ReportData,
+    Setting,
+    has_accuracy,
+    label,
+    rows_of,
+    setting_name,
+    settings_of,
+    track_accuracy,
+)
 from genre_pipeline.reporting.wording import PERCENT, plural, points, points_interval
 from genre_pipeline.results.cell import CellResult, cell_of
-
-# Rounding of a mean of shares.
-_SAME = 1e-9
-
-Setting = tuple[Sequence[CellResult], pd.DataFrame]
 
 
 def _settings(data: ReportData) -> list[Setting]:
     """Return the results and scores of each dataset and protocol that has scores of these trainings."""
-    if data.robustness is None:
-        return []
-    settings: list[Setting] = []
-    for group in data.groups.values():
-        scores = [(result, _rows_of(data.robustness, result)) for result in group]
-        known = [(result, rows) for result, rows in scores if len(rows)]
-        if known:
-            settings.append(([result for result, _ in known], pd.concat([rows for _, rows in known])))
-    return settings
+    table = data.robustness
+    return [] if table is None else settings_of(data.groups.values(), partial(_scores, table))
 
 
-def _rows_of(table: pd.DataFrame, result: CellResult) -> pd.DataFrame:
-    """Return a cell's scores; ``None`` if they are of another split or training."""
-    same = table["split_hash"].eq(result["split_hash"]) & (
-        (table["accuracy_of_all"] - track_accuracy(result)[0]).abs() < _SAME
-    )
-    for key, value in result["cell"].items():
-        same &= table[key] == value
-    return table[same]
+def _scores(table: pd.DataFrame, result: CellResult) -> pd.DataFrame:
+    """Return a cell's scores; none if they are of another split or training."""
+    rows = rows_of(table, result)
+    return rows if has_accuracy(result, rows["accuracy_of_all"]) else rows.iloc[:0]
 
 
 def section(data: ReportData) -> Section | None:
