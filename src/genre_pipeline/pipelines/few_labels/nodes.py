@@ -95,6 +95,9 @@ def train_on_few_labels(
             drawn, place = usable, folder
             if n_artists is not None:
                 drawn = draw_artists(usable, n_artists, draw=draw, seed=few_labels.seed)
+                logger.info(
+                    "%s: %d artists of each genre, draw %d of %d", cell.name, n_artists, draw + 1, few_labels.n_draws
+                )
                 place = folder / "few_labels" / f"artists_{n_artists:02d}" / f"draw_{draw:02d}"
             outcomes = train_cell(
                 split=drawn,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +21,8 @@ from genre_pipeline.stages import LOGGED, SETTINGS, Reads, stage
 from genre_pipeline.stores.store import FeatureStore
 from genre_pipeline.training import Checkpoint, ModelBlock
 from genre_pipeline.training.cell_data import CellData, CellSegments
+
+logger = logging.getLogger(__name__)
 
 
 @stage(version=1, uses=(train_cell, CellData))
@@ -70,6 +73,7 @@ def leave_genres_out(
     known = score_marks(cell, audit, features)
     tables = []
     for place, genre in enumerate(data.genres):
+        logger.info("%s: without %s (%d of %d genres)", cell.name, genre, place + 1, len(data.genres))
         outcomes = train_cell(
             split=split[split["genre"] != genre].reset_index(drop=True),
             audit=audit,
