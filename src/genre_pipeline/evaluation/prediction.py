@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 from genre_pipeline.audio.io import waveform_blocks
@@ -185,8 +186,8 @@ class FileAnswer:
         probabilities: Of its segments, shape ``(n_segments, n_genres)``; no row where it could not be classified.
         duration_s: Its length in seconds; 0 where it could not be classified.
         error: Why it could not be classified; empty where it could.
-        description: Its feature, as :func:`~genre_pipeline.evaluation.track_answers.describe_frames` describes it, where
-            that was asked for.
+        description: Its feature, as :class:`~genre_pipeline.evaluation.track_answers.FramesDescription` describes it,
+            where that was asked for.
     """
 
     path: Path
@@ -334,7 +335,7 @@ class GenrePredictor:
         """
         return self.tabulate([self.answer(path) for path in paths])
 
-    def tabulate(self, answers: Sequence[FileAnswer]) -> pd.DataFrame:
+    def tabulate(self, answers: Iterable[FileAnswer]) -> pd.DataFrame:
         """Return the genres of files.
 
         Args:
@@ -426,6 +427,8 @@ def _opened_again(folders: tuple[Path, ...], mark: str, abstention: Abstention |
 
 @lru_cache(maxsize=1)
 def _opened(folders: tuple[Path, ...], mark: str) -> GenrePredictor:
+    # In a worker process, beside others.
+    torch.set_num_threads(1)
     model = GenrePredictor.open(*folders)
     if model.fingerprint != mark:
         raise CheckpointError(f"{folders[0]} was trained again meanwhile. Run the command again.")
