@@ -190,7 +190,7 @@ def named_paths(paths: Sequence[Path]) -> list[Path]:
     """Return the paths of a command line, with those of the standard input in the place of ``-``."""
     from genre_pipeline.library.listing import read_list
 
-    listed = read_list(click.get_binary_stream("stdin").read()) if Path("-") in paths else []
+    listed = read_list(sys.stdin.buffer.read()) if Path("-") in paths else []
     if Path("-") in paths and not listed:
         raise click.UsageError("The list on the standard input (-) names no file.")
     return [path for each in paths for path in (listed if each == Path("-") else [each])]

@@ -325,7 +325,9 @@ class GenrePredictor:
             return self._classified(path, FramesDescription() if described else None)
         except (AudioError, FeatureError, StorageError) as error:
             text = str(error) if str(path) in str(error) else f"{path}: {error}"
-            return FileAnswer(path, np.empty((0, len(self.genres))), error=text)
+        except UnicodeEncodeError:
+            text = f"{path}: its name is not UTF-8, and libsndfile opens no other. Rename it."
+        return FileAnswer(path, np.empty((0, len(self.genres))), error=text)
 
     def classify(self, paths: Sequence[Path]) -> pd.DataFrame:
         """Classify audio files, one after the other, and go on where one cannot be: see :meth:`tabulate`.

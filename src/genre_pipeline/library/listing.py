@@ -7,6 +7,9 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+
+# Those of Path raise an error for a name that is too long, or in a folder that may not be read.
+from os.path import isdir, isfile
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -90,13 +93,13 @@ def _matching(named: Path) -> list[Path]:
 
 
 def _in(path: Path, folders: dict[Path, None]) -> Sequence[Path]:
-    if extension(path.name) in PLAYLISTS and path.is_file():
+    if extension(path.name) in PLAYLISTS and isfile(path):
         return [found for entry in _entries(path) for found in _of_folder(entry, folders)]
     return _of_folder(path, folders)
 
 
 def _of_folder(path: Path, folders: dict[Path, None]) -> Sequence[Path]:
-    if not path.is_dir():
+    if not isdir(path):
         return [path]
     folders[path] = None
     return [path / each for each in sorted(filter(is_audio, list_files(path)[0]))]
@@ -130,8 +133,8 @@ def _text(content: bytes) -> str:
 
 
 def _nothing(named: Path) -> AudioError:
-    if named.is_dir():
+    if isdir(named):
         return AudioError(f"{named} holds no audio files: expected some, in any sub-folder.")
-    if named.is_file():
+    if isfile(named):
         return AudioError(f"{named} is a playlist that names no file: expected some. Leave it out.")
     return AudioError(f"{named} matches no file: expected a file, a folder, a pattern or a playlist.")
