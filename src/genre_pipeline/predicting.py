@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from genre_pipeline.cli import Choice, choosing, shown_path, stated_entry
+from genre_pipeline.spelling import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -245,7 +246,7 @@ class _Output:
         def passing() -> Iterator[FileAnswer]:
             for answer in answers:
                 if self._with_timeline and not answer.error:
-                    timelines[str(answer.path)] = model.timeline(answer)
+                    timelines[printable(answer.path)] = model.timeline(answer)
                 yield answer
 
         table = model.tabulate(passing())
@@ -279,19 +280,16 @@ class _Output:
             rows = model.tabulate([answer])
             if self._with_timeline:
                 failed = rows[["path", "error"]]
-                rows = failed if answer.error else model.timeline(answer).assign(path=str(answer.path))
+                rows = failed if answer.error else model.timeline(answer).assign(path=printable(answer.path))
                 rows = rows.reindex(columns=["path", "start_s", "end_s", "genre", "probability", "error"])
             text = rows.assign(**facts).to_csv(index=False, header=not self._has_header, lineterminator="\n")
             self._has_header = True
-            # As bytes: a file's name need not be text.
-            click.echo(text.encode("utf-8", "surrogateescape"), nl=False)
+            click.echo(text, nl=False)
 
     def _report(self, answer: FileAnswer) -> None:
         """Name a file that could not be classified where its place in the output is not read by a person."""
-        from genre_pipeline.reporting.prediction import printable
-
         if answer.error:
-            click.echo(f"Not classified: {printable(answer.error)}", err=True)
+            click.echo(f"Not classified: {answer.error}", err=True)
 
 
 def _watch(output: _Output, named: Sequence[Path], interval_s: float) -> None:

@@ -27,6 +27,7 @@ from genre_pipeline.features.base import stream_features
 from genre_pipeline.features.segments import cut_blocks
 from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.results.predictions import Predictions
+from genre_pipeline.spelling import printable
 from genre_pipeline.stages import stage
 from genre_pipeline.storage import atomic_file, write_json
 from genre_pipeline.stores.store import spec_hash
@@ -324,9 +325,9 @@ class GenrePredictor:
         try:
             return self._classified(path, FramesDescription() if described else None)
         except (AudioError, FeatureError, StorageError) as error:
-            text = str(error) if str(path) in str(error) else f"{path}: {error}"
+            text = printable(str(error) if str(path) in str(error) else f"{path}: {error}")
         except UnicodeEncodeError:
-            text = f"{path}: its name is not UTF-8, and libsndfile opens no other. Rename it."
+            text = f"{printable(path)}: its name is not UTF-8, and libsndfile opens no other. Rename it."
         return FileAnswer(path, np.empty((0, len(self.genres))), error=text)
 
     def classify(self, paths: Sequence[Path]) -> pd.DataFrame:
@@ -413,7 +414,7 @@ class GenrePredictor:
         means = np.full(len(self.genres), np.nan) if failed else answer.probabilities.mean(axis=0)
         best = float(means.max())
         return {
-            "path": str(answer.path),
+            "path": printable(answer.path),
             "genre": "" if failed else self.genres[int(means.argmax())],
             "probability": best,
             "sure": None if self.abstention is None or failed else best >= self.abstention.threshold,

@@ -7,9 +7,6 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-
-# Those of Path raise an error for a name that is too long, or in a folder that may not be read.
-from os.path import isdir, isfile
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -93,16 +90,21 @@ def _matching(named: Path) -> list[Path]:
 
 
 def _in(path: Path, folders: dict[Path, None]) -> Sequence[Path]:
-    if extension(path.name) in PLAYLISTS and isfile(path):
+    if extension(path.name) in PLAYLISTS and not _is_folder(path):
         return [found for entry in _entries(path) for found in _of_folder(entry, folders)]
     return _of_folder(path, folders)
 
 
 def _of_folder(path: Path, folders: dict[Path, None]) -> Sequence[Path]:
-    if not isdir(path):
+    if not _is_folder(path):
         return [path]
     folders[path] = None
     return [path / each for each in sorted(filter(is_audio, list_files(path)[0]))]
+
+
+def _is_folder(path: Path) -> bool:
+    # Path.is_dir raises an error for a name that is too long, or in a folder that may not be read.
+    return os.path.isdir(path)  # noqa: PTH112
 
 
 def _entries(playlist: Path) -> Iterator[Path]:
@@ -133,8 +135,8 @@ def _text(content: bytes) -> str:
 
 
 def _nothing(named: Path) -> AudioError:
-    if isdir(named):
+    if _is_folder(named):
         return AudioError(f"{named} holds no audio files: expected some, in any sub-folder.")
-    if isfile(named):
+    if extension(named.name) in PLAYLISTS:
         return AudioError(f"{named} is a playlist that names no file: expected some. Leave it out.")
     return AudioError(f"{named} matches no file: expected a file, a folder, a pattern or a playlist.")

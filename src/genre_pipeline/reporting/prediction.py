@@ -26,6 +26,7 @@ from genre_pipeline.reporting.document import (
 from genre_pipeline.reporting.final_model import abstention_text, share_of_tests
 from genre_pipeline.reporting.sections.base import audio_url
 from genre_pipeline.reporting.wording import LEAKY, LEAKY_NOTE, PERCENT, percent, plural, split_marks
+from genre_pipeline.spelling import printable
 
 NOT_SURE = "not sure"
 
@@ -76,7 +77,7 @@ def describe(
         best = sorted(columns, key=lambda name: -row[name])[:n_shown]
         named = [f"{str(name).removeprefix('p_')} {percent(row[name])}" for name in best]
         is_sure = shown != NOT_SURE
-        rows.append([printable(row["path"]), shown, percent(row["probability"]), ", ".join(named[is_sure:])])
+        rows.append([row["path"], shown, percent(row["probability"]), ", ".join(named[is_sure:])])
     titles = [*texts("file", "genre"), *numeric("probability"), *texts("next")]
     sections = [Section("", "", [Table("", "", titles, rows)])] if rows else []
     sections += [_stretches(path, timeline) for path, timeline in (timelines or {}).items()]
@@ -93,7 +94,7 @@ def _stretches(path: str, timeline: pd.DataFrame) -> Section:
             [_time(start_s), _time(end_s), stretch["genre"].iloc[0], percent(float(stretch["probability"].mean()))]
         )
     return Section(
-        "", printable(path), [Table("", "", [*numeric("from", "to"), *texts("genre"), *numeric("probability")], rows)]
+        "", path, [Table("", "", [*numeric("from", "to"), *texts("genre"), *numeric("probability")], rows)]
     )
 
 
@@ -107,11 +108,6 @@ def _time(seconds: float) -> str:
     minutes, rest = divmod(round(seconds, 1), 60)
     hours, minutes = divmod(int(minutes), 60)
     return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
-
-
-def printable(path: str) -> str:
-    """Return a path as a terminal can show it: a name need not be text."""
-    return path.encode(errors="backslashreplace").decode()
 
 
 def model_facts(model: GenrePredictor, leader: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,11 +138,11 @@ def answer_facts(answer: FileAnswer, model: GenrePredictor, *, n_shown: int, wit
         with_timeline: Whether to list the segments.
     """
     if answer.error:
-        return {"path": str(answer.path), "error": answer.error}
+        return {"path": printable(answer.path), "error": answer.error}
     (row,) = model.tabulate([answer]).to_dict("records")
     best = sorted(model.genres, key=lambda genre: -row[f"p_{genre}"])[:n_shown]
     return {
-        "path": str(answer.path),
+        "path": printable(answer.path),
         "genre": row["genre"],
         "probability": row["probability"],
         "sure": None if pd.isna(row["sure"]) else bool(row["sure"]),
@@ -225,7 +221,7 @@ def build_next_page(chosen: pd.DataFrame, model: GenrePredictor, *, faults: Sequ
 
 def describe_faults(faults: Sequence[str]) -> list[Section]:
     """Name the files that could not be classified, if there are any."""
-    text = "\n".join(f"Not classified: {printable(fault)}" for fault in faults)
+    text = "\n".join(f"Not classified: {fault}" for fault in faults)
     return [Section("", "", [Paragraph(text)])] if faults else []
 
 
