@@ -10,7 +10,7 @@ import functools
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -28,10 +28,7 @@ from genre_pipeline.runtime_parameters import read_parameters
 from genre_pipeline.work.processes import Ended, ends_on_signals
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
-
     from genre_pipeline.configuration import ConfigLoader
-    from genre_pipeline.evaluation.prediction import GenrePredictor
     from genre_pipeline.experiment import Experiment
     from genre_pipeline.ops.airflow_dag import Every
     from genre_pipeline.ops.refresh.graph import Entry
@@ -40,7 +37,10 @@ if TYPE_CHECKING:
 
 # Commands of other modules, which are imported when the command is run or its own help is asked for: where it is, and
 # the first sentence of its help.
-_ELSEWHERE = {"run": ("genre_pipeline.running:run", "Run a pipeline.")}
+_ELSEWHERE = {
+    "predict": ("genre_pipeline.predicting:predict", "Classify music with a trained model."),
+    "run": ("genre_pipeline.running:run", "Run a pipeline."),
+}
 # Environment variables that the tasks of a DAG need as well.
 _PASSED_ON = ("MLFLOW_TRACKING_URI", "KEDRO_ENV", EXPERIMENT_VARIABLE, "OMP_NUM_THREADS", "DO_NOT_TRACK")
 
@@ -319,7 +319,7 @@ def _leaderboard_text(loader: ConfigLoader) -> str:
     from genre_pipeline.ops.refresh.records import check_intact
     from genre_pipeline.reporting.leaderboard import format_leaderboard
 
-    table, report = (_stated_entry(name, loader) for name in ("leaderboard", "report"))
+    table, report = (stated_entry(name, loader) for name in ("leaderboard", "report"))
     newest = table.newest()
     if newest is None:
         # Says so if there is no such experiment.
@@ -337,7 +337,7 @@ def _leaderboard_text(loader: ConfigLoader) -> str:
         [
             format_leaderboard(frame),
             "",
-            f"Report:    {_shown(report.place)}",
+            f"Report:    {shown_path(report.place)}",
             _mlflow_line(loader),
             f"Kedro-Viz: make viz{words}    then open http://127.0.0.1:4141",
         ]
@@ -347,17 +347,17 @@ def _leaderboard_text(loader: ConfigLoader) -> str:
 def _mlflow_line(loader: ConfigLoader) -> str:
     from genre_pipeline.tracking import runs_page
 
-    page = runs_page(*_tracked(loader))
+    page = runs_page(*tracked(loader))
     return f"MLflow:    make mlflow    then open {page}"
 
 
-def _tracked(loader: ConfigLoader) -> tuple[str, str]:
+def tracked(loader: ConfigLoader) -> tuple[str, str]:
     """Return the tracking URI, and the name of the MLflow experiment."""
     settings = loader["mlflow"]
     return settings["server"]["mlflow_tracking_uri"], settings["tracking"]["experiment"]["name"]
 
 
-def _stated_entry(name: str, loader: ConfigLoader) -> Entry:
+def stated_entry(name: str, loader: ConfigLoader) -> Entry:
     """Return where a result of the experiment is, as the catalog's file states it: Kedro's entries take long to import.
 
     Args:
@@ -373,113 +373,9 @@ def _stated_entry(name: str, loader: ConfigLoader) -> Entry:
     return Entry(path=path, versioned=stated.get("versioned", False), copy_path=copy_path)
 
 
-def _shown(path: Path) -> str:
+def shown_path(path: Path) -> str:
     """Return a path relative to the current folder where that is shorter."""
     return str(min((str(path), os.path.relpath(path)), key=len))
-
-
-def _share(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
-    """Read a share: 0.2, 20% or 20 %."""
-    del context, parameter
-    if value is None:
-        return None
-    try:
-        number = float(value.strip().removesuffix("%"))
-    except ValueError:
-        raise click.BadParameter(f"expected a share such as 20% or 0.2, got '{value}'.") from None
-    return number / 100 if value.strip().endswith("%") else number
-
-
-@cli.command()
-@choosing
-@click.option(
-    "--max-error", callback=_share, metavar="SHARE", help="How many of its answers may be wrong, such as 20% or 0.2."
-)
-@click.option(
-    "--label-next",
-    "n_next",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Instead, list the N songs that are worth labelling next, and write a table and a page that plays them.",
-)
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
-def predict(choice: Choice, max_error: float | None, n_next: int | None, paths: tuple[Path, ...]) -> None:
-    """Classify audio files, and all in folders, with the experiment's best model.
-
-    It is "not sure" of a file where its probability is low: --max-error 10% makes it say so more often, 100% never.
-    --params predict.cell=NAME chooses another cell. Exits with 1 if a file cannot be classified.
-    """
-    from genre_pipeline.blocks import parse_block
-    from genre_pipeline.datasets.reading.files import is_audio, list_files
-    from genre_pipeline.errors import AudioError
-    from genre_pipeline.experiment import PredictBlock
-    from genre_pipeline.reporting.document import format_terminal
-    from genre_pipeline.reporting.prediction import describe
-    from genre_pipeline.serving import open_experiment
-
-    experiment = choice.read()
-    chosen = experiment.predict
-    if max_error is not None:
-        chosen = parse_block(PredictBlock, {**chosen.dump(), "max_error": max_error}, key="predict")
-    model, leader = open_experiment(choice.configuration(), experiment, chosen)
-    audio: list[Path] = []
-    for path in paths:
-        found = sorted(filter(is_audio, list_files(path)[0])) if path.is_dir() else None
-        if found == []:
-            raise AudioError(f"{path} holds no audio files: expected some, in any sub-folder.")
-        audio += [path] if found is None else [path / each for each in found]
-    if n_next is None:
-        table = model.classify(audio)
-        click.echo(format_terminal(describe(table, model, leader), is_terminal=sys.stdout.isatty()))
-    else:
-        table = _label_next(choice.configuration(), model, audio, n_next)
-    if (table["error"] != "").any():
-        raise click.exceptions.Exit(1)
-
-
-def _label_next(loader: ConfigLoader, model: GenrePredictor, audio: Sequence[Path], n_songs: int) -> DataFrame:
-    """Show and write which songs to label next; return what was classified."""
-    import numpy as np
-    from kedro.io import DataCatalog
-
-    from genre_pipeline.errors import AudioError
-    from genre_pipeline.evaluation.label_next import choose_songs
-    from genre_pipeline.evaluation.track_answers import describe_frames
-    from genre_pipeline.reporting.document import Section, format_terminal
-    from genre_pipeline.reporting.prediction import build_next_page, describe_faults, describe_next
-    from genre_pipeline.storage import atomic_file
-    from genre_pipeline.stores.store import spec_hash
-
-    dataset, _, feature, _ = model.cell.split(".")
-    store: Any = DataCatalog.from_config(loader["catalog"]).load(f"{dataset}.{feature}.features")
-    if store.spec_hash != spec_hash(model.spec, model.feature):
-        raise ConfigError(
-            f"{dataset}.{feature}: its features were computed again with other parameters since the model was trained. "
-            "Train it again: genre-pipeline refresh."
-        )
-    labelled = np.stack([describe_frames(store.read(track_id)) for track_id in store.index["track_id"]])
-    table, described = model.classify_and_describe(audio)
-    faults = [error for error in table["error"] if error]
-    if len(faults) == len(table):
-        raise AudioError(f"None of the {len(table)} files could be classified. The first: {faults[0]}")
-    songs = table[table["error"] == ""].reset_index(drop=True)
-    chosen = choose_songs(songs, np.stack(described), labelled, n_songs)
-    if chosen.empty:
-        click.echo(
-            f"None of the {len(songs)} songs is worth labelling: they are copies of labelled ones, or the model is "
-            "wholly sure of them."
-        )
-        return table
-    report = _stated_entry("report", loader).place
-    page, csv = report.with_name("label_next.html"), report.with_name("label_next.csv")
-    with atomic_file(page) as temporary:
-        temporary.write_text(build_next_page(chosen, model, faults=faults, folder=page.parent), encoding="utf-8")
-    with atomic_file(csv) as temporary:
-        chosen.drop(columns="error").to_csv(temporary, index=False)
-    sections = [Section("", "", [describe_next(chosen, model)]), *describe_faults(faults)]
-    click.echo(format_terminal(sections, is_terminal=sys.stdout.isatty()))
-    click.echo(f"\nTo play them: {_shown(page)}\nAs a table:   {_shown(csv)}")
-    return table
 
 
 @cli.command()
@@ -490,10 +386,10 @@ def report(choice: Choice, is_opened: bool) -> None:
     from genre_pipeline.errors import EvaluationError
 
     loader = choice.configuration()
-    place = _stated_entry("report", loader).place
+    place = stated_entry("report", loader).place
     if not place.is_file():
         raise EvaluationError(f"There is no report yet. Make one: {_how_to_run(loader)}")
-    click.echo(_shown(place))
+    click.echo(shown_path(place))
     if is_opened:
         click.launch(str(place))
 
@@ -587,7 +483,7 @@ def compare(choice: Choice, runs: tuple[str, ...], pattern: str, all_metrics: bo
         raise click.UsageError(f"Expected two runs or more, got one: '{runs[0]}'.")
     confidence = choice.read().evaluation.confidence
     loader = choice.configuration()
-    history = RunHistory.open(*_tracked(loader))
+    history = RunHistory.open(*tracked(loader))
     if runs:
         pairs: Any = pairwise([_session_of(reference, history, loader.experiment, pattern) for reference in runs])
     else:
@@ -631,10 +527,10 @@ def export_runs(choice: Choice, path: Path, reference: str) -> None:
     from genre_pipeline.tracking.transfer import export_session
 
     loader = choice.configuration()
-    uri, name = _tracked(loader)
+    uri, name = tracked(loader)
     session = RunHistory.open(uri, name).find(reference, loader.experiment)
     export_session(uri, name, session.run_id, path)
-    click.echo(f"{session.name}, {session.started}: written to {_shown(path)}")
+    click.echo(f"{session.name}, {session.started}: written to {shown_path(path)}")
 
 
 @runs.command(name="import")
@@ -646,7 +542,7 @@ def import_runs(choice: Choice, path: Path) -> None:
     from genre_pipeline.tracking import check_server, open_database
     from genre_pipeline.tracking.transfer import import_sessions
 
-    uri, name = _tracked(choice.configuration())
+    uri, name = tracked(choice.configuration())
     check_server(uri)
     open_database(uri)
     names = import_sessions(uri, name, path, artifact_location())
@@ -738,7 +634,7 @@ def prune(keep: int, dry_run: bool, yes: bool) -> None:
             click.echo("Nothing is left over.")
             return
         for path, n_bytes, reason in lines:
-            click.echo(f"{decimal(n_bytes):>10}  {_shown(path)}  ({reason})")
+            click.echo(f"{decimal(n_bytes):>10}  {shown_path(path)}  ({reason})")
         size = decimal(sum(n_bytes for _, n_bytes, _ in lines))
         if dry_run:
             click.echo(f"{size} would be freed.")

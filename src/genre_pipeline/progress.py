@@ -10,6 +10,7 @@ from contextvars import ContextVar
 
 import rich
 from rich import get_console
+from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import (
     BarColumn,
@@ -26,11 +27,14 @@ AddBar = Callable[[str, int], AbstractContextManager[Advance]]
 
 
 @contextmanager
-def progress_bars() -> Iterator[AddBar]:
+def progress_bars(console: Console | None = None) -> Iterator[AddBar]:
     """Show several bars, one below the other: the number done, the total, the time left and a note.
 
     They share rich's console with Kedro's log handler, so that log lines scroll above them. Within a session that has
     :func:`one bar <begin_steps>` they are the note at its end instead, and move it.
+
+    Args:
+        console: Another console, for bars beside an output that is not to be touched.
 
     Yields:
         A function that shows a bar with a description and a total, as a context: it yields a function to call after
@@ -39,7 +43,8 @@ def progress_bars() -> Iterator[AddBar]:
     if _steps is not None:
         yield _steps.add
         return
-    console = get_console()
+    is_shared = console is None
+    console = console or get_console()
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -47,7 +52,9 @@ def progress_bars() -> Iterator[AddBar]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal, redirect_stdout=is_shared
+    ) as progress:
 
         @contextmanager
         def add(description: str, total: int) -> Iterator[Advance]:
@@ -67,17 +74,18 @@ def progress_bars() -> Iterator[AddBar]:
 
 
 @contextmanager
-def progress_bar(description: str, total: int) -> Iterator[Advance]:
+def progress_bar(description: str, total: int, *, console: Console | None = None) -> Iterator[Advance]:
     """Show a bar, as :func:`progress_bars` does several.
 
     Args:
         description: What is being done.
         total: How many steps there are.
+        console: See :func:`progress_bars`.
 
     Yields:
         A function to call after each step, with a short note to show at the end of the bar (may be empty).
     """
-    with progress_bars() as add, add(description, total) as advance:
+    with progress_bars(console) as add, add(description, total) as advance:
         yield advance
 
 

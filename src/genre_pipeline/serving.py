@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,19 @@ import pandas as pd
 
 from genre_pipeline.blocks import parse_block
 from genre_pipeline.configuration import ConfigLoader, load_configuration
+from genre_pipeline.errors import ConfigError
+from genre_pipeline.evaluation.abstention import choose_threshold
 from genre_pipeline.evaluation.prediction import GenrePredictor, open_model
 from genre_pipeline.experiment import Experiment, PredictBlock, load_experiment
+from genre_pipeline.library.classifying import Library
+from genre_pipeline.library.listing import list_music
+from genre_pipeline.training.checkpoints import joint_fingerprint
+from genre_pipeline.training.repeats import repeat_folder, trained_repeats
+from genre_pipeline.work.backends import Workers, usable_cores
+
+_CHAMPION = "champion"
+# Shorter beginnings of a run's id are names, or typing errors [?].
+_RUN_ID = re.compile(r"[0-9a-f]{4,32}")
 
 
 def load_model(
@@ -54,10 +67,10 @@ def predict(
     cell: str | None = None,
     max_error: float | None = None,
 ) -> pd.DataFrame:
-    """Classify audio files: :meth:`~genre_pipeline.evaluation.prediction.GenrePredictor.classify` of a loaded model.
+    """Classify music, as the command ``predict`` does.
 
     Args:
-        paths: The audio files, or a single one.
+        paths: Audio files, folders, patterns or playlists, or a single one of these.
         experiment: See :func:`load_model`.
         cell: See :func:`load_model`.
         max_error: See :func:`load_model`.
@@ -67,11 +80,14 @@ def predict(
         genre.
 
     Raises:
+        AudioError: If a folder or playlist holds no audio, or a pattern matches nothing.
         CheckpointError: If the model is not trained.
         ConfigError: If there is no such experiment.
     """
     given = [paths] if isinstance(paths, str | PathLike) else paths
-    return load_model(experiment, cell=cell, max_error=max_error).classify([Path(path) for path in given])
+    listing = list_music(map(Path, given))
+    model = load_model(experiment, cell=cell, max_error=max_error)
+    return model.tabulate(Library(model, Workers("auto", usable_cores())).answers(listing))
 
 
 def open_experiment(
@@ -97,3 +113,52 @@ def open_experiment(
         max_error=chosen.max_error,
     )
     return model, {} if chosen.cell else known
+
+
+def open_named(name: str, loader: ConfigLoader, experiment: Experiment) -> tuple[GenrePredictor, Mapping[str, Any]]:
+    """Load a model that is not the experiment's leading one, with what is to know of it.
+
+    Args:
+        name: ``champion`` (of the experiment, in MLflow's registry), the folder of a checkpoint or of a cell's
+            checkpoints, or the id of a cell's run in MLflow.
+        loader: The configuration.
+        experiment: The experiment.
+
+    Raises:
+        CheckpointError: If it is damaged.
+        ConfigError: If there is no such model.
+        TrackingError: If MLflow does not have it.
+    """
+    from kedro.io import DataCatalog
+
+    if Path(name).is_dir():
+        return GenrePredictor.open(*_checkpoints(Path(name))), {}
+    if name != _CHAMPION and not _RUN_ID.fullmatch(name):
+        raise ConfigError(
+            f"--model {name}: expected champion, an experiment ({', '.join(loader.experiments)}), the id of a cell's "
+            "run in MLflow, or the folder of a trained cell."
+        )
+    from genre_pipeline.tracking.trained import open_champion, open_run
+
+    uri, tracked = loader["mlflow"]["server"]["mlflow_tracking_uri"], loader["mlflow"]["tracking"]["experiment"]["name"]
+    dataset, *others = experiment.settings.datasets
+    if name == _CHAMPION:
+        title = experiment.settings.name
+        found = open_champion(uri, tracked, f"{title}.{dataset}" if others else title)
+    else:
+        found = open_run(uri, tracked, name)
+    model = GenrePredictor.open(*found.checkpoints)
+    catalog: Any = DataCatalog.from_config(loader["catalog"])
+    leader = catalog.load(f"{dataset}.leader_if_any") or {}
+    if leader and joint_fingerprint(leader["fingerprints"].values()) == found.fingerprint:
+        threshold = (
+            choose_threshold(leader["thresholds"], experiment.predict.max_error) if leader["thresholds"] else None
+        )
+        return replace(model, abstention=threshold), leader
+    return model, found.known
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoint in a folder, or those of the repeats of a cell."""
+    repeats = [repeat_folder(folder, each) for each in trained_repeats(folder)]
+    return repeats or [folder]

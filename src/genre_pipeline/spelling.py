@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
+from os import PathLike, fspath
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -90,6 +91,16 @@ def look_alikes(names: Iterable[str]) -> list[list[str]]:
     for name in names:
         groups.setdefault(name_key(name), set()).add(name)
     return sorted(sorted(group) for group in groups.values() if len(group) > 1)
+
+
+def printable(path: str | PathLike[str]) -> str:
+    r"""Return a path as text; bytes of a name that are not UTF-8, which tables and terminals cannot hold, are escaped.
+
+    Example:
+        >>> printable("one.mp3"), printable("\udcff.mp3")
+        ('one.mp3', '\\udcff.mp3')
+    """
+    return fspath(path).encode(errors="backslashreplace").decode()
 
 
 def shown(name: str) -> str:

@@ -1,15 +1,17 @@
 """Which songs to label next."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genre_pipeline.evaluation.label_next import choose_songs
+from genre_pipeline.errors import AudioError, ConfigError
+from genre_pipeline.evaluation.label_next import choose_of_answers, choose_songs, describe_labelled
 from genre_pipeline.evaluation.prediction import GenrePredictor
-from genre_pipeline.evaluation.track_answers import describe_frames
-from tiny_music import make_tiny_music, train_tiny
+from tiny_music import make_tiny_music, train_tiny, write_clip
 
 # Of a standard deviation of one, so that distances are differences.
 LABELLED = np.array([[-1.0], [1.0]])
@@ -64,13 +66,36 @@ def test_every_song_is_chosen_once_or_is_like_one_that_is(data):
     pd.testing.assert_frame_equal(choose_songs(songs, places, labelled, n_few), chosen)
 
 
-def test_a_described_file_has_the_features_that_are_stored_of_it(tmp_path):
-    music = make_tiny_music(tmp_path / "music")
-    model = GenrePredictor.of([train_tiny(music, tmp_path / "model", model="naive_bayes")])
-    track_ids = music.store.index["track_id"].tolist()[:2]
-    paths = [music.path(track_id) for track_id in track_ids]
-    table, described = model.classify_and_describe([paths[0], tmp_path / "missing.wav", paths[1]])
-    pd.testing.assert_frame_equal(table, model.classify([paths[0], tmp_path / "missing.wav", paths[1]]))
-    assert (table["error"] == "").tolist() == [True, False, True]
-    for track_id, description in zip(track_ids, described, strict=True):
-        np.testing.assert_allclose(description, describe_frames(music.store.read(track_id)), atol=1e-6)
+@pytest.fixture(scope="module")
+def music(tmp_path_factory):
+    return make_tiny_music(tmp_path_factory.mktemp("music"))
+
+
+@pytest.fixture(scope="module")
+def model(music, tmp_path_factory):
+    return GenrePredictor.of([train_tiny(music, tmp_path_factory.mktemp("models") / "model", model="naive_bayes")])
+
+
+def test_a_described_file_has_the_features_that_are_stored_of_it(music, model, tmp_path):
+    track_ids = music.store.index["track_id"].tolist()
+    for track_id, expected in zip(track_ids, describe_labelled(model, music.store), strict=True):
+        described = model.answer(music.path(track_id), described=True).description
+        np.testing.assert_allclose(described, expected, atol=1e-6)
+    assert model.answer(music.path(track_ids[0])).description is None
+    assert model.answer(tmp_path / "missing.wav", described=True).description is None
+
+
+def test_features_of_other_parameters_describe_no_labelled_song(music, model):
+    other = replace(model, feature=model.feature.model_copy(update={"n_fft": 512}))
+    with pytest.raises(ConfigError, match=r"tiny\.log_mel_8: its features were computed again with other parameters"):
+        describe_labelled(other, music.store)
+
+
+def test_files_that_cannot_be_classified_are_not_chosen(music, model, tmp_path):
+    labelled = describe_labelled(model, music.store)
+    missing = model.answer(tmp_path / "missing.wav", described=True)
+    new = model.answer(write_clip(tmp_path / "new.wav", "jazz", seed=99), described=True)
+    unsure = replace(new, probabilities=np.full((1, 3), 1 / 3))
+    assert choose_of_answers(model, [missing, unsure], labelled, 5)["path"].tolist() == [str(new.path)]
+    with pytest.raises(AudioError, match=r"None of the 1 files could be classified\. The first: .*missing\.wav"):
+        choose_of_answers(model, [missing], labelled, 5)

@@ -3,17 +3,21 @@
 import errno
 import json
 import math
+import pickle
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 
 import tiny_music
 from genre_pipeline.errors import AudioError, CheckpointError, StorageError
 from genre_pipeline.evaluation.abstention import Abstention
 from genre_pipeline.evaluation.prediction import GenrePredictor, predict_repeat
+from genre_pipeline.features import analysis
 from genre_pipeline.training import Checkpoint
 from tiny_music import GENRES, SEGMENTS_PER_TRACK, make_tiny_music, train_tiny, write_clip
 
@@ -154,6 +158,48 @@ class TestGenrePredictor:
             np.testing.assert_allclose(
                 predictor.segment_probabilities(music.path(track_id)), rows[PROBABILITIES], atol=1e-6
             )
+
+    @pytest.mark.parametrize("model", ["net", "naive_bayes"])
+    def test_a_long_file_is_classified_in_memory_that_does_not_grow(self, music, tmp_path, model):
+        predictor = GenrePredictor.open(train_tiny(music, tmp_path / "model", model=model).folder)
+        clip, _ = soundfile.read(music.path("jazz/jazz_0"), dtype="float32")
+        peaks = {}
+        for minutes in (2, 8):
+            path = tmp_path / f"{minutes}.wav"
+            soundfile.write(path, np.tile(clip, 60 * minutes), tiny_music.SAMPLE_RATE)
+            tracemalloc.start()
+            answer = predictor.answer(path)
+            peaks[minutes] = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert answer.duration_s == 60 * minutes
+        # The further waveform alone would take 11.5 MB.
+        assert peaks[8] - peaks[2] < 4e6
+
+    def test_frames_that_wait_on_disk_are_classified_as_others_are(self, music, folder, monkeypatch):
+        predictor = GenrePredictor.open(folder)
+        path = music.path("rock/rock_1")
+        expected = predictor.segment_probabilities(path)
+        monkeypatch.setattr(analysis, "MEMORY_BYTES", 4 * 8 * 20)
+        np.testing.assert_allclose(predictor.segment_probabilities(path), expected, atol=1e-6)
+
+    def test_a_time_line_says_when_each_segment_is_heard(self, music, folder):
+        predictor = GenrePredictor.open(folder)
+        answer = predictor.answer(music.path("rock/rock_1"))
+        timeline = predictor.timeline(answer)
+        assert timeline["start_s"].tolist() == [0.0, 0.256, 0.512]
+        assert timeline["end_s"].tolist() == [0.256, 0.512, 0.768]
+        assert timeline["probability"].tolist() == answer.probabilities.max(axis=1).tolist()
+        assert timeline["genre"].tolist() == [GENRES[each] for each in answer.probabilities.argmax(axis=1)]
+        assert predictor.timeline(predictor.answer(Path("missing.wav"))).empty
+
+    def test_a_worker_process_opens_the_same_model(self, music, folder):
+        predictor = replace(GenrePredictor.open(folder), abstention=Abstention(0.2, math.inf, 0.0, math.nan, 0.5))
+        opened = pickle.loads(pickle.dumps(predictor))
+        assert opened.abstention.threshold == math.inf
+        path = music.path("jazz/jazz_1")
+        assert np.array_equal(opened.segment_probabilities(path), predictor.segment_probabilities(path))
+        with pytest.raises(CheckpointError, match=r"was trained again meanwhile"):
+            pickle.loads(pickle.dumps(replace(predictor, fingerprint="another")))
 
     def test_files_get_the_mean_of_their_segments(self, music, folder):
         predictor = GenrePredictor.open(folder)

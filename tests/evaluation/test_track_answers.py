@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from genre_pipeline.evaluation.track_answers import answer_tracks, find_closest
+from genre_pipeline.evaluation.track_answers import FramesDescription, answer_tracks, describe_frames, find_closest
 
 GENRES = ("jazz", "rock")
 
@@ -116,3 +116,13 @@ def test_fewer_training_tracks_and_tracks_without_a_feature_are_no_error():
 def test_a_leaky_split_gives_the_track_itself_away():
     split = [*sides(0, a="train", b="train"), *sides(0, a="test")]
     assert closest(split, store_of(a=[0, 1], b=[4, 4]), "a") == [["a", "b"]]
+
+
+@pytest.mark.parametrize("cuts", [[], [1], [3, 4, 9]])
+@pytest.mark.parametrize("mean", [0.0, 1e7])
+def test_a_feature_in_blocks_is_described_as_the_whole_is(cuts, mean):
+    frames = mean + np.random.default_rng(0).normal(size=(4, 12))
+    description = FramesDescription()
+    for block in np.split(frames, cuts, axis=1):
+        description.add(block)
+    np.testing.assert_allclose(description.vector, describe_frames(frames), rtol=1e-7)

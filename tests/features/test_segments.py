@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from genre_pipeline.errors import FeatureError
 from genre_pipeline.features import FeatureBlock, SegmentBlock
-from genre_pipeline.features.segments import frames_of_tracks, segment_tracks
+from genre_pipeline.features.segments import cut_blocks, frames_of_tracks, segment_tracks
 
 COLUMNS = ["segment_id", "track_id", "segment_index", "start_frame", "n_frames", "start_s", "duration_s"]
 
@@ -122,3 +122,17 @@ def test_no_segment_at_all_is_an_error(make_tracks, rows):
 def test_segments_with_gaps_are_refused():
     with pytest.raises(ValueError, match=r"segment\.hop_frames=21 is greater than segment\.n_frames=20.*gaps"):
         block_of(20, 21)
+
+
+@given(st.data())
+def test_a_feature_in_blocks_is_cut_as_the_whole_is(data):
+    block = block_of(n_frames := data.draw(st.integers(1, 6)), data.draw(st.integers(1, n_frames)))
+    lengths = data.draw(st.lists(st.integers(0, 9), min_size=1, max_size=5))
+    frames = np.arange(2 * sum(lengths), dtype=np.float32).reshape(2, -1)
+    blocks = np.split(frames, np.cumsum(lengths)[:-1], axis=1)
+    n_at_once = data.draw(st.integers(1, 4))
+    found = list(cut_blocks(iter(blocks), block.segment, n_at_once=n_at_once))
+    assert all(1 <= len(each) <= n_at_once for each in found)
+    starts = range(0, frames.shape[1] - n_frames + 1, block.segment.hop_frames)
+    expected = [frames[:, start : start + n_frames].tolist() for start in starts]
+    assert [segment.tolist() for each in found for segment in each] == expected

@@ -2,14 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from genre_pipeline.evaluation.track_answers import spread
+from genre_pipeline.errors import AudioError, ConfigError
+from genre_pipeline.evaluation.prediction import FileAnswer, GenrePredictor
+from genre_pipeline.evaluation.track_answers import describe_frames, spread
+from genre_pipeline.stores.store import FeatureStore, spec_hash
 
 # [?] In standard deviations. What is closer is the same recording, whose features differ by rounding alone.
 _SAME = 0.01
+
+
+def describe_labelled(model: GenrePredictor, store: FeatureStore) -> NDArray[np.float64]:
+    """Describe the labelled songs by the model's feature.
+
+    Args:
+        model: The model.
+        store: The feature of the songs on which it was trained and tested.
+
+    Returns:
+        Shape ``(n_labelled, n_values)``.
+
+    Raises:
+        ConfigError: If the store holds another feature than the model's.
+    """
+    if store.spec_hash != spec_hash(model.spec, model.feature):
+        dataset, _, feature, _ = model.cell.split(".")
+        raise ConfigError(
+            f"{dataset}.{feature}: its features were computed again with other parameters since the model was trained. "
+            "Train it again: genre-pipeline refresh."
+        )
+    return np.stack([describe_frames(store.read(track_id)) for track_id in store.index["track_id"]])
+
+
+def choose_of_answers(
+    model: GenrePredictor, answers: Sequence[FileAnswer], labelled: NDArray[np.float64], n_songs: int
+) -> pd.DataFrame:
+    """Choose the songs that are worth labelling next: see :func:`choose_songs`.
+
+    Args:
+        model: The model.
+        answers: What it says of the songs, with their descriptions.
+        labelled: What :func:`describe_labelled` returned.
+        n_songs: How many to choose.
+
+    Raises:
+        AudioError: If no song could be classified.
+    """
+    described = [each.description for each in answers if each.description is not None]
+    if not described:
+        raise AudioError(f"None of the {len(answers)} files could be classified. The first: {answers[0].error}")
+    songs = model.tabulate([each for each in answers if not each.error])
+    return choose_songs(songs, np.stack(described), labelled, n_songs)
 
 
 def choose_songs(

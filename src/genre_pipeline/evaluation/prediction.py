@@ -6,33 +6,43 @@ import hashlib
 import io
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
-from genre_pipeline.audio.io import read_waveform
+from genre_pipeline.audio.io import waveform_blocks
 from genre_pipeline.blocks import parse_block
-from genre_pipeline.errors import AudioError, CheckpointError, ConfigError, FeatureError, GenrePipelineError
+from genre_pipeline.errors import AudioError, CheckpointError, ConfigError, FeatureError, StorageError
 from genre_pipeline.evaluation.abstention import Abstention, choose_threshold
-from genre_pipeline.evaluation.track_answers import describe_frames
+from genre_pipeline.evaluation.track_answers import FramesDescription
 from genre_pipeline.features import FEATURES, FeatureBlock, FeatureSpec
+from genre_pipeline.features.base import stream_features
+from genre_pipeline.features.segments import cut_blocks
 from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.results.predictions import Predictions
+from genre_pipeline.spelling import printable
 from genre_pipeline.stages import stage
 from genre_pipeline.storage import atomic_file, write_json
+from genre_pipeline.stores.store import spec_hash
 from genre_pipeline.training import Checkpoint, FailedRepeat, Predictor
 from genre_pipeline.training.cell_data import CellData
-from genre_pipeline.training.checkpoints import open_trained
+from genre_pipeline.training.checkpoints import joint_fingerprint, open_trained
 from genre_pipeline.training.repeats import repeat_folder, trained_repeats
 
 # Raised whenever the same model and segments would give other predictions.
 PREDICTIONS_VERSION = 2
 _SIDES = ("validation", "test")
+# Raised whenever the same models would answer otherwise about the same file.
+_ANSWER_VERSION = 1
+# [?] Segments that are in memory together: those of a batch (training/predictors.py).
+_SEGMENTS_AT_ONCE = 64
 
 
 @stage(version=PREDICTIONS_VERSION, uses=(CellData,))
@@ -169,8 +179,31 @@ def _sha256(content: bytes) -> str:
 
 
 @dataclass(frozen=True)
+class FileAnswer:
+    """What a model says of an audio file.
+
+    Attributes:
+        path: The file.
+        probabilities: Of its segments, shape ``(n_segments, n_genres)``; no row where it could not be classified.
+        duration_s: Its length in seconds; 0 where it could not be classified.
+        error: Why it could not be classified; empty where it could.
+        description: Its feature, as :class:`~genre_pipeline.evaluation.track_answers.FramesDescription` describes it,
+            where that was asked for.
+    """
+
+    path: Path
+    probabilities: NDArray[np.float64]
+    duration_s: float = 0.0
+    error: str = ""
+    description: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
 class GenrePredictor:
     """Classifies audio files with the models of a cell: the same front-end, the same segments, mean probabilities.
+
+    Files are read and classified block by block, so that memory does not grow with their length. Pickled, it is opened
+    again from its checkpoints: a worker process opens them once.
 
     Attributes:
         cell: The cell's name.
@@ -180,6 +213,8 @@ class GenrePredictor:
         predictors: The trained models, whose probabilities are averaged.
         leaky: Whether the models were trained and tested on a split that lets something stand on two sides, or the test
             side chose their epoch.
+        folders: The checkpoints.
+        fingerprint: Of everything that its answers depend on.
         abstention: When an answer is not sure; ``None`` if that is not known.
     """
 
@@ -189,6 +224,8 @@ class GenrePredictor:
     spec: FeatureSpec
     predictors: tuple[Predictor, ...]
     leaky: bool
+    folders: tuple[Path, ...]
+    fingerprint: str
     abstention: Abstention | None = None
 
     @classmethod
@@ -232,8 +269,20 @@ class GenrePredictor:
                 f"The checkpoint {folder} needs a feature that this version does not have. Train it again. {error}"
             ) from error
         spec.require(block)
-        predictors = tuple(each.predictor() for each in trained)
-        return cls(checkpoint.card.cell, checkpoint.card.genres, block, spec, predictors, checkpoint.card.leaky)
+        models = joint_fingerprint(each.fingerprint for each in trained)
+        return cls(
+            cell=checkpoint.card.cell,
+            genres=checkpoint.card.genres,
+            feature=block,
+            spec=spec,
+            predictors=tuple(each.predictor() for each in trained),
+            leaky=checkpoint.card.leaky,
+            folders=tuple(each.folder for each in trained),
+            fingerprint=fingerprint("file_answer", _ANSWER_VERSION, models=models, feature=spec_hash(spec, block)),
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _opened_again, (self.folders, self.fingerprint, self.abstention)
 
     def segment_probabilities(self, path: Path) -> NDArray[np.float64]:
         """Classify the segments of one audio file.
@@ -248,22 +297,7 @@ class GenrePredictor:
             AudioError: If the file cannot be read, or is shorter than one segment.
             FeatureError: If the feature cannot be computed from it.
         """
-        return self._of_segments(path, self._frames(path))
-
-    def _frames(self, path: Path) -> NDArray[np.float32]:
-        """Compute the feature of an audio file, rounded as the store does: models were trained on stored features."""
-        waveform = read_waveform(path, sample_rate=self.feature.sample_rate)
-        return self.spec.extract(waveform, self.feature).astype(self.feature.dtype).astype(np.float32)
-
-    def _of_segments(self, path: Path, frames: NDArray[np.float32]) -> NDArray[np.float64]:
-        segment = self.feature.segment
-        starts = range(0, frames.shape[1] - segment.n_frames + 1, segment.hop_frames)
-        if not starts:
-            seconds = segment.n_frames * self.feature.hop_length / self.feature.sample_rate
-            raise AudioError(f"{path} is shorter than one segment ({seconds:.2f} s): give a longer recording.")
-        segments = np.stack([frames[:, start : start + segment.n_frames] for start in starts])
-        found = np.stack([each.predict_probabilities(segments) for each in self.predictors])
-        return np.asarray(found.mean(axis=0), dtype=np.float64)
+        return self._classified(path, None).probabilities
 
     def predict_probabilities(self, paths: Sequence[Path]) -> pd.DataFrame:
         """Classify audio files.
@@ -281,11 +315,34 @@ class GenrePredictor:
         means = [self.segment_probabilities(path).mean(axis=0) for path in paths]
         return pd.DataFrame(np.reshape(means, (len(paths), len(self.genres))), columns=list(self.genres))
 
+    def answer(self, path: Path, *, described: bool = False) -> FileAnswer:
+        """Classify an audio file, or say why that cannot be done.
+
+        Args:
+            path: The audio file.
+            described: Whether to describe its feature.
+        """
+        try:
+            return self._classified(path, FramesDescription() if described else None)
+        except (AudioError, FeatureError, StorageError) as error:
+            text = printable(str(error) if str(path) in str(error) else f"{path}: {error}")
+        except UnicodeEncodeError:
+            text = f"{printable(path)}: its name is not UTF-8, and libsndfile opens no other. Rename it."
+        return FileAnswer(path, np.empty((0, len(self.genres))), error=text)
+
     def classify(self, paths: Sequence[Path]) -> pd.DataFrame:
-        """Classify audio files, and go on where one cannot be.
+        """Classify audio files, one after the other, and go on where one cannot be: see :meth:`tabulate`.
 
         Args:
             paths: The audio files.
+        """
+        return self.tabulate([self.answer(path) for path in paths])
+
+    def tabulate(self, answers: Iterable[FileAnswer]) -> pd.DataFrame:
+        """Return the genres of files.
+
+        Args:
+            answers: What :meth:`answer` returned.
 
         Returns:
             One row per file: ``path``, ``genre`` (empty where it failed), ``probability`` of that genre, ``sure``
@@ -293,44 +350,92 @@ class GenrePredictor:
             (empty where it went well), ``leaky`` (the model's, the same in every row), and one probability a genre as
             ``p_<genre>``.
         """
-        return self.classify_and_describe(paths)[0]
+        columns = ["path", "genre", "probability", "sure", "error", "leaky", *(f"p_{genre}" for genre in self.genres)]
+        return pd.DataFrame([self._cells(each) for each in answers], columns=columns).astype({"sure": "boolean"})
 
-    def classify_and_describe(self, paths: Sequence[Path]) -> tuple[pd.DataFrame, list[NDArray[np.float64]]]:
-        """Classify audio files, and describe each that could be.
+    def timeline(self, answer: FileAnswer) -> pd.DataFrame:
+        """Return the genres of a file's segments.
 
         Args:
-            paths: The audio files.
+            answer: What :meth:`answer` returned.
 
         Returns:
-            What :meth:`classify` returns, and for each row without an error its feature, as
-            :func:`~genre_pipeline.evaluation.track_answers.describe_frames` describes it.
+            One row per segment, in order of time: ``start_s``, ``end_s``, ``genre``, ``probability`` of that genre.
         """
-        rows, described = [], []
-        for path in paths:
-            try:
-                frames = self._frames(path)
-                probabilities = self._of_segments(path, frames).mean(axis=0)
-            except (AudioError, FeatureError) as error:
-                rows.append(self._cells(path, np.full(len(self.genres), np.nan), genre="", error=error))
-                continue
-            rows.append(self._cells(path, probabilities, genre=self.genres[int(probabilities.argmax())], error=None))
-            described.append(describe_frames(frames))
-        return pd.DataFrame(rows).astype({"sure": "boolean"}), described
+        n_segments, frame_s = len(answer.probabilities), self.feature.frame_s
+        # A frame that covers the whole clip lasts as long as the clip.
+        start_s = np.arange(n_segments) * self.feature.segment.hop_frames * (frame_s or 0.0)
+        length_s = answer.duration_s if frame_s is None else self.feature.segment.n_frames * frame_s
+        best = answer.probabilities.argmax(axis=1) if n_segments else np.zeros(0, dtype=np.intp)
+        return pd.DataFrame(
+            {
+                "start_s": start_s,
+                "end_s": start_s + length_s,
+                "genre": [self.genres[index] for index in best],
+                "probability": answer.probabilities[np.arange(n_segments), best],
+            }
+        )
 
-    def _cells(
-        self, path: Path, probabilities: NDArray[np.float64], *, genre: str, error: GenrePipelineError | None
-    ) -> dict[str, object]:
-        columns = {f"p_{each}": float(value) for each, value in zip(self.genres, probabilities, strict=True)}
-        best = float(probabilities.max())
+    def _classified(self, path: Path, description: FramesDescription | None) -> FileAnswer:
+        n_samples = 0
+
+        def counted() -> Iterator[NDArray[np.float32]]:
+            nonlocal n_samples
+            for samples in waveform_blocks(path, sample_rate=self.feature.sample_rate):
+                n_samples += len(samples)
+                yield samples
+
+        def rounded() -> Iterator[NDArray[np.float32]]:
+            # As the store does: models were trained on stored features.
+            for block in blocks:
+                frames = block.astype(self.feature.dtype).astype(np.float32)
+                if description is not None:
+                    description.add(frames)
+                yield frames
+
+        (blocks,) = stream_features(counted(), [(self.spec, self.feature)])
+        segments = cut_blocks(rounded(), self.feature.segment, n_at_once=_SEGMENTS_AT_ONCE)
+        found = [
+            np.mean([each.predict_probabilities(group) for each in self.predictors], axis=0, dtype=np.float64)
+            for group in segments
+        ]
+        if not found:
+            seconds = self.feature.segment.n_frames * self.feature.hop_length / self.feature.sample_rate
+            raise AudioError(f"{path} is shorter than one segment ({seconds:.2f} s): give a longer recording.")
+        return FileAnswer(
+            path,
+            np.concatenate(found),
+            n_samples / self.feature.sample_rate,
+            description=None if description is None else description.vector,
+        )
+
+    def _cells(self, answer: FileAnswer) -> dict[str, object]:
+        failed = bool(answer.error)
+        means = np.full(len(self.genres), np.nan) if failed else answer.probabilities.mean(axis=0)
+        best = float(means.max())
         return {
-            "path": str(path),
-            "genre": genre,
+            "path": printable(answer.path),
+            "genre": "" if failed else self.genres[int(means.argmax())],
             "probability": best,
-            "sure": None if self.abstention is None or error is not None else best >= self.abstention.threshold,
-            "error": "" if error is None else str(error) if str(path) in str(error) else f"{path}: {error}",
+            "sure": None if self.abstention is None or failed else best >= self.abstention.threshold,
+            "error": answer.error,
             "leaky": self.leaky,
-            **columns,
+            **{f"p_{genre}": float(mean) for genre, mean in zip(self.genres, means, strict=True)},
         }
+
+
+def _opened_again(folders: tuple[Path, ...], mark: str, abstention: Abstention | None) -> GenrePredictor:
+    return replace(_opened(folders, mark), abstention=abstention)
+
+
+@lru_cache(maxsize=1)
+def _opened(folders: tuple[Path, ...], mark: str) -> GenrePredictor:
+    # In a worker process, beside others.
+    torch.set_num_threads(1)
+    model = GenrePredictor.open(*folders)
+    if model.fingerprint != mark:
+        raise CheckpointError(f"{folders[0]} was trained again meanwhile. Run the command again.")
+    return model
 
 
 def open_model(

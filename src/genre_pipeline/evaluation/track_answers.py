@@ -134,6 +134,32 @@ def describe_frames(frames: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.concatenate([frames.mean(axis=1, dtype=np.float64), frames.std(axis=1, dtype=np.float64)])
 
 
+class FramesDescription:
+    """Describes a feature that comes block by block as :func:`describe_frames` does the whole."""
+
+    def __init__(self) -> None:
+        self._n_frames = 0
+        self._means = self._squares = np.zeros(1)
+
+    def add(self, frames: NDArray[np.floating]) -> None:
+        """Take the next block, shape ``(n_bins, n)``.
+
+        By the rule of Chan, Golub and LeVeque, "Algorithms for Computing the Sample Variance", 1983: sums of squares
+        would lose small deviations from large means.
+        """
+        n_new, n_old = frames.shape[1], self._n_frames
+        means, deviations = np.split(describe_frames(frames), 2)
+        shift = means - self._means if n_old else np.zeros_like(means)
+        self._n_frames = n_old + n_new
+        self._means = means - shift * (n_old / self._n_frames)
+        self._squares = self._squares + n_new * deviations**2 + shift**2 * (n_old * n_new / self._n_frames)
+
+    @property
+    def vector(self) -> NDArray[np.float64]:
+        """The description so far, shape ``(2 * n_bins,)``."""
+        return np.concatenate([self._means, np.sqrt(self._squares / self._n_frames)])
+
+
 def spread(descriptions: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return what to divide descriptions by for distances: their standard deviations, 1 where they do not vary."""
     scale: NDArray[np.float64] = descriptions.std(axis=0)

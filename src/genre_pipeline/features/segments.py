@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from genre_pipeline.errors import FeatureError
-from genre_pipeline.features.base import FeatureBlock
+from genre_pipeline.features.base import FeatureBlock, Features, SegmentBlock
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,34 @@ def cut_frames(n_frames_of: pd.Series[int], block: FeatureBlock) -> pd.DataFrame
             "n_frames": np.full(len(ids), n_frames, dtype=np.int64),
         }
     )
+
+
+def cut_blocks(blocks: Iterable[Features], segment: SegmentBlock, *, n_at_once: int) -> Iterator[NDArray[np.float32]]:
+    """Cut a feature that comes block by block into the segments that :func:`cut_frames` lists.
+
+    Args:
+        blocks: Frames, shape ``(n_bins, n)`` each, successive in time.
+        segment: How the clip is cut.
+        n_at_once: How many segments are in memory together.
+
+    Yields:
+        Segments, shape ``(n, n_bins, segment.n_frames)``, ``n`` at most ``n_at_once``; nothing if none fits.
+
+    Example:
+        >>> blocks = [np.zeros((1, 3), np.float32), np.ones((1, 2), np.float32)]
+        >>> segments = cut_blocks(blocks, SegmentBlock(n_frames=2, hop_frames=1), n_at_once=3)
+        >>> [each[:, 0].tolist() for each in segments]
+        [[[0.0, 0.0], [0.0, 0.0]], [[0.0, 1.0], [1.0, 1.0]]]
+    """
+    n_frames, hop_frames = segment.n_frames, segment.hop_frames
+    waiting: Features | None = None
+    for block in blocks:
+        waiting = block if waiting is None else np.concatenate([waiting, block], axis=1)
+        n_segments = max(0, 1 + (waiting.shape[1] - n_frames) // hop_frames)
+        for first in range(0, n_segments, n_at_once):
+            starts = [index * hop_frames for index in range(first, min(first + n_at_once, n_segments))]
+            yield np.stack([waiting[:, start : start + n_frames] for start in starts])
+        waiting = waiting[:, n_segments * hop_frames :]
 
 
 def _check_every_genre(tracks: pd.DataFrame, segmented: pd.DataFrame, block: FeatureBlock) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from genre_pipeline.evaluation.prediction import GenrePredictor
+from genre_pipeline.evaluation.prediction import FileAnswer, GenrePredictor
 from genre_pipeline.reporting.document import (
     Bullets,
     Document,
@@ -25,11 +26,12 @@ from genre_pipeline.reporting.document import (
 from genre_pipeline.reporting.final_model import abstention_text, share_of_tests
 from genre_pipeline.reporting.sections.base import audio_url
 from genre_pipeline.reporting.wording import LEAKY, LEAKY_NOTE, PERCENT, percent, plural, split_marks
+from genre_pipeline.spelling import printable
 
 NOT_SURE = "not sure"
 
 # Genres that are named for a song, the most probable first [?].
-_N_SHOWN = 3
+N_SHOWN = 3
 
 
 def answer(row: Mapping[Any, Any]) -> str:
@@ -47,13 +49,22 @@ def answer(row: Mapping[Any, Any]) -> str:
     return str(row["genre"]) if pd.isna(row["sure"]) or row["sure"] else NOT_SURE
 
 
-def describe(table: pd.DataFrame, model: GenrePredictor, leader: Mapping[str, Any]) -> list[Section]:
+def describe(
+    table: pd.DataFrame,
+    model: GenrePredictor,
+    leader: Mapping[str, Any],
+    *,
+    n_shown: int = N_SHOWN,
+    timelines: Mapping[str, pd.DataFrame] | None = None,
+) -> list[Section]:
     """Show predicted genres, which model predicted them, and how good it was where it was compared.
 
     Args:
         table: What :meth:`~genre_pipeline.evaluation.prediction.GenrePredictor.classify` returned.
         model: The model.
         leader: What is to know of it (:func:`~genre_pipeline.evaluation.leaderboard.describe_leader`), or nothing.
+        n_shown: How many genres are named for a file.
+        timelines: What :meth:`~genre_pipeline.evaluation.prediction.GenrePredictor.timeline` returned, by path.
     """
     rows: list[list[Value]] = []
     faults: list[str] = []
@@ -63,13 +74,88 @@ def describe(table: pd.DataFrame, model: GenrePredictor, leader: Mapping[str, An
             faults.append(row["error"])
             continue
         shown = answer(row)
-        best = sorted(columns, key=lambda name: -row[name])[:_N_SHOWN]
+        best = sorted(columns, key=lambda name: -row[name])[:n_shown]
         named = [f"{str(name).removeprefix('p_')} {percent(row[name])}" for name in best]
         is_sure = shown != NOT_SURE
         rows.append([row["path"], shown, percent(row["probability"]), ", ".join(named[is_sure:])])
     titles = [*texts("file", "genre"), *numeric("probability"), *texts("next")]
     sections = [Section("", "", [Table("", "", titles, rows)])] if rows else []
+    sections += [_stretches(path, timeline) for path, timeline in (timelines or {}).items()]
     return [*sections, *describe_faults(faults), Section("", "", [Paragraph(_model(table, model, leader))])]
+
+
+def _stretches(path: str, timeline: pd.DataFrame) -> Section:
+    """Show a file's time line: successive segments of one genre together, with their mean probability."""
+    rows: list[list[Value]] = []
+    number = (timeline["genre"] != timeline["genre"].shift()).cumsum()
+    for _, stretch in timeline.groupby(number, sort=False):
+        start_s, end_s = float(stretch["start_s"].iloc[0]), float(stretch["end_s"].iloc[-1])
+        rows.append(
+            [_time(start_s), _time(end_s), stretch["genre"].iloc[0], percent(float(stretch["probability"].mean()))]
+        )
+    return Section(
+        "", path, [Table("", "", [*numeric("from", "to"), *texts("genre"), *numeric("probability")], rows)]
+    )
+
+
+def _time(seconds: float) -> str:
+    """Return a time as players show it.
+
+    Example:
+        >>> _time(83.25), _time(5400.0)
+        ('1:23.2', '1:30:00.0')
+    """
+    minutes, rest = divmod(round(seconds, 1), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
+
+
+def model_facts(model: GenrePredictor, leader: Mapping[str, Any]) -> dict[str, Any]:
+    """Return which model answers, how good it was on the test tracks, and when it is not sure, in plain JSON types.
+
+    Args:
+        model: The model.
+        leader: What is to know of it, or nothing.
+    """
+    kept = model.abstention
+    return {
+        "cell": model.cell,
+        "fingerprint": model.fingerprint,
+        "genres": list(model.genres),
+        "leaky": model.leaky,
+        **{key: leader.get(key) for key in ("accuracy", "ci_low", "ci_high", "statistic", "artists_unknown")},
+        "abstention": None if kept is None else {key: _finite(each) for key, each in kept._asdict().items()},
+    }
+
+
+def answer_facts(answer: FileAnswer, model: GenrePredictor, *, n_shown: int, with_timeline: bool) -> dict[str, Any]:
+    """Return what a model says of a file, in plain JSON types.
+
+    Args:
+        answer: What it says.
+        model: The model.
+        n_shown: How many genres are named.
+        with_timeline: Whether to list the segments.
+    """
+    if answer.error:
+        return {"path": printable(answer.path), "error": answer.error}
+    (row,) = model.tabulate([answer]).to_dict("records")
+    best = sorted(model.genres, key=lambda genre: -row[f"p_{genre}"])[:n_shown]
+    return {
+        "path": printable(answer.path),
+        "genre": row["genre"],
+        "probability": row["probability"],
+        "sure": None if pd.isna(row["sure"]) else bool(row["sure"]),
+        "genres": [{"genre": genre, "probability": row[f"p_{genre}"]} for genre in best],
+        "duration_s": round(answer.duration_s, 3),
+        **({"timeline": model.timeline(answer).to_dict("records")} if with_timeline else {}),
+        "error": None,
+    }
+
+
+def _finite(value: float) -> float | None:
+    """Return a number for JSON, which knows neither infinity nor NaN."""
+    return value if math.isfinite(value) else None
 
 
 def describe_next(chosen: pd.DataFrame, model: GenrePredictor, folder: Path | None = None) -> Table:

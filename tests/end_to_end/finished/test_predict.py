@@ -4,6 +4,7 @@ import json
 import os
 from urllib.parse import quote, unquote
 
+import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
@@ -13,7 +14,7 @@ from genre_pipeline import load_model, predict
 from genre_pipeline.cli import cli
 from genre_pipeline.errors import CheckpointError, ConfigError
 from genre_pipeline.project import PROJECT_ROOT
-from kedro_sessions import run, write_own_clip
+from kedro_sessions import run, settle, write_own_clip
 
 
 def audio_of(data):
@@ -44,6 +45,52 @@ def test_the_leading_cell_predicts_with_the_mean_of_its_repeats(finished_copy):
     expected = (single[0].filter(regex="^p_") + single[1].filter(regex="^p_")) / 2
     pd.testing.assert_frame_equal(table, expected)
     pd.testing.assert_frame_equal(predict(audio, experiment="test").filter(regex="^p_"), expected)
+
+
+def test_a_test_track_is_predicted_as_its_stored_features_were(finished_copy):
+    tracks = pd.read_parquet(max((finished_copy / "02_intermediate/demo/tracks.parquet").glob("*/tracks.parquet")))
+    path_of = dict(zip(tracks["track_id"], tracks["path"], strict=True))
+    results = finished_copy / "07_model_output/test"
+    files = sorted(results.glob("demo/*/*/*/predictions.parquet"))
+    assert len(files) == 7
+    for file in files:
+        stored = pd.read_parquet(max(file.glob("*/*.parquet")))
+        row = stored[(stored["split"] == "test") & (stored["repeat"] == 1)].iloc[0]
+        of_track = stored[(stored["track_id"] == row["track_id"]) & (stored["repeat"] == 1)]
+        model = load_model("test", cell=".".join(file.parent.relative_to(results).parts), repeat=1)
+        found = model.segment_probabilities(finished_copy / "01_raw/demo" / path_of[row["track_id"]])
+        np.testing.assert_allclose(found, of_track[[f"p_{genre}" for genre in model.genres]], atol=1e-4)
+
+
+def test_the_champion_is_the_leading_model_and_each_run_of_a_cell_has_its_own(finished, monkeypatch):
+    settle(monkeypatch, finished.data, finished.data.parent)
+    audio = audio_of(finished.data)
+
+    def answers(*options):
+        result = CliRunner().invoke(cli, ["predict", "--experiment", "test", "--format", "json", *options, *audio])
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    leading = answers()
+    assert leading["model"]["accuracy"] is not None
+    assert answers("--model", "champion") == leading
+    assert answers("--model", "test", "--experiment", "demo") == leading
+    cell = "demo.artist_kfold.mfcc_20.naive_bayes"
+    chosen = " and ".join(
+        f"tags.{key} = '{each}'"
+        for key, each in zip(("dataset", "protocol", "feature", "model"), cell.split("."), strict=True)
+    )
+    query = f"tags.level = 'cell' and {chosen}"
+    tracked = finished.client.search_runs([finished.session.info.experiment_id], query)[0]
+    other = answers("--model", tracked.info.run_id[:12])
+    assert other["model"]["cell"] == cell
+    assert other["model"]["accuracy"] == tracked.data.metrics["test_track_accuracy"]
+    folder = finished.data.joinpath("06_models/test", *cell.split("."))
+    assert answers("--model", str(folder))["files"][0]["genres"] == other["files"][0]["genres"]
+    result = CliRunner().invoke(cli, ["predict", "--experiment", "test", "--model", 12 * "dead", *audio])
+    assert "--model deaddead" in result.output
+    result = CliRunner().invoke(cli, ["predict", "--experiment", "test", "--model", 8 * "dead", *audio])
+    assert "Expected the id of a cell's run, but no run of a cell begins with 'deaddead" in result.output
 
 
 def test_the_command_shows_genres_and_names_what_it_cannot_classify(finished_copy):

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
 from genre_pipeline.errors import GenrePipelineError
-from genre_pipeline.ops.refresh.planning import Plan
 
 logger = logging.getLogger(__name__)
 
 
+class Plan(Protocol):
+    """What there is to do."""
+
+    @property
+    def stale(self) -> Sequence[object]:
+        """What is to be run; empty if there is nothing."""
+        ...
+
+    @property
+    def signature(self) -> tuple[object, ...]:
+        """A key of the state of all that was looked at."""
+        ...
+
+
+AnyPlan = TypeVar("AnyPlan", bound=Plan)
+
+
 def watch(
-    plan: Callable[[], Plan],
-    run: Callable[[Plan], None],
+    plan: Callable[[], AnyPlan],
+    run: Callable[[AnyPlan], None],
     *,
     wait: Callable[[float], object],
     interval_s: float,
@@ -48,7 +65,7 @@ def watch(
         wait(interval_s)
 
 
-def _looked(plan: Callable[[], Plan]) -> Plan | None:
+def _looked(plan: Callable[[], AnyPlan]) -> AnyPlan | None:
     try:
         return plan()
     except GenrePipelineError as error:
@@ -56,7 +73,7 @@ def _looked(plan: Callable[[], Plan]) -> Plan | None:
         return None
 
 
-def _ran(run: Callable[[Plan], None], plan: Plan) -> bool:
+def _ran(run: Callable[[AnyPlan], None], plan: AnyPlan) -> bool:
     try:
         run(plan)
     except GenrePipelineError as error:

@@ -18,7 +18,7 @@ from genre_pipeline.stages import LOGGED, stage
 logger = logging.getLogger(__name__)
 
 
-@stage(version=4)
+@stage(version=5)
 def predict_genres(
     predict: PredictBlock, known: Annotated[dict[str, Any] | None, LOGGED], folder: Annotated[Path, LOGGED]
 ) -> pd.DataFrame:
