@@ -36,19 +36,45 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Compare with the model on this song, any number of times. Default: a track of each genre of its dataset.",
 )
+@click.option(
+    "--page",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Also write a page that classifies songs in a browser, without a server (ONNX only; needs --web-runtime).",
+)
+@click.option(
+    "--web-runtime",
+    "runtime",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="ARCHIVE",
+    help="What 'npm pack onnxruntime-web@1.30.0' writes.",
+)
 @click.argument("path", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
-def export(choice: Choice, form: Format, quantise: bool, songs: tuple[Path, ...], path: Path) -> None:
+def export(
+    choice: Choice,
+    form: Format,
+    quantise: bool,
+    songs: tuple[Path, ...],
+    page: Path | None,
+    runtime: Path | None,
+    path: Path,
+) -> None:
     """Write the experiment's best model with its front-end to FILE: from a waveform to probabilities.
 
     The file is written only if its probabilities are the model's, to 1e-4. Its card is in it, and beside it as
     Markdown. --params predict.cell=NAME chooses another cell.
     """
-    if quantise and form != "onnx":
-        raise click.UsageError("--quantise needs --format onnx.")
+    if form != "onnx" and (quantise or page):
+        raise click.UsageError("--quantise and --page need --format onnx.")
+    if (page is None) != (runtime is None):
+        raise click.UsageError(
+            "--page and --web-runtime need each other. Get the runtime: npm pack onnxruntime-web@1.30.0"
+        )
     from kedro.io import DataCatalog
 
     from genre_pipeline.exports.card import describe, describe_in_words
     from genre_pipeline.exports.files import write
+    from genre_pipeline.exports.page import write_page
     from genre_pipeline.serving import open_experiment
     from genre_pipeline.storage import atomic_file
 
@@ -64,6 +90,9 @@ def export(choice: Choice, form: Format, quantise: bool, songs: tuple[Path, ...]
     with atomic_file(beside) as temporary:
         words = describe_in_words(card, compared, len(recordings), quantised=quantise)
         temporary.write_text(words, encoding="utf-8")
+    if page is not None and runtime is not None:
+        write_page(page, path, card, runtime)
+        click.echo(f"Written: {page / 'index.html'}, which classifies songs in a browser")
     click.echo(
         f"Written: {path} and {beside}. On {len(recordings)} recordings its probabilities differ from the model's by "
         f"at most {compared.difference:.1e}, those of segments by {compared.segment_difference:.1e}; "
