@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 # the first sentence of its help.
 _ELSEWHERE = {
     "predict": ("genre_pipeline.predicting:predict", "Classify music with a trained model."),
+    "export": ("genre_pipeline.exporting:export", "Write a trained model with its front-end to one file."),
     "run": ("genre_pipeline.running:run", "Run a pipeline."),
 }
 # Environment variables that the tasks of a DAG need as well.

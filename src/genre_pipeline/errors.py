@@ -79,6 +79,10 @@ class ComputeError(GenrePipelineError):
     """Workers cannot be started or reached, or died."""
 
 
+class ExportError(GenrePipelineError):
+    """An exported file does not answer as the model does."""
+
+
 class RefreshError(GenrePipelineError):
     """Another refresh is running, or a step of this one failed."""
 

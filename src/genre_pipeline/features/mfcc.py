@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from genre_pipeline.errors import FeatureError
@@ -111,6 +112,25 @@ def _add_slopes(rows: Features, block: MfccBlock) -> None:
     for order in range(1, block.delta_order + 1):
         slopes = savgol_filter(coefficients, _DELTA_WIDTH, polyorder=order, deriv=order, axis=1, mode="interp")
         rows[order * block.n_mfcc : (order + 1) * block.n_mfcc] = slopes
+
+
+def slope_fits(block: MfccBlock) -> NDArray[np.float32]:
+    """Return what :func:`begin_mfcc` computes slopes with, as matrices, for an export.
+
+    Args:
+        block: The parameters.
+
+    Returns:
+        For each order, from as many successive frames as a slope is fitted to, the derivative at each of them: shape
+        ``(delta_order, 9, 9)``. The middle row serves all frames but the first and the last four of a clip.
+    """
+    from scipy.signal import savgol_filter
+
+    fits = [
+        savgol_filter(np.eye(_DELTA_WIDTH), _DELTA_WIDTH, polyorder=order, deriv=order, axis=0, mode="interp")
+        for order in range(1, block.delta_order + 1)
+    ]
+    return np.reshape(fits, (-1, _DELTA_WIDTH, _DELTA_WIDTH)).astype(np.float32)
 
 
 def _n_rows(block: MfccBlock) -> int:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 from typing_extensions import override
@@ -51,6 +51,25 @@ _N_DIMS = {
     "musicnn": {"penultimate": 200, "taggram": 50, "mean_pool": 753, "max_pool": 753},
     "vgg": {"pool5": 256, "taggram": 50},
 }
+
+
+class Patches(NamedTuple):
+    """How the networks' patches are computed, for an export.
+
+    Attributes:
+        spectrum: The spectra.
+        bands: Their mel bands.
+        gain: Levels are ``log10(1 + gain * energy)``.
+        n_frames: Frames of a patch.
+    """
+
+    spectrum: Spectrum
+    bands: MelBands
+    gain: float
+    n_frames: int
+
+
+PATCHES = Patches(_SPECTRUM, _BANDS, _GAIN, _PATCH_FRAMES)
 
 # Each process loads weights once, whichever of its threads is first.
 _LOADING = threading.Lock()
@@ -175,6 +194,18 @@ class _Patches:
 
     def blocks(self) -> Iterator[Samples]:
         yield from self._layers.blocks()
+
+
+def load_musicnn(block: MusicnnBlock) -> Musicnn | Vgg:
+    """Load the network of a feature, on the processor.
+
+    Args:
+        block: The feature's parameters.
+
+    Raises:
+        ConfigError: If the weights are missing or altered.
+    """
+    return _network(block.weights, block.weights_path, "cpu")
 
 
 def _network(weights: WeightsName, path: Path | None, device: str) -> Musicnn | Vgg:

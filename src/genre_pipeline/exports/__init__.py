@@ -1,0 +1,1 @@
+"""Trained models as files that run elsewhere: waveform in, probabilities out, without this package."""

@@ -1,0 +1,67 @@
+"""A trained model with its front-end as one PyTorch module."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from genre_pipeline.errors import ConfigError
+from genre_pipeline.evaluation.prediction import GenrePredictor
+from genre_pipeline.exports.estimators import estimator_module
+from genre_pipeline.exports.front_ends import front_end
+from genre_pipeline.training import Predictor
+from genre_pipeline.training.predictors import EstimatorPredictor, NetworkPredictor
+from genre_pipeline.training.segments import Normalisation
+
+
+class Classifier(nn.Module):
+    """From a waveform to probabilities: what a :class:`~genre_pipeline.evaluation.prediction.GenrePredictor` does.
+
+    Args:
+        predictor: The model, or the models of a cell's folds, whose probabilities are averaged.
+
+    Raises:
+        ConfigError: If its feature or its kind of model cannot be exported.
+    """
+
+    def __init__(self, predictor: GenrePredictor) -> None:
+        super().__init__()
+        self.front_end = front_end(predictor.feature)
+        self.models = nn.ModuleList(_model(each) for each in predictor.predictors)
+        self.eval().requires_grad_(requires_grad=False)
+
+    def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
+        """Classify a recording.
+
+        Args:
+            waveform: Mono samples at the feature's rate, shape ``(n_samples,)``, float32.
+
+        Returns:
+            Probabilities of the recording, shape ``(n_genres,)``, and of its segments, shape ``(n_segments,
+            n_genres)``, both float32.
+        """
+        segments = self.front_end(waveform)
+        found = torch.stack([model(segments) for model in self.models]).mean(dim=0).float()
+        return found.mean(dim=0), found
+
+
+class _Normalised(nn.Module):
+    """Segments, scaled as in training, then a model."""
+
+    def __init__(self, normalisation: Normalisation, *layers: nn.Module) -> None:
+        super().__init__()
+        self._normalisation = normalisation
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, segments: Tensor) -> Tensor:
+        probabilities: Tensor = self.layers(self._normalisation(segments))
+        return probabilities
+
+
+def _model(predictor: Predictor) -> nn.Module:
+    if isinstance(predictor, NetworkPredictor):
+        return _Normalised(predictor.normalisation, predictor.network.cpu(), nn.Softmax(dim=1))
+    if isinstance(predictor, EstimatorPredictor):
+        fitted = estimator_module(predictor._estimator, predictor._spec.summarise)
+        return _Normalised(predictor.normalisation, fitted)
+    raise ConfigError(f"Models of the class {type(predictor).__name__} cannot be exported.")

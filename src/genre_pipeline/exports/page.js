@@ -1,0 +1,109 @@
+"use strict";
+
+const { card, onnx } = globalThis.model;
+const songs = document.getElementById("songs");
+const state = document.getElementById("state");
+const drop = document.getElementById("drop");
+let session;
+
+function bytes(text) {
+  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+}
+
+async function load() {
+  const script = URL.createObjectURL(new Blob([bytes(runtime.script)], { type: "text/javascript" }));
+  const ort = await import(script);
+  ort.env.wasm.numThreads = 1;
+  ort.env.wasm.wasmBinary = bytes(runtime.wasm).buffer;
+  session = await ort.InferenceSession.create(bytes(onnx));
+  globalThis.classify = async (waveform) => {
+    const found = await session.run({ waveform: new ort.Tensor("float32", waveform, [waveform.length]) });
+    return Array.from(found.probabilities.data);
+  };
+}
+
+/* Mono samples at the model's rate: the browser decodes and resamples. */
+async function decode(file) {
+  const context = new OfflineAudioContext(1, 1, card.sample_rate);
+  const audio = await context.decodeAudioData(await file.arrayBuffer());
+  const mono = new Float32Array(audio.length);
+  for (let channel = 0; channel < audio.numberOfChannels; channel += 1) {
+    audio.getChannelData(channel).forEach((sample, index) => { mono[index] += sample / audio.numberOfChannels; });
+  }
+  return mono;
+}
+
+function percent(share) {
+  return `${(100 * share).toFixed(1)} %`;
+}
+
+function show(name, texts) {
+  const row = document.createElement("tr");
+  const head = document.createElement("th");
+  head.scope = "row";
+  head.textContent = name;
+  row.append(head, ...texts.map((text) => {
+    const cell = document.createElement("td");
+    cell.textContent = text;
+    return cell;
+  }));
+  document.getElementById("answers").append(row);
+}
+
+async function answer(file) {
+  let waveform;
+  try {
+    waveform = await decode(file);
+  } catch {
+    return show(file.name, ["cannot be decoded", "", ""]);
+  }
+  if (waveform.length < card.min_samples) {
+    return show(file.name, [`shorter than ${(card.min_samples / card.sample_rate).toFixed(1)} s`, "", ""]);
+  }
+  const probabilities = await classify(waveform);
+  const order = probabilities.map((_, index) => index).sort((one, other) => probabilities[other] - probabilities[one]);
+  const named = order.slice(0, 3).map((index) => `${card.genres[index]} ${percent(probabilities[index])}`);
+  const isSure = !("threshold" in card) || probabilities[order[0]] >= card.threshold;
+  const genre = isSure ? card.genres[order[0]] : "not sure";
+  return show(file.name, [genre, percent(probabilities[order[0]]), named.slice(isSure ? 1 : 0).join(", ")]);
+}
+
+async function answerAll(files) {
+  songs.disabled = true;
+  for (const [index, file] of [...files].entries()) {
+    state.textContent = `Listening to ${file.name} (${index + 1} of ${files.length}).`;
+    await answer(file);
+  }
+  songs.disabled = false;
+  state.textContent = `Done: ${files.length} ${files.length === 1 ? "song" : "songs"}.`;
+}
+
+document.getElementById("quality").textContent = card.quality ?? "";
+const facts = {
+  Cell: card.cell,
+  Genres: card.genres.join(", "),
+  Sure: card.sure,
+  Warning: card.leaky ? "LEAKY: its accuracy is inflated by tracks or artists on two sides of the split." : undefined,
+  "Licence of the music": card.licence || "not stated",
+  "Licence of pretrained weights": card.pretraining?.licence,
+};
+for (const [name, text] of Object.entries(facts)) {
+  if (text !== undefined) {
+    const [term, description] = ["dt", "dd"].map((tag) => document.createElement(tag));
+    term.textContent = name;
+    description.textContent = text;
+    document.getElementById("card").append(term, description);
+  }
+}
+songs.addEventListener("change", () => answerAll(songs.files));
+drop.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
+drop.addEventListener("dragleave", () => drop.classList.remove("over"));
+drop.addEventListener("drop", (event) => {
+  event.preventDefault();
+  drop.classList.remove("over");
+  if (!songs.disabled) { answerAll(event.dataTransfer.files); }
+});
+load().then(
+  () => { songs.disabled = false; state.textContent = "Ready."; },
+  (error) => { state.textContent = `The model cannot be loaded: ${error.message}`; },
+);

@@ -1,0 +1,76 @@
+"""A folder that classifies songs in a browser: no server, no network, nothing leaves the machine."""
+
+from __future__ import annotations
+
+import base64
+import json
+import tarfile
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from genre_pipeline.errors import ConfigError
+from genre_pipeline.storage import atomic_folder
+
+# Tested with [?].
+WEB_RUNTIME = "onnxruntime-web@1.30.0"
+_SCRIPT, _WASM = "package/dist/ort.wasm.bundle.min.mjs", "package/dist/ort-wasm-simd-threaded.wasm"
+_LICENCE = "package/LICENSE"
+
+
+def write_page(folder: Path, model: Path, card: Mapping[str, Any], runtime: Path) -> None:
+    """Write a page that runs a model: open its ``index.html``, also from the disk.
+
+    Browsers let a page from the disk load scripts and nothing else, so the model and the runtime are scripts.
+
+    Args:
+        folder: Where. It must not exist, or be one that was written before.
+        model: The ONNX file.
+        card: What is to know of the model.
+        runtime: The archive that ``npm pack onnxruntime-web@1.30.0`` writes.
+
+    Raises:
+        ConfigError: If the archive is not such a one, or the folder holds something else.
+        StorageError: If the folder cannot be written.
+    """
+    script, wasm, licence = _read_runtime(runtime)
+    if folder.exists() and not (folder / "model.js").is_file():
+        raise ConfigError(f"{folder} exists, and is no page that was written before. Name another folder.")
+    contents = {
+        "index.html": files(__package__).joinpath("page.html").read_bytes(),
+        "page.js": files(__package__).joinpath("page.js").read_bytes(),
+        "model.js": _script("model", card=dict(card), onnx=_text(model.read_bytes())),
+        "runtime.js": _script("runtime", script=_text(script), wasm=_text(wasm)),
+        "runtime.LICENSE.txt": licence,
+    }
+    with atomic_folder(folder) as temporary:
+        for name, content in contents.items():
+            (temporary / name).write_bytes(content)
+
+
+def _read_runtime(path: Path) -> tuple[bytes, bytes, bytes]:
+    try:
+        with tarfile.open(path) as archive:
+            script, wasm = (_member(archive, name) for name in (_SCRIPT, _WASM))
+            licence = _member(archive, _LICENCE) if _LICENCE in archive.getnames() else b"MIT\n"
+            return script, wasm, licence
+    except (OSError, tarfile.TarError, KeyError) as error:
+        raise ConfigError(
+            f"{path} is not onnxruntime for browsers ({error}). Get it: npm pack {WEB_RUNTIME}"
+        ) from error
+
+
+def _member(archive: tarfile.TarFile, name: str) -> bytes:
+    file = archive.extractfile(name)
+    if file is None:
+        raise KeyError(f"{name} is no file")
+    return file.read()
+
+
+def _text(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
+
+
+def _script(name: str, **values: Any) -> bytes:
+    return f"globalThis.{name} = {json.dumps(values)};\n".encode()
