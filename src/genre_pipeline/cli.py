@@ -38,9 +38,10 @@ if TYPE_CHECKING:
 # Commands of other modules, which are imported when the command is run or its own help is asked for: where it is, and
 # the first sentence of its help.
 _ELSEWHERE = {
-    "predict": ("genre_pipeline.predicting:predict", "Classify music with a trained model."),
     "export": ("genre_pipeline.exporting:export", "Write a trained model with its front-end to one file."),
+    "predict": ("genre_pipeline.predicting:predict", "Classify music with a trained model."),
     "run": ("genre_pipeline.running:run", "Run a pipeline."),
+    "serve": ("genre_pipeline.service.command:serve", "Answer requests over HTTP with the experiment's models."),
 }
 # Environment variables that the tasks of a DAG need as well.
 _PASSED_ON = ("MLFLOW_TRACKING_URI", "KEDRO_ENV", EXPERIMENT_VARIABLE, "OMP_NUM_THREADS", "DO_NOT_TRACK")

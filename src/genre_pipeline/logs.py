@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from genre_pipeline.cells import Cell
+from genre_pipeline.results.cell import ThresholdRow
 
 # The predictions for the test tracks, among the files of a cell's run.
 OUTCOMES = "test_tracks.parquet"
@@ -77,11 +78,13 @@ class ServedModel:
         checkpoints: The folder of each repeat's checkpoint.
         genres: The genres, in the order of the model's outputs.
         fingerprint: Their fingerprint, see :func:`~genre_pipeline.training.checkpoints.joint_fingerprint`.
+        thresholds: What thresholds of the confidence keep; empty if that is not known.
     """
 
     checkpoints: tuple[Path, ...]
     genres: tuple[str, ...]
     fingerprint: str
+    thresholds: tuple[ThresholdRow, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

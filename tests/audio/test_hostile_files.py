@@ -182,7 +182,7 @@ def test_damaged_files_go_through_ingest_and_features_in_bounded_memory(tmp_path
     """The same 160 files each time; where new examples are asked for (`make explore`), 2,000 others."""
     is_new = not settings().derandomize
     n_files, seed = (2000, int.from_bytes(os.urandom(4), "big")) if is_new else (160, 0)
-    program = Path(__file__).with_name("mutated_music.py")
+    program = Path(__file__).parents[1] / "mutated_music.py"
     ended = subprocess.run(
         [sys.executable, str(program), str(tmp_path), str(n_files), str(seed)],
         check=False,

@@ -1,48 +1,52 @@
-"""A trained model as an MLflow pyfunc: audio paths in, genre probabilities out."""
+"""A trained model as an MLflow pyfunc: audio files in, genres out."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import genre_pipeline
+from genre_pipeline.experiment import PredictBlock
+from genre_pipeline.logs import ServedModel
 
 if TYPE_CHECKING:
     from mlflow.models.model import ModelInfo
 
-# What the pyfunc imports; versions are left to the environment that serves it, which must only read our files.
 # The signature is stated below; an example would have to be an audio file. For the whole process, because filters that
 # threads set for a while undo each other.
 warnings.filterwarnings("ignore", message=".*An input example was not provided")
 
+# What the pyfunc imports; versions are those that it was trained with.
 _REQUIREMENTS = (
     "jinja2",
-    "librosa>=0.11,<2",
+    "librosa",
     "numpy",
     "pandas",
     "pyarrow",
-    "pydantic>=2",
+    "pydantic",
     "rich",
     "safetensors",
     "scikit-learn",
+    "scipy",
     "skops",
     "soundfile",
     "soxr",
-    "torch>=2.6,<2.14",
+    "torch",
 )
+# The share of the sure answers that may be wrong, where a request does not say: that of the parameters.
+_MAX_ERROR = PredictBlock.model_fields["max_error"].default
 
 
-def log_genre_model(run_id: str, checkpoints: Sequence[Path], genres: Sequence[str], *, name: str) -> ModelInfo:
+def log_genre_model(run_id: str, model: ServedModel, *, name: str) -> ModelInfo:
     """Log the checkpoints of a cell to a run, as one model, with the code that serves it.
 
     The model is logged as code plus the checkpoints' folders, so that nothing is pickled.
 
     Args:
         run_id: The run the model belongs to.
-        checkpoints: The folder of each repeat's checkpoint.
-        genres: The genres, in the order of the model's outputs.
+        model: The model.
         name: The model's name.
 
     Returns:
@@ -50,20 +54,25 @@ def log_genre_model(run_id: str, checkpoints: Sequence[Path], genres: Sequence[s
     """
     import mlflow
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
+    from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
+    outputs = {"genre": "string", "probability": "double", "sure": "boolean", "error": "string"}
+    outputs |= {f"p_{genre}": "double" for genre in model.genres}
     signature = ModelSignature(
-        inputs=Schema([ColSpec("string", "path")]),
-        outputs=Schema([ColSpec("double", genre) for genre in genres]),
+        inputs=Schema([ColSpec("string", each, required=False) for each in ("path", "audio")]),
+        outputs=Schema([ColSpec(kind, column) for column, kind in outputs.items()]),
+        params=ParamSchema([ParamSpec("max_error", "double", _MAX_ERROR)]),
     )
     package = Path(genre_pipeline.__file__).parent
     with mlflow.start_run(run_id=run_id, nested=True):
-        model: ModelInfo = mlflow.pyfunc.log_model(
+        logged: ModelInfo = mlflow.pyfunc.log_model(
             name=name,
             python_model=str(package / "tracking" / "pyfunc_model.py"),
-            artifacts={f"checkpoint_{number:02d}": str(each) for number, each in enumerate(checkpoints)},
+            artifacts={f"checkpoint_{number:02d}": str(each) for number, each in enumerate(model.checkpoints)},
             code_paths=[str(package)],
             signature=signature,
-            pip_requirements=list(_REQUIREMENTS),
+            # Without what a build adds to the number, such as +cpu: the package index has no such release.
+            pip_requirements=[f"{each}=={version(each).partition('+')[0]}" for each in _REQUIREMENTS],
+            model_config={"thresholds": [dict(row) for row in model.thresholds]},
         )
-    return model
+    return logged

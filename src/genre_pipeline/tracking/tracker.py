@@ -222,7 +222,7 @@ class MlflowCellRun:
         self._write(self.run_id, found)
 
     def log_model(self, model: ServedModel) -> str:
-        """Log a trained model as a pyfunc that maps audio paths to genre probabilities, and return its id.
+        """Log a trained model as a pyfunc that classifies audio files, and return its id.
 
         A model that an earlier run holds already is not stored again; ``model_run_id`` says which run holds it.
         """
@@ -242,7 +242,7 @@ class MlflowCellRun:
         with tracking_errors(mlflow.get_tracking_uri()):
             # MLflow takes no dots in a model's name.
             name = self._cell.name.replace(".", "-")
-            logged = log_genre_model(self.run_id, model.checkpoints, model.genres, name=name)
+            logged = log_genre_model(self.run_id, model, name=name)
         # Last, so that an interrupted upload is not taken for a model.
         tags = {"model_run_id": self.run_id, "model_uri": logged.model_uri, "model_fingerprint": model.fingerprint}
         self.set_tags(tags)

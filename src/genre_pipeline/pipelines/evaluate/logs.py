@@ -104,6 +104,7 @@ def log_evaluation(
             tuple(each.folder for each in checkpoints),
             tuple(result["genres"]),
             joint_fingerprint(each.fingerprint for each in checkpoints),
+            tuple(result["thresholds"]),
         ),
         ends="FINISHED",
     )
