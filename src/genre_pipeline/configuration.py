@@ -163,16 +163,18 @@ class ConfigLoader(OmegaConfigLoader):
     ) -> dict[Path, Any]:
         """Return what files hold, before anything is merged or resolved; Kedro would parse them each time."""
         read = super()._read_dir_configs
+        held: dict[Path, Any]
         if key not in _SLOW or self._protocol != "file":
-            return read(conf_path, patterns, key, processed_files, *args)  # type: ignore[no-any-return]
+            held = read(conf_path, patterns, key, processed_files, *args)
+            return held
 
         def parse() -> tuple[dict[Path, Any], set[Path]]:
             found: set[Path] = set()
             return read(conf_path, patterns, key, found, *args), found
 
-        parsed, found = _remembered((key, tuple(patterns), conf_path, _stamps([Path(conf_path)])), parse)
+        held, found = _remembered((key, tuple(patterns), conf_path, _stamps([Path(conf_path)])), parse)
         processed_files |= found
-        return parsed  # type: ignore[no-any-return]
+        return held
 
     def _read(self, key: str) -> dict[str, Any]:
         # All loaders share the resolvers: another loader may have been made since.
