@@ -34,10 +34,11 @@ $(VENV)/.installed: pyproject.toml $(wildcard constraints-*.txt) | $(BIN)/python
 		-c constraints-$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt -e .
 	@touch $@
 
-$(VENV)/.installed-test: $(VENV)/.installed
+$(VENV)/.installed-test: pyproject.toml $(wildcard constraints-*.txt) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		-c constraints-$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt -e ".[dev]"
-	@touch $@
+	@# With everything that .installed stands for: nothing is installed twice.
+	@touch $(VENV)/.installed $@
 
 .PHONY: setup
 setup: $(VENV)/.installed-test ## Make .venv with everything for developing

@@ -18,6 +18,7 @@ from kedro.framework.project import pipelines, settings
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro_mlflow.framework.hooks.mlflow_hook import mlflow_hook
+from matplotlib.figure import Figure
 from mlflow.entities import Run
 
 from genre_pipeline.configuration import _merged, with_experiment
@@ -123,3 +124,15 @@ def settle(patch: pytest.MonkeyPatch, data: Path, folder: Path) -> None:
         patch.delenv(name, raising=False)
     # Kedro-Viz writes statistics of runs into the project in whose folder it is started.
     patch.chdir(folder)
+
+
+def do_without_drawing(patch: pytest.MonkeyPatch) -> None:
+    """Leave out what figures look like, which takes a third of a small session; tests of figures look at it."""
+
+    def save(_: Figure, file: Any, **__: Any) -> None:
+        if isinstance(file, str | Path):
+            Path(file).write_bytes(b"a picture")
+        else:
+            file.write(b"a picture")
+
+    patch.setattr(Figure, "savefig", save)

@@ -1,17 +1,18 @@
 """Kedro's loader of the configuration. It adds the experiment, and reads nothing again that has not changed.
 
 Parameters come from the base environment, the experiment's file, ``conf/local``, the chosen environment and the
-command, in this order; later ones win. Reading the 60 files takes most of a second, and a session reads them twice,
-``kedro refresh --watch`` at every check, and ``kedro prune`` those of every experiment.
+command, in this order; later ones win. Reading the 90 files takes most of a second, and a session reads them twice,
+``kedro refresh --watch`` at every check, and ``kedro prune`` those of every experiment. What was read is kept, and what
+the files hold before other parameters are merged with it.
 """
 
 from __future__ import annotations
 
 import os
+import pickle
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from copy import deepcopy
 from functools import cache
 from io import StringIO
 from pathlib import Path
@@ -55,11 +56,11 @@ _EXPERIMENTS = "experiments"
 _COMPARED = ("datasets", "protocols", "models")
 # The others are small, and credentials are not to lie around.
 _SLOW = ("parameters", "catalog")
-# A session sets them for its child processes: neither parameters nor catalog know of them.
-_OURS = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID")
-# [?] More than a process has use for: both for each of 32 experiments.
-_N_KEPT = 64
-_kept: OrderedDict[Hashable, dict[str, Any]] = OrderedDict()
+# A session sets them for its child processes, and pytest for each test: neither parameters nor catalog know of them.
+_UNREAD = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID", "PYTEST_CURRENT_TEST")
+# [?] More than a process has use for: both, and the two files of its own, for each of 32 experiments.
+_N_KEPT = 128
+_kept: OrderedDict[Hashable, bytes] = OrderedDict()
 
 
 class ConfigLoader(OmegaConfigLoader):
@@ -155,14 +156,25 @@ class ConfigLoader(OmegaConfigLoader):
         # Files of an archive or a server have no times to go by.
         if key not in _SLOW or self._protocol != "file":
             return self._read(key)
-        state = self._state(key)
-        if state in _kept:
-            _kept.move_to_end(state)
-        else:
-            _kept[state] = self._read(key)
-            if len(_kept) > _N_KEPT:
-                _kept.popitem(last=False)
-        return deepcopy(_kept[state])
+        return _remembered(self._state(key), lambda: self._read(key))
+
+    def _read_dir_configs(
+        self, conf_path: str, patterns: Sequence[str], key: str, processed_files: set[Path], *args: Any
+    ) -> dict[Path, Any]:
+        """Return what files hold, before anything is merged or resolved; Kedro would parse them each time."""
+        read = super()._read_dir_configs
+        held: dict[Path, Any]
+        if key not in _SLOW or self._protocol != "file":
+            held = read(conf_path, patterns, key, processed_files, *args)
+            return held
+
+        def parse() -> tuple[dict[Path, Any], set[Path]]:
+            found: set[Path] = set()
+            return read(conf_path, patterns, key, found, *args), found
+
+        held, found = _remembered((key, tuple(patterns), conf_path, _stamps([Path(conf_path)])), parse)
+        processed_files |= found
+        return held
 
     def _read(self, key: str) -> dict[str, Any]:
         # All loaders share the resolvers: another loader may have been made since.
@@ -291,23 +303,40 @@ class ConfigLoader(OmegaConfigLoader):
     def _state(self, key: str) -> Hashable:
         """Return all that what is read depends on."""
         folders = [Path(self._folder(env)) for env in self._environments()]
-        files = []
-        for path in (path for folder in folders for path in sorted(folder.rglob("*"))):
-            # Editors leave links to nothing beside a file that is being changed.
-            with suppress(FileNotFoundError):
-                status = path.stat()
-                files.append((str(path), status.st_mtime_ns, status.st_size))
         return (
             key,
             self.experiment,
             tuple(self.config_patterns[key]),
             tuple(map(str, folders)),
-            tuple(files),
+            _stamps(folders),
             repr(self.runtime_params),
             # Resolvers read them, and take relative paths from where we are.
-            tuple(sorted((name, value) for name, value in os.environ.items() if name not in _OURS)),
+            tuple(sorted((name, value) for name, value in os.environ.items() if name not in _UNREAD)),
             str(Path.cwd()),
         )
+
+
+def _remembered(state: Hashable, read: Callable[[], Any]) -> Any:
+    """Return a copy of what was read in this state, and read it if that is not known."""
+    if state in _kept:
+        _kept.move_to_end(state)
+    else:
+        # Five times as fast as a copy of OmegaConf's nodes.
+        _kept[state] = pickle.dumps(read())
+        if len(_kept) > _N_KEPT:
+            _kept.popitem(last=False)
+    return pickle.loads(_kept[state])  # noqa: S301
+
+
+def _stamps(folders: Iterable[Path]) -> Hashable:
+    """Return the files of folders, with what shows that one was changed."""
+    stamps = []
+    for path in (path for folder in folders for path in sorted(folder.rglob("*"))):
+        # Editors leave links to nothing beside a file that is being changed.
+        with suppress(FileNotFoundError):
+            status = path.stat()
+            stamps.append((str(path), status.st_mtime_ns, status.st_size))
+    return tuple(stamps)
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from kedro_sessions import copy_database, forget_sessions, new_database, settle
+from kedro_sessions import copy_database, do_without_drawing, forget_sessions, new_database, settle
 
 
 @pytest.fixture(scope="session")
@@ -24,10 +24,11 @@ def database(tmp_path_factory):
 
 @pytest.fixture
 def data(tmp_path, database, monkeypatch):
-    """An empty data folder, which the sessions of the test use."""
+    """An empty data folder, which the sessions of the test use; those of ``finished`` draw their figures."""
     folder = tmp_path / "data"
     copy_database(database, folder)
     settle(monkeypatch, folder, tmp_path)
+    do_without_drawing(monkeypatch)
     yield folder
     forget_sessions()
 

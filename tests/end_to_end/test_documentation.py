@@ -26,7 +26,7 @@ from genre_pipeline.cli import Choice, cli
 from genre_pipeline.ops import own_music, refreshing
 from genre_pipeline.project import PROJECT_ROOT
 from genre_pipeline.running import _check_choice
-from kedro_sessions import copy_database, forget_sessions, settle, write_own_clip, write_own_music
+from kedro_sessions import copy_database, do_without_drawing, forget_sessions, settle, write_own_clip, write_own_music
 
 PAGES = [
     *("README.md", "CONTRIBUTING.md", "conf/README.md", "data/README.md", "notebooks/README.md"),
@@ -193,6 +193,7 @@ def project(tmp_path_factory, database, _quiet_threads):
             patch.setattr(module, "PROJECT_ROOT", folder)
         # Most of the time of a session so small; other tests look at both.
         no_model = SimpleNamespace(model_id="", model_uri="")
+        do_without_drawing(patch)
         patch.setattr("genre_pipeline.pipelines.compare.nodes.draw_still", lambda _: Figure())
         patch.setattr("genre_pipeline.tracking.model.log_genre_model", lambda *_, **__: no_model)
         train = ("genre-pipeline", "train", EXAMPLES["<your folder>"], "--minutes", "0")

@@ -17,7 +17,7 @@ from genre_pipeline.features.embeddings import EmbeddingsBlock
 from genre_pipeline.models import EstimatorSpec
 from genre_pipeline.pipeline_registry import build_pipelines
 from genre_pipeline.training import Checkpoint, ModelBlock, parse_model
-from kedro_sessions import copy_database, forget_sessions, run
+from kedro_sessions import copy_database, do_without_drawing, forget_sessions, run
 
 _LOADER = load_configuration()
 PARAMETERS = _LOADER["parameters"]
@@ -124,6 +124,7 @@ def trained(tmp_path_factory, database, _quiet_threads):
         # Kedro-Viz writes statistics of runs into the project in whose folder it is started.
         patch.chdir(data.parent)
         copy_database(database, data)
+        do_without_drawing(patch)
         hook = import_module("kedro_mlflow.framework.hooks.mlflow_hook")
         patch.setattr(hook, "_assert_mlflow_enabled", lambda *_: False)
         run(

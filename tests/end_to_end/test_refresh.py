@@ -18,7 +18,6 @@ from typing import Any
 import pandas as pd
 import pytest
 from kedro.runner import SequentialRunner, ThreadRunner
-from matplotlib.figure import Figure
 
 from genre_pipeline import storage
 from genre_pipeline.errors import RefreshError
@@ -31,7 +30,15 @@ from genre_pipeline.pipelines.compare.nodes import draw_comparison
 from genre_pipeline.runner import StaleRunner
 from genre_pipeline.stages import stage_of
 from genre_pipeline.tracking.tracker import MlflowTracker
-from kedro_sessions import copy_database, forget_sessions, given, new_session, settle, write_own_clip
+from kedro_sessions import (
+    copy_database,
+    do_without_drawing,
+    forget_sessions,
+    given,
+    new_session,
+    settle,
+    write_own_clip,
+)
 
 ONE_DATASET: dict[str, Any] = {
     "experiment": {
@@ -263,7 +270,7 @@ def newest(data, entry):
 
 def do_without_shows(patch):
     """Leave out MLflow's runs of cells, which take longer than all the rest, and what figures look like."""
-    patch.setattr(Figure, "savefig", lambda _, file, **__: file.write(b"a picture"))
+    do_without_drawing(patch)
     patch.setattr(MlflowTracker, "write", lambda *_: None)
     patch.setattr(MlflowTracker, "history", lambda *_: (None, None))
 

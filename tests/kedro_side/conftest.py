@@ -4,7 +4,7 @@ import sys
 import mlflow
 import pytest
 
-from kedro_sessions import copy_database, forget_sessions, new_database
+from kedro_sessions import copy_database, do_without_drawing, forget_sessions, new_database
 from tiny_music import make_tiny_music, train_tiny
 
 
@@ -35,10 +35,11 @@ def database(empty_database, tmp_path_factory):
 
 
 @pytest.fixture
-def empty_data(empty_database, tmp_path):
-    """The data folder of the test, empty but for MLflow's tables."""
+def empty_data(empty_database, tmp_path, monkeypatch):
+    """The data folder of the test, empty but for MLflow's tables; its sessions draw nothing."""
     folder = tmp_path / "data"
     copy_database(empty_database, folder)
+    do_without_drawing(monkeypatch)
     return folder
 
 

@@ -6,6 +6,7 @@ import shutil
 import pytest
 import yaml
 from kedro.config import OmegaConfigLoader
+from omegaconf import OmegaConf
 
 from genre_pipeline.configuration import ConfigLoader, with_experiment
 from genre_pipeline.errors import ConfigError
@@ -48,6 +49,14 @@ def test_it_is_read_once(conf, reads):
     n_reads = reads.count("parameters")
     assert load(conf) == {"rate": 1, "name": "none"}
     assert reads.count("parameters") == n_reads > 0
+
+
+def test_its_files_are_parsed_once_whatever_is_merged_with_them(conf, monkeypatch):
+    load(conf)
+    monkeypatch.setattr(OmegaConf, "load", None)
+    assert load(conf, runtime_params={"rate": 3})["rate"] == 3
+    monkeypatch.setenv("SOME_NAME", "mine")
+    assert load(conf)["name"] == "mine"
 
 
 def test_what_is_done_to_it_stays_with_who_does_it(conf):

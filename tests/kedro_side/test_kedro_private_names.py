@@ -7,6 +7,7 @@ import inspect
 
 import kedro
 import pytest
+from kedro.config import OmegaConfigLoader
 from kedro.framework.cli import project
 from kedro.framework.session import KedroSession
 from kedro.io.core import AbstractVersionedDataset
@@ -41,6 +42,12 @@ def test_what_kedro_wraps_a_datasets_methods_in_can_be_taken_off():
 def test_a_session_has_its_store_and_reads_the_configuration():
     assert callable(KedroSession._get_config_loader)
     assert "_store" in inspect.getsource(KedroSession)
+
+
+def test_a_loader_parses_the_files_of_a_folder_before_it_merges_them():
+    names = ["self", "conf_path", "patterns", "key", "processed_files", "read_environment_variables"]
+    assert list(inspect.signature(OmegaConfigLoader._read_dir_configs).parameters) == names
+    assert "_read_dir_configs" in inspect.getsource(OmegaConfigLoader.load_and_merge_dir_config)
 
 
 def test_a_runners_arguments_are_resolved_as_on_the_command_line():
