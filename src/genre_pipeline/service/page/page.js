@@ -72,6 +72,7 @@ const chosen = () => [...$("models").querySelectorAll("input:checked")].map((box
 
 function add(files) {
   const songs = files.filter(({ file }) => AUDIO.test(file.name) || file.type.startsWith("audio/"));
+  songs.sort((one, other) => one.path.localeCompare(other.path));
   if (!songs.length) {
     $("status").textContent = "None of these is an audio file.";
     return;
