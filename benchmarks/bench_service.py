@@ -1,6 +1,7 @@
 """Measure the HTTP service: load, memory, lost workers, damaged files and made-up requests.
 
-Starts `genre-pipeline serve` with an experiment that was trained, and prints Markdown tables.
+Starts `genre-pipeline serve` with an experiment that was trained, and prints Markdown tables. The service's log is
+bench_service.log.
 
     python benchmarks/bench_service.py --experiment demo --requests 10000 --mutants 3200 --schemathesis
 """

@@ -57,8 +57,8 @@ class Browser:
     def __init__(self, chrome: Chrome) -> None:
         self.chrome = chrome
 
-    def show(self, path: Path, *, width: int = 1400, dark: bool = False, phone: bool = False) -> None:
-        """Open a page in a window of that width."""
+    def show(self, page: Path | str, *, width: int = 1400, dark: bool = False, phone: bool = False) -> None:
+        """Open a page, a file or an address, in a window of that width."""
         screen = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": phone}
         # Scrolling that takes its time would be clicked into.
         media = {"prefers-color-scheme": "dark" if dark else "light", "prefers-reduced-motion": "reduce"}
@@ -66,7 +66,7 @@ class Browser:
         self.chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
         self.chrome.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": phone})
         self.chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-        self.chrome.get(path.as_uri())
+        self.chrome.get(page if isinstance(page, str) else page.as_uri())
 
     def run(self, script: str, *arguments: Any) -> Any:
         """Run JavaScript in the page, and return what it returns."""

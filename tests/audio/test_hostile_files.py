@@ -177,6 +177,13 @@ def test_rates_that_no_audio_has_are_refused(read, build, rate):
     assert f"a sample rate of {rate} Hz" in found["error"]
 
 
+@pytest.mark.parametrize("content", [b"OggS\0pus" + bytes(180), b"OggS"])
+def test_an_ogg_page_that_holds_nothing_is_no_audio(read, content):
+    found = read("opus", content)
+    assert found["error"]
+    check(found)
+
+
 @pytest.mark.hypothesis
 def test_damaged_files_go_through_ingest_and_features_in_bounded_memory(tmp_path):
     """The same 160 files each time; where new examples are asked for (`make explore`), 2,000 others."""

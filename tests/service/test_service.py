@@ -1,5 +1,6 @@
 """The HTTP service: what it answers, refuses and survives."""
 
+import base64
 import io
 import json
 import logging
@@ -151,10 +152,11 @@ def test_workers_that_hang_die_or_fail_are_survived(models):
         assert "took too long" in running.post(("hang", b"x")).json()["files"][0]["error"]
         assert "crashed" in running.post(("die", b"x")).json()["files"][0]["error"]
         assert "crashed" in running.post(("garbage", b"x")).json()["files"][0]["error"]
-        for name, status in (("fault", 500), ("missing", 503)):
+        for name, status in (("fault", 200), ("missing", 503)):
             answered = running.post((name, b"x"))
             assert answered.status_code == status
             assert "secret" not in answered.text
+            assert answered.headers["x-request-id"] in answered.text or name == "missing"
         assert running.get("/health").json()["status"] == "ok"
         assert 'genre_workers_lost_total{reason="timeout"} 1.0' in running.get("/metrics").text
 
@@ -262,3 +264,21 @@ def test_memory_that_a_file_takes_is_limited(tmp_path):
     with pytest.raises(MemoryError), answering._limited_memory(64 << 20):
         np.ones(32 << 20, dtype=np.float64)
     assert np.ones(32 << 20, dtype=np.float64).nbytes == 256 << 20
+
+
+def test_a_song_is_described(service, music):
+    path = music.path("jazz/jazz_3")
+    found = service.post(
+        (path.name, path.read_bytes()), path="/describe", params={"model": OTHER, "genre": "rock"}
+    ).json()
+    assert (found["name"], found["duration_s"], len(found["waveform"])) == (path.name, 1.0, 800)
+    assert max(found["waveform"]) == pytest.approx(0.35, abs=0.05)
+    reason = found["explanation"]
+    assert (reason["genre"], reason["method"], reason["start_s"], reason["end_s"]) == ("rock", "occlusion", 0.0, 0.768)
+    for picture in (found["spectrogram_png"], reason["seen_png"], reason["contributions_png"]):
+        assert base64.b64decode(picture).startswith(b"\x89PNG")
+    later = service.post((path.name, path.read_bytes()), path="/describe", params={"from_s": 0.6}).json()
+    assert later["explanation"]["start_s"] == 0.512
+    assert "not an audio file" in service.post(("a", b"x"), path="/describe").json()["error"]
+    assert service.post(("a", b"x"), path="/describe", params={"genre": "polka"}).status_code == 422
+    assert service.post(("a", b"x"), ("b", b"x"), path="/describe").status_code == 422

@@ -64,6 +64,13 @@ def audio_parts(path: Path) -> Generator[Part]:
     Raises:
         OSError: If the file cannot be read.
     """
+    parts = _parts(path)
+    # A damaged Ogg page may leave nothing.
+    yield next(parts, Part())
+    yield from parts
+
+
+def _parts(path: Path) -> Generator[Part]:
     with path.open("rb") as file:
         n_bytes = os.fstat(file.fileno()).st_size
         start = tags_end(file, 0)

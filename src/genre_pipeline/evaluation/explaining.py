@@ -15,9 +15,9 @@ from genre_pipeline.features import FEATURES, Bins
 from genre_pipeline.registry import suggestion
 from genre_pipeline.results.explanation import Explanation
 from genre_pipeline.training import Checkpoint
-from genre_pipeline.training.attribution import attribute_by_occlusion, attribute_network
+from genre_pipeline.training.attribution import Attribution, attribute_by_occlusion, attribute_network
 from genre_pipeline.training.cell_data import CellData
-from genre_pipeline.training.predictors import NetworkPredictor
+from genre_pipeline.training.predictors import NetworkPredictor, Predictor
 
 Method = Literal["auto", "integrated_gradients", "occlusion"]
 # [?] Patches of occlusion, fine enough for a beat and an octave, coarse enough for some hundred predictions per track.
@@ -59,15 +59,11 @@ def explain_track(
     probabilities = predictor.predict_probabilities(features)
     answer = data.genres[int(probabilities.mean(axis=0).argmax())]
     target = data.genres.index(genre or answer)
-    is_network = isinstance(predictor, NetworkPredictor)
-    if method == "integrated_gradients" and not is_network:
+    if method == "integrated_gradients" and not isinstance(predictor, NetworkPredictor):
         raise ConfigError(
             f"explain.method: {cell.name} is no network and has no gradients. Choose 'occlusion', or 'auto'."
         )
-    if isinstance(predictor, NetworkPredictor) and method != "occlusion":
-        found = attribute_network(predictor, features, target, n_steps=n_steps)
-    else:
-        found = attribute_by_occlusion(predictor, features, target, n_rows=_N_ROWS, n_columns=_N_COLUMNS)
+    found, means = attribute(predictor, features, target, method=method, n_steps=n_steps)
     starts = segments["start_frame"].to_numpy() - int(segments["start_frame"].iloc[0])
     return Explanation(
         cell=cell,
@@ -76,17 +72,34 @@ def explain_track(
         genre=str(segments["genre"].iloc[0]),
         answer=answer,
         target=data.genres[target],
-        method="integrated gradients" if is_network and method != "occlusion" else "occlusion",
+        method=means,
         genres=data.genres,
         probabilities=probabilities,
         starts_s=segments["start_s"].to_numpy(dtype=np.float64),
         segment_s=float(segments["duration_s"].iloc[0]),
         bins=_bins(checkpoint),
-        levels=_laid_out(features, starts).astype(np.float32),
-        contributions=_laid_out(found.contributions, starts),
+        levels=lay_out(features, starts).astype(np.float32),
+        contributions=lay_out(found.contributions, starts),
         explained=float(found.explained.mean()),
         residual=float(np.abs(found.contributions.sum(axis=(1, 2)) - found.explained).mean()),
     )
+
+
+def attribute(
+    predictor: Predictor, features: NDArray[np.float32], target: int, *, method: Method = "auto", n_steps: int = 64
+) -> tuple[Attribution, str]:
+    """Explain a model's answer about segments; return the contributions, and by which method.
+
+    Args:
+        predictor: The trained model.
+        features: Segments, shape ``(n_segments, n_bins, n_frames)``, not scaled.
+        target: Index of the genre.
+        method: Integrated gradients are for networks only; others are explained by occlusion.
+        n_steps: Steps of integrated gradients.
+    """
+    if isinstance(predictor, NetworkPredictor) and method != "occlusion":
+        return attribute_network(predictor, features, target, n_steps=n_steps), "integrated gradients"
+    return attribute_by_occlusion(predictor, features, target, n_rows=_N_ROWS, n_columns=_N_COLUMNS), "occlusion"
 
 
 def _bins(checkpoint: Checkpoint) -> Bins:
@@ -107,7 +120,7 @@ def _tested(cell: Cell, checkpoints: Sequence[Checkpoint], data: CellData, track
     raise ConfigError(f"explain.tracks: '{track_id}' {reason} of {cell.name}. {suggestion(track_id, known[:50])}")
 
 
-def _laid_out(segments: NDArray[Any], starts: NDArray[np.int64]) -> NDArray[np.float64]:
+def lay_out(segments: NDArray[Any], starts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Place segments along the track; where they overlap, take their mean; where none is, zero."""
     n_frames = segments.shape[2]
     total = np.zeros((segments.shape[1], int(starts[-1]) + n_frames))

@@ -54,7 +54,11 @@ def draw_clip(path: Path, *, start_sample: int, n_samples: int) -> ClipPicture:
     Raises:
         AudioError: If the file cannot be read, or does not hold the clip.
     """
-    waveform = read_waveform(path, sample_rate=PICTURE_RATE, start_sample=start_sample, n_samples=n_samples)
+    return draw_waveform(read_waveform(path, sample_rate=PICTURE_RATE, start_sample=start_sample, n_samples=n_samples))
+
+
+def draw_waveform(waveform: NDArray[np.float32]) -> ClipPicture:
+    """Draw a waveform at the rate of :data:`PICTURE_RATE`, shape ``(n,)``."""
     levels_db = _levels(waveform, hop_length=HOP_LENGTH * -(-len(waveform) // (HOP_LENGTH * _MAX_FRAMES)))
     height, width = levels_db.shape
     return ClipPicture(_png(levels_db), width, height, _in_words(levels_db))

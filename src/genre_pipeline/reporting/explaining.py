@@ -8,6 +8,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from genre_pipeline.features import Bins
 from genre_pipeline.reporting.figures import PALETTE, plain
@@ -83,8 +84,7 @@ def explanation_figure(explanations: Sequence[Explanation]) -> Figure:
         extent = (begin_s, end_s, 0, each.levels.shape[0])
         feature.imshow(each.levels, origin="lower", aspect="auto", cmap="magma", extent=extent, interpolation="nearest")
         feature.set(title=f"what the model sees: {each.cell.feature}")
-        # [?] Beyond this quantile there are few numbers, which would leave the others without colour.
-        limit = float(np.quantile(np.abs(each.contributions), 0.995)) or 1.0
+        limit = _limit(each.contributions)
         contributions.imshow(
             each.contributions,
             origin="lower",
@@ -114,3 +114,30 @@ def explanation_figure(explanations: Sequence[Explanation]) -> Figure:
         track, genre, answer = plain([each.track_id, each.genre, each.answer])
         part.suptitle(f"{track}: {genre} told as {answer} by {each.cell.name}, repeat {each.repeat}", fontsize=10)
     return figure
+
+
+def layers(levels: NDArray[np.floating], contributions: NDArray[np.floating]) -> tuple[bytes, bytes]:
+    """Draw what a model sees, and the contributions to lay over it: blue for the genre, red against it.
+
+    Args:
+        levels: The feature, shape ``(n_bins, n_frames)``.
+        contributions: The same shape.
+
+    Returns:
+        Two PNG files of one pixel per number; the second shows nothing where contributions are small.
+    """
+    from matplotlib import colormaps
+    from matplotlib.image import imsave
+
+    seen, laid_over = BytesIO(), BytesIO()
+    imsave(seen, levels, cmap="gray", origin="lower", format="png")
+    share = np.clip(contributions / _limit(contributions), -1.0, 1.0)
+    colours = colormaps["RdBu"](0.5 + 0.5 * np.sign(share) * 0.8)
+    colours[..., 3] = np.abs(share) ** 0.5
+    imsave(laid_over, colours, origin="lower", format="png")
+    return seen.getvalue(), laid_over.getvalue()
+
+
+def _limit(contributions: NDArray[np.floating]) -> float:
+    # [?] Beyond this quantile there are few numbers, which would leave the others without colour.
+    return float(np.quantile(np.abs(contributions), 0.995)) or 1.0

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import resource
 import traceback
+from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,18 @@ from numpy.typing import NDArray
 
 from genre_pipeline.audio.io import waveform_blocks
 from genre_pipeline.errors import AudioError, FeatureError, GenrePipelineError
+from genre_pipeline.evaluation.explaining import attribute, lay_out
 from genre_pipeline.evaluation.prediction import GenrePredictor, open_model
+from genre_pipeline.evaluation.track_answers import N_CLOSEST, describe_frames, spread
+from genre_pipeline.reporting.clip_pictures import PICTURE_RATE, draw_waveform
+from genre_pipeline.reporting.explaining import layers
+from genre_pipeline.stores.store import FeatureStore
 
+# [?] Seconds that are explained at once, and the steps of integrated gradients: some seconds of work.
+_MAX_EXPLAINED_S = 30.0
+_N_STEPS = 16
+# [?] Points of a waveform's outline.
+_N_OUTLINE = 800
 # [?] Models that a worker keeps open.
 _N_OPEN = 8
 
@@ -33,6 +44,8 @@ class ModelSource:
         known: The leading cell, or the cell's result.
         max_error: The share of its answers that may be wrong.
         mark: Tells it from the same cell trained again.
+        labelled: The features of the labelled tracks; ``None`` if they are not there.
+        genres: Genre of each labelled track, by track id.
     """
 
     folder: Path
@@ -40,6 +53,8 @@ class ModelSource:
     known: Mapping[str, Any]
     max_error: float
     mark: str
+    labelled: FeatureStore | None = None
+    genres: Mapping[str, str] = field(default_factory=dict)
 
     def open(self) -> GenrePredictor:
         """Open the model."""
@@ -78,6 +93,30 @@ class Job:
     sources: tuple[ModelSource, ...]
 
 
+@dataclass(frozen=True)
+class DescribeJob:
+    """A file to draw, and to explain a model's answer about.
+
+    Attributes:
+        path: The file.
+        name: What to call it in messages.
+        source: The model.
+        genre: The genre that is explained; ``None`` means the model's answer.
+        from_s: Where the explained part begins.
+    """
+
+    path: Path
+    name: str
+    source: ModelSource
+    genre: str | None
+    from_s: float
+
+    @property
+    def sources(self) -> tuple[ModelSource, ...]:
+        """The model alone."""
+        return (self.source,)
+
+
 def work(connection: Connection, setup: Setup) -> None:
     """Answer jobs until the connection ends.
 
@@ -95,7 +134,7 @@ def work(connection: Connection, setup: Setup) -> None:
     connection.send_bytes(b"")
     while True:
         try:
-            job: Job = connection.recv()
+            job: Job | DescribeJob = connection.recv()
         except EOFError:
             return
         connection.send_bytes(json.dumps(_answer(job, models, setup)).encode())
@@ -106,6 +145,7 @@ class _Models:
 
     def __init__(self, sources: Sequence[ModelSource]) -> None:
         self._opened: dict[tuple[str | None, str], GenrePredictor] = {}
+        self._described: dict[str, NDArray[np.float64]] = {}
         for source in sources:
             # The first job says what is wrong with it.
             with suppress(GenrePipelineError):
@@ -120,14 +160,32 @@ class _Models:
             del self._opened[next(iter(self._opened))]
         return model
 
+    def nearest(self, source: ModelSource, description: NDArray[np.float64]) -> list[dict[str, Any]]:
+        """Return the labelled tracks that are nearest to a song, the nearest first."""
+        store = source.labelled
+        if store is None:
+            return []
+        track_ids = [each for each in store.index["track_id"] if each in source.genres]
+        if store.spec_hash not in self._described:
+            self._described[store.spec_hash] = np.stack([describe_frames(store.read(each)) for each in track_ids])
+        known = self._described[store.spec_hash]
+        distances = np.linalg.norm((known - description) / spread(known), axis=1)
+        closest = np.argsort(distances, kind="stable")[:N_CLOSEST]
+        return [
+            {"name": track_ids[each], "genre": source.genres[track_ids[each]], "distance": float(distances[each])}
+            for each in closest
+        ]
 
-def _answer(job: Job, models: _Models, setup: Setup) -> dict[str, Any]:
+
+def _answer(job: Job | DescribeJob, models: _Models, setup: Setup) -> dict[str, Any]:
     try:
         opened = [models.get(source) for source in job.sources]
     except GenrePipelineError as error:
         return {"missing": str(error)}
     try:
         with _limited_memory(setup.max_memory_bytes):
+            if isinstance(job, DescribeJob):
+                return _describe(job, models, setup.max_audio_s)
             return _classify(job.path, opened, setup.max_audio_s)
     except (AudioError, FeatureError) as error:
         return {"error": str(error).replace(str(job.path), job.name)}
@@ -144,8 +202,52 @@ def _classify(path: Path, models: Sequence[GenrePredictor], max_audio_s: float) 
         rate = model.feature.sample_rate
         if rate not in heard:
             heard[rate] = read_at_most(path, rate, max_audio_s)
-        answers.append(describe(model, segment_probabilities(model, frames_of(model, heard[rate]))))
+        answers.append(describe(model, probabilities_of(model, cut(model, frames_of(model, heard[rate]))[0])))
     return {"answers": answers, "duration_s": max(len(waveform) / rate for rate, waveform in heard.items())}
+
+
+def _describe(job: DescribeJob, models: _Models, max_audio_s: float) -> dict[str, Any]:
+    model = models.get(job.source)
+    picture_of = read_at_most(job.path, PICTURE_RATE, max_audio_s)
+    picture = draw_waveform(picture_of)
+    waveform = read_at_most(job.path, model.feature.sample_rate, max_audio_s)
+    frames = frames_of(model, waveform)
+    segments, starts = cut(model, frames)
+    answer = model.genres[int(probabilities_of(model, segments).mean(axis=0).argmax())]
+    genre = job.genre if job.genre in model.genres else answer
+    first = min(int(np.searchsorted(starts, round(job.from_s / _seconds(model, 1)))), len(starts) - 1)
+    part = slice(first, first + max(1, int(_MAX_EXPLAINED_S / _seconds(model, model.feature.segment.hop_frames))))
+    shown, begins = segments[part], starts[part] - starts[first]
+    found, method = attribute(model.predictors[0], shown, model.genres.index(genre), n_steps=_N_STEPS)
+    contributions = lay_out(found.contributions, begins)
+    seen, laid_over = layers(lay_out(shown, begins), contributions)
+    half = len(contributions) // 2
+    low, high = contributions[:half].sum(), contributions[half:].sum()
+    return {
+        "duration_s": len(waveform) / model.feature.sample_rate,
+        "waveform": _outline(picture_of),
+        "spectrogram_png": b64encode(picture.png).decode(),
+        "spectrogram_words": picture.words,
+        "explanation": {
+            "genre": genre,
+            "method": method,
+            "start_s": _seconds(model, int(starts[first])),
+            "end_s": _seconds(model, int(starts[first]) + contributions.shape[1]),
+            "seen_png": b64encode(seen).decode(),
+            "contributions_png": b64encode(laid_over).decode(),
+            "words": (
+                f"Of the contributions to {genre}, the lower half of the bins sums to {low:+.1f} and the upper half to "
+                f"{high:+.1f} log odds."
+            ),
+        },
+        "nearest": models.nearest(job.source, describe_frames(frames)),
+    }
+
+
+def _outline(waveform: NDArray[np.float32]) -> list[float]:
+    """Return the greatest sample of each of at most so many parts, without sign."""
+    parts = np.array_split(np.abs(waveform), min(_N_OUTLINE, len(waveform)))
+    return [round(float(part.max()), 3) for part in parts]
 
 
 def read_at_most(path: Path, sample_rate: int, max_audio_s: float) -> NDArray[np.float32]:
@@ -173,15 +275,15 @@ def frames_of(model: GenrePredictor, waveform: NDArray[np.float32]) -> NDArray[n
     return model.spec.extract(waveform, model.feature).astype(model.feature.dtype).astype(np.float32)
 
 
-def segment_probabilities(model: GenrePredictor, frames: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Classify segments: the same as the method of :class:`GenrePredictor`, of what was decoded within limits.
+def cut(model: GenrePredictor, frames: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Cut a song into segments, as :class:`GenrePredictor` does.
 
     Args:
         model: The model.
         frames: Its feature, shape ``(n_bins, n_frames)``.
 
     Returns:
-        Probabilities, shape ``(n_segments, n_genres)``.
+        The segments, shape ``(n_segments, n_bins, n_segment_frames)``, and the frame at which each begins.
 
     Raises:
         AudioError: If the song is shorter than one segment.
@@ -190,7 +292,11 @@ def segment_probabilities(model: GenrePredictor, frames: NDArray[np.float32]) ->
     starts = range(0, frames.shape[1] - segment.n_frames + 1, segment.hop_frames)
     if not starts:
         raise AudioError(f"Shorter than one segment ({_seconds(model, segment.n_frames):.2f} s): send a longer one.")
-    segments = np.stack([frames[:, start : start + segment.n_frames] for start in starts])
+    return np.stack([frames[:, start : start + segment.n_frames] for start in starts]), np.array(starts)
+
+
+def probabilities_of(model: GenrePredictor, segments: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Classify segments; the result has the shape ``(n_segments, n_genres)``."""
     found = np.stack([each.predict_probabilities(segments) for each in model.predictors])
     return np.asarray(found.mean(axis=0), dtype=np.float64)
 

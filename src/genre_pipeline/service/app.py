@@ -6,8 +6,10 @@ import logging
 import shutil
 import tempfile
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
+from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,7 +30,7 @@ from starlette.types import ASGIApp
 
 import genre_pipeline
 from genre_pipeline.registry import suggestion
-from genre_pipeline.service.answering import Job
+from genre_pipeline.service.answering import DescribeJob, Job
 from genre_pipeline.service.gate import Finished, Gate
 from genre_pipeline.service.limits import Limits
 from genre_pipeline.service.offers import Offer, Offers
@@ -38,6 +40,17 @@ logger = logging.getLogger("genre_pipeline.service")
 
 # [?] Of a file's name, which is only echoed.
 _MAX_NAME = 200
+# The page loads nothing from elsewhere, and is in no other page.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src blob:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_PAGE_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
 _LOSS_TEXTS = {
     "crashed": "its decoder crashed, or was killed. The file is damaged, or made to do that.",
     "timeout": "took too long, and was given up. Send an excerpt.",
@@ -94,11 +107,49 @@ class Song(BaseModel):
     duration_s: float | None = None
     answers: list[Answer] = []
 
+    def without_segments(self) -> Song:
+        """Return the same without the answers about segments."""
+        answers = [answer.model_copy(update={"segments": None}) for answer in self.answers]
+        return self.model_copy(update={"answers": answers})
+
 
 class Songs(BaseModel):
     """The files, in the order in which they came."""
 
     files: list[Song]
+
+
+class Explanation(BaseModel):
+    """What spoke for a genre in a part of a song; the pictures are PNG files in base64."""
+
+    genre: str
+    method: str
+    start_s: float
+    end_s: float
+    seen_png: str
+    contributions_png: str
+    words: str
+
+
+class Nearest(BaseModel):
+    """A labelled track that sounds alike."""
+
+    name: str
+    genre: str
+    distance: float
+
+
+class Description(BaseModel):
+    """What a song looks like, what spoke for a genre, and which labelled tracks are nearest."""
+
+    name: str
+    error: str | None = None
+    duration_s: float | None = None
+    waveform: list[float] = []
+    spectrogram_png: str = ""
+    spectrogram_words: str = ""
+    explanation: Explanation | None = None
+    nearest: list[Nearest] = []
 
 
 class Health(BaseModel):
@@ -140,10 +191,11 @@ class Metrics:
         self._seconds.labels(finished.route).observe(finished.duration_s)
         logger.info("request", extra=asdict(finished))
 
-    def count_file(self, song: Song) -> None:
-        """Count a file that was classified or could not be."""
-        self._files.labels("error" if song.error else "classified").inc()
-        self._audio_s.inc(song.duration_s or 0.0)
+    def count_files(self, songs: Sequence[Song]) -> None:
+        """Count files that were classified, and those that could not be."""
+        for song in songs:
+            self._files.labels("error" if song.error else "classified").inc()
+            self._audio_s.inc(song.duration_s or 0.0)
 
     def count_loss(self, reason: str) -> None:
         """Count a worker that was lost, and log it."""
@@ -203,7 +255,7 @@ def make_app(
         """List the models, with their accuracy on test tracks and its interval."""
         return Models(experiment=title, models=[Model.model_validate(each) for each in offers.all])
 
-    @app.post("/predict", responses={status: {"model": Problem} for status in (400, 408, 413, 422, 500, 503)})
+    @app.post("/predict", responses={status: {"model": Problem} for status in (400, 408, 413, 422, 503)})
     def predict(
         request: Request,
         files: Annotated[list[UploadFile], File(description="Audio files.")],
@@ -215,12 +267,25 @@ def make_app(
             raise HTTPException(413, f"{len(files)} files are more than {limits.max_files}, which is the most.")
         chosen = [find_offer(offers, name) for name in dict.fromkeys(model or [offers.champion.name])]
         songs = [classify(pool, each, chosen, request.state.request_id) for each in files]
-        for song in songs:
-            metrics.count_file(song)
-            for answer in [] if timeline else song.answers:
-                answer.segments = None
-        return Songs(files=songs)
+        metrics.count_files(songs)
+        return Songs(files=songs if timeline else [song.without_segments() for song in songs])
 
+    @app.post("/describe", responses={status: {"model": Problem} for status in (400, 408, 413, 422, 503)})
+    def describe(
+        request: Request,
+        files: Annotated[list[UploadFile], File(description="One audio file.", max_length=1)],
+        model: Annotated[str | None, Query(description="Name of a model; without it, the leading one.")] = None,
+        genre: Annotated[str | None, Query(description="The genre to explain; without it, the model's answer.")] = None,
+        from_s: Annotated[float, Query(description="Where the explained part begins.", ge=0, le=1e6)] = 0.0,
+    ) -> Description:
+        """Draw a song, say what spoke for a genre in 30 s of it, and name the labelled tracks that are nearest."""
+        offer = find_offer(offers, model or offers.champion.name)
+        if genre is not None and genre not in offer.genres:
+            raise HTTPException(422, f"{offer.name} does not know '{clean_name(genre)}'.")
+        job = partial(DescribeJob, source=offer.source, genre=genre, from_s=from_s)
+        return Description(**ask(pool, files[0], job, request.state.request_id))
+
+    _add_page(app)
     gate = Gate(app, limits=limits, token=token, report=metrics.count_request)
     return gate if "*" in hosts else TrustedHostMiddleware(gate, allowed_hosts=list(hosts), www_redirect=False)
 
@@ -239,10 +304,23 @@ def find_offer(offers: Offers, name: str) -> Offer:
 
 
 def classify(pool: WorkerPool, upload: UploadFile, models: Sequence[Offer], request_id: str) -> Song:
-    """Classify a file in a worker.
+    """Classify a file.
 
     Raises:
-        HTTPException: If a model cannot be opened, or by a fault of ours.
+        HTTPException: If a model cannot be opened.
+    """
+    found = ask(pool, upload, partial(Job, sources=tuple(each.source for each in models)), request_id)
+    answers = zip(models, found.pop("answers", []), strict=False)
+    return Song(**found, answers=[Answer(model=offer.name, **answer) for offer, answer in answers])
+
+
+def ask(
+    pool: WorkerPool, upload: UploadFile, make_job: Callable[[Path, str], Job | DescribeJob], request_id: str
+) -> dict[str, Any]:
+    """Have a worker answer about a file; the answer has the file's ``name``, and an ``error`` if there is no other.
+
+    Raises:
+        HTTPException: If a model cannot be opened.
     """
     name = clean_name(upload.filename)
     # The name of the file on disk is ours: a client's never reaches the file system.
@@ -250,19 +328,29 @@ def classify(pool: WorkerPool, upload: UploadFile, models: Sequence[Offer], requ
         shutil.copyfileobj(upload.file, file)
         file.flush()
         try:
-            found = pool.run(Job(Path(file.name), name, tuple(each.source for each in models)))
+            found = pool.run(make_job(Path(file.name), name))
         except LostWorkerError as error:
-            return Song(name=name, error=f"{name}: {_LOSS_TEXTS[error.reason]}")
+            return {"name": name, "error": f"{name}: {_LOSS_TEXTS[error.reason]}"}
     if "missing" in found:
         logger.error("a model cannot be opened", extra={"request_id": request_id, "error": found["missing"]})
         raise HTTPException(503, "A model cannot be opened: it may be in training. Try again later.")
     if "fault" in found:
         logger.error("fault", extra={"request_id": request_id, "error": found["fault"]})
-        raise HTTPException(500, f"A fault of the service. Its log has it under the request id {request_id}.")
-    if "error" in found:
-        return Song(name=name, error=found["error"])
-    answers = [Answer(model=offer.name, **answer) for offer, answer in zip(models, found["answers"], strict=True)]
-    return Song(name=name, duration_s=found["duration_s"], answers=answers)
+        return {"name": name, "error": f"{name}: a fault of the service; its log has it under {request_id}."}
+    return {"name": name, **found}
+
+
+def _add_page(app: FastAPI) -> None:
+    def add(path: str, name: str, kind: str) -> None:
+        content = (resources.files(genre_pipeline) / "service" / "page" / name).read_bytes()
+
+        @app.get(path, include_in_schema=False)
+        async def page() -> Response:
+            return Response(content, media_type=kind, headers=_PAGE_HEADERS)
+
+    add("/", "index.html", "text/html")
+    add("/page.css", "page.css", "text/css")
+    add("/page.js", "page.js", "text/javascript")
 
 
 def clean_name(name: str | None) -> str:

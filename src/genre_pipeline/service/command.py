@@ -70,7 +70,7 @@ def _limit(option: str, name: str, text: str) -> Callable[[Any], Any]:
     "--check-every",
     "check_s",
     type=click.FloatRange(0.1),
-    default=10.0,
+    default=30.0,
     show_default=True,
     help="Seconds between two looks whether another model leads.",
 )

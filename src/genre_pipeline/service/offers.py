@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from genre_pipeline.configuration import ConfigLoader
-from genre_pipeline.errors import CheckpointError
+from genre_pipeline.errors import CheckpointError, StoreError
 from genre_pipeline.experiment import Experiment
 from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.results.cell import number, summary_row
 from genre_pipeline.service.answering import ModelSource
+from genre_pipeline.stores.store import FeatureStore
 
 
 @dataclass(frozen=True)
@@ -96,14 +97,16 @@ def read_offers(loader: ConfigLoader, experiment: Experiment) -> list[Offer]:
             f"kedro run --pipelines train_all{loader.options}"
         )
     max_error = experiment.predict.max_error
-    source = ModelSource(folder, None, leader, max_error, fingerprint("leader", 1, leader=leader))
+    mark = fingerprint("leader", 1, leader=leader)
+    source = ModelSource(folder, None, leader, max_error, mark, *_labelled(catalog, leader["cell"]))
     offers = [_offer(leader["cell"], leader, leader["accuracy"], leader, source)]
     for cell in experiment.cells:
         is_trained = cell.name != leader["cell"] and folder.joinpath(*cell.name.split(".")).exists()
         result = catalog.load(f"{cell.name}.results_if_any") if is_trained else None
         if result:
             mark = fingerprint("result", 1, result=result)
-            source = ModelSource(folder, cell.name, {"thresholds": result.get("thresholds")}, max_error, mark)
+            known = {"thresholds": result.get("thresholds")}
+            source = ModelSource(folder, cell.name, known, max_error, mark, *_labelled(catalog, cell.name))
             row = summary_row(result, unit="track", metric="accuracy")
             offers.append(_offer(cell.name, result, row["mean"], row, source))
     return offers
@@ -115,3 +118,15 @@ def _offer(
     ends = (number(interval[key]) for key in ("ci_low", "ci_high"))
     low, high = (None if math.isnan(end) else end for end in ends)
     return Offer(name, source.cell is None, tuple(facts["genres"]), bool(facts["leaky"]), accuracy, low, high, source)
+
+
+def _labelled(catalog: Any, cell: str) -> tuple[FeatureStore | None, dict[str, str]]:
+    """Return the features of a cell's dataset and the genres of its tracks, if they are still there."""
+    from kedro.io import DatasetError
+
+    dataset, _, feature, _ = cell.split(".")
+    try:
+        store, tracks = catalog.load(f"{dataset}.{feature}.features"), catalog.load(f"{dataset}.tracks")
+    except (DatasetError, StoreError):
+        return None, {}
+    return store, dict(zip(tracks["track_id"], tracks["genre"], strict=True))
