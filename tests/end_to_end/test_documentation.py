@@ -60,11 +60,12 @@ ONLY_READ = {
     r"--experiment (gtzan6\w*|paper_\w+|recipes|fine_tuning|encoders|lists)": "it needs the music, and hours",
     r"compute\.address": "it needs a cluster",
     r"--watch": "it never ends",
+    r"--web-runtime": "it needs a package of npm",
     r"mlflow|viz|serve": "it is a server",
 }
 # Programs that are not the project's, and what of the project is started otherwise.
 NOT_OURS = {
-    *("pip", "uv", "apt", "systemctl", "dask", "jupyter", "source", "python3"),
+    *("pip", "npm", "uv", "apt", "systemctl", "dask", "jupyter", "source", "python3"),
     *("base64", "curl", "docker", "mlflow", "openssl", "sh"),
 }
 
