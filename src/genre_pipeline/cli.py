@@ -42,6 +42,7 @@ _ELSEWHERE = {
     "predict": ("genre_pipeline.predicting:predict", "Classify music with a trained model."),
     "run": ("genre_pipeline.running:run", "Run a pipeline."),
     "serve": ("genre_pipeline.service.command:serve", "Answer requests over HTTP with the experiment's models."),
+    "tag": ("genre_pipeline.tagging:tag", "Write the genres that a model names into the tags of music files."),
 }
 # Environment variables that the tasks of a DAG need as well.
 _PASSED_ON = ("MLFLOW_TRACKING_URI", "KEDRO_ENV", EXPERIMENT_VARIABLE, "OMP_NUM_THREADS", "DO_NOT_TRACK")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Form = Literal["table", "json", "jsonl", "csv"]
 
 
-def _share(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+def read_share(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
     """Read a share: 0.2, 20% or 20 %."""
     del context, parameter
     if value is None:
@@ -53,7 +53,10 @@ MODEL_HELP = "champion (in MLflow), an experiment, the id of a cell's run in MLf
 @choosing
 @click.option("--model", "name", metavar="MODEL", help=f"{MODEL_HELP} Default: the experiment's leading model.")
 @click.option(
-    "--max-error", callback=_share, metavar="SHARE", help="How many of its answers may be wrong, such as 20% or 0.2."
+    "--max-error",
+    callback=read_share,
+    metavar="SHARE",
+    help="How many of its answers may be wrong, such as 20% or 0.2.",
 )
 @click.option(
     "--format",

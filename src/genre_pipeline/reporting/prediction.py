@@ -93,9 +93,7 @@ def _stretches(path: str, timeline: pd.DataFrame) -> Section:
         rows.append(
             [_time(start_s), _time(end_s), stretch["genre"].iloc[0], percent(float(stretch["probability"].mean()))]
         )
-    return Section(
-        "", path, [Table("", "", [*numeric("from", "to"), *texts("genre"), *numeric("probability")], rows)]
-    )
+    return Section("", path, [Table("", "", [*numeric("from", "to"), *texts("genre"), *numeric("probability")], rows)])
 
 
 def _time(seconds: float) -> str:

@@ -1,0 +1,289 @@
+"""Genres in tags: the audio stays, and the file as it was can be had back to the byte."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import mutagen
+import numpy as np
+import pytest
+import soundfile
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genre_pipeline.audio.tags import read_tags
+from genre_pipeline.cli import cli
+from genre_pipeline.errors import AudioError, ConfigError, StorageError
+from genre_pipeline.library import tags
+from genre_pipeline.library.patches import apply_patch, make_patch
+from genre_pipeline.library.tags import Journal, last_change, take_back, write_genre
+from tiny_music import write_clip
+
+FORMATS = {
+    "mp3": ("MP3", "MPEG_LAYER_III"),
+    "wav": ("WAV", "PCM_16"),
+    "aiff": ("AIFF", "PCM_16"),
+    "flac": ("FLAC", "PCM_16"),
+    "ogg": ("OGG", "VORBIS"),
+    "opus": ("OGG", "OPUS"),
+}
+
+
+@pytest.fixture(params=FORMATS)
+def song(request, tmp_path):
+    """A song of each format, with a title and a genre."""
+    path = tmp_path / "music" / f"song.{request.param}"
+    path.parent.mkdir()
+    form, subtype = FORMATS[request.param]
+    noise = 0.1 * np.random.default_rng(0).standard_normal((48000, 2))
+    soundfile.write(path, noise, 48000, format=form, subtype=subtype)
+    return path
+
+
+@pytest.fixture
+def journal(tmp_path):
+    return Journal(tmp_path / "results" / "tags.jsonl")
+
+
+def write(path, genre, journal):
+    write_genre(path, genre, genre_before=read_tags(path)["genre"], model="0123", journal=journal)
+
+
+def genre_by_mutagen(path):
+    tagged = mutagen.File(path)
+    found = tagged.tags["TCON"].text if "TCON" in tagged.tags else tagged.tags["genre"]
+    return list(found)
+
+
+@pytest.mark.parametrize("before", ["", "Old"])
+def test_a_genre_is_written_and_taken_back_to_the_byte(song, journal, before):
+    if before:
+        write(song, before, journal)
+    song.chmod(0o640)
+    os.utime(song, ns=(5, 1_600_000_000_000_000_000))
+    content, audio = song.read_bytes(), soundfile.read(song)[0]
+    write(song, "Drum & Bass", journal)
+    assert song.read_bytes() != content
+    assert np.array_equal(soundfile.read(song)[0], audio)
+    assert read_tags(song)["genre"] == "Drum & Bass"
+    assert genre_by_mutagen(song) == ["Drum & Bass"]
+    assert (song.stat().st_mode & 0o777, song.stat().st_mtime_ns) == (0o640, 1_600_000_000_000_000_000)
+    change = last_change(song, journal.changes()[str(song)])
+    assert (change.genre, change.genre_before) == ("Drum & Bass", before)
+    take_back(change)
+    assert song.read_bytes() == content
+    assert (song.stat().st_mode & 0o777, song.stat().st_mtime_ns) == (0o640, 1_600_000_000_000_000_000)
+    assert list(song.parent.iterdir()) == [song]
+
+
+@pytest.mark.skipif(shutil.which("ffprobe") is None, reason="ffprobe is not installed")
+def test_ffprobe_reads_the_genre(song, journal):
+    write(song, "Deep House", journal)
+    command = ["ffprobe", "-v", "error", "-of", "json", "-show_format", "-show_streams", str(song)]
+    found = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+    named = [*found["streams"], found["format"]]
+    genres = {value for each in named for key, value in each.get("tags", {}).items() if key.lower() == "genre"}
+    assert genres == {"Deep House"}
+
+
+def test_changes_are_taken_back_one_after_the_other(song, journal):
+    contents = [song.read_bytes()]
+    for genre in ("one", "two"):
+        write(song, genre, journal)
+        contents.append(song.read_bytes())
+    for content in (contents[1], contents[0]):
+        take_back(last_change(song, journal.changes()[str(song)]))
+        assert song.read_bytes() == content
+    assert last_change(song, journal.changes()[str(song)]) is None
+
+
+@pytest.fixture
+def clip(tmp_path):
+    return write_clip(tmp_path / "clips" / "clip.wav", "jazz", seed=0)
+
+
+def test_a_file_that_others_changed_is_not_taken_back(clip, journal):
+    write(clip, "one", journal)
+    (change,) = journal.changes()[str(clip)]
+    content = clip.read_bytes() + b"more"
+    clip.write_bytes(content)
+    assert last_change(clip, [change]) is None
+    with pytest.raises(AudioError, match=r"clip\.wav: it has been changed since, and is not taken back"):
+        take_back(change)
+    assert clip.read_bytes() == content
+
+
+def test_a_link_stays_a_link(clip, journal, tmp_path):
+    link = tmp_path / "link.wav"
+    link.symlink_to(clip)
+    write(link, "one", journal)
+    assert link.is_symlink()
+    assert read_tags(clip)["genre"] == "one"
+    assert list(journal.changes()) == [str(clip)]
+
+
+def test_an_interrupted_write_leaves_the_file_as_it_was(clip, journal, monkeypatch):
+    content = clip.read_bytes()
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    for place in ("_set_genre", "_check"):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(tags, place, interrupted)
+            write(clip, "one", journal)
+    assert journal.changes() == {}
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "replace", interrupted)
+        write(clip, "one", journal)
+    assert clip.read_bytes() == content
+    assert list(clip.parent.iterdir()) == [clip]
+    # It was written down first; what is written down and was not done is not taken back.
+    assert last_change(clip, journal.changes()[str(clip)]) is None
+
+
+def test_a_journal_that_cannot_be_written_keeps_the_file_from_being_changed(clip, tmp_path):
+    content = clip.read_bytes()
+    (tmp_path / "place").write_text("a file where a folder is needed")
+    with pytest.raises(StorageError):
+        write(clip, "one", Journal(tmp_path / "place" / "tags.jsonl"))
+    assert clip.read_bytes() == content
+
+
+def test_audio_that_would_change_is_left_as_it_is(clip, journal, monkeypatch):
+    content = clip.read_bytes()
+    monkeypatch.setattr(tags, "_set_genre", lambda copy, *_, **__: write_clip(copy, "rock", seed=1))
+    with pytest.raises(AudioError, match=r"clip\.wav: with other tags its audio would be another one"):
+        write(clip, "one", journal)
+    assert clip.read_bytes() == content
+    assert journal.changes() == {}
+
+
+def test_a_format_without_tags_is_named(tmp_path, journal):
+    path = tmp_path / "clip.au"
+    soundfile.write(path, np.zeros(8000), 8000, format="AU")
+    with pytest.raises(AudioError, match=r"clip\.au: files of this format hold no tags that can be written"):
+        write(path, "one", journal)
+
+
+def test_a_line_that_a_crash_cut_off_is_passed_over(clip, journal, tmp_path):
+    write(clip, "one", journal)
+    file = tmp_path / "results" / "tags.jsonl"
+    whole = file.read_bytes()
+    file.write_bytes(whole + whole[:50])
+    write(clip, "two", journal)
+    assert [change.genre for change in journal.changes()[str(clip)]] == ["two", "one"]
+
+
+def test_a_tag_of_version_2_3_keeps_it(tmp_path, journal):
+    path = tmp_path / "song.mp3"
+    soundfile.write(path, 0.1 * np.ones(44100), 44100, format="MP3")
+    tagged = mutagen.File(path)
+    tagged.add_tags()
+    tagged.tags.add(mutagen.id3.TIT2(encoding=1, text=["Title"]))
+    tagged.save(v2_version=3)
+    write(path, "one", journal)
+    again = mutagen.File(path)
+    assert again.tags.version == (2, 3, 0)
+    assert (str(again.tags["TIT2"]), again.tags["TCON"].text) == ("Title", ["one"])
+
+
+@given(st.binary(min_size=1, max_size=300), st.binary(min_size=1, max_size=300), st.binary(max_size=300), st.data())
+def test_any_file_can_be_made_of_any_other(tmp_path_factory, head, tail, inserted, data):
+    old, new, again = (tmp_path_factory.getbasetemp() / f"patched_{name}" for name in ("old", "new", "again"))
+    cut = data.draw(st.integers(0, len(tail)))
+    for content in (head + inserted + tail, head, inserted + tail[cut:] + b"x"):
+        old.write_bytes(head + tail)
+        new.write_bytes(content)
+        apply_patch(new, make_patch(old, new), again)
+        assert again.read_bytes() == head + tail
+
+
+@pytest.mark.parametrize(("before", "behind"), [(b"other tags", b"sgat"), (b"", b"more tags")])
+def test_a_patch_is_small_although_the_whole_file_moved(tmp_path, before, behind):
+    audio = np.random.default_rng(0).bytes(2**20)
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.write_bytes(b"RIFF0000" + audio + b"tags")
+    new.write_bytes(b"RIFF1111" + before + audio + behind)
+    patch = make_patch(old, new)
+    assert sum(length for _, length in patch.places) < 50
+    assert len(patch.content) < 200
+
+
+class TestCommand:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        for number, genre in enumerate(("jazz", "rock", "blues")):
+            write_clip(tmp_path / "songs" / f"{number}.wav", genre, seed=number)
+        return tmp_path / "songs"
+
+    @pytest.fixture
+    def tag(self, cell_folder, tmp_path, monkeypatch):
+        monkeypatch.setenv("GENRE_PIPELINE_DATA", str(tmp_path / "data"))
+
+        def run(*words):
+            return CliRunner().invoke(cli, ["tag", "--model", str(cell_folder), *map(str, words)])
+
+        return run
+
+    def test_nothing_is_written_without_write(self, tag, folder, tmp_path):
+        contents = {path: path.read_bytes() for path in folder.iterdir()}
+        for options in ([], ["--dry-run"]):
+            result = tag(*options, folder)
+            assert result.exit_code == 0
+            assert "3 files would change: --write does it." in result.stdout
+        assert {path: path.read_bytes() for path in folder.iterdir()} == contents
+        assert not (tmp_path / "data/07_model_output/tags.jsonl").exists()
+
+    def test_genres_are_written_mapped_and_taken_back(self, tag, folder, tmp_path):
+        contents = {path: path.read_bytes() for path in folder.iterdir()}
+        written = tmp_path / "my_genres.yml"
+        written.write_text("jazz: Jazz & Blues\nblues: null\n")
+        result = tag("--write", "--map", written, folder)
+        assert "2 files changed; left as they are: 1 of genres that are mapped to nothing." in result.stdout
+        assert [read_tags(folder / f"{number}.wav")["genre"] for number in range(3)] == ["Jazz & Blues", "rock", ""]
+        again = tag("--write", "--map", written, "--only-missing", folder)
+        assert "0 files changed; left as they are: 1 of genres that are mapped to nothing; " in again.stdout
+        assert "left as they are: 2 with a genre." in again.stdout
+        assert "2 files would change: --write does it." in tag("--undo").stdout
+        assert "1 file changed." in tag("--undo", "--write", folder / "0.wav").stdout
+        assert (folder / "0.wav").read_bytes() == contents[folder / "0.wav"]
+        assert read_tags(folder / "1.wav")["genre"] == "rock"
+        assert "1 file changed; left as they are: 1 that were taken back" in tag("--undo", "--write").stdout
+        assert {path: path.read_bytes() for path in folder.iterdir()} == contents
+
+    def test_what_is_not_probable_enough_is_left_as_it_is(self, tag, folder):
+        assert "3 below 110.0" in " ".join(tag("--min-confidence", "110%", folder).stdout.split())
+
+    def test_a_bad_file_does_not_stop_the_others(self, tag, folder):
+        (folder / "0.wav").write_text("no audio")
+        result = tag("--write", folder)
+        assert result.exit_code == 1
+        assert "Not classified: " in result.stdout
+        assert "2 files changed." in result.stdout
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ("jaz: Jazz", "the model does not know jaz. Its genres: blues, jazz, rock"),
+            ("- jazz", "expected a line for each genre"),
+            ("jazz: [", "cannot be read"),
+        ],
+    )
+    def test_a_map_that_cannot_be_meant_is_named(self, tag, folder, tmp_path, content, message):
+        path = tmp_path / "map.yml"
+        path.write_text(content)
+        result = tag("--map", path, folder)
+        assert result.exit_code == 1
+        assert result.stderr.startswith(f"Error: {path}: ")
+        assert message in result.stderr
+
+    def test_without_mutagen_it_says_what_to_install(self, tag, folder, monkeypatch):
+        monkeypatch.setitem(__import__("sys").modules, "mutagen", None)
+        with pytest.raises(ConfigError, match=r"pip install 'genre-pipeline\[tags\]'"):
+            tags.require_mutagen()
+        assert tag(folder).exit_code == 1
+        assert "Missing argument" not in tag(folder).stderr
