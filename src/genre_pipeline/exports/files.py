@@ -29,9 +29,9 @@ Run = Callable[[Samples], Sequence[NDArray[np.float32]]]
 TOLERANCE = 1e-4
 """How far a probability of the file may be from the model's [D]: the sixth digit of float32, summed over a network."""
 
-# The newest that onnxruntime-web has in full [?].
+# Runs in onnxruntime 1.32 and onnxruntime-web 1.30, newer ones were not tried [?].
 _OPSET = 20
-# What onnxruntime multiplies in eight bits. Convolutions in eight bits are slower than in 32, measured [?].
+# What is multiplied in eight bits [?]: not convolutions, of which this was not tried.
 _QUANTISED = ["MatMul", "Gemm", "LSTM"]
 
 

@@ -1,7 +1,7 @@
 """Features as PyTorch modules: from a waveform to segments, of operations that ONNX has.
 
 They compute what :mod:`genre_pipeline.features` computes, for a whole waveform at once. A Fourier transform becomes two
-small matrix products (Cooley and Tukey's factors), because ONNX Runtime's own takes several times as long.
+small matrix products (Cooley and Tukey's factors), of operators that every runtime has.
 """
 
 from __future__ import annotations
