@@ -38,7 +38,10 @@ if TYPE_CHECKING:
 # Commands of other modules, which are imported when the command is run or its own help is asked for: where it is, and
 # the first sentence of its help.
 _ELSEWHERE = {
-    "predict": ("genre_pipeline.predicting:predict", "Classify music with a trained model."),
+    "predict": (
+        "genre_pipeline.predicting:predict",
+        "Classify music with the experiment's best model, or another one.",
+    ),
     "run": ("genre_pipeline.running:run", "Run a pipeline."),
     "tag": ("genre_pipeline.tagging:tag", "Write the genres that a model names into the tags of music files."),
 }
