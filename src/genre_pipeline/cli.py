@@ -39,7 +39,10 @@ if TYPE_CHECKING:
 # the first sentence of its help.
 _ELSEWHERE = {
     "export": ("genre_pipeline.exporting:export", "Write a trained model with its front-end to one file."),
-    "predict": ("genre_pipeline.predicting:predict", "Classify music with a trained model."),
+    "predict": (
+        "genre_pipeline.predicting:predict",
+        "Classify music with the experiment's best model, or another one.",
+    ),
     "run": ("genre_pipeline.running:run", "Run a pipeline."),
     "serve": ("genre_pipeline.service.command:serve", "Answer requests over HTTP with the experiment's models."),
     "tag": ("genre_pipeline.tagging:tag", "Write the genres that a model names into the tags of music files."),

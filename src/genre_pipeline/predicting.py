@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from genre_pipeline.cli import Choice, choosing, shown_path, stated_entry
-from genre_pipeline.spelling import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -242,6 +241,7 @@ class _Output:
     def _table(self, answers: Iterable[FileAnswer]) -> None:
         from genre_pipeline.reporting.document import format_terminal
         from genre_pipeline.reporting.prediction import describe
+        from genre_pipeline.spelling import printable
 
         model = self.opened.model
         timelines: dict[str, pd.DataFrame] = {}
@@ -276,6 +276,8 @@ class _Output:
         return answer_facts(answer, self.opened.model, n_shown=self._n_shown, with_timeline=self._with_timeline)
 
     def _csv(self, answers: Iterable[FileAnswer]) -> None:
+        from genre_pipeline.spelling import printable
+
         model = self.opened.model
         facts = {"model": model.cell, "model_accuracy": self.opened.known.get("accuracy")}
         for answer in answers:

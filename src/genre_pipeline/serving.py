@@ -131,7 +131,11 @@ def open_named(name: str, loader: ConfigLoader, experiment: Experiment) -> tuple
     """
     from kedro.io import DataCatalog
 
-    if Path(name).is_dir():
+    if experiment.predict.cell is not None or experiment.predict.repeat is not None:
+        raise ConfigError(
+            f"--model {name} names a model, and so does predict.cell or predict.repeat. Give one of them."
+        )
+    if name != _CHAMPION and Path(name).is_dir():
         return GenrePredictor.open(*_checkpoints(Path(name))), {}
     if name != _CHAMPION and not _RUN_ID.fullmatch(name):
         raise ConfigError(

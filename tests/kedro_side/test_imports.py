@@ -73,7 +73,10 @@ def run(program, forbidden, cwd):
     ("words", "forbidden"),
     [
         ("--help", HEAVY | KEDRO | TABLES | {"pydantic", "genre_pipeline.running"}),
-        *((f"{name} --help", HEAVY | KEDRO | TABLES | {"pydantic"}) for name in sorted(cli.cli.commands)),
+        *(
+            (f"{name} --help", HEAVY | KEDRO | TABLES | {"pydantic"})
+            for name in sorted({*cli.cli.commands, "predict", "tag"})
+        ),
         ("run --help", HEAVY | TABLES),
         ("leaderboard", HEAVY | KEDROS_OWN | {"requests"}),
         ("stores list", HEAVY - {"torch", "scipy", "soundfile"} | KEDROS_OWN),

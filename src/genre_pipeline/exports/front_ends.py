@@ -65,6 +65,13 @@ class Energies(nn.Module):
         bands: Mel bands of the magnitudes; ``None`` means the bins themselves.
     """
 
+    # Buffers.
+    window: Tensor
+    first: Tensor
+    second: Tensor
+    slots: Tensor
+    bank: Tensor
+
     def __init__(self, spectrum: Spectrum, bands: MelBands | None = None) -> None:
         super().__init__()
         n_fft = spectrum.n_fft
@@ -83,9 +90,9 @@ class Energies(nn.Module):
         self.register_buffer("first", torch.from_numpy(first).to(dtype))
         self.register_buffer("second", torch.from_numpy(second).to(dtype))
         slots = self._slots()
+        self._has_bank = bands is not None
         if bands is None:
             self.register_buffer("slots", torch.from_numpy(slots))
-            self.register_buffer("bank", None)
         else:
             parameters = {key: value for key, value in bands._asdict().items() if key != "power"}
             # Of the order in which the bins come out, so that nothing need be sorted.
@@ -129,10 +136,9 @@ class Energies(nn.Module):
         squares = spectra.square()
         energies = (squares[..., :inner] + squares[..., inner:]).to(torch.float32)
         energies = energies.permute(1, 0, 2).reshape(batch, n_frames, n_half * inner)
-        if self.bank is None:
-            return energies[..., self.slots]
-        values: Tensor = (energies if self._power == 2.0 else energies ** (0.5 * self._power)) @ self.bank
-        return values
+        if self._has_bank:
+            return (energies if self._power == 2.0 else energies ** (0.5 * self._power)) @ self.bank
+        return energies[..., self.slots]
 
 
 class Levels(nn.Module):
@@ -159,6 +165,9 @@ class Levels(nn.Module):
 class Cepstra(nn.Module):
     """Mel-frequency cepstral coefficients of levels, with their slopes and curvatures."""
 
+    # A buffer.
+    cosines: Tensor
+
     def __init__(self, block: MfccBlock) -> None:
         super().__init__()
         cosines = dct(np.eye(block.n_mels), norm="ortho", axis=1)[:, : block.n_mfcc]
@@ -179,7 +188,7 @@ class Cepstra(nn.Module):
         width = len(fit)
         half = width // 2
         n_whole = coefficients.shape[1] - 2 * half
-        middle = sum(fit[half, each] * coefficients[:, each : each + n_whole] for each in range(width))
+        middle = torch.stack([fit[half, each] * coefficients[:, each : each + n_whole] for each in range(width)]).sum(0)
         first = fit[:half] @ coefficients[:, :width]
         last = fit[half + 1 :] @ coefficients[:, n_whole - 1 :]
         return torch.cat([first, middle, last], dim=1)
