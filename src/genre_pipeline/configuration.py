@@ -156,7 +156,8 @@ class ConfigLoader(OmegaConfigLoader):
         # Files of an archive or a server have no times to go by.
         if key not in _SLOW or self._protocol != "file":
             return self._read(key)
-        return _remembered(self._state(key), lambda: self._read(key))
+        known: dict[str, Any] = _remembered(self._state(key), lambda: self._read(key))
+        return known
 
     def _read_dir_configs(
         self, conf_path: str, patterns: Sequence[str], key: str, processed_files: set[Path], *args: Any

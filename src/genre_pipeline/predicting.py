@@ -182,10 +182,11 @@ def open_model_for(choice: Choice, name: str | None, max_error: float | None = N
     if max_error is not None:
         allowed = parse_block(PredictBlock, {**experiment.predict.dump(), "max_error": max_error}, key="predict")
         experiment = replace(experiment, predict=allowed)
-    if name is None:
-        model, known = open_experiment(loader, experiment, experiment.predict)
-    else:
-        model, known = open_named(name, loader, experiment)
+    model, known = (
+        open_experiment(loader, experiment, experiment.predict)
+        if name is None
+        else open_named(name, loader, experiment)
+    )
     return Opened(model, known, loader, experiment.compute.extraction, Console(stderr=True) if has_bar else None)
 
 

@@ -154,7 +154,7 @@ def _undo(journal: Journal, named: Sequence[Path], *, writes: bool) -> None:
     from genre_pipeline.library.tags import last_change, take_back
 
     changes = journal.changes()
-    chosen = changes.keys()
+    chosen = set(changes)
     if named:
         chosen &= {str(path.resolve()) for path in list_music(named, allow_empty=True).paths}
     rows, faults, n_same = [], [], 0

@@ -142,7 +142,8 @@ def _exported(predictor: GenrePredictor) -> torch.export.ExportedProgram:
     # Several segments, and no rule for one: the exporter would fix their number, or refuse a single one.
     n_samples = 3 * least_samples(feature) + 1
     noise = torch.from_numpy(np.random.default_rng(0).uniform(-0.1, 0.1, n_samples).astype(np.float32))
-    with _quiet(), torch.fx.experimental._config.patch(backed_size_oblivious=True):
+    # The module gets this method when it is imported.
+    with _quiet(), torch.fx.experimental._config.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]
         return torch.export.export(Classifier(predictor), (noise,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
 
 

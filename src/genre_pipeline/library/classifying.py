@@ -70,7 +70,7 @@ class Library:
                 self._keep(answer, stamps)
                 advance(answer.path.name)
                 while waited_for is not None and (waited_for in known or waited_for in found):
-                    yield found.pop(waited_for, None) or self._known(waited_for)
+                    yield found.pop(waited_for) if waited_for in found else self._known(waited_for)
                     waited_for = next(upcoming, None)
         while waited_for is not None:
             yield self._known(waited_for)
