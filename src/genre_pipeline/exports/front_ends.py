@@ -216,7 +216,8 @@ class SpectralFrontEnd(nn.Module):
             return rounded(self.layers(pieces), block).transpose(1, 2)
         if block.padding is not None:
             full = block.padding.full
-            waveform = functional.pad(waveform, (0, full))[: torch.sym_max(len(waveform), full)]
+            length = torch.sym_max(len(waveform), full)  # type: ignore[no-untyped-call]
+            waveform = functional.pad(waveform, (0, full))[:length]
         return cut(rounded(self.layers(waveform[None]), block), block)
 
 
