@@ -152,9 +152,9 @@ def _listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
-        raise ConfigError(
-            f"{host}:{port} cannot be listened at ({error.strerror}). Choose others: --host, --port."
-        ) from error
+        # Python adds the address to the system's own words; a name that is not found has a negative number.
+        reason = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror
+        raise ConfigError(f"{host}:{port} cannot be listened at ({reason}). Choose others: --host, --port.") from error
 
 
 def _log_in_json() -> None:
