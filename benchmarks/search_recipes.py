@@ -286,6 +286,27 @@ class Bench:
             "wrong": " ".join(means.index[is_wrong]),
         }
 
+    def mean(self, names: Sequence[str], codes: Mapping[str, str], keep: Path, beside: pd.DataFrame) -> str:
+        """Say what the mean of recipes' log probabilities of tracks reaches with seed 0, and its gain over another."""
+        rows = []
+        for fold in range(N_FOLDS):
+            logs = []
+            for name in names:
+                kept = np.load(keep / f"{name}_{codes[name]}_{fold}_0.npz")
+                tracks = pd.Series(kept["track_ids"])
+                logs.append(np.log(pd.DataFrame(kept["probabilities"]).groupby(tracks).mean().clip(lower=1e-9)))
+                targets = pd.Series(kept["targets"]).groupby(tracks).first()
+            answers = sum(logs[1:], start=logs[0]).to_numpy().argmax(axis=1)
+            rows.append({"fold": fold, "seed": 0, "wrong": " ".join(targets.index[answers != targets])})
+        artists = self.tracks.set_index("track_id")["artist"].astype(str)
+        values = self.values(pd.DataFrame(rows))
+        pairs = values.merge(self.values(beside), on=["seed", "track_id"], suffixes=("", "_beside"))
+        found, gain = (
+            _interval(each, artists) for each in (values, pairs.assign(value=pairs["value"] - pairs["value_beside"]))
+        )
+        shown = (f"{value:.1f} ({low:.1f} to {high:.1f})" for value, low, high in (found, gain))
+        return f"Mean of {', '.join(names)}: {next(shown)}; gain, in points: {next(shown)}"
+
     def values(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return whether each test track of some rows was right, by seed and track."""
         found = []
@@ -359,6 +380,9 @@ def main() -> None:
     parser.add_argument("--rows", type=Path, default=ROWS, help="the CSV file; rerunning resumes")
     parser.add_argument("--keep", type=Path, help="folder for the probabilities of the test segments")
     parser.add_argument("--table", action="store_true", help="print the table of what is done, and end")
+    parser.add_argument(
+        "--mean", nargs="+", choices=RECIPES, help="print what the mean of kept recipes reaches, and end"
+    )
     parser.add_argument("--beside", choices=RECIPES, default="base", help="the recipe that others are compared with")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -366,6 +390,10 @@ def main() -> None:
     codes = {name: bench.recipe(name)[2] for name in RECIPES}
     if arguments.table:
         print(bench.table(read_rows(arguments.rows, codes), arguments.beside))
+        return
+    if arguments.mean:
+        rows = read_rows(arguments.rows, codes)
+        print(bench.mean(arguments.mean, codes, arguments.keep, rows[rows["recipe"] == arguments.beside]))
         return
     for name, fold, seed in planned(arguments.recipes):
         done = read_rows(arguments.rows, codes)
