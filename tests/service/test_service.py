@@ -11,6 +11,7 @@ import socket
 import struct
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ import soundfile
 
 from genre_pipeline.evaluation.prediction import GenrePredictor
 from genre_pipeline.service import answering
+from genre_pipeline.service.offers import Offers
 from mutated_music import mutate, sound_file
 from service_parts import CHAMPION, OTHER, offer, served, slow_or_mortal
 from tiny_music import GENRES
@@ -252,6 +254,14 @@ def test_another_champion_is_used_without_a_restart(models):
         running.offered[0] = offer(models / "nowhere", OTHER, is_champion=True, threshold=3.0)
         running.offers.renew()
         assert running.post(("a.wav", wav())).status_code == 503
+
+
+def test_the_same_champion_with_a_store_opened_anew_is_no_other(models):
+    def read():
+        made = offer(models, CHAMPION, is_champion=True)
+        return [replace(made, source=replace(made.source, labelled=object()))]
+
+    assert Offers(read).renew() is False
 
 
 def test_nothing_is_left_of_uploads(service, tmp_path, monkeypatch):

@@ -56,7 +56,8 @@ class Offers:
         """Read them again; return whether another model is the one for use now, or the same was trained again."""
         before = self.champion
         self._offers = {offer.name: offer for offer in self._read()}
-        return self.champion != before
+        # Not the whole offers: stores that were opened anew are never equal.
+        return (self.champion.name, self.champion.source.mark) != (before.name, before.source.mark)
 
     @property
     def all(self) -> Sequence[Offer]:
