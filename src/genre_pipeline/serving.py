@@ -19,7 +19,7 @@ from genre_pipeline.evaluation.prediction import GenrePredictor, open_model
 from genre_pipeline.experiment import Experiment, PredictBlock, load_experiment
 from genre_pipeline.library.classifying import Library
 from genre_pipeline.library.listing import list_music
-from genre_pipeline.training.checkpoints import joint_fingerprint
+from genre_pipeline.training.checkpoints import is_checkpoint, joint_fingerprint
 from genre_pipeline.training.repeats import repeat_folder, trained_repeats
 from genre_pipeline.work.backends import Workers, usable_cores
 
@@ -164,5 +164,10 @@ def open_named(name: str, loader: ConfigLoader, experiment: Experiment) -> tuple
 
 def _checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoint in a folder, or those of the repeats of a cell."""
-    repeats = [repeat_folder(folder, each) for each in trained_repeats(folder)]
-    return repeats or [folder]
+    found = [repeat_folder(folder, each) for each in trained_repeats(folder)] or [folder]
+    if not any(is_checkpoint(each) for each in found):
+        raise ConfigError(
+            f"--model {folder}: expected the folder of a trained cell, which holds repeat_00/, or of one of its repeats. "
+            "They are in the data folder, in 06_models."
+        )
+    return found

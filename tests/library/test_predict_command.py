@@ -63,6 +63,13 @@ def test_each_line_of_jsonl_is_whole(predict, folder):
     assert "timeline" not in lines[0]
 
 
+def test_a_folder_of_music_is_no_model(predict, folder):
+    result = predict("--model", folder, folder)
+    assert result.exit_code == 1
+    assert f"--model {folder}: expected the folder of a trained cell, which holds repeat_00/" in result.stderr
+    assert sorted(folder.iterdir()) == [folder / "0.wav", folder / "1.wav"]
+
+
 def test_csv_has_a_row_per_file_or_per_segment(predict, folder):
     bad = folder / "bad.wav"
     bad.write_text("no audio")

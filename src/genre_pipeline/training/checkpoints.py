@@ -315,6 +315,11 @@ def replaced_folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*/") if _KEPT.fullmatch(path.name))
 
 
+def is_checkpoint(folder: Path) -> bool:
+    """Tell whether a folder holds a checkpoint, whole or damaged."""
+    return (folder / _CARD).is_file()
+
+
 def joint_fingerprint(fingerprints: Iterable[str]) -> str:
     """Return the fingerprint of several checkpoints that are used as one model; a single one's is its own.
 
