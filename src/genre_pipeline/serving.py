@@ -167,7 +167,7 @@ def _checkpoints(folder: Path) -> list[Path]:
     found = [repeat_folder(folder, each) for each in trained_repeats(folder)] or [folder]
     if not any(is_checkpoint(each) for each in found):
         raise ConfigError(
-            f"--model {folder}: expected the folder of a trained cell, which holds repeat_00/, or of one of its repeats. "
-            "They are in the data folder, in 06_models."
+            f"--model {folder}: expected the folder of a trained cell, which holds repeat_00/, or of one of its "
+            "repeats. They are in the data folder, in 06_models."
         )
     return found
