@@ -38,13 +38,19 @@ if TYPE_CHECKING:
 # Commands of other modules, which are imported when the command is run or its own help is asked for: where it is, and
 # the first sentence of its help.
 _ELSEWHERE = {
-    "export": ("genre_pipeline.exporting:export", "Write a trained model with its front-end to one file."),
+    "export": (
+        "genre_pipeline.exporting:export",
+        "Write the experiment's best model with its front-end to FILE: from a waveform to probabilities.",
+    ),
     "predict": (
         "genre_pipeline.predicting:predict",
         "Classify music with the experiment's best model, or another one.",
     ),
     "run": ("genre_pipeline.running:run", "Run a pipeline."),
-    "serve": ("genre_pipeline.service.command:serve", "Answer requests over HTTP with the experiment's models."),
+    "serve": (
+        "genre_pipeline.service.command:serve",
+        "Answer requests over HTTP with the experiment's models, and serve a page for them.",
+    ),
     "tag": ("genre_pipeline.tagging:tag", "Write the genres that a model names into the tags of music files."),
 }
 # Environment variables that the tasks of a DAG need as well.

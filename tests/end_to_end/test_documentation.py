@@ -60,6 +60,7 @@ ONLY_READ = {
     r"--experiment (gtzan6\w*|paper_\w+|recipes|fine_tuning|encoders|lists)": "it needs the music, and hours",
     r"compute\.address": "it needs a cluster",
     r"--watch": "it never ends",
+    r"--model champion": "it needs the registry, which these sessions do without",
     r"--web-runtime": "it needs a package of npm",
     r"mlflow|viz|serve": "it is a server",
 }

@@ -96,7 +96,6 @@ def serve(choice: Choice, host: str, port: int, without_token: bool, check_s: fl
     from genre_pipeline.work.backends import usable_cores
 
     allowed = Limits.parse(limits, key="serve")
-    listener = _listen(host, port)
     loader, experiment = choice.configuration(), choice.read()
     offers = Offers(functools.partial(read_offers, loader, experiment))
 
@@ -108,7 +107,7 @@ def serve(choice: Choice, host: str, port: int, without_token: bool, check_s: fl
     metrics = Metrics()
     pool = WorkerPool(allowed.n_workers, work, setup, max_job_s=allowed.max_job_s, on_loss=metrics.count_loss)
     ended = threading.Event()
-    with closing(pool):
+    with closing(_listen(host, port)) as listener, closing(pool):
         hosts = _LOOPBACK if token is None and _is_loopback(host) else ("*",)
         app = make_app(offers, pool, metrics, title=experiment.settings.title, limits=allowed, token=token, hosts=hosts)
         threading.Thread(target=_keep_looking, args=(offers, ended, check_s), daemon=True).start()
@@ -153,7 +152,8 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
         # Python adds the address to the system's own words; a name that is not found has a negative number.
-        reason = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror
+        number = error.errno or 0
+        reason = os.strerror(number) if number > 0 else error.strerror
         raise ConfigError(f"{host}:{port} cannot be listened at ({reason}). Choose others: --host, --port.") from error
 
 

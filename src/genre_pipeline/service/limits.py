@@ -21,11 +21,11 @@ class Limits(Block):
         max_waiting: Requests that may wait for a worker; further ones are told to come back later.
     """
 
-    max_request_mb: int = Field(default=200, ge=1)
-    max_files: int = Field(default=32, ge=1)
-    max_audio_s: float = Field(default=900.0, gt=0.0)
-    max_job_s: float = Field(default=60.0, gt=0.0)
-    max_upload_s: float = Field(default=120.0, gt=0.0)
-    max_memory_mb: int = Field(default=1024, ge=64)
-    n_workers: int = Field(default=2, ge=1)
-    max_waiting: int = Field(default=16, ge=0)
+    max_request_mb: int = Field(default=200, ge=1, le=100_000)
+    max_files: int = Field(default=32, ge=1, le=100_000)
+    max_audio_s: float = Field(default=900.0, gt=0.0, le=1e6)
+    max_job_s: float = Field(default=60.0, gt=0.0, le=1e6)
+    max_upload_s: float = Field(default=120.0, gt=0.0, le=1e6)
+    max_memory_mb: int = Field(default=1024, ge=64, le=10_000_000)
+    n_workers: int = Field(default=2, ge=1, le=1024)
+    max_waiting: int = Field(default=16, ge=0, le=1_000_000)

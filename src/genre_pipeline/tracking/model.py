@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
 import warnings
 from importlib.metadata import version
 from pathlib import Path
@@ -64,15 +66,18 @@ def log_genre_model(run_id: str, model: ServedModel, *, name: str) -> ModelInfo:
         params=ParamSchema([ParamSpec("max_error", "double", _MAX_ERROR)]),
     )
     package = Path(genre_pipeline.__file__).parent
-    with mlflow.start_run(run_id=run_id, nested=True):
+    with mlflow.start_run(run_id=run_id, nested=True), tempfile.TemporaryDirectory() as folder:
+        # A file, because MLflow would log a configuration as parameters of the run.
+        thresholds = Path(folder) / "thresholds.json"
+        thresholds.write_text(json.dumps(model.thresholds), encoding="utf-8")
+        checkpoints = {f"checkpoint_{number:02d}": str(each) for number, each in enumerate(model.checkpoints)}
         logged: ModelInfo = mlflow.pyfunc.log_model(
             name=name,
             python_model=str(package / "tracking" / "pyfunc_model.py"),
-            artifacts={f"checkpoint_{number:02d}": str(each) for number, each in enumerate(model.checkpoints)},
+            artifacts={**checkpoints, "thresholds": str(thresholds)},
             code_paths=[str(package)],
             signature=signature,
             # Without what a build adds to the number, such as +cpu: the package index has no such release.
             pip_requirements=[f"{each}=={version(each).partition('+')[0]}" for each in _REQUIREMENTS],
-            model_config={"thresholds": [dict(row) for row in model.thresholds]},
         )
     return logged

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -25,8 +26,10 @@ class GenreModel(PythonModel):
         """Open the checkpoints; earlier releases logged a single one."""
         from genre_pipeline.evaluation.prediction import GenrePredictor
 
-        self._predictor = GenrePredictor.open(*(Path(folder) for _, folder in sorted(context.artifacts.items())))
-        self._thresholds = (context.model_config or {}).get("thresholds")
+        artifacts = dict(context.artifacts)
+        thresholds = artifacts.pop("thresholds", None)
+        self._thresholds = json.loads(Path(thresholds).read_bytes()) if thresholds else None
+        self._predictor = GenrePredictor.open(*(Path(folder) for _, folder in sorted(artifacts.items())))
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None

@@ -77,7 +77,9 @@ def _open(history: RunHistory, run_id: str, uri: str) -> TrackedModel:
         )
     tags, metrics = runs[0].data.tags, unfile_metrics(runs[0].data.metrics)
     if "model_uri" not in tags or FINGERPRINT not in tags:
-        raise TrackingError(f"The run {runs[0].info.run_id} holds no model: none of its repeats could be trained.")
+        raise TrackingError(
+            f"The run {runs[0].info.run_id} holds no model. Name the run that trained it: make mlflow shows them."
+        )
     logged = tracking_client(uri).get_logged_model(tags["model_uri"].rpartition("/")[2])
     place = str(logged.artifact_location)
     folder = Path(download_artifacts(artifact_uri=place, dst_path=None if place.startswith("file:") else _folder()))

@@ -81,7 +81,8 @@ def test_the_champion_is_the_leading_model_and_each_run_of_a_cell_has_its_own(fi
         for key, each in zip(("dataset", "protocol", "feature", "model"), cell.split("."), strict=True)
     )
     query = f"tags.level = 'cell' and {chosen}"
-    tracked = finished.client.search_runs([finished.session.info.experiment_id], query)[0]
+    runs = finished.client.search_runs([finished.session.info.experiment_id], query)
+    tracked = next(each for each in runs if "model_uri" in each.data.tags)
     other = answers("--model", tracked.info.run_id[:12])
     assert other["model"]["cell"] == cell
     assert other["model"]["accuracy"] == tracked.data.metrics["test_track_accuracy"]
