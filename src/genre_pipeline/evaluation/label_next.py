@@ -46,7 +46,7 @@ def choose_of_answers(
 
     Args:
         model: The model.
-        answers: What it says of the songs, with their descriptions.
+        answers: Its answers about the songs, with their descriptions.
         labelled: What :func:`describe_labelled` returned.
         n_songs: How many to choose.
 

@@ -180,7 +180,7 @@ def _sha256(content: bytes) -> str:
 
 @dataclass(frozen=True)
 class FileAnswer:
-    """What a model says of an audio file.
+    """The answer of a model about an audio file.
 
     Attributes:
         path: The file.

@@ -1,1 +1,1 @@
-"""A person's music library: which files are meant, what a model says of them, and what it said before."""
+"""A person's music library: which files are meant, the answers of a model, and its earlier ones."""

@@ -127,7 +127,7 @@ def model_facts(model: GenrePredictor, leader: Mapping[str, Any]) -> dict[str, A
 
 
 def answer_facts(answer: FileAnswer, model: GenrePredictor, *, n_shown: int, with_timeline: bool) -> dict[str, Any]:
-    """Return what a model says of a file, in plain JSON types.
+    """Return the answer of a model about a file, in plain JSON types.
 
     Args:
         answer: What it says.
