@@ -15,6 +15,7 @@ from genre_pipeline.cells import Cell
 from genre_pipeline.evaluation.prediction import GenrePredictor
 from genre_pipeline.logs import ServedModel
 from genre_pipeline.tracking.tracker import MlflowTracker
+from genre_pipeline.tracking.trained import open_run
 from tiny_music import GENRES
 
 KEPT = {"validation_kept": 99, "validation_wrong": 10, "test_kept": 9, "test_wrong": 1}
@@ -133,6 +134,10 @@ def test_a_model_is_stored_once_and_found_from_later_runs(client, parent, databa
     assert tags["model_run_id"] == model.source_run_id != later.run_id
     assert "model_fingerprint" not in tags
     assert client.get_run(model.source_run_id).data.tags["model_run_id"] == model.source_run_id
+    experiment = client.get_experiment(parent.info.experiment_id).name
+    first_model, later_model = (open_run(database, experiment, each) for each in (model.source_run_id, later.run_id))
+    assert first_model == later_model
+    assert later_model.fingerprint == "abc"
 
 
 def test_another_model_is_stored_too(client, parent, database, trained):

@@ -76,11 +76,14 @@ def _open(history: RunHistory, run_id: str, uri: str) -> TrackedModel:
             f"Expected the id of a cell's run, but {given} with '{run_id}'. MLflow shows them: make mlflow."
         )
     tags, metrics = runs[0].data.tags, unfile_metrics(runs[0].data.metrics)
-    if "model_uri" not in tags or FINGERPRINT not in tags:
+    if "model_uri" not in tags:
         raise TrackingError(
             f"The run {runs[0].info.run_id} holds no model. Name the run that trained it: make mlflow shows them."
         )
-    logged = tracking_client(uri).get_logged_model(tags["model_uri"].rpartition("/")[2])
+    client = tracking_client(uri)
+    # A run that tested the model of an earlier run holds no fingerprint of its own.
+    fingerprint = tags.get(FINGERPRINT) or client.get_run(tags["model_run_id"]).data.tags[FINGERPRINT]
+    logged = client.get_logged_model(tags["model_uri"].rpartition("/")[2])
     place = str(logged.artifact_location)
     folder = Path(download_artifacts(artifact_uri=place, dst_path=None if place.startswith("file:") else _folder()))
     known: dict[str, Any] = {}
@@ -97,7 +100,7 @@ def _open(history: RunHistory, run_id: str, uri: str) -> TrackedModel:
         raise TrackingError(
             f"The model of the run {runs[0].info.run_id} ({place}) holds no checkpoint. Train it again."
         )
-    return TrackedModel(checkpoints, tags[FINGERPRINT], known)
+    return TrackedModel(checkpoints, fingerprint, known)
 
 
 def _folder() -> str:
