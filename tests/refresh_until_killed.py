@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from kedro.framework.startup import bootstrap_project
 
 from genre_pipeline.errors import RefreshError
@@ -30,7 +31,7 @@ from genre_pipeline.project import PROJECT_ROOT
 from genre_pipeline.runner import StaleRunner
 from genre_pipeline.stores.store import FeatureStore
 from genre_pipeline.tracking.tracker import MlflowTracker
-from kedro_sessions import given, new_session
+from kedro_sessions import do_without_drawing, given, new_session
 
 REFUSED = 7
 
@@ -113,6 +114,7 @@ def state(data: Path, parameters: dict[str, Any]) -> dict[str, Any]:
 
 def main(straight: Path, killed: Path, parameters: dict[str, Any]) -> None:
     bootstrap_project(PROJECT_ROOT)
+    do_without_drawing(pytest.MonkeyPatch())
     MlflowTracker.write = lambda *_: None  # type: ignore[method-assign]
     MlflowTracker.history = lambda *_: (None, None)  # type: ignore[method-assign]
     codes = {name: ended(fork(killed, parameters, prepare)) for name, prepare in POINTS.items()}

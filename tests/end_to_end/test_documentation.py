@@ -19,7 +19,6 @@ import yaml
 from click.testing import CliRunner
 from kedro.framework.cli.cli import KedroCLI
 from kedro.framework.startup import bootstrap_project
-from matplotlib.figure import Figure
 
 from genre_pipeline import configuration
 from genre_pipeline.cli import Choice, cli
@@ -196,10 +195,9 @@ def project(tmp_path_factory, database, _quiet_threads):
         patch.setattr(own_music, "_MODELS", ("naive_bayes", "svm"))
         for module in (configuration, own_music):
             patch.setattr(module, "PROJECT_ROOT", folder)
-        # Most of the time of a session so small; other tests look at both.
+        # Most of the time of a session so small; other tests look at it.
         no_model = SimpleNamespace(model_id="", model_uri="")
         do_without_drawing(patch)
-        patch.setattr("genre_pipeline.pipelines.compare.nodes.draw_still", lambda _: Figure())
         patch.setattr("genre_pipeline.tracking.model.log_genre_model", lambda *_, **__: no_model)
         train = ("genre-pipeline", "train", EXAMPLES["<your folder>"], "--minutes", "0")
         for words in (("kedro", "run", "--experiment", "demo"), train):

@@ -11,7 +11,16 @@ import soundfile
 from genre_pipeline.cells import Cell
 from genre_pipeline.reporting.leaderboard import format_leaderboard
 from genre_pipeline.training import Checkpoint
-from kedro_sessions import OWN_MUSIC, children, run, sessions_of
+from kedro_sessions import (
+    OWN_MUSIC,
+    children,
+    copy_database,
+    do_without_drawing,
+    forget_sessions,
+    run,
+    sessions_of,
+    settle,
+)
 
 CELL = Cell("my_music", "random_segment", "mfcc_20", "naive_bayes")
 PLACE = CELL.name.replace(".", "/")
@@ -21,17 +30,25 @@ LEAKY = {
 }
 
 
-@pytest.fixture
-def leaky(data):
+@pytest.fixture(scope="module")
+def leaky(tmp_path_factory, database):
     """A finished run; two genres of four clips of three segments each, most of which stand on two sides."""
+    folder = tmp_path_factory.mktemp("leaky")
+    data = folder / "data"
+    copy_database(database, data)
     for number, genre in enumerate(("jazz", "rock")):
         for track in range(4):
             path = data / "01_raw" / "my_music" / genre / f"{track}.wav"
             path.parent.mkdir(parents=True, exist_ok=True)
             noise = np.random.default_rng(10 * number + track).standard_normal(int(9.5 * 22050))
             soundfile.write(path, 0.1 * noise, 22050)
-    run("train_all", **LEAKY)
-    return data
+    with pytest.MonkeyPatch.context() as patch:
+        settle(patch, data, folder)
+        do_without_drawing(patch)
+        run("train_all", **LEAKY)
+        forget_sessions()
+        yield data
+        forget_sessions()
 
 
 def newest(data, entry):
