@@ -15,6 +15,9 @@ os.environ.update(DO_NOT_TRACK="1", KEDRO_DISABLE_TELEMETRY="1", MLFLOW_DISABLE_
 _WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
 os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / "numba" / _WORKER)
 
+# What tests write need not outlive the machine, and waiting for its disk takes as long as the rest of a small session.
+os.fsync = lambda _: None
+
 # The same examples each time, unless new ones are asked for: `make explore`.
 # How long an example takes depends on what else the machine does, and fails nothing.
 ANY_SPEED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

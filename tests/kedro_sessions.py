@@ -20,11 +20,18 @@ from kedro.framework.startup import bootstrap_project
 from kedro_mlflow.framework.hooks.mlflow_hook import mlflow_hook
 from matplotlib.figure import Figure
 from mlflow.entities import Run
+from sqlalchemy import Engine, event
 
 from genre_pipeline.configuration import _merged, with_experiment
 from genre_pipeline.hooks import TrackingHook
 from genre_pipeline.project import PROJECT_ROOT
 from genre_pipeline.session import InterruptibleSession
+
+
+@event.listens_for(Engine, "connect")
+def _write_without_waiting(connection: Any, _: object) -> None:
+    """Leave it to the system when a database is on the disk: MLflow commits hundreds of times a session."""
+    connection.execute("PRAGMA synchronous = OFF")
 
 
 def new_session(**parameters: Any) -> KedroSession:
@@ -136,3 +143,5 @@ def do_without_drawing(patch: pytest.MonkeyPatch) -> None:
             file.write(b"a picture")
 
     patch.setattr(Figure, "savefig", save)
+    patch.setattr("genre_pipeline.pipelines.compare.nodes.draw_still", lambda _: Figure())
+    patch.setattr("genre_pipeline.pipelines.evaluate.logs.confusion_figure", lambda *_, **__: Figure())
