@@ -346,12 +346,11 @@ def hostile_page():
     return build_report(ReportData(results, [fabricate_dataset(genres=genres)], splits, **options))
 
 
-@pytest.fixture
-def results(make_result):
+def fabricate_results() -> list[dict[str, Any]]:
     """Two datasets under two protocols (one leaky), four models, one of them an estimator."""
     models = [("crnn_gru", 0.7, 300_000), ("net1", 0.75, 1_234_567), ("net2", 0.8, 900_000), ("svm", 0.62, None)]
     return [
-        make_result(
+        fabricate_result(
             dataset=dataset,
             protocol=protocol,
             model=model,
@@ -367,3 +366,13 @@ def results(make_result):
         for protocol in ("artist_kfold", "random_segment")
         for index, (model, accuracy, n_parameters) in enumerate(models)
     ]
+
+
+@pytest.fixture(scope="session")
+def make_results():
+    return fabricate_results
+
+
+@pytest.fixture
+def results():
+    return fabricate_results()

@@ -72,8 +72,14 @@ def _figures(page):
     return [json.loads(script) for script in _Page(page).scripts if script.startswith('{"data"')]
 
 
-def test_leaderboard_holds_the_numbers(results):
-    table = _Page(render(results)).tables["leaderboard-table"]
+@pytest.fixture(scope="module")
+def page(make_results):
+    """The page of the results, which takes seconds to build."""
+    return render(make_results())
+
+
+def test_leaderboard_holds_the_numbers(page, results):
+    table = _Page(page).tables["leaderboard-table"]
     assert table[0][:6] == [
         "Model",
         "Accuracy (%)",
@@ -151,8 +157,8 @@ def test_names_from_data_are_escaped(hostile_page):
     assert len(_Page(hostile_page).scripts) == 15  # 12 figures, the tracks, Plotly, and the page's own
 
 
-def test_figures_have_text_alternatives_from_the_data(results):
-    page = html.unescape(render(results)).replace("\N{NO-BREAK SPACE}", " ")
+def test_figures_have_text_alternatives_from_the_data(page):
+    page = html.unescape(page).replace("\N{NO-BREAK SPACE}", " ")
     assert (
         "net2 has the highest mean track accuracy, 80.0 % (interval 77.2 to 82.8); svm the lowest, 62.0 %. "
         "Always answering the largest genre gives 16.7 %."
@@ -166,8 +172,8 @@ def test_figures_have_text_alternatives_from_the_data(results):
     assert set(labels) <= set(_Page(page).ids)
 
 
-def test_figures_carry_their_options(results):
-    figures = _figures(render(results))
+def test_figures_carry_their_options(page):
+    figures = _figures(page)
     # Accuracies, ranks, costs and protocols of two datasets, curves, confusions, reliabilities, risk and coverage.
     assert [len(figure["options"]) for figure in figures] == [0] * 4 + [0] + [4] * 2 + [4] * 2 + [4] * 4 + [16] * 2 + [
         0
@@ -544,8 +550,7 @@ def test_markdown_escapes_table_characters(make_result):
     assert "LEAKY" not in text
 
 
-def test_ranks_say_how_sure_they_are_or_why_there_are_none(results, make_result):
-    page = render(results)
+def test_ranks_say_how_sure_they_are_or_why_there_are_none(page, results, make_result):
     text = html.unescape(page).replace("\N{NO-BREAK SPACE}", " ")
     assert "4 models on 2 datasets, ranked by mean track accuracy of the test split" in text
     assert "(p = 0.112, roughly with so few of them)" in text
@@ -572,8 +577,7 @@ def test_what_can_be_told_apart_is_said(make_result):
     assert "some models are better than others (p = 0.000, roughly" in reading.text[0]
 
 
-def test_costs_stand_beside_quality(results, make_result):
-    page = render(results)
+def test_costs_stand_beside_quality(page, results, make_result):
     table = _Page(page).tables["costs-table"]
     assert table[0][4:] == ["Accuracy (%)", "Parameters", "GFLOP per clip", "Training", "Inference per clip"]
     assert table[1][4:] == ["80.0 ± 3.2", "900,000", "1.8", "12.5 min", "17 ms"]
@@ -590,8 +594,7 @@ def test_costs_stand_beside_quality(results, make_result):
     assert alone[2] == "Parameters: counted for none of these models."
 
 
-def test_protocols_are_worth_points(results, make_result):
-    page = render(results)
+def test_protocols_are_worth_points(page, results, make_result):
     table = _Page(page).tables["gap-table"]
     assert table[0][5:10] == [
         *("Tracks: mean (%)", "Tracks: gap (points)", "Tracks: interval (points)", "Tracks: best repeat (%)"),
