@@ -286,6 +286,8 @@ class _Loop:
         self.tracks = _tracks(task.train)
         self.n_drawn = len(self.drawn(torch.arange(len(task.train))))
         self.n_planned_steps = self.recipe.max_epochs * -(-self.n_drawn // self.recipe.batch_size)
+        batches = in_batches(self.train.features, device)
+        network.to(device).begin_training(map(self.normalisation, batches), self.train.targets)
         self.computation = self.chosen_computation(network, computations)
         self.network = place(network, device, channels_last=self.computation.channels_last)
         self.scores = self.network.training_logits
