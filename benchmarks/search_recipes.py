@@ -115,6 +115,22 @@ RECIPES: dict[str, dict[str, Any]] = {
         "training.segments_per_track": 10,
         A + "mixup": 0.0,
     },
+    "kernels": {"architecture.n_kernels": 2048, A + "mixup": 0.0},
+    "kernels_three_members": {
+        "architecture.n_kernels": 2048,
+        "architecture.n_members": 3,
+        "training.batch_size": 96,
+        "training.segments_per_track": 6,
+        A + "mixup": 0.0,
+    },
+    "kernels": {"architecture.n_kernels": 2048, A + "mixup": 0.0},
+    "kernels_three_members": {
+        "architecture.n_kernels": 2048,
+        "architecture.n_members": 3,
+        "training.batch_size": 96,
+        "training.segments_per_track": 6,
+        A + "mixup": 0.0,
+    },
     "wide_no_mixup": {"architecture.n_filters": [32, 64, 96, 128, 160], A + "mixup": 0.0},
     "long_no_mixup": {"training.max_epochs": 60, A + "mixup": 0.0},
     "filtering_no_mixup": {A + "filtering": 0.5, A + "mixup": 0.0},
@@ -149,6 +165,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 # What is done first: recipes, folds, seeds.
 PLAN: list[tuple[Sequence[str], Sequence[int], Sequence[int]]] = [
     (("svm", "musicnn_svm", "no_mixup", "random_kernels", "base"), range(N_FOLDS), (0,)),
+    (("kernels", "kernels_three_members"), range(N_FOLDS), (0,)),
     (
         ("svm_validation_too", "musicnn_svm_validation_too", "random_kernels_validation_too", "validation_too"),
         range(N_FOLDS),

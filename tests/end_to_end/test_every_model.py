@@ -55,7 +55,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "duplicated_convolutions": {"n_filters": 16, "n_parallel_filters": 8},
     "musicnn": {"weights": None, "trained": "all", "rate_decay": 1.0, "width": 0.1},
     "lgnet": {"width": 8, "n_hidden": 8, "freeze_gate_after": 3},
-    "plain_convolutions": {"n_filters": [8, 16, 16], "n_members": 1},
+    "plain_convolutions": {"n_filters": [8, 16, 16], "n_members": 1, "n_kernels": 32},
     "residual_convolutions": {"n_filters": [16, 16, 16]},
     "resnet": {"width": 8},
     "sequence": {"n_filters": [16, 16, 16], "n_recurrent": 16},

@@ -220,3 +220,17 @@ def test_a_network_hears_of_each_step(make_task, monkeypatch):
     monkeypatch.setattr(network, "begin_step", lambda epoch, progress: heard.append((epoch, round(progress, 3))))
     _Loop(task, network, torch.device("cpu")).run(lambda record: None)
     assert heard == [(1, 0.0), (1, 0.167), (1, 0.333), (2, 0.5), (2, 0.667), (2, 0.833)]
+
+
+def test_a_network_sees_the_scaled_training_segments_before_the_first_step(make_task, monkeypatch):
+    task = make_task(max_epochs=1)
+    network = build(task)
+    heard = []
+    monkeypatch.setattr(network, "begin_training", lambda *given: heard.append([torch.cat(list(given[0])), given[1]]))
+    monkeypatch.setattr(network, "begin_step", lambda *_: heard.append([]))
+    loop = _Loop(task, network, torch.device("cpu"))
+    loop.run(lambda record: None)
+    (features, targets), *steps = heard
+    assert not any(steps)
+    assert torch.equal(features, loop.normalisation(torch.tensor(task.train.features)))
+    assert targets.tolist() == task.train.targets.tolist()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +63,14 @@ class GenreNetwork(nn.Module, ABC):
         """
         logits: Tensor = self(features)
         return logits
+
+    def begin_training(self, batches: Iterable[Tensor], targets: Tensor) -> None:
+        """Fit what no step trains, once before the first step.
+
+        Args:
+            batches: The training segments, shape ``(batch, n_bins, n_frames)`` each.
+            targets: Their genres, shape ``(n_segments,)``.
+        """
 
     def begin_step(self, epoch: int, progress: float) -> None:
         """Set the progress of the training before each step, for annealing or for freezing after some epochs.

@@ -4,18 +4,21 @@ Convolution, maximum pooling, batch normalisation and ReLU, once per layer; then
 left of bins and frames. Pooling comes before the normalisation, which then works on a quarter of the values: on a
 processor a step takes half the time. Several such stacks can be members of one network: in a training step each learns
 from its own part of the batch, as if it were trained alone, and otherwise the mean of their scores counts (deep
-ensembles: B. Lakshminarayanan, A. Pritzel and C. Blundell, NeurIPS 2017).
+ensembles: B. Lakshminarayanan, A. Pritzel and C. Blundell, NeurIPS 2017). Random convolutions can answer beside them.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from genre_pipeline.blocks import Block, Depth, Width
+from genre_pipeline.blocks import Block, Depth, Positive, Width
 from genre_pipeline.errors import ConfigError
 from genre_pipeline.models.base import MODELS, GenreNetwork, InputShape, NetworkSpec
+from genre_pipeline.models.random_convolutions import RandomConvolutions
 
 
 class PlainConvolutionsBlock(Block):
@@ -26,11 +29,16 @@ class PlainConvolutionsBlock(Block):
         dropout: Share of the pooled values dropped before the last layer [?].
         n_members: Stacks that are trained side by side and averaged. A step needs as many segments for each of them as
             for one alone, so batches and epochs grow with their number [?].
+        n_kernels: Random convolutions, fitted before the first step; the answer is the mean of the stacks' and of
+            theirs. 0 does without [?].
+        kernel_decay: Penalty of the squared weights of their linear classifier [?].
     """
 
     n_filters: tuple[Width, ...] = Field(default=(32, 64, 96, 128, 160), min_length=1, max_length=64)
     dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
     n_members: Depth = 1
+    n_kernels: int = Field(default=0, ge=0, le=100_000)
+    kernel_decay: Positive = 0.2
 
 
 class _Member(nn.Module):
@@ -58,17 +66,30 @@ class PlainConvolutions(GenreNetwork):
 
     Args:
         block: The architecture.
-        shape: Shape of one segment; numbers of bins and frames may vary.
+        shape: Shape of one segment; without random convolutions, numbers of bins and frames may vary.
         n_classes: Number of genres.
     """
 
-    def __init__(self, block: PlainConvolutionsBlock, shape: InputShape, n_classes: int) -> None:  # noqa: ARG002
+    def __init__(self, block: PlainConvolutionsBlock, shape: InputShape, n_classes: int) -> None:
         super().__init__()
         self.members = nn.ModuleList(_Member(block, n_classes) for _ in range(block.n_members))
+        self.kernels = RandomConvolutions(shape, block.n_kernels, n_classes) if block.n_kernels else None
+        self._kernel_decay = block.kernel_decay
 
     def forward(self, features: Tensor) -> Tensor:
-        """Score segments of shape ``(batch, n_bins, n_frames)``: the mean of the members' scores."""
-        return torch.stack([member(features) for member in self.members]).mean(dim=0)
+        """Score segments of shape ``(batch, n_bins, n_frames)``: the mean of the members' scores.
+
+        Random convolutions count as much as all members together: the mean of both log probabilities.
+        """
+        logits = torch.stack([member(features) for member in self.members]).mean(dim=0)
+        if self.kernels is None:
+            return logits
+        return (logits.log_softmax(dim=1) + self.kernels(features).log_softmax(dim=1)) / 2
+
+    def begin_training(self, batches: Iterable[Tensor], targets: Tensor) -> None:
+        """Fit the random convolutions."""
+        if self.kernels is not None:
+            self.kernels.fit(batches, targets, self._kernel_decay)
 
     def training_logits(self, features: Tensor, targets: Tensor) -> Tensor:  # noqa: ARG002
         """Score each part of the batch by one member, which alone learns from it."""

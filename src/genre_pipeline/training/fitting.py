@@ -208,7 +208,7 @@ def _fit_network(
         model=network,
         normalisation=begun.normalisation or loop.normalisation,
         history=history,
-        training_s=begun.seconds + loop.spent_s,
+        training_s=begun.seconds + loop.begun_s + loop.spent_s,
         selected_epoch=selected_epoch,
         device=device.type,
         computation=loop.computation,
@@ -286,6 +286,10 @@ class _Loop:
         self.tracks = _tracks(task.train)
         self.n_drawn = len(self.drawn(torch.arange(len(task.train))))
         self.n_planned_steps = self.recipe.max_epochs * -(-self.n_drawn // self.recipe.batch_size)
+        started = time.perf_counter()
+        batches = in_batches(self.train.features, device)
+        network.to(device).begin_training(map(self.normalisation, batches), self.train.targets)
+        self.begun_s = time.perf_counter() - started
         self.computation = self.chosen_computation(network, computations)
         self.network = place(network, device, channels_last=self.computation.channels_last)
         self.scores = self.network.training_logits

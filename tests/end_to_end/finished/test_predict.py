@@ -85,10 +85,10 @@ def test_the_champion_is_the_leading_model_and_each_run_of_a_cell_has_its_own(fi
     # A later run may have tested the model of an earlier one.
     tracked = [each for each in runs if "model_uri" in each.data.tags]
     assert tracked
-    for run in tracked:
-        other = answers("--model", run.info.run_id[:12])
+    for each in tracked:
+        other = answers("--model", each.info.run_id[:12])
         assert other["model"]["cell"] == cell
-        assert other["model"]["accuracy"] == run.data.metrics["test_track_accuracy"]
+        assert other["model"]["accuracy"] == each.data.metrics["test_track_accuracy"]
     folder = finished.data.joinpath("06_models/test", *cell.split("."))
     assert answers("--model", str(folder))["files"][0]["genres"] == other["files"][0]["genres"]
     result = CliRunner().invoke(cli, ["predict", "--experiment", "test", "--model", 12 * "dead", *audio])
