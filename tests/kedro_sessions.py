@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -26,6 +27,9 @@ from genre_pipeline.configuration import _merged, with_experiment
 from genre_pipeline.hooks import TrackingHook
 from genre_pipeline.project import PROJECT_ROOT
 from genre_pipeline.session import InterruptibleSession
+
+# Kedro tries to import it for each value that a session holds, and looks through all folders each time.
+sys.modules.setdefault("ibis", None)  # type: ignore[arg-type]
 
 
 @event.listens_for(Engine, "connect")

@@ -1,6 +1,7 @@
 """Kedro's runners of threads and processes skip, record and track as its default one does."""
 
 import logging
+from functools import partial
 
 import mlflow
 import pytest
@@ -18,7 +19,10 @@ def runner(request, monkeypatch):
     monkeypatch.delenv(START_METHOD, raising=False)
     if request.param in {"fork", "spawn"}:
         monkeypatch.setenv(START_METHOD, request.param)
-    return ThreadRunner if request.param == "threads" else ParallelRunner
+    if request.param == "threads":
+        return partial(ThreadRunner, max_workers=2)
+    # A process takes seconds to start; that several work side by side is looked at below.
+    return partial(ParallelRunner, max_workers=1)
 
 
 @pytest.fixture
@@ -28,7 +32,7 @@ def client(data):
 
 def run_with(runner, *pipelines, fresh=False):
     with new_session(**OWN_MUSIC) as session:
-        results = session.run(pipeline_names=list(pipelines), runner=runner(max_workers=2), fresh=fresh)
+        results = session.run(pipeline_names=list(pipelines), runner=runner(), fresh=fresh)
     forget_sessions()
     return results
 
@@ -62,7 +66,7 @@ def test_processes_track_to_the_same_runs(data, client):
     write_own_music(data)
     run("train_naive_bayes", **OWN_MUSIC)
     forget_sessions()
-    run_with(ParallelRunner, "train_naive_bayes", fresh=True)
+    run_with(partial(ParallelRunner, max_workers=2), "train_naive_bayes", fresh=True)
     one_process, several = (tree(client, each) for each in sessions_of(client))
     assert several[:3] == one_process[:3]
     # One run of the cell with two repeats, whichever processes ran its nodes; that an earlier run has the model.
@@ -75,6 +79,6 @@ def test_processes_track_to_the_same_runs(data, client):
 
 def test_an_error_in_a_process_is_the_projects_own(data, client):
     with pytest.raises(GenrePipelineError, match="my_music does not exist"):
-        run_with(ParallelRunner, "ingest")
+        run_with(partial(ParallelRunner, max_workers=1), "ingest")
     forget_sessions()
     assert [each.info.status for each in sessions_of(client)] == ["FAILED"]

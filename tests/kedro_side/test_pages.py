@@ -13,7 +13,7 @@ from genre_pipeline.tracking import MlflowTracker, runs_page
 from genre_pipeline.tracking.pages import cell_pages, save_view
 from genre_pipeline.tracking.tracker import NOTE
 from genre_pipeline.tracking.transfer import export_session, import_sessions
-from kedro_sessions import children, new_database, sessions_of
+from kedro_sessions import children, copy_database, sessions_of
 
 CELL = Cell("demo", "folds", "log_mel", "net1")
 
@@ -150,8 +150,7 @@ class TestTransfer:
 
 
 @pytest.fixture
-def database_elsewhere(tmp_path):
+def database_elsewhere(empty_database, tmp_path):
     """A client of another database, and where its files go."""
     folder = tmp_path / "elsewhere"
-    folder.mkdir()
-    return mlflow.MlflowClient(new_database(folder)), (folder / "artifacts").as_uri()
+    return mlflow.MlflowClient(copy_database(empty_database, folder)), (folder / "artifacts").as_uri()

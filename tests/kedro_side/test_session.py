@@ -3,6 +3,7 @@
 import importlib
 import logging
 import os
+import shutil
 from contextlib import contextmanager
 from dataclasses import replace
 from types import SimpleNamespace
@@ -184,8 +185,9 @@ def test_a_dead_server_stops_the_session_at_once(empty_data, dead_server, monkey
 def test_a_session_does_not_choose_the_server_of_the_next_one(data, tmp_path, monkeypatch, given):
     uri = given.format(tmp_path) if given else None
     if uri:
+        shutil.copy(data / "mlflow" / "mlflow.db", tmp_path / "own.db")
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    run("ingest")
+    run("ingest", **OWN_MUSIC)
     assert os.environ.get("MLFLOW_TRACKING_URI") == uri
 
 
