@@ -62,6 +62,6 @@ def _model(predictor: Predictor) -> nn.Module:
     if isinstance(predictor, NetworkPredictor):
         return _Normalised(predictor.normalisation, predictor.network.cpu(), nn.Softmax(dim=1))
     if isinstance(predictor, EstimatorPredictor):
-        fitted = estimator_module(predictor._estimator, predictor._spec.summarise)
+        fitted = estimator_module(predictor.estimator, predictor.spec.summarise)
         return _Normalised(predictor.normalisation, fitted)
     raise ConfigError(f"Models of the class {type(predictor).__name__} cannot be exported.")
