@@ -347,7 +347,7 @@ def is_missing(value: Any) -> bool:
 
 def unknown_share(marked: Mapping[Any, Any]) -> float:
     """Return the share of unknown artists that a result, a split's report or a row of a table has, 0 if it lacks it."""
-    share = marked.get("artists_unknown")
+    share: Any = marked.get("artists_unknown")
     return 0.0 if is_missing(share) else float(share)
 
 
