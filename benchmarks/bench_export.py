@@ -32,6 +32,7 @@ from genre_pipeline.experiment import Experiment, load_experiment, parse_feature
 from genre_pipeline.exports.files import Recording, write
 from genre_pipeline.exports.running import INPUT, OUTPUTS, ExportedModel
 from genre_pipeline.features import FEATURES
+from genre_pipeline.features.segments import cut_blocks
 from genre_pipeline.models import EstimatorSpec, InputShape, TrainingColumns
 from genre_pipeline.training.predictors import EstimatorPredictor, NetworkPredictor
 from genre_pipeline.training.segments import Normalisation
@@ -45,7 +46,10 @@ def seconds(action: Callable[[], object]) -> float:
 
 def predict(model: GenrePredictor, waveform: np.ndarray) -> np.ndarray:
     frames = model.spec.extract(waveform, model.feature).astype(model.feature.dtype).astype(np.float32)
-    return model._of_segments(Path("waveform"), frames)
+    groups = cut_blocks([frames], model.feature.segment, n_at_once=64)
+    return np.concatenate(
+        [np.mean([each.predict_probabilities(group) for each in model.predictors], 0) for group in groups]
+    )
 
 
 def main() -> None:
@@ -98,7 +102,8 @@ def untrained(name: str, values: dict[str, Any]) -> GenrePredictor:
         torch.manual_seed(0)
         network = model.spec.build(model.architecture, shape, N_CLASSES)
         predictor = NetworkPredictor(network, shape, none, torch.device("cpu"))
-    return GenrePredictor(name, tuple(map(str, range(N_CLASSES))), block, spec, (predictor,), leaky=False)
+    genres = tuple(map(str, range(N_CLASSES)))
+    return GenrePredictor(name, genres, block, spec, (predictor,), leaky=False, folders=(), fingerprint="")
 
 
 def speed(name: str, model: GenrePredictor, n_rounds: int, duration_s: float) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from genre_pipeline.cli import Choice, choosing, shown_path, stated_entry
+from genre_pipeline.spelling import printable
 
 if TYPE_CHECKING:
-    import pandas as pd
     from rich.console import Console
 
     from genre_pipeline.configuration import ConfigLoader
-    from genre_pipeline.evaluation.prediction import FileAnswer, GenrePredictor
+    from genre_pipeline.evaluation.answers import FileAnswer, FileClassifier
     from genre_pipeline.library.classifying import NewFiles
     from genre_pipeline.library.index import AnswerIndex
     from genre_pipeline.library.listing import Listing
@@ -45,12 +46,20 @@ PATHS_HELP = (
     "PATH is an audio file, a folder, a pattern such as 'Music/**/*.flac', a playlist (.m3u, .m3u8, .pls), or - for a "
     "list on the standard input, one path per line or ended by NUL."
 )
-MODEL_HELP = "champion (in MLflow), an experiment, the id of a cell's run in MLflow, or the folder of a trained cell."
+_MODEL_HELP = (
+    "champion (in MLflow), an experiment, the id of a cell's run in MLflow, the folder of a trained cell, or a file "
+    "that 'export' wrote (.onnx). Default: the experiment's leading model."
+)
+_ONNX = ".onnx"
+
+
+def choosing_model(action: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of :func:`~genre_pipeline.cli.choosing`, and ``--model`` as ``name``."""
+    return choosing(click.option("--model", "name", metavar="MODEL", help=_MODEL_HELP)(action))
 
 
 @click.command(epilog=PATHS_HELP)
-@choosing
-@click.option("--model", "name", metavar="MODEL", help=f"{MODEL_HELP} Default: the experiment's leading model.")
+@choosing_model
 @click.option(
     "--max-error",
     callback=read_share,
@@ -103,8 +112,7 @@ def predict(
     It is "not sure" of a file where its probability is low: --max-error 10% makes it say so more often, 100% never.
     --params predict.cell=NAME chooses another cell. Exits with 1 if a file cannot be classified.
     """
-    from genre_pipeline.library.listing import list_music
-    from genre_pipeline.reporting.prediction import N_SHOWN
+    from genre_pipeline.library.listing import Listing
 
     if watch and form == "json":
         raise click.UsageError("--watch never ends, and --format json is one document: take jsonl.")
@@ -112,19 +120,24 @@ def predict(
         raise click.UsageError("--label-next cannot be combined with --incremental, --watch, --timeline or --format.")
     if n_shown is not None and form == "csv":
         raise click.UsageError("--top: a csv has all genres, so that its columns are always the same. Leave it out.")
-    opened = open_model_for(choice, name, max_error, has_bar=form != "jsonl" or not sys.stdout.isatty())
     named = named_paths(paths)
+    # Before the model, which takes seconds to load.
+    listing = Listing((), ()) if watch else _list_existing(named)
+    opened = open_model_for(choice, name, max_error, has_bar=form != "jsonl" or not sys.stdout.isatty())
     is_whole = True
+
+    from genre_pipeline.reporting.prediction import N_SHOWN
+
     with ExitStack() as stack:
         if incremental:
             opened = replace(opened, index=stack.enter_context(open_index()))
         output = _Output(opened, form, n_shown or N_SHOWN, timeline)
         if n_next is not None:
-            is_whole = _label_next(opened, named, n_next)
+            is_whole = _label_next(opened, listing, n_next)
         elif watch:
             _watch(output, named, interval_s)
         else:
-            is_whole = output.show(list_music(named))
+            is_whole = output.show(listing)
     if not is_whole:
         raise click.exceptions.Exit(1)
 
@@ -136,15 +149,15 @@ class Opened:
     Attributes:
         model: The model.
         known: How good it is, or nothing.
-        loader: The configuration.
+        loader: The configuration; ``None`` for a model that needs none.
         workers: Who classifies.
         console: Where a bar is shown; ``None`` for nowhere.
         index: Where answers are kept; ``None`` for nowhere.
     """
 
-    model: GenrePredictor
+    model: FileClassifier
     known: Mapping[str, Any]
-    loader: ConfigLoader
+    loader: ConfigLoader | None
     workers: Workers
     console: Console | None
     index: AnswerIndex | None = None
@@ -171,6 +184,14 @@ def open_model_for(choice: Choice, name: str | None, max_error: float | None = N
     """
     from rich.console import Console
 
+    console = Console(stderr=True) if has_bar else None
+    if name is not None and name.endswith(_ONNX):
+        if max_error is not None or choice != Choice(None, None, ""):
+            raise click.UsageError(
+                f"--model {name} holds its configuration and its threshold: leave out --env, --experiment, --params "
+                "and --max-error, or export it again with them."
+            )
+        return _open_exported(Path(name), console)
     from genre_pipeline.blocks import parse_block
     from genre_pipeline.experiment import PredictBlock, load_experiment
     from genre_pipeline.serving import open_experiment, open_named
@@ -187,7 +208,32 @@ def open_model_for(choice: Choice, name: str | None, max_error: float | None = N
         if name is None
         else open_named(name, loader, experiment)
     )
-    return Opened(model, known, loader, experiment.compute.extraction, Console(stderr=True) if has_bar else None)
+    return Opened(model, known, loader, experiment.compute.extraction, console)
+
+
+def _open_exported(path: Path, console: Console | None) -> Opened:
+    from genre_pipeline.exports.running import ExportedModel
+    from genre_pipeline.work.backends import Workers, usable_cores
+
+    model = ExportedModel.open(path)
+    known = {} if model.card.get("accuracy") is None else model.card
+    return Opened(model, known, None, Workers("auto", usable_cores()), console)
+
+
+def _list_existing(named: Sequence[Path]) -> Listing:
+    """List files, at least one of which is there."""
+    from genre_pipeline.errors import AudioError
+    from genre_pipeline.library.listing import list_music
+
+    listing = list_music(named)
+    if not any(map(os.path.lexists, listing.paths)):
+        paths = listing.paths
+        raise AudioError(
+            f"{printable(paths[0])}: there is no such file."
+            if len(paths) == 1
+            else f"None of the {len(paths):,} files is there, such as {printable(paths[0])}."
+        )
+    return listing
 
 
 def named_paths(paths: Sequence[Path]) -> list[Path]:
@@ -242,19 +288,14 @@ class _Output:
     def _table(self, answers: Iterable[FileAnswer]) -> None:
         from genre_pipeline.reporting.document import format_terminal
         from genre_pipeline.reporting.prediction import describe
-        from genre_pipeline.spelling import printable
 
-        model = self.opened.model
-        timelines: dict[str, pd.DataFrame] = {}
-
-        def passing() -> Iterator[FileAnswer]:
-            for answer in answers:
-                if self._with_timeline and not answer.error:
-                    timelines[printable(answer.path)] = model.timeline(answer)
-                yield answer
-
-        table = model.tabulate(passing())
-        sections = describe(table, model, self.opened.known, n_shown=self._n_shown, timelines=timelines)
+        sections = describe(
+            list(answers),
+            self.opened.model,
+            self.opened.known,
+            n_shown=self._n_shown,
+            with_timeline=self._with_timeline,
+        )
         click.echo(format_terminal(sections, is_terminal=sys.stdout.isatty()))
 
     def _json(self, answers: Iterable[FileAnswer]) -> None:
@@ -277,8 +318,6 @@ class _Output:
         return answer_facts(answer, self.opened.model, n_shown=self._n_shown, with_timeline=self._with_timeline)
 
     def _csv(self, answers: Iterable[FileAnswer]) -> None:
-        from genre_pipeline.spelling import printable
-
         model = self.opened.model
         facts = {"model": model.cell, "model_accuracy": self.opened.known.get("accuracy")}
         for answer in answers:
@@ -316,21 +355,22 @@ def _watch(output: _Output, named: Sequence[Path], interval_s: float) -> None:
     watch(lookout.find, run, wait=threading.Event().wait, interval_s=interval_s, settle_s=interval_s)
 
 
-def _label_next(opened: Opened, named: Sequence[Path], n_songs: int) -> bool:
+def _label_next(opened: Opened, listing: Listing, n_songs: int) -> bool:
     """Show and write which songs to label next; return whether every song could be classified."""
+    if opened.loader is None:
+        raise click.UsageError("--label-next needs a model that was trained here: an ONNX file gives no features.")
     from kedro.io import DataCatalog
 
     from genre_pipeline.evaluation.label_next import choose_of_answers, describe_labelled
-    from genre_pipeline.library.listing import list_music
     from genre_pipeline.reporting.document import Section, format_terminal
     from genre_pipeline.reporting.prediction import build_next_page, describe_faults, describe_next
     from genre_pipeline.storage import atomic_file
 
-    model = opened.model
+    model: Any = opened.model
     dataset, _, feature, _ = model.cell.split(".")
     store: Any = DataCatalog.from_config(opened.loader["catalog"]).load(f"{dataset}.{feature}.features")
     labelled = describe_labelled(model, store)
-    answers = list(opened.answers(list_music(named), described=True))
+    answers = list(opened.answers(listing, described=True))
     faults = [each.error for each in answers if each.error]
     chosen = choose_of_answers(model, answers, labelled, n_songs)
     if chosen.empty:

@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from genre_pipeline.cli import Choice, choosing
-from genre_pipeline.predicting import MODEL_HELP, PATHS_HELP, named_paths, open_model_for, read_share
+from genre_pipeline.cli import Choice
+from genre_pipeline.predicting import PATHS_HELP, choosing_model, named_paths, open_model_for, read_share
 
 if TYPE_CHECKING:
     from genre_pipeline.library.tags import Journal
 
 
 @click.command(epilog=PATHS_HELP)
-@choosing
-@click.option("--model", "name", metavar="MODEL", help=f"{MODEL_HELP} Default: the experiment's leading model.")
+@choosing_model
 @click.option(
     "--min-confidence",
     callback=read_share,
@@ -100,10 +99,10 @@ def _tag(
     left: Counter[str] = Counter()
     rows, faults = [], []
     for answer in opened.answers(list_music(named)):
-        (row,) = opened.model.tabulate([answer]).to_dict("records")
         if answer.error:
             faults.append(answer.error)
             continue
+        row = opened.model.row(answer)
         before, genre = read_tags(answer.path)["genre"], written_as.get(row["genre"], row["genre"])
         if row["probability"] < min_confidence:
             left[f"below {percent(min_confidence)} %"] += 1

@@ -9,7 +9,7 @@ import pytest
 from kedro.io import DatasetError, Version
 from plotly.graph_objects import Figure
 
-from genre_pipeline.catalog.whole_file_datasets import (
+from genre_pipeline.catalog import (
     CSVDataset,
     JSONDataset,
     ParquetDataset,

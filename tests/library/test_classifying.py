@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from genre_pipeline.errors import StorageError
+from genre_pipeline.library import classifying
 from genre_pipeline.library.classifying import Library, Lookout
 from genre_pipeline.library.index import AnswerIndex
 from genre_pipeline.library.listing import list_music
@@ -99,11 +100,24 @@ def test_another_model_classifies_all_again(model, folder, index):
     assert len(other.asked) == 3
 
 
-def test_a_file_that_could_not_be_classified_is_tried_again(model, folder, index):
+def test_a_file_that_could_not_be_classified_is_skipped_until_it_changes(model, folder, index):
     (folder / "1.wav").write_text("no audio")
     library = Library(model, SERIAL, index)
-    assert answered(library, folder)["1.wav"].error
-    assert answered(library, folder)["1.wav"].error
+    error = answered(library, folder)["1.wav"].error
+    again = answered(library, folder)["1.wav"]
+    assert again.error == f"{error} (Skipped: it has not changed since.)"
+    assert again.probabilities.shape == (0, 3)
+    assert len(model.asked) == 3
+    write_clip(folder / "1.wav", "jazz", seed=7)
+    assert not answered(library, folder)["1.wav"].error
+    assert [path.name for path in model.asked[3:]] == ["1.wav"]
+
+
+def test_a_file_that_may_not_be_read_is_tried_again(model, folder, index, monkeypatch):
+    monkeypatch.setattr(classifying.os, "access", lambda path, mode: path.name != "1.wav")
+    library = Library(model, SERIAL, index)
+    answered(library, folder)
+    answered(library, folder)
     assert [path.name for path in model.asked[3:]] == ["1.wav"]
 
 

@@ -13,6 +13,7 @@ from genre_pipeline import predicting
 from genre_pipeline.cli import cli
 from genre_pipeline.evaluation.prediction import GenrePredictor
 from genre_pipeline.reporting.prediction import model_facts
+from genre_pipeline.work import backends
 from genre_pipeline.work.processes import Ended
 from tiny_music import write_clip
 
@@ -118,6 +119,13 @@ def test_a_second_call_takes_what_has_not_changed_from_the_index(predict, folder
     assert second.stdout.count("\n") == 3
 
 
+def test_worker_processes_answer_as_this_one_does(predict, folder, monkeypatch):
+    expected = predict("--format", "jsonl", folder).stdout
+    monkeypatch.setattr(backends, "_CLIPS_FOR_PROCESSES", 2)
+    monkeypatch.setattr(GenrePredictor, "_classified", None)  # of this process
+    assert predict("--params", "compute.n_workers=2", "--format", "jsonl", folder).stdout == expected
+
+
 def test_a_watch_goes_on_until_a_signal_ends_it(predict, folder, monkeypatch):
     waited = []
 
@@ -146,8 +154,12 @@ def test_a_watch_goes_on_until_a_signal_ends_it(predict, folder, monkeypatch):
         (["--label-next", "3", "--incremental", "."], "--label-next cannot be combined with --incremental"),
         (["--format", "csv", "--top", "2", "."], "--top: a csv has all genres"),
         (["-"], "The list on the standard input (-) names no file"),
-        (["--model", "nothing", "."], "--model nothing: expected champion, an experiment (demo, "),
+        (["--model", "nothing", __file__], "--model nothing: expected champion, an experiment (demo, "),
         (["nothing*.wav"], "nothing*.wav matches no file"),
+        (["missing.wav"], "Error: missing.wav: there is no such file."),
+        (["one.wav", "other.wav"], "Error: None of the 2 files is there, such as one.wav."),
+        (["--model", "x.onnx", "--max-error", "1", __file__], "x.onnx holds its configuration and its threshold"),
+        (["--model", "x.onnx", __file__], "x.onnx cannot be read as an ONNX file"),
     ],
 )
 def test_what_cannot_be_meant_is_said_in_one_line(predict, words, message):

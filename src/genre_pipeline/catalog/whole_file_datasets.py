@@ -13,10 +13,6 @@ from typing import TYPE_CHECKING, Any
 from kedro.io import AbstractVersionedDataset, DatasetError, Version
 from kedro.io.core import VersionNotFoundError
 from kedro_datasets.json import JSONDataset as KedroJSONDataset
-from kedro_datasets.matplotlib import MatplotlibDataset as KedroMatplotlibDataset
-from kedro_datasets.pandas import CSVDataset as KedroCSVDataset
-from kedro_datasets.pandas import ParquetDataset as KedroParquetDataset
-from kedro_datasets.plotly import JSONDataset as KedroPlotlyDataset
 from kedro_datasets.text import TextDataset as KedroTextDataset
 
 from genre_pipeline.storage import atomic_file
@@ -107,24 +103,8 @@ class WholeFileMixin(_Base):
         return self._temporary or super()._get_save_path()
 
 
-class ParquetDataset(WholeFileMixin, KedroParquetDataset):
-    """A table as Parquet."""
-
-
-class CSVDataset(WholeFileMixin, KedroCSVDataset):
-    """A table as CSV."""
-
-
 class JSONDataset(WholeFileMixin, KedroJSONDataset):
     """Plain types as JSON."""
-
-
-class PlotlyDataset(WholeFileMixin, KedroPlotlyDataset):
-    """A Plotly figure as JSON."""
-
-
-class MatplotlibDataset(WholeFileMixin, KedroMatplotlibDataset):
-    """A Matplotlib figure as a still picture, which is written and never read."""
 
 
 class TextDataset(WholeFileMixin, KedroTextDataset):
@@ -143,10 +123,6 @@ class OptionalMixin(WholeFileMixin):
             return super().load()
         except (FileNotFoundError, VersionNotFoundError):
             return None
-
-
-class OptionalParquetDataset(OptionalMixin, KedroParquetDataset):
-    """A table as Parquet, if it is there."""
 
 
 class OptionalJSONDataset(OptionalMixin, KedroJSONDataset):

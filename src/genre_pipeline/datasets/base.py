@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import pandas as pd
 from pydantic import Field
 from typing_extensions import override
 
@@ -16,6 +15,9 @@ from genre_pipeline.datasets.reading.files import MEANINGS, LeftOut
 from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.registry import Registry
 from genre_pipeline.spelling import Composed
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Fault = Literal[
     "unreadable",

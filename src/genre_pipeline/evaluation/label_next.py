@@ -9,7 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from genre_pipeline.errors import AudioError, ConfigError
-from genre_pipeline.evaluation.prediction import FileAnswer, GenrePredictor
+from genre_pipeline.evaluation.answers import FileAnswer
+from genre_pipeline.evaluation.prediction import GenrePredictor
 from genre_pipeline.evaluation.track_answers import describe_frames, spread
 from genre_pipeline.stores.store import FeatureStore, spec_hash
 

@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 
 from genre_pipeline.audio.io import waveform_blocks
 from genre_pipeline.blocks import parse_block
-from genre_pipeline.errors import AudioError, CheckpointError, ConfigError, FeatureError, StorageError
+from genre_pipeline.errors import AudioError, CheckpointError, ConfigError
 from genre_pipeline.evaluation.abstention import Abstention, choose_threshold
+from genre_pipeline.evaluation.answers import FileAnswer, FileClassifier
 from genre_pipeline.evaluation.track_answers import FramesDescription
 from genre_pipeline.features import FEATURES, FeatureBlock, FeatureSpec
 from genre_pipeline.features.base import stream_features
 from genre_pipeline.features.segments import cut_blocks
 from genre_pipeline.fingerprints import fingerprint
 from genre_pipeline.results.predictions import Predictions
-from genre_pipeline.spelling import printable
 from genre_pipeline.stages import stage
 from genre_pipeline.storage import atomic_file, write_json
 from genre_pipeline.stores.store import spec_hash
@@ -179,27 +179,7 @@ def _sha256(content: bytes) -> str:
 
 
 @dataclass(frozen=True)
-class FileAnswer:
-    """The answer of a model about an audio file.
-
-    Attributes:
-        path: The file.
-        probabilities: Of its segments, shape ``(n_segments, n_genres)``; no row where it could not be classified.
-        duration_s: Its length in seconds; 0 where it could not be classified.
-        error: Why it could not be classified; empty where it could.
-        description: Its feature, as :class:`~genre_pipeline.evaluation.track_answers.FramesDescription` describes it,
-            where that was asked for.
-    """
-
-    path: Path
-    probabilities: NDArray[np.float64]
-    duration_s: float = 0.0
-    error: str = ""
-    description: NDArray[np.float64] | None = None
-
-
-@dataclass(frozen=True)
-class GenrePredictor:
+class GenrePredictor(FileClassifier):
     """Classifies audio files with the models of a cell: the same front-end, the same segments, mean probabilities.
 
     Files are read and classified block by block, so that memory does not grow with their length. Pickled, it is opened
@@ -297,7 +277,7 @@ class GenrePredictor:
             AudioError: If the file cannot be read, or is shorter than one segment.
             FeatureError: If the feature cannot be computed from it.
         """
-        return self._classified(path, None).probabilities
+        return self._classified(path, described=False).probabilities
 
     def predict_probabilities(self, paths: Sequence[Path]) -> pd.DataFrame:
         """Classify audio files.
@@ -315,68 +295,19 @@ class GenrePredictor:
         means = [self.segment_probabilities(path).mean(axis=0) for path in paths]
         return pd.DataFrame(np.reshape(means, (len(paths), len(self.genres))), columns=list(self.genres))
 
-    def answer(self, path: Path, *, described: bool = False) -> FileAnswer:
-        """Classify an audio file, or say why that cannot be done.
+    @property
+    def hop_s(self) -> float:
+        """See :class:`~genre_pipeline.evaluation.answers.FileClassifier`; 0 if a segment is the whole clip."""
+        return self.feature.segment.hop_frames * (self.feature.frame_s or 0.0)
 
-        Args:
-            path: The audio file.
-            described: Whether to describe its feature.
-        """
-        try:
-            return self._classified(path, FramesDescription() if described else None)
-        except (AudioError, FeatureError, StorageError) as error:
-            text = printable(str(error) if str(path) in str(error) else f"{path}: {error}")
-        except UnicodeEncodeError:
-            text = f"{printable(path)}: its name is not UTF-8, and libsndfile opens no other. Rename it."
-        return FileAnswer(path, np.empty((0, len(self.genres))), error=text)
+    @property
+    def segment_s(self) -> float | None:
+        """See :class:`~genre_pipeline.evaluation.answers.FileClassifier`."""
+        frame_s = self.feature.frame_s
+        return None if frame_s is None else self.feature.segment.n_frames * frame_s
 
-    def classify(self, paths: Sequence[Path]) -> pd.DataFrame:
-        """Classify audio files, one after the other, and go on where one cannot be: see :meth:`tabulate`.
-
-        Args:
-            paths: The audio files.
-        """
-        return self.tabulate([self.answer(path) for path in paths])
-
-    def tabulate(self, answers: Iterable[FileAnswer]) -> pd.DataFrame:
-        """Return the genres of files.
-
-        Args:
-            answers: What :meth:`answer` returned.
-
-        Returns:
-            One row per file: ``path``, ``genre`` (empty where it failed), ``probability`` of that genre, ``sure``
-            (whether that is not below the threshold; missing where it failed, or no threshold is known), ``error``
-            (empty where it went well), ``leaky`` (the model's, the same in every row), and one probability a genre as
-            ``p_<genre>``.
-        """
-        columns = ["path", "genre", "probability", "sure", "error", "leaky", *(f"p_{genre}" for genre in self.genres)]
-        return pd.DataFrame([self._cells(each) for each in answers], columns=columns).astype({"sure": "boolean"})
-
-    def timeline(self, answer: FileAnswer) -> pd.DataFrame:
-        """Return the genres of a file's segments.
-
-        Args:
-            answer: What :meth:`answer` returned.
-
-        Returns:
-            One row per segment, in order of time: ``start_s``, ``end_s``, ``genre``, ``probability`` of that genre.
-        """
-        n_segments, frame_s = len(answer.probabilities), self.feature.frame_s
-        # A frame that covers the whole clip lasts as long as the clip.
-        start_s = np.arange(n_segments) * self.feature.segment.hop_frames * (frame_s or 0.0)
-        length_s = answer.duration_s if frame_s is None else self.feature.segment.n_frames * frame_s
-        best = answer.probabilities.argmax(axis=1) if n_segments else np.zeros(0, dtype=np.intp)
-        return pd.DataFrame(
-            {
-                "start_s": start_s,
-                "end_s": start_s + length_s,
-                "genre": [self.genres[index] for index in best],
-                "probability": answer.probabilities[np.arange(n_segments), best],
-            }
-        )
-
-    def _classified(self, path: Path, description: FramesDescription | None) -> FileAnswer:
+    def _classified(self, path: Path, *, described: bool) -> FileAnswer:
+        description = FramesDescription() if described else None
         n_samples = 0
 
         def counted() -> Iterator[NDArray[np.float32]]:
@@ -408,20 +339,6 @@ class GenrePredictor:
             n_samples / self.feature.sample_rate,
             description=None if description is None else description.vector,
         )
-
-    def _cells(self, answer: FileAnswer) -> dict[str, object]:
-        failed = bool(answer.error)
-        means = np.full(len(self.genres), np.nan) if failed else answer.probabilities.mean(axis=0)
-        best = float(means.max())
-        return {
-            "path": printable(answer.path),
-            "genre": "" if failed else self.genres[int(means.argmax())],
-            "probability": best,
-            "sure": None if self.abstention is None or failed else best >= self.abstention.threshold,
-            "error": answer.error,
-            "leaky": self.leaky,
-            **{f"p_{genre}": float(mean) for genre, mean in zip(self.genres, means, strict=True)},
-        }
 
 
 def _opened_again(folders: tuple[Path, ...], mark: str, abstention: Abstention | None) -> GenrePredictor:

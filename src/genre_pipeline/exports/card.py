@@ -8,9 +8,9 @@ from typing import Any
 from genre_pipeline.evaluation.prediction import GenrePredictor
 from genre_pipeline.exports.files import Comparison, least_samples
 from genre_pipeline.reporting.document import Facts, Paragraph, Section, format_markdown
-from genre_pipeline.reporting.final_model import abstention_text, share_of_tests
-from genre_pipeline.reporting.wording import LEAKY, LEAKY_NOTE, pretrained_text
-from genre_pipeline.results.cell import CellResult, statistic, summary_row
+from genre_pipeline.reporting.prediction import model_facts
+from genre_pipeline.reporting.wording import LEAKY, LEAKY_NOTE, abstention_text, pretrained_text, share_of_tests
+from genre_pipeline.results.cell import CellResult, statistic, summary_row, unknown_share
 
 _USE = (
     "The input, waveform, is mono samples at {sample_rate} Hz, float32, full scale 1, shape (n_samples,), at least "
@@ -29,42 +29,43 @@ def describe(predictor: GenrePredictor, result: CellResult | None, licence: str)
         licence: That of the music that it was trained on; empty if it is not stated.
 
     Returns:
-        ``cell``, ``genres``, ``sample_rate``, ``min_samples``, ``segment_s``, ``hop_s``, ``n_models``, ``feature`` (its
-        parameters), ``leaky``, ``licence``, ``threshold`` (from which probability on it is sure) and ``sure`` (what
-        that is worth, in a sentence), and where they are known ``quality`` (accuracy of test tracks, in a sentence),
-        ``accuracy``, ``ci_low``, ``ci_high``, ``statistic``, ``pretraining`` and ``commit``.
+        What :func:`~genre_pipeline.reporting.prediction.model_facts` says of it, ``sample_rate``, ``min_samples``,
+        ``segment_s``, ``hop_s``, ``n_models``, ``feature`` (its parameters) and ``licence``, and where they are known
+        ``threshold`` (from which probability on it is sure), ``sure`` (what that is worth, in a sentence), ``quality``
+        (accuracy of test tracks, in a sentence), ``pretraining`` and ``commit``.
     """
     feature = predictor.feature
-    # Features whose frame is the whole clip cannot be exported.
-    frame_s = feature.frame_s or 0.0
+    known = {} if result is None else _known(result)
     card: dict[str, Any] = {
-        "cell": predictor.cell,
-        "genres": list(predictor.genres),
+        **model_facts(predictor, known),
         "sample_rate": feature.sample_rate,
         "min_samples": least_samples(feature),
-        "segment_s": feature.segment.n_frames * frame_s,
-        "hop_s": feature.segment.hop_frames * frame_s,
+        # Features whose frame is the whole clip cannot be exported.
+        "segment_s": predictor.segment_s or 0.0,
+        "hop_s": predictor.hop_s,
         "n_models": len(predictor.predictors),
         "feature": feature.model_dump(mode="json", exclude={"weights_path"}),
-        "leaky": predictor.leaky,
         "licence": licence,
     }
     if predictor.abstention is not None:
         card |= {"threshold": min(predictor.abstention.threshold, 2.0), "sure": abstention_text(predictor.abstention)}
     if result is not None:
-        row = summary_row(result, unit="track", metric="accuracy")
-        averaged = statistic(result)
-        card |= {
-            "quality": f"Right about {share_of_tests(row['mean'], row, averaged)}.",
-            "accuracy": row["mean"],
-            "ci_low": row["ci_low"],
-            "ci_high": row["ci_high"],
-            "statistic": averaged,
-            "commit": result["git_commit"],
-        }
+        card["quality"] = f"Right about {share_of_tests(known['accuracy'], known, known['statistic'])}."
+        card["commit"] = result["git_commit"]
         if "pretraining" in result:
             card["pretraining"] = dict(result["pretraining"])
     return card
+
+
+def _known(result: CellResult) -> dict[str, Any]:
+    row = summary_row(result, unit="track", metric="accuracy")
+    return {
+        "accuracy": row["mean"],
+        "ci_low": row["ci_low"],
+        "ci_high": row["ci_high"],
+        "statistic": statistic(result),
+        "artists_unknown": unknown_share(result),
+    }
 
 
 def describe_in_words(card: Mapping[str, Any], compared: Comparison, n_recordings: int, *, quantised: bool) -> str:

@@ -9,6 +9,8 @@ from genre_pipeline.errors import ConfigError
 from genre_pipeline.evaluation.prediction import GenrePredictor
 from genre_pipeline.exports.estimators import estimator_module
 from genre_pipeline.exports.front_ends import front_end
+from genre_pipeline.models import GenreNetwork, InputShape
+from genre_pipeline.models.lgnet import LgNet
 from genre_pipeline.training import Predictor
 from genre_pipeline.training.predictors import EstimatorPredictor, NetworkPredictor
 from genre_pipeline.training.segments import Normalisation
@@ -58,10 +60,29 @@ class _Normalised(nn.Module):
         return probabilities
 
 
+class _AllExperts(LgNet):
+    """LGNet, whose segments all go to all experts: a graph cannot send a number of segments that it does not know."""
+
+    def _scores_of_chosen(self, embeddings: Tensor, choices: Tensor) -> Tensor:
+        scores = torch.stack([expert(embeddings) for expert in self.experts], dim=1)
+        return scores.gather(1, choices[:, None, None].expand(-1, 1, self.n_classes)).squeeze(1)
+
+
+def _unbranched(network: GenreNetwork, shape: InputShape) -> nn.Module:
+    if not isinstance(network, LgNet):
+        return network.cpu()
+    # The weights drawn here are replaced at once.
+    with torch.random.fork_rng(devices=[]):
+        same = _AllExperts(network.block, shape, network.n_classes)
+    same.load_state_dict(network.cpu().state_dict())
+    return same
+
+
 def _model(predictor: Predictor) -> nn.Module:
     if isinstance(predictor, NetworkPredictor):
-        return _Normalised(predictor.normalisation, predictor.network.cpu(), nn.Softmax(dim=1))
+        network = _unbranched(predictor.network, predictor.shape)
+        return _Normalised(predictor.normalisation, network, nn.Softmax(dim=1))
     if isinstance(predictor, EstimatorPredictor):
-        fitted = estimator_module(predictor._estimator, predictor._spec.summarise)
+        fitted = estimator_module(predictor.estimator, predictor.spec.summarise)
         return _Normalised(predictor.normalisation, fitted)
     raise ConfigError(f"Models of the class {type(predictor).__name__} cannot be exported.")

@@ -142,9 +142,18 @@ def _exported(predictor: GenrePredictor) -> torch.export.ExportedProgram:
     # Several segments, and no rule for one: the exporter would fix their number, or refuse a single one.
     n_samples = 3 * least_samples(feature) + 1
     noise = torch.from_numpy(np.random.default_rng(0).uniform(-0.1, 0.1, n_samples).astype(np.float32))
+    classifier, shapes = Classifier(predictor), ({0: torch.export.Dim.DYNAMIC},)
     # The module gets this method when it is imported.
-    with _quiet(), torch.fx.experimental._config.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]
-        return torch.export.export(Classifier(predictor), (noise,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
+    patched = torch.fx.experimental._config.patch(backed_size_oblivious=True)  # type: ignore[attr-defined]
+    try:
+        with _quiet(), patched:
+            return torch.export.export(classifier, (noise,), dynamic_shapes=shapes)
+    except Exception as error:  # the exporter's have no common class
+        reason = str(error).strip().partition("\n")[0]
+        raise ConfigError(
+            f"{predictor.cell} cannot be exported: PyTorch cannot write it as a graph ({reason}). Choose another cell: "
+            "--params predict.cell=NAME"
+        ) from error
 
 
 def _write_onnx(exported: torch.export.ExportedProgram, path: Path, card: Mapping[str, Any]) -> None:

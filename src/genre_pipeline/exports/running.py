@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,8 @@ from numpy.typing import NDArray
 
 from genre_pipeline.audio.io import read_waveform
 from genre_pipeline.errors import AudioError, ConfigError
+from genre_pipeline.evaluation.abstention import Abstention
+from genre_pipeline.evaluation.answers import FileAnswer, FileClassifier
 
 INPUT = "waveform"
 OUTPUTS = ("probabilities", "segment_probabilities")
@@ -49,16 +54,26 @@ def onnx_session(path: Path, *, n_threads: int = 1) -> Any:
 
 
 @dataclass(frozen=True)
-class ExportedModel:
+class ExportedModel(FileClassifier):
     """A model that ``genre-pipeline export`` wrote, run by onnxruntime.
+
+    A recording is classified as a whole, so memory grows with its length. Pickled, it is opened again from its file.
 
     Attributes:
         session: The session.
         card: What is to know of the model.
+        path: The file.
+        fingerprint: The file's SHA-256.
     """
 
     session: Any
     card: dict[str, Any]
+    path: Path
+    cell: str
+    genres: tuple[str, ...]
+    leaky: bool
+    fingerprint: str
+    abstention: Abstention | None
 
     @classmethod
     def open(cls, path: Path, *, n_threads: int = 1) -> ExportedModel:
@@ -75,14 +90,32 @@ class ExportedModel:
         text = session.get_modelmeta().custom_metadata_map.get(CARD)
         if text is None:
             raise ConfigError(f"{path} has no card: expected a file that 'genre-pipeline export' wrote.")
-        return cls(session, json.loads(text))
+        card = json.loads(text)
+        return cls(
+            session,
+            card,
+            path,
+            cell=card["cell"],
+            genres=tuple(card["genres"]),
+            leaky=card["leaky"],
+            fingerprint=hashlib.sha256(path.read_bytes()).hexdigest(),
+            abstention=_abstention(card),
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _opened_again, (self.path, self.fingerprint)
 
     @property
-    def genres(self) -> tuple[str, ...]:
-        """The genres, in the order of the probabilities."""
-        return tuple(self.card["genres"])
+    def hop_s(self) -> float:
+        """Distance between the starts of neighbouring segments, in seconds."""
+        return float(self.card["hop_s"])
 
-    def segment_probabilities(self, path: Path) -> NDArray[np.float32]:
+    @property
+    def segment_s(self) -> float:
+        """Length of a segment in seconds."""
+        return float(self.card["segment_s"])
+
+    def segment_probabilities(self, path: Path) -> NDArray[np.float64]:
         """Classify the segments of an audio file.
 
         Args:
@@ -94,15 +127,35 @@ class ExportedModel:
         Raises:
             AudioError: If the file cannot be read, or is shorter than one segment.
         """
-        waveform = read_waveform(path, sample_rate=self.card["sample_rate"])
-        least = self.card["min_samples"]
-        if len(waveform) < least:
-            seconds = least / self.card["sample_rate"]
-            raise AudioError(f"{path} is shorter than one segment ({seconds:.2f} s): give a longer recording.")
-        segments: NDArray[np.float32] = self.session.run([OUTPUTS[1]], {INPUT: waveform})[0]
-        return segments
+        return self._classified(path, described=False).probabilities
 
-    def probabilities(self, path: Path) -> NDArray[np.float32]:
+    def probabilities(self, path: Path) -> NDArray[np.float64]:
         """Classify an audio file: the mean over its segments, shape ``(n_genres,)``; see ``segment_probabilities``."""
-        mean: NDArray[np.float32] = self.segment_probabilities(path).mean(axis=0)
+        mean: NDArray[np.float64] = self.segment_probabilities(path).mean(axis=0)
         return mean
+
+    def _classified(self, path: Path, *, described: bool) -> FileAnswer:
+        del described  # the file gives no features
+        rate, least = self.card["sample_rate"], self.card["min_samples"]
+        waveform = read_waveform(path, sample_rate=rate)
+        if len(waveform) < least:
+            raise AudioError(f"{path} is shorter than one segment ({least / rate:.2f} s): give a longer recording.")
+        (segments,) = self.session.run([OUTPUTS[1]], {INPUT: waveform})
+        return FileAnswer(path, segments.astype(np.float64), len(waveform) / rate)
+
+
+def _abstention(card: dict[str, Any]) -> Abstention | None:
+    """Read when a model is not sure; what JSON cannot hold is null there."""
+    known = card.get("abstention")
+    if known is None:
+        return None
+    missing = {"threshold": math.inf, "error": math.nan}
+    return Abstention(**{key: missing[key] if value is None else value for key, value in known.items()})
+
+
+@lru_cache(maxsize=1)
+def _opened_again(path: Path, mark: str) -> ExportedModel:
+    model = ExportedModel.open(path)
+    if model.fingerprint != mark:
+        raise ConfigError(f"{path} was written again meanwhile. Run the command again.")
+    return model

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from genre_pipeline.datasets.reading.files import Stamp
-from genre_pipeline.evaluation.prediction import FileAnswer, GenrePredictor
+from genre_pipeline.evaluation.answers import FileAnswer, FileClassifier
 from genre_pipeline.library.index import AnswerIndex
 from genre_pipeline.library.listing import Listing
 from genre_pipeline.progress import Advance, progress_bar
@@ -30,7 +32,7 @@ class Library:
         described: Whether the answers describe the files' features; those of the index do not.
     """
 
-    model: GenrePredictor
+    model: FileClassifier
     workers: Workers
     index: AnswerIndex | None = None
     console: Console | None = None
@@ -82,7 +84,8 @@ class Library:
         return progress_bar("Classifying", n_files, console=self.console)
 
     def _keep(self, answer: FileAnswer, stamps: dict[Path, Stamp]) -> None:
-        if self.index is not None and not answer.error and answer.path in stamps:
+        # A file that may not be read can become readable without a change.
+        if self.index is not None and answer.path in stamps and os.access(answer.path, os.R_OK):
             self.index.keep(answer, stamps[answer.path], self.model.fingerprint)
 
     def _known(self, path: Path) -> FileAnswer:
@@ -139,11 +142,13 @@ class Lookout:
 @contextmanager
 def _one_thread_each(workers: Workers) -> Iterator[None]:
     """Let torch use one thread for each of several files: they divide the cores already."""
-    import torch
-
+    # An exported model needs no torch, which takes seconds to import.
+    torch = sys.modules.get("torch")
+    if torch is None or workers.n_workers == 1:
+        yield
+        return
     before = torch.get_num_threads()
-    if workers.n_workers > 1:
-        torch.set_num_threads(1)
+    torch.set_num_threads(1)
     try:
         yield
     finally:

@@ -13,16 +13,16 @@ from typing_extensions import Self
 
 from genre_pipeline.datasets.reading.files import Stamp
 from genre_pipeline.errors import StorageError
-from genre_pipeline.evaluation.prediction import FileAnswer
+from genre_pipeline.evaluation.answers import FileAnswer
 from genre_pipeline.library.listing import Listing
 from genre_pipeline.storage import storage_errors
 
 # Raised when the table changes: an index of another version is made anew.
-_VERSION = 1
+_VERSION = 2
 _TABLE = """
 CREATE TABLE answers (
     path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, model TEXT NOT NULL,
-    duration_s REAL NOT NULL, probabilities BLOB NOT NULL
+    duration_s REAL NOT NULL, probabilities BLOB NOT NULL, error TEXT NOT NULL
 ) WITHOUT ROWID
 """
 # [?] Seconds to wait for another command's write.
@@ -32,7 +32,7 @@ _PATIENCE_S = 20.0
 class AnswerIndex:
     """The last answer about each file, with the file's stamp and the fingerprint of the model that gave it.
 
-    Only files that could be classified are in it.
+    That a file could not be classified is an answer, too.
 
     Args:
         path: The SQLite file; it is made where there is none.
@@ -84,12 +84,13 @@ class AnswerIndex:
         Raises:
             StorageError: If it is there no more.
         """
-        query = "SELECT duration_s, probabilities FROM answers WHERE path = ?"
+        query = "SELECT duration_s, probabilities, error FROM answers WHERE path = ?"
         with self._errors():
             row = self._connection.execute(query, (_key(path),)).fetchone()
         if row is None:
             raise StorageError(f"{self._path}: another command has just removed {path} from it. Run the command again.")
-        return FileAnswer(path, np.frombuffer(row[1], dtype=np.float64).reshape(-1, n_genres), row[0])
+        error = f"{row[2]} (Skipped: it has not changed since.)" if row[2] else ""
+        return FileAnswer(path, np.frombuffer(row[1], dtype=np.float64).reshape(-1, n_genres), row[0], error)
 
     def keep(self, answer: FileAnswer, stamp: Stamp, model: str) -> None:
         """Put an answer in the place of the one before.
@@ -99,9 +100,10 @@ class AnswerIndex:
             stamp: The file's stamp, as it was before the file was read.
             model: The fingerprint of the model that gave it.
         """
-        row = (_key(answer.path), *stamp, model, answer.duration_s, answer.probabilities.tobytes())
+        probabilities = answer.probabilities.tobytes()
+        row = (_key(answer.path), *stamp, model, answer.duration_s, probabilities, answer.error)
         with self._errors():
-            self._connection.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?)", row)
+            self._connection.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
     def forget_missing(self, listing: Listing) -> None:
         """Remove files that were named, or lay in one of the folders, and are there no more.

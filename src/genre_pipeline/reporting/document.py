@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 from io import StringIO
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import pandas as pd
-
 from genre_pipeline.reporting.wording import LEAKY, NONE, count, percent
+from genre_pipeline.results.cell import is_missing
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure as PlotlyFigure
@@ -205,7 +204,7 @@ def share_entry(share: float) -> TableEntry:
 
 def count_entry(value: Any) -> TableEntry:
     """Show a count, or that there is none."""
-    return TableEntry(count(value, NONE), sort=math.nan if value is None or pd.isna(value) else float(value))
+    return TableEntry(count(value, NONE), sort=math.nan if is_missing(value) else float(value))
 
 
 def number_entry(value: float, show: Callable[[float], str]) -> TableEntry:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from genre_pipeline.evaluation.abstention import Abstention, choose_threshold
+from genre_pipeline.evaluation.abstention import choose_threshold
 from genre_pipeline.evaluation.leaderboard import genre_means
 from genre_pipeline.reporting.document import (
     Block,
@@ -28,11 +28,11 @@ from genre_pipeline.reporting.leaderboard import conclude
 from genre_pipeline.reporting.wording import (
     LEAKY,
     LEAKY_NOTE,
-    PERCENT,
     UNKNOWN_NOTE,
     interval,
     percent,
     pretrained_text,
+    share_of_tests,
     split_marks,
 )
 from genre_pipeline.results.cell import (
@@ -86,51 +86,6 @@ def final_model_card(
             Section("licence", "Licence", _licence(result, quality)),
             Section("use", "Use", _use(experiment)),
         ],
-    )
-
-
-def share_of_tests(accuracy: float, known: Mapping[str, Any], averaged: str) -> str:
-    """State on what share of the test tracks a model was right.
-
-    Args:
-        accuracy: The share.
-        known: Its interval, ``ci_low`` and ``ci_high``, which may be null.
-        averaged: What it is the mean of.
-
-    Example:
-        >>> share_of_tests(0.75, {"ci_low": 0.6, "ci_high": 0.9}, "mean of 5 folds").replace(PERCENT, " %")
-        '75.0 % of the test tracks (60.0 to 90.0), mean of 5 folds'
-    """
-    text = interval(number(known["ci_low"]), number(known["ci_high"]), "")
-    return f"{percent(accuracy)}{PERCENT} of the test tracks{f' ({text})' if text else ''}, {averaged}"
-
-
-def abstention_text(abstention: Abstention | None) -> str:
-    """State when a model is not sure, and how many of its answers were kept and wrong.
-
-    Args:
-        abstention: When it is not sure; ``None`` if that is not known.
-
-    Example:
-        >>> abstention_text(Abstention(0.2, 0.55, 0.6, 0.15, 0.35)).replace(PERCENT, " %")
-        'Sure from 55.0 % on, which the validation tracks chose so that at most 20 % of such answers are wrong; it \
-was sure of 60.0 % of the test tracks, and wrong about 15.0 % of those.'
-    """
-    if abstention is None:
-        return "From which probability on it is sure is not known: evaluate the cell again."
-    allowed, all_wrong = f"{100 * abstention.max_error:g}{PERCENT}", f"{percent(abstention.error_of_all)}{PERCENT}"
-    if math.isinf(abstention.threshold):
-        return (
-            f"It is sure of nothing: no threshold of the probability reaches an error rate of {allowed}. It was wrong "
-            f"about {all_wrong} of the test tracks. --max-error 100% shows every answer."
-        )
-    if abstention.threshold == 0.0:
-        return f"It is sure of everything: it was wrong about {all_wrong} of the test tracks, and may be of {allowed}."
-    wrong = "" if math.isnan(abstention.error) else f", and wrong about {percent(abstention.error)}{PERCENT} of those"
-    return (
-        f"Sure from {percent(abstention.threshold)}{PERCENT} on, which the validation tracks chose so that at most "
-        f"{allowed} of such answers are wrong; it was sure of {percent(abstention.kept)}{PERCENT} of the test "
-        f"tracks{wrong}."
     )
 
 

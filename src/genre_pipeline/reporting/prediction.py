@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from genre_pipeline.evaluation.prediction import FileAnswer, GenrePredictor
+from genre_pipeline.evaluation.answers import FileAnswer, FileClassifier
 from genre_pipeline.reporting.document import (
     Bullets,
     Document,
@@ -23,10 +22,23 @@ from genre_pipeline.reporting.document import (
     share_entry,
     texts,
 )
-from genre_pipeline.reporting.final_model import abstention_text, share_of_tests
-from genre_pipeline.reporting.sections.base import audio_url
-from genre_pipeline.reporting.wording import LEAKY, LEAKY_NOTE, PERCENT, percent, plural, split_marks
+from genre_pipeline.reporting.wording import (
+    LEAKY,
+    LEAKY_NOTE,
+    PERCENT,
+    abstention_text,
+    percent,
+    plural,
+    share_of_tests,
+    split_marks,
+)
+from genre_pipeline.results.cell import is_missing
 from genre_pipeline.spelling import printable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from genre_pipeline.evaluation.prediction import GenrePredictor
 
 NOT_SURE = "not sure"
 
@@ -38,62 +50,58 @@ def answer(row: Mapping[Any, Any]) -> str:
     """Return the genre of a classified file, or that the model is not sure of it.
 
     Args:
-        row: A row of what :meth:`~genre_pipeline.evaluation.prediction.GenrePredictor.classify` returned.
+        row: What :meth:`~genre_pipeline.evaluation.answers.FileClassifier.row` returned, or a row of such a table.
 
     Example:
         >>> answer({"genre": "jazz", "sure": True}), answer({"genre": "jazz", "sure": False})
         ('jazz', 'not sure')
-        >>> answer({"genre": "jazz", "sure": pd.NA})
+        >>> answer({"genre": "jazz", "sure": None})
         'jazz'
     """
-    return str(row["genre"]) if pd.isna(row["sure"]) or row["sure"] else NOT_SURE
+    return str(row["genre"]) if is_missing(row["sure"]) or row["sure"] else NOT_SURE
 
 
 def describe(
-    table: pd.DataFrame,
-    model: GenrePredictor,
+    answers: Sequence[FileAnswer],
+    model: FileClassifier,
     leader: Mapping[str, Any],
     *,
     n_shown: int = N_SHOWN,
-    timelines: Mapping[str, pd.DataFrame] | None = None,
+    with_timeline: bool = False,
 ) -> list[Section]:
     """Show predicted genres, which model predicted them, and how good it was where it was compared.
 
     Args:
-        table: What :meth:`~genre_pipeline.evaluation.prediction.GenrePredictor.classify` returned.
+        answers: What it says of each file.
         model: The model.
         leader: What is to know of it (:func:`~genre_pipeline.evaluation.leaderboard.describe_leader`), or nothing.
         n_shown: How many genres are named for a file.
-        timelines: What :meth:`~genre_pipeline.evaluation.prediction.GenrePredictor.timeline` returned, by path.
+        with_timeline: Whether the genres of each file over time are shown.
     """
     rows: list[list[Value]] = []
-    faults: list[str] = []
-    columns = [name for name in table if str(name).startswith("p_")]
-    for row in table.to_dict("records"):
-        if row["error"]:
-            faults.append(row["error"])
-            continue
+    for row in (model.row(each) for each in answers if not each.error):
         shown = answer(row)
-        best = sorted(columns, key=lambda name: -row[name])[:n_shown]
-        named = [f"{str(name).removeprefix('p_')} {percent(row[name])}" for name in best]
+        best = sorted(model.genres, key=lambda genre: -row[f"p_{genre}"])[:n_shown]
+        named = [f"{genre} {percent(row[f'p_{genre}'])}" for genre in best]
         is_sure = shown != NOT_SURE
         rows.append([row["path"], shown, percent(row["probability"]), ", ".join(named[is_sure:])])
     titles = [*texts("file", "genre"), *numeric("probability"), *texts("next")]
     sections = [Section("", "", [Table("", "", titles, rows)])] if rows else []
-    sections += [_stretches(path, timeline) for path, timeline in (timelines or {}).items()]
-    return [*sections, *describe_faults(faults), Section("", "", [Paragraph(_model(table, model, leader))])]
+    if with_timeline:
+        sections += [_stretches(each, model) for each in answers if not each.error]
+    faults = [each.error for each in answers if each.error]
+    return [*sections, *describe_faults(faults), Section("", "", [Paragraph(_model(model, leader))])]
 
 
-def _stretches(path: str, timeline: pd.DataFrame) -> Section:
+def _stretches(answer: FileAnswer, model: FileClassifier) -> Section:
     """Show a file's time line: successive segments of one genre together, with their mean probability."""
     rows: list[list[Value]] = []
-    number = (timeline["genre"] != timeline["genre"].shift()).cumsum()
-    for _, stretch in timeline.groupby(number, sort=False):
-        start_s, end_s = float(stretch["start_s"].iloc[0]), float(stretch["end_s"].iloc[-1])
-        rows.append(
-            [_time(start_s), _time(end_s), stretch["genre"].iloc[0], percent(float(stretch["probability"].mean()))]
-        )
-    return Section("", path, [Table("", "", [*numeric("from", "to"), *texts("genre"), *numeric("probability")], rows)])
+    for genre, segments in groupby(model.timeline_rows(answer), key=lambda segment: segment["genre"]):
+        stretch = list(segments)
+        probability = sum(each["probability"] for each in stretch) / len(stretch)
+        rows.append([_time(stretch[0]["start_s"]), _time(stretch[-1]["end_s"]), genre, percent(probability)])
+    columns = [*numeric("from", "to"), *texts("genre"), *numeric("probability")]
+    return Section("", printable(answer.path), [Table("", "", columns, rows)])
 
 
 def _time(seconds: float) -> str:
@@ -108,7 +116,7 @@ def _time(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
 
 
-def model_facts(model: GenrePredictor, leader: Mapping[str, Any]) -> dict[str, Any]:
+def model_facts(model: FileClassifier, leader: Mapping[str, Any]) -> dict[str, Any]:
     """Return which model answers, how good it was on the test tracks, and when it is not sure, in plain JSON types.
 
     Args:
@@ -126,7 +134,7 @@ def model_facts(model: GenrePredictor, leader: Mapping[str, Any]) -> dict[str, A
     }
 
 
-def answer_facts(answer: FileAnswer, model: GenrePredictor, *, n_shown: int, with_timeline: bool) -> dict[str, Any]:
+def answer_facts(answer: FileAnswer, model: FileClassifier, *, n_shown: int, with_timeline: bool) -> dict[str, Any]:
     """Return the answer of a model about a file, in plain JSON types.
 
     Args:
@@ -137,16 +145,16 @@ def answer_facts(answer: FileAnswer, model: GenrePredictor, *, n_shown: int, wit
     """
     if answer.error:
         return {"path": printable(answer.path), "error": answer.error}
-    (row,) = model.tabulate([answer]).to_dict("records")
+    row = model.row(answer)
     best = sorted(model.genres, key=lambda genre: -row[f"p_{genre}"])[:n_shown]
     return {
         "path": printable(answer.path),
         "genre": row["genre"],
         "probability": row["probability"],
-        "sure": None if pd.isna(row["sure"]) else bool(row["sure"]),
+        "sure": row["sure"],
         "genres": [{"genre": genre, "probability": row[f"p_{genre}"]} for genre in best],
         "duration_s": round(answer.duration_s, 3),
-        **({"timeline": model.timeline(answer).to_dict("records")} if with_timeline else {}),
+        **({"timeline": model.timeline_rows(answer)} if with_timeline else {}),
         "error": None,
     }
 
@@ -164,6 +172,8 @@ def describe_next(chosen: pd.DataFrame, model: GenrePredictor, folder: Path | No
         model: The model that is unsure of them.
         folder: Folder of the page on which they can be played; ``None`` for a terminal.
     """
+    from genre_pipeline.reporting.sections.base import audio_url
+
     rows: list[list[Value]] = []
     for row in chosen.to_dict("records"):
         best = sorted(model.genres, key=lambda genre: -row[f"p_{genre}"])[:2]
@@ -223,12 +233,12 @@ def describe_faults(faults: Sequence[str]) -> list[Section]:
     return [Section("", "", [Paragraph(text)])] if faults else []
 
 
-def _model(table: pd.DataFrame, model: GenrePredictor, leader: Mapping[str, Any]) -> str:
+def _model(model: FileClassifier, leader: Mapping[str, Any]) -> str:
     text = f"Probabilities in %, of {model.cell}."
     if leader:
         text += f" It was right about {share_of_tests(leader['accuracy'], leader, leader['statistic'])}."
     text += f" {abstention_text(model.abstention)}"
-    if table["leaky"].any():
+    if model.leaky:
         return f"{text} {LEAKY}: {LEAKY_NOTE}"
     marks = split_marks(leader) if leader else []
     return f"{text} {'. '.join(marks)}." if marks else text

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+from genre_pipeline.results.cell import PretrainingFacts, is_missing, number, unknown_share
 
-from genre_pipeline.results.cell import PretrainingFacts, number, unknown_share
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from genre_pipeline.evaluation.abstention import Abstention
 
 MISSING = "-"
 LEAKY = "LEAKY"
@@ -112,7 +115,7 @@ def count(value: Any, missing: str = MISSING) -> str:
         >>> count(1234567), count(44.5), count(None)
         ('1,234,567', '44.5', '-')
     """
-    if value is None or pd.isna(value):
+    if is_missing(value):
         return missing
     return f"{int(value):,}" if float(value).is_integer() else f"{value:,.1f}"
 
@@ -158,6 +161,7 @@ def common(values: pd.Series[Any]) -> str:
     """Join the distinct values of a column, in their order.
 
     Example:
+        >>> import pandas as pd
         >>> common(pd.Series(["5 folds", "5 folds", "one fold"]))
         '5 folds, one fold'
     """
@@ -247,3 +251,48 @@ def row_badge(row: Mapping[Any, Any]) -> str:
 def split_badge(marked: Mapping[Any, Any]) -> str:
     """Return the badge of a result, a split or a row of which only the split matters."""
     return " · ".join(split_marks(marked))
+
+
+def share_of_tests(accuracy: float, known: Mapping[str, Any], averaged: str) -> str:
+    """State on what share of the test tracks a model was right.
+
+    Args:
+        accuracy: The share.
+        known: Its interval, ``ci_low`` and ``ci_high``, which may be null.
+        averaged: What it is the mean of.
+
+    Example:
+        >>> share_of_tests(0.75, {"ci_low": 0.6, "ci_high": 0.9}, "mean of 5 folds").replace(PERCENT, " %")
+        '75.0 % of the test tracks (60.0 to 90.0), mean of 5 folds'
+    """
+    text = interval(number(known["ci_low"]), number(known["ci_high"]), "")
+    return f"{percent(accuracy)}{PERCENT} of the test tracks{f' ({text})' if text else ''}, {averaged}"
+
+
+def abstention_text(abstention: Abstention | None) -> str:
+    """State when a model is not sure, and how many of its answers were kept and wrong.
+
+    Args:
+        abstention: When it is not sure; ``None`` if that is not known.
+
+    Example:
+        >>> abstention_text(Abstention(0.2, 0.55, 0.6, 0.15, 0.35)).replace(PERCENT, " %")
+        'Sure from 55.0 % on, which the validation tracks chose so that at most 20 % of such answers are wrong; it \
+was sure of 60.0 % of the test tracks, and wrong about 15.0 % of those.'
+    """
+    if abstention is None:
+        return "From which probability on it is sure is not known: evaluate the cell again."
+    allowed, all_wrong = f"{100 * abstention.max_error:g}{PERCENT}", f"{percent(abstention.error_of_all)}{PERCENT}"
+    if math.isinf(abstention.threshold):
+        return (
+            f"It is sure of nothing: no threshold of the probability reaches an error rate of {allowed}. It was wrong "
+            f"about {all_wrong} of the test tracks. --max-error 100% shows every answer."
+        )
+    if abstention.threshold == 0.0:
+        return f"It is sure of everything: it was wrong about {all_wrong} of the test tracks, and may be of {allowed}."
+    wrong = "" if math.isnan(abstention.error) else f", and wrong about {percent(abstention.error)}{PERCENT} of those"
+    return (
+        f"Sure from {percent(abstention.threshold)}{PERCENT} on, which the validation tracks chose so that at most "
+        f"{allowed} of such answers are wrong; it was sure of {percent(abstention.kept)}{PERCENT} of the test "
+        f"tracks{wrong}."
+    )

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict
 
 import numpy as np
-import pandas as pd
 from typing_extensions import NotRequired
 
 from genre_pipeline.cells import Cell
@@ -333,10 +332,23 @@ def threshold_rows(result: CellResult) -> list[ThresholdRow]:
     return result["thresholds"]
 
 
+def is_missing(value: Any) -> bool:
+    """Tell whether an entry of a table or of JSON is missing: ``None``, NaN, or pandas' NA, which equals nothing.
+
+    Example:
+        >>> is_missing(None), is_missing(float("nan")), is_missing(0)
+        (True, True, False)
+    """
+    # By its name: pandas takes half a second to import.
+    if value is None or type(value).__name__ == "NAType":
+        return True
+    return isinstance(value, float | np.floating) and math.isnan(value)
+
+
 def unknown_share(marked: Mapping[Any, Any]) -> float:
     """Return the share of unknown artists that a result, a split's report or a row of a table has, 0 if it lacks it."""
-    share = marked.get("artists_unknown")
-    return 0.0 if share is None or pd.isna(share) else float(share)
+    share: Any = marked.get("artists_unknown")
+    return 0.0 if is_missing(share) else float(share)
 
 
 def row_of(result: CellResult) -> dict[str, Any]:

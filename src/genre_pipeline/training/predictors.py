@@ -83,18 +83,23 @@ class NetworkPredictor(Predictor):
 
 
 class EstimatorPredictor(Predictor):
-    """A fitted scikit-learn classifier."""
+    """A fitted scikit-learn classifier.
+
+    Attributes:
+        estimator: The classifier.
+        spec: Its family.
+    """
 
     def __init__(
         self, estimator: BaseEstimator, spec: EstimatorSpec, shape: InputShape, normalisation: Normalisation
     ) -> None:
         super().__init__(shape, normalisation)
-        self._estimator = estimator
-        self._spec = spec
+        self.estimator = estimator
+        self.spec = spec
 
     def _probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         return np.asarray(
-            self._estimator.predict_proba(summarise(self._spec, self.normalisation, features)), dtype=np.float64
+            self.estimator.predict_proba(summarise(self.spec, self.normalisation, features)), dtype=np.float64
         )
 
 

@@ -1,6 +1,9 @@
 """``genre-pipeline export``: the file answers as the model does, says what it is, or is not written."""
 
 import json
+import pickle
+import subprocess
+import sys
 import tarfile
 
 import numpy as np
@@ -15,6 +18,7 @@ from genre_pipeline.cli import cli
 from genre_pipeline.errors import AudioError, ConfigError
 from genre_pipeline.exports import files
 from genre_pipeline.exports.running import CARD, ExportedModel
+from genre_pipeline.reporting.prediction import model_facts
 
 NET1 = "demo.artist_kfold.log_mel_256.net1"
 SVM = "demo.artist_kfold.mfcc_20.svm"
@@ -62,6 +66,45 @@ def test_an_onnx_file_answers_as_the_model_does_and_says_what_it_is(finished_cop
     _write_silence(short, exported.card["min_samples"] - 1)
     with pytest.raises(AudioError, match=r"short\.wav is shorter than one segment"):
         exported.probabilities(short)
+
+
+def test_an_onnx_file_serves_as_model_without_torch_kedro_and_mlflow(finished_copy, tmp_path):
+    path, audio = tmp_path / "net1.onnx", list(map(str, audio_of(finished_copy)))
+    assert export(path, cell=NET1).exit_code == 0
+    cell = ["--experiment", "test", "--params", f"predict.cell={NET1}"]
+
+    def answers(*options):
+        result = CliRunner().invoke(cli, ["predict", "--format", "json", "--timeline", *options, *audio])
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    script = (
+        "import sys; from genre_pipeline.cli import cli; cli(sys.argv[1:], standalone_mode=False); "
+        "print(sorted({'torch', 'kedro', 'mlflow', 'sklearn', 'librosa', 'pandas'} & sys.modules.keys()))"
+    )
+    command = [sys.executable, "-c", script, "predict", "--model", str(path), "--top", "2", *audio]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert audio[0] in done.stdout
+    assert "of the test tracks" in " ".join(done.stdout.split())
+    model, found, expected = load_model("test", cell=NET1), answers("--model", str(path)), answers(*cell)
+    assert found["model"]["abstention"] == model_facts(model, {})["abstention"]
+    assert found["model"]["accuracy"] is not None
+    for one, other in zip(found["files"], expected["files"], strict=True):
+        for key in ("genre", "sure", "duration_s", "path", "error"):
+            assert one[key] == other[key]
+        assert one["probability"] == pytest.approx(other["probability"], abs=1e-4)
+        assert [each["genre"] for each in one["genres"]] == [each["genre"] for each in other["genres"]]
+        assert [each["end_s"] for each in one["timeline"]] == pytest.approx(
+            [each["end_s"] for each in other["timeline"]]
+        )
+        assert [each["probability"] for each in one["timeline"]] == pytest.approx(
+            [each["probability"] for each in other["timeline"]], abs=1e-4
+        )
+    result = CliRunner().invoke(cli, ["predict", "--model", str(path), "--label-next", "2", *audio])
+    assert "--label-next needs a model that was trained here" in result.output
+    reopened = pickle.loads(pickle.dumps(ExportedModel.open(path)))
+    assert (reopened.genres, reopened.abstention) == (model.genres, model.abstention)
 
 
 def _write_silence(path, n_samples):

@@ -11,8 +11,8 @@ import pandas as pd
 from genre_pipeline.errors import AudioError, ConfigError
 from genre_pipeline.evaluation.prediction import open_model
 from genre_pipeline.experiment import PredictBlock
-from genre_pipeline.reporting.final_model import abstention_text
 from genre_pipeline.reporting.prediction import answer
+from genre_pipeline.reporting.wording import abstention_text
 from genre_pipeline.stages import LOGGED, stage
 
 logger = logging.getLogger(__name__)
