@@ -171,11 +171,12 @@ def send_damaged(url: str, n_files: int, seed: int) -> None:
         for each in answer.json()["files"]:
             error = each["error"] or ""
             is_clean = bool(error) != bool(each["answers"]) and "\n" not in error and "fault" not in error
-            outcome = "lost" if "crashed" in error else "unclear" if not is_clean else "refused" if error else "classified"
             if each["name"] in worst:
                 of_worst[error] = of_worst.get(error, 0) + 1
+            elif not is_clean or "crashed" in error:
+                outcomes["lost" if is_clean else "unclear"] += 1
             else:
-                outcomes[outcome] += 1
+                outcomes["refused" if error else "classified"] += 1
     print(f"- {n_files:,} damaged files of eight formats (seed {seed}): {dict(outcomes)}; statuses {dict(statuses)}.")
     for error, count in of_worst.items():
         print(f"- Made to break it, {count} times: {error or 'classified'}")
@@ -195,7 +196,7 @@ def main() -> None:
         name = requests.get(f"{url}/models", timeout=60).json()["models"][0]["name"]
         print(f"{name}, a 30-s MP3 of {len(content) >> 10} KB, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
         if options.requests:
-            print("| clients | requests | requests/s | p50 (ms) | p99 (ms) | failed | MB, first tenth | MB, last tenth |")
+            print("| clients | requests | requests/s | p50 (ms) | p99 (ms) | failed | MB, first tenth | last tenth |")
             print("|--:|--:|--:|--:|--:|--:|--:|--:|")
             load(url, process, content, options.requests // 10, 1)
             load(url, process, content, options.requests, 2)
