@@ -1,9 +1,8 @@
 """Measure the HTTP service: load, memory, lost workers, damaged files and made-up requests.
 
-Starts `genre-pipeline serve` with an experiment that was trained, and prints Markdown tables. The service's log is
-bench_service.log.
+Starts `genre-pipeline serve` with an experiment that was trained, and prints Markdown. What is given 0 is left out.
 
-    python benchmarks/bench_service.py --experiment demo --requests 10000 --mutants 3200 --schemathesis
+    python benchmarks/bench_service.py --experiment demo --requests 1000 --long 10000 --mutants 3200 --schemathesis
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import argparse
 import io
 import os
 import random
+import secrets
 import signal
 import subprocess
 import sys
@@ -28,7 +28,7 @@ import requests
 import soundfile
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
-from mutated_music import FORMATS, mutate, sound_file
+from mutated_music import FORMATS, bombs, mutate, sound_file
 
 
 def song(seconds: float) -> bytes:
@@ -43,7 +43,7 @@ def song(seconds: float) -> bytes:
 
 
 @contextmanager
-def serving(experiment: str, *options: str):
+def serving(experiment: str, *options: str, token: str = ""):
     command = [
         str(Path(sys.executable).with_name("genre-pipeline")),
         "serve",
@@ -53,7 +53,11 @@ def serving(experiment: str, *options: str):
         "0",
     ]
     with subprocess.Popen(
-        [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [*command, *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "GENRE_PIPELINE_TOKEN": token},
     ) as process:
         line = process.stdout.readline()
         if not line:
@@ -98,6 +102,31 @@ def load(url: str, process: psutil.Process, content: bytes, n_requests: int, n_c
     )
 
 
+def watch_memory(url: str, process: psutil.Process, content: bytes, n_requests: int) -> None:
+    """Send the song once in ten requests, else its first 3 s, with two clients."""
+    short = song(3.0)
+    bad: Counter[str] = Counter()
+    print("| requests | service (MB) | workers (MB) | processes | requests/s | failed |\n|--:|--:|--:|--:|--:|--:|")
+
+    def ask(number: int) -> None:
+        file = content if number % 10 == 0 else short
+        answer = requests.post(f"{url}/predict", files={"files": ("song.mp3", file)}, timeout=120)
+        if answer.status_code != 200 or answer.json()["files"][0]["error"]:
+            bad[str(answer.status_code)] += 1
+
+    started, sent = time.perf_counter(), 0
+    with ThreadPoolExecutor(2) as threads:
+        for until in (20, n_requests // 10, n_requests // 2, n_requests):
+            list(threads.map(ask, range(sent, until)))
+            sent = until
+            service, *others = (each.memory_info().rss >> 20 for each in (process, *process.children(recursive=True)))
+            rate = sent / (time.perf_counter() - started)
+            # The forkserver and the tracker of resources are no workers.
+            workers = " + ".join(map(str, sorted(others)[-2:]))
+            print(f"| {sent:,} | {service} | {workers} | {1 + len(others)} | {rate:.1f} | {bad.total()} |", flush=True)
+    print()
+
+
 def kill_workers(url: str, process: psutil.Process, content: bytes, n_requests: int) -> None:
     answers: Counter[str] = Counter()
 
@@ -123,29 +152,41 @@ def kill_workers(url: str, process: psutil.Process, content: bytes, n_requests: 
     print(f"- A worker killed every second during {n_requests} requests: {dict(answers)}.")
 
 
-def send_mutants(url: str, n_files: int, seed: int) -> None:
+def send_damaged(url: str, n_files: int, seed: int) -> None:
+    """Send damaged files, and among them files that are made to break a decoder."""
     rng = np.random.default_rng(seed)
     names = list(FORMATS)
     sounds = {name: sound_file(name, 0) for name in names}
-    statuses, outcomes = Counter(), Counter()
-    for first in range(0, n_files, 32):
+    worst = bombs()
+    statuses, outcomes, of_worst = Counter(), Counter(), {}
+    for first in range(0, n_files, 25):
         files = [
             ("files", (f"{number}.{names[number % 8]}", mutate(sounds[names[number % 8]], rng)))
-            for number in range(first, min(first + 32, n_files))
+            for number in range(first, min(first + 25, n_files))
         ]
-        answer = requests.post(f"{url}/predict", files=files, timeout=600)
+        answer = requests.post(
+            f"{url}/predict", files=[*files, *(("files", each) for each in worst.items())], timeout=600
+        )
         statuses[answer.status_code] += 1
         for each in answer.json()["files"]:
-            outcomes[
-                "lost" if "crashed" in (each["error"] or "") else "refused" if each["error"] else "classified"
-            ] += 1
+            error = each["error"] or ""
+            is_clean = bool(error) != bool(each["answers"]) and "\n" not in error and "fault" not in error
+            if each["name"] in worst:
+                of_worst[error] = of_worst.get(error, 0) + 1
+            elif not is_clean or "crashed" in error:
+                outcomes["lost" if is_clean else "unclear"] += 1
+            else:
+                outcomes["refused" if error else "classified"] += 1
     print(f"- {n_files:,} damaged files of eight formats (seed {seed}): {dict(outcomes)}; statuses {dict(statuses)}.")
+    for error, count in of_worst.items():
+        print(f"- Made to break it, {count} times: {error or 'classified'}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--experiment", default="demo")
     parser.add_argument("--requests", type=int, default=1000)
+    parser.add_argument("--long", type=int, default=0, help="Requests over which memory is watched.")
     parser.add_argument("--mutants", type=int, default=320)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--schemathesis", action="store_true", help="Also send requests that schemathesis makes up.")
@@ -154,18 +195,26 @@ def main() -> None:
     with serving(options.experiment, "--max-audio", "60") as (url, process):
         name = requests.get(f"{url}/models", timeout=60).json()["models"][0]["name"]
         print(f"{name}, a 30-s MP3 of {len(content) >> 10} KB, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
-        print("| clients | requests | requests/s | p50 (ms) | p99 (ms) | failed | MB, first tenth | MB, last tenth |")
-        print("|--:|--:|--:|--:|--:|--:|--:|--:|")
-        load(url, process, content, options.requests // 10, 1)
-        load(url, process, content, options.requests, 2)
-        load(url, process, content, options.requests // 10, 8)
-        print()
-        kill_workers(url, process, content, options.requests // 10)
-        send_mutants(url, options.mutants, options.seed)
-        print(f"- Afterwards: /health says {requests.get(f'{url}/health', timeout=60).json()['status']}.")
-        if options.schemathesis:
+        if options.requests:
+            print("| clients | requests | requests/s | p50 (ms) | p99 (ms) | failed | MB, first tenth | last tenth |")
+            print("|--:|--:|--:|--:|--:|--:|--:|--:|")
+            load(url, process, content, options.requests // 10, 1)
+            load(url, process, content, options.requests, 2)
+            load(url, process, content, options.requests // 10, 8)
+            print()
+            kill_workers(url, process, content, options.requests // 10)
+        if options.long:
+            watch_memory(url, process, content, options.long)
+        if options.mutants:
+            send_damaged(url, options.mutants, options.seed)
+        print(f"- Afterwards: /health says {requests.get(f'{url}/health', timeout=60).json()['status']}.", flush=True)
+    if options.schemathesis:
+        token = secrets.token_hex(16)
+        with serving(options.experiment, "--max-audio", "60", token=token) as (url, _):
             program = str(Path(sys.executable).with_name("schemathesis"))
-            subprocess.run([program, "run", f"{url}/openapi.json", "--workers", "1"], check=False)
+            asked = ["--max-examples", "50", "--seed", str(options.seed), "--continue-on-failure"]
+            head = ["--header", f"Authorization: Bearer {token}"]
+            subprocess.run([program, "run", f"{url}/openapi.json", *asked, *head], check=False)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,16 @@ echo '__version__ = "0"' > src/genre_pipeline/__init__.py
 uv venv --quiet "$VIRTUAL_ENV" --python "$python"
 uv pip install --quiet ${TORCH:+--torch-backend "$TORCH"} -c "constraints-$version.txt" ".[${EXTRAS:-serve}]"
 uv pip uninstall --quiet genre-pipeline
+du -sh "$VIRTUAL_ENV"
+(
+    cd "$VIRTUAL_ENV"/lib/python*/site-packages
+    rm -rf torch/include torch/test pyarrow/include
+    find torch/bin -type f ! -name torch_shm_manager -delete
+    find networkx pandas pyarrow scipy sklearn sympy -type d -name tests -prune -exec rm -rf {} +
+)
 rm -r src && cp -r "$project/src" src
 uv pip install --quiet --no-deps .
+"$VIRTUAL_ENV/bin/python" -m compileall -q -x /templates/ "$VIRTUAL_ENV/lib"
 
 # The second.
 cp -r "$project/conf" "$project/pyproject.toml" "$folder/app"

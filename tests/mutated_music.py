@@ -9,6 +9,7 @@ import io
 import json
 import logging
 import resource
+import struct
 import sys
 from pathlib import Path
 
@@ -71,6 +72,23 @@ def mutate(content: bytes, rng: np.random.Generator) -> bytes:
         if not damaged:
             return b"\0"
     return bytes(damaged)
+
+
+def bombs() -> dict[str, bytes]:
+    """Return small files that ask for much: 1000 s of silence, 1 Hz, 1024 channels, 4 GB that are not there."""
+    silence, plain = io.BytesIO(), io.BytesIO()
+    with soundfile.SoundFile(silence, "w", 8000, 1, format="FLAC") as file:
+        for _ in range(100):
+            file.write(np.zeros(10 * 8000, dtype=np.int16))
+    soundfile.write(plain, 0.1 * np.random.default_rng(0).standard_normal(8000), 8000, format="WAV")
+    wav = plain.getvalue()
+    return {
+        "bomb.flac": silence.getvalue(),
+        "1hz.wav": wav[:24] + struct.pack("<II", 1, 2) + wav[32:],
+        "wide.wav": wav[:22] + struct.pack("<H", 1024) + wav[24:],
+        "4gb.wav": wav[:40] + b"\xf0\xff\xff\xff" + wav[44:],
+        "empty.mp3": b"",
+    }
 
 
 def limit_memory() -> int:

@@ -188,7 +188,9 @@ def _answer(job: Job | DescribeJob, models: _Models, setup: Setup) -> dict[str, 
                 return _describe(job, models, setup.max_audio_s)
             return _classify(job.path, opened, setup.max_audio_s)
     except (AudioError, FeatureError) as error:
-        return {"error": str(error).replace(str(job.path), job.name)}
+        # Not every message begins with the file.
+        text = str(error).removeprefix(f"{job.path}: ").replace(str(job.path), job.name)
+        return {"error": f"{job.name}: {text}"}
     except MemoryError:
         return {"error": f"{job.name}: needs more than {setup.max_memory_bytes >> 20} MB of memory. Send an excerpt."}
     except Exception:
@@ -271,7 +273,14 @@ def read_at_most(path: Path, sample_rate: int, max_audio_s: float) -> NDArray[np
 
 
 def frames_of(model: GenrePredictor, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Compute a model's feature, shape ``(n_bins, n_frames)``, rounded as the store does."""
+    """Compute a model's feature, shape ``(n_bins, n_frames)``, rounded as the store does.
+
+    Raises:
+        AudioError: If the song is shorter than one segment.
+    """
+    # A feature says less well what it lacks.
+    if len(waveform) < (model.feature.segment.n_frames - 1) * model.feature.hop_length:
+        raise _too_short(model)
     return model.spec.extract(waveform, model.feature).astype(model.feature.dtype).astype(np.float32)
 
 
@@ -291,8 +300,13 @@ def cut(model: GenrePredictor, frames: NDArray[np.float32]) -> tuple[NDArray[np.
     segment = model.feature.segment
     starts = range(0, frames.shape[1] - segment.n_frames + 1, segment.hop_frames)
     if not starts:
-        raise AudioError(f"Shorter than one segment ({_seconds(model, segment.n_frames):.2f} s): send a longer one.")
+        raise _too_short(model)
     return np.stack([frames[:, start : start + segment.n_frames] for start in starts]), np.array(starts)
+
+
+def _too_short(model: GenrePredictor) -> AudioError:
+    needed_s = _seconds(model, model.feature.segment.n_frames)
+    return AudioError(f"shorter than one segment ({needed_s:.2f} s). Send a longer one.")
 
 
 def probabilities_of(model: GenrePredictor, segments: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -13,9 +13,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import FastAPI, File, HTTPException, Query, Request, Response, UploadFile
+from fastapi import Depends, FastAPI, File, HTTPException, Query, Request, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse
+from fastapi.security import HTTPBearer
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
@@ -228,11 +229,16 @@ def make_app(
         title="genre_pipeline",
         summary="Genres of songs",
         version=genre_pipeline.__version__,
-        responses={401: {"model": Problem}},
         # Their pages load scripts from the internet.
         docs_url=None,
         redoc_url=None,
     )
+
+    # The gate asks for the token; here it is only described.
+    guarded: Any = {} if token is None else {"dependencies": [Depends(HTTPBearer(auto_error=False))]}
+    refused: Any = {} if token is None else {401: {"model": Problem}}
+    refused_files = refused | {status: {"model": Problem} for status in (400, 404, 408, 413, 422, 503)}
+    counts: Any = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
 
     @app.exception_handler(RequestValidationError)
     async def refuse(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -245,20 +251,20 @@ def make_app(
         """Say that the service works."""
         return Health(status="ok", version=genre_pipeline.__version__)
 
-    @app.get("/metrics", response_class=PlainTextResponse)
+    @app.get("/metrics", response_class=Response, responses=counts | refused, **guarded)
     def measure() -> Response:
         """Return the counts, for Prometheus."""
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-    @app.get("/models")
+    @app.get("/models", responses=refused, **guarded)
     def models() -> Models:
         """List the models, with their accuracy on test tracks and its interval."""
         return Models(experiment=title, models=[Model.model_validate(each) for each in offers.all])
 
-    @app.post("/predict", responses={status: {"model": Problem} for status in (400, 408, 413, 422, 503)})
+    @app.post("/predict", responses=refused_files, **guarded)
     def predict(
         request: Request,
-        files: Annotated[list[UploadFile], File(description="Audio files.")],
+        files: Annotated[list[UploadFile], File(description="Audio files.", min_length=1)],
         model: Annotated[list[str] | None, Query(description="Names of models; without one, the leading one.")] = None,
         timeline: Annotated[bool, Query(description="Whether to return the answer about each segment.")] = False,
     ) -> Songs:
@@ -270,10 +276,10 @@ def make_app(
         metrics.count_files(songs)
         return Songs(files=songs if timeline else [song.without_segments() for song in songs])
 
-    @app.post("/describe", responses={status: {"model": Problem} for status in (400, 408, 413, 422, 503)})
+    @app.post("/describe", responses=refused_files, **guarded)
     def describe(
         request: Request,
-        files: Annotated[list[UploadFile], File(description="One audio file.", max_length=1)],
+        files: Annotated[list[UploadFile], File(description="One audio file.", min_length=1, max_length=1)],
         model: Annotated[str | None, Query(description="Name of a model; without it, the leading one.")] = None,
         genre: Annotated[str | None, Query(description="The genre to explain; without it, the model's answer.")] = None,
         from_s: Annotated[float, Query(description="Where the explained part begins.", ge=0, le=1e6)] = 0.0,
@@ -281,7 +287,7 @@ def make_app(
         """Draw a song, say what spoke for a genre in 30 s of it, and name the labelled tracks that are nearest."""
         offer = find_offer(offers, model or offers.champion.name)
         if genre is not None and genre not in offer.genres:
-            raise HTTPException(422, f"{offer.name} does not know '{clean_name(genre)}'.")
+            raise HTTPException(404, f"{offer.name} does not know '{clean_name(genre)}'.")
         job = partial(DescribeJob, source=offer.source, genre=genre, from_s=from_s)
         return Description(**ask(pool, files[0], job, request.state.request_id))
 
@@ -299,7 +305,7 @@ def find_offer(offers: Offers, name: str) -> Offer:
     offer = offers.find(name)
     if offer is None:
         known = [each.name for each in offers.all]
-        raise HTTPException(422, f"There is no model '{clean_name(name)}'. {suggestion(name, known)}")
+        raise HTTPException(404, f"There is no model '{clean_name(name)}'. {suggestion(name, known)}")
     return offer
 
 

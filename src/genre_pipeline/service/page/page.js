@@ -279,7 +279,7 @@ async function explain(song, from, isNew) {
       `${clock(reason.start_s)} to ${clock(reason.end_s)}, by ${reason.method}: blue speaks for ${reason.genre}, red against it. ${reason.words}`;
     $("why-figure").hidden = false;
   } catch (error) {
-    $("status").textContent = error.message;
+    $("why-words").textContent = error.message;
   } finally {
     $("why").disabled = false;
   }
