@@ -125,7 +125,8 @@ class AudioFile:
             # libsndfile reports "does not exist" for a file without one MPEG frame; its existence was checked before.
             reason = "Format not recognised." if "does not exist" in error.error_string else error.error_string
             raise AudioError(
-                f"{self._path}: is not an audio file that libsndfile can read ({reason}) {_ADVICE}"
+                f"{self._path}: is not an audio file that libsndfile can read ({reason}) If it plays elsewhere (M4A, "
+                "WMA), convert it to FLAC with ffmpeg; else leave it out."
             ) from error
         except TypeError as error:
             raise AudioError(
