@@ -27,7 +27,7 @@ du -sh "$VIRTUAL_ENV"
 )
 rm -r src && cp -r "$project/src" src
 uv pip install --quiet --no-deps .
-"$VIRTUAL_ENV/bin/python" -m compileall -q -x /templates/ "$VIRTUAL_ENV/lib"
+"$VIRTUAL_ENV/bin/python" -m compileall -qq "$VIRTUAL_ENV/lib" || true
 
 # The second.
 cp -r "$project/conf" "$project/pyproject.toml" "$folder/app"
