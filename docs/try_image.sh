@@ -27,7 +27,8 @@ du -sh "$VIRTUAL_ENV"
 )
 rm -r src && cp -r "$project/src" src
 uv pip install --quiet --no-deps .
-"$VIRTUAL_ENV/bin/python" -m compileall -qq "$VIRTUAL_ENV/lib" || true
+"$VIRTUAL_ENV/bin/python" -c \
+    "import genre_pipeline.service.answering, genre_pipeline.service.app, librosa, mlflow, skops.io, uvicorn"
 
 # The second.
 cp -r "$project/conf" "$project/pyproject.toml" "$folder/app"
