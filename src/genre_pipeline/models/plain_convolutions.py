@@ -82,9 +82,9 @@ class PlainConvolutions(GenreNetwork):
         Random convolutions count as much as all members together: the mean of both log probabilities.
         """
         logits = torch.stack([member(features) for member in self.members]).mean(dim=0)
-        if self.kernels is None:
-            return logits
-        return (logits.log_softmax(dim=1) + self.kernels(features).log_softmax(dim=1)) / 2
+        if self.kernels is not None:
+            logits = (logits.log_softmax(dim=1) + self.kernels(features).log_softmax(dim=1)) / 2
+        return logits
 
     def begin_training(self, batches: Iterable[Tensor], targets: Tensor) -> None:
         """Fit the random convolutions."""

@@ -118,6 +118,6 @@ class RandomConvolutions(nn.Module):
             return of_all
 
         with torch.enable_grad():
-            solver.step(loss)
+            solver.step(loss)  # type: ignore[no-untyped-call]
         self.output.weight.copy_(weight / scale)
         self.output.bias.copy_(bias - (weight / scale) @ mean)
