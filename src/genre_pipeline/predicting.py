@@ -39,7 +39,11 @@ def read_share(context: click.Context, parameter: click.Parameter, value: str | 
         number = float(value.strip().removesuffix("%"))
     except ValueError:
         raise click.BadParameter(f"expected a share such as 20% or 0.2, got '{value}'.") from None
-    return number / 100 if value.strip().endswith("%") else number
+    share = number / 100 if value.strip().endswith("%") else number
+    # A NaN is in no range.
+    if not 0.0 <= share <= 1.0:
+        raise click.BadParameter(f"expected a share from 0 to 1, or 0% to 100%, got '{value}'.")
+    return share
 
 
 PATHS_HELP = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -136,9 +137,12 @@ def _read_map(path: Path | None, genres: Sequence[str]) -> Mapping[str, str | No
         return {}
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: cannot be read ({' '.join(str(error).split())}). Expected YAML.") from error
-    if not isinstance(content, dict) or not all(value is None or isinstance(value, str) for value in content.values()):
+    if not isinstance(content, dict) or not all(
+        value is None or (isinstance(value, str) and value.strip() and value.isprintable())
+        for value in content.values()
+    ):
         raise ConfigError(f"{path}: expected a line for each genre, such as 'hiphop: Hip-Hop', or null for nothing.")
     if unknown := sorted(str(key) for key in content.keys() - set(genres)):
         raise ConfigError(
@@ -153,9 +157,11 @@ def _undo(journal: Journal, named: Sequence[Path], *, writes: bool) -> None:
     from genre_pipeline.library.tags import last_change, take_back
 
     changes = journal.changes()
-    chosen = set(changes)
+    chosen, n_unknown = set(changes), 0
     if named:
-        chosen &= {str(path.resolve()) for path in list_music(named, allow_empty=True).paths}
+        meant = {os.path.realpath(path) for path in list_music(named, allow_empty=True).paths}
+        n_unknown = len(meant - chosen)
+        chosen &= meant
     rows, faults, n_same = [], [], 0
     for path in sorted(chosen):
         try:
@@ -170,6 +176,8 @@ def _undo(journal: Journal, named: Sequence[Path], *, writes: bool) -> None:
             continue
         rows.append([path, change.genre, change.genre_before, ""])
     notes = [f"left as they are: {n_same} that were taken back already, or changed by others since"] if n_same else []
+    if n_unknown:
+        notes.append(f"of {n_unknown} that were named, no change is known under that path")
     _show(rows, faults, notes, writes=writes)
 
 

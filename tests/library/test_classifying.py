@@ -164,6 +164,14 @@ def test_a_damaged_index_is_named(tmp_path, content):
         AnswerIndex(place)
 
 
+def test_a_damaged_row_of_the_index_is_named(model, folder, index):
+    listing = list_music([folder])
+    list(Library(model, SERIAL, index).answers(listing))
+    index._connection.execute("UPDATE answers SET probabilities = ?", (bytes(7),))
+    with pytest.raises(StorageError, match=r"cannot be used .* delete it"):
+        list(Library(model, SERIAL, index).answers(listing))
+
+
 def test_an_index_of_another_version_is_made_anew(model, folder, tmp_path):
     place = tmp_path / "library.sqlite"
     with sqlite3.connect(place) as connection:

@@ -83,6 +83,18 @@ def test_what_holds_nothing_is_named(music):
         assert list_music([music / name], allow_empty=True).paths == ()
 
 
+def test_a_playlist_may_be_utf_16_and_hold_what_is_no_url(music):
+    playlist = music / "list.m3u"
+    playlist.write_bytes("a.wav\nfile://[abc\n".encode("utf-16"))
+    assert list_music([playlist]).paths == (music / "a.wav", music / "file:" / "[abc")
+
+
+def test_a_pipe_is_no_playlist(music):
+    os.mkfifo(music / "list.m3u")
+    with pytest.raises(AudioError, match=r"list\.m3u: expected a playlist, but it is not a regular file"):
+        list_music([music / "list.m3u"])
+
+
 def test_a_playlist_that_cannot_be_read_is_named(music, monkeypatch):
     playlist = music / "list.m3u"
     playlist.write_text("a.wav")

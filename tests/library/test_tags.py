@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from genre_pipeline.audio.tags import read_tags
 from genre_pipeline.cli import cli
 from genre_pipeline.errors import AudioError, ConfigError, StorageError
+from genre_pipeline.evaluation.answers import FileClassifier
 from genre_pipeline.library import tags
 from genre_pipeline.library.patches import apply_patch, make_patch
 from genre_pipeline.library.tags import Journal, last_change, take_back, write_genre
@@ -178,6 +179,44 @@ def test_a_line_that_a_crash_cut_off_is_passed_over(clip, journal, tmp_path):
     assert [change.genre for change in journal.changes()[str(clip)]] == ["two", "one"]
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"content": "!!!"},
+        {"content": 5},
+        {"places": [["a", 1]]},
+        {"places": 5},
+        {"size": -5, "cut": 0},
+        {"genre": None},
+        {"path": 5},
+    ],
+)
+def test_a_damaged_line_of_the_journal_changes_no_file(clip, journal, tmp_path, monkeypatch, damage):
+    monkeypatch.setenv("GENRE_PIPELINE_DATA", str(tmp_path))
+    place = tmp_path / "07_model_output" / "tags.jsonl"
+    write(clip, "one", Journal(place))
+    values = json.loads(place.read_text())
+    fields = dict(zip(("size", "cut", "places", "content"), values["patch"], strict=True))
+    values |= {key: value for key, value in damage.items() if key not in fields}
+    values["patch"] = [damage.get(key, value) for key, value in fields.items()]
+    place.write_text(json.dumps(values) + "\n")
+    content = clip.read_bytes()
+    result = CliRunner().invoke(cli, ["tag", "--undo", "--write"])
+    assert isinstance(result.exception, SystemExit | None)
+    assert clip.read_bytes() == content
+    assert [path.name for path in clip.parent.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_wav_that_states_no_size_is_named(clip, journal):
+    content = clip.read_bytes()
+    endless = b"\xff" * 4
+    clip.write_bytes(content[:4] + endless + content[8:40] + endless + content[44:])
+    content = clip.read_bytes()
+    with pytest.raises(AudioError, match=r"clip\.wav: its tags cannot be written"):
+        write(clip, "one", journal)
+    assert clip.read_bytes() == content
+
+
 def test_a_tag_of_version_2_3_keeps_it(tmp_path, journal):
     path = tmp_path / "song.mp3"
     soundfile.write(path, 0.1 * np.ones(44100), 44100, format="MP3")
@@ -255,8 +294,24 @@ class TestCommand:
         assert "1 file changed; left as they are: 1 that were taken back" in tag("--undo", "--write").stdout
         assert {path: path.read_bytes() for path in folder.iterdir()} == contents
 
-    def test_what_is_not_probable_enough_is_left_as_it_is(self, tag, folder):
-        assert "3 below 110.0" in " ".join(tag("--min-confidence", "110%", folder).stdout.split())
+    def test_what_is_not_probable_enough_is_left_as_it_is(self, tag, folder, monkeypatch):
+        half = {"path": "", "genre": "jazz", "probability": 0.5}
+        monkeypatch.setattr(FileClassifier, "row", lambda *_: half)
+        assert "3 below 60.0" in " ".join(tag("--min-confidence", "60%", folder).stdout.split())
+        assert "3 files would change" in tag("--min-confidence", "50%", folder).stdout
+
+    @pytest.mark.parametrize("share", ["nan", "-1", "200%", "70", "inf"])
+    def test_a_confidence_that_is_no_share_changes_nothing(self, tag, folder, share):
+        contents = {path: path.read_bytes() for path in folder.iterdir()}
+        result = tag("--write", "--min-confidence", share, folder)
+        assert result.exit_code == 2
+        assert f"expected a share from 0 to 1, or 0% to 100%, got '{share}'." in " ".join(result.stderr.split())
+        assert {path: path.read_bytes() for path in folder.iterdir()} == contents
+
+    def test_a_file_without_a_known_change_is_counted(self, tag, folder):
+        assert "0 files changed; of 1 that were named, no change is known" in " ".join(
+            tag("--undo", "--write", folder / "moved.wav").stdout.split()
+        )
 
     def test_a_bad_file_does_not_stop_the_others(self, tag, folder):
         (folder / "0.wav").write_text("no audio")
@@ -271,6 +326,9 @@ class TestCommand:
             ("jaz: Jazz", "the model does not know jaz. Its genres: blues, jazz, rock"),
             ("- jazz", "expected a line for each genre"),
             ("jazz: [", "cannot be read"),
+            ("jazz: ''", "expected a line for each genre"),
+            ('jazz: "a\\nb"', "expected a line for each genre"),
+            ('jazz: "\\uD800"', "expected a line for each genre"),
         ],
     )
     def test_a_map_that_cannot_be_meant_is_named(self, tag, folder, tmp_path, content, message):

@@ -90,17 +90,20 @@ class ExportedModel(FileClassifier):
         text = session.get_modelmeta().custom_metadata_map.get(CARD)
         if text is None:
             raise ConfigError(f"{path} has no card: expected a file that 'genre-pipeline export' wrote.")
-        card = json.loads(text)
-        return cls(
-            session,
-            card,
-            path,
-            cell=card["cell"],
-            genres=tuple(card["genres"]),
-            leaky=card["leaky"],
-            fingerprint=hashlib.sha256(path.read_bytes()).hexdigest(),
-            abstention=_abstention(card),
-        )
+        try:
+            card = json.loads(text)
+            return cls(
+                session,
+                card,
+                path,
+                cell=card["cell"],
+                genres=tuple(card["genres"]),
+                leaky=card["leaky"],
+                fingerprint=hashlib.sha256(path.read_bytes()).hexdigest(),
+                abstention=_abstention(card),
+            )
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ConfigError(f"{path}: its card cannot be read ({error}). Export the model again.") from error
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _opened_again, (self.path, self.fingerprint)

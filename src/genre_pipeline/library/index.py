@@ -87,10 +87,14 @@ class AnswerIndex:
         query = "SELECT duration_s, probabilities, error FROM answers WHERE path = ?"
         with self._errors():
             row = self._connection.execute(query, (_key(path),)).fetchone()
-        if row is None:
-            raise StorageError(f"{self._path}: another command has just removed {path} from it. Run the command again.")
-        error = f"{row[2]} (Skipped: it has not changed since.)" if row[2] else ""
-        return FileAnswer(path, np.frombuffer(row[1], dtype=np.float64).reshape(-1, n_genres), row[0], error)
+            if row is None:
+                raise StorageError(
+                    f"{self._path}: another command has just removed {path} from it. Run the command again."
+                )
+            duration_s, content, error = row
+            probabilities = np.frombuffer(content, dtype=np.float64).reshape(-1, n_genres)
+        error = f"{error} (Skipped: it has not changed since.)" if error else ""
+        return FileAnswer(path, probabilities, duration_s, error)
 
     def keep(self, answer: FileAnswer, stamp: Stamp, model: str) -> None:
         """Put an answer in the place of the one before.
@@ -130,7 +134,8 @@ class AnswerIndex:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        # What is in a damaged table need not be of its columns' types.
+        except (sqlite3.Error, TypeError, ValueError) as error:
             raise StorageError(
                 f"The index {self._path} cannot be used ({error}). End what else uses it, or delete it: it is made "
                 "again."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import glob
 import os
 import re
@@ -109,6 +110,9 @@ def _is_folder(path: Path) -> bool:
 
 def _entries(playlist: Path) -> Iterator[Path]:
     """Yield what a playlist names."""
+    # A pipe would be waited for.
+    if playlist.exists() and not playlist.is_file():
+        raise AudioError(f"{playlist}: expected a playlist, but it is not a regular file. Leave it out.")
     try:
         content = playlist.read_bytes()
     except OSError as error:
@@ -123,10 +127,20 @@ def _entries(playlist: Path) -> Iterator[Path]:
     for name in (each.strip() for each in named):
         if name:
             # A path replaces the folder where it is absolute.
-            yield playlist.parent / (unquote(urlsplit(name).path) if name.lower().startswith("file://") else name)
+            yield playlist.parent / (_path_of(name) if name.lower().startswith("file://") else name)
+
+
+def _path_of(url: str) -> str:
+    try:
+        return unquote(urlsplit(url).path)
+    except ValueError:
+        # Of no valid URL: there is no file of that name, which is said where it is opened.
+        return url
 
 
 def _text(content: bytes) -> str:
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", errors="replace")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -84,7 +86,9 @@ class Journal:
                 with suppress(ValueError, TypeError, KeyError):
                     values = json.loads(line)
                     change = Change(**{**values, "patch": Patch(*values["patch"])})
-                    found.setdefault(change.path, []).insert(0, change)
+                    texts = {**vars(change), "patch": change.patch.content}
+                    if all(isinstance(text, str) for text in texts.values()):
+                        found.setdefault(change.path, []).insert(0, change)
         return found
 
 
@@ -192,8 +196,11 @@ def _set_genre(path: Path, genre: str, *, name: Path) -> None:
             tagged.save(v2_version=3)
         else:
             tagged.save()
-    except (mutagen.MutagenError, ValueError, KeyError) as error:
-        raise AudioError(f"{name}: its tags cannot be written ({error}). Repair them, or leave it out.") from error
+    except (AudioError, OSError):
+        raise
+    except Exception as error:  # a damaged file makes mutagen raise whatever it stumbles over
+        reason = str(error) or "damaged"
+        raise AudioError(f"{name}: its tags cannot be written ({reason}). Repair them, or leave it out.") from error
 
 
 def _audio_hash(path: Path) -> str:
@@ -219,8 +226,18 @@ def _check(change: Change, changed: Path) -> None:
 
 
 def _restore(change: Change, changed: Path, place: Path) -> None:
-    apply_patch(changed, change.patch, place)
-    if file_hash(place) != change.sha256_before:
+    try:
+        apply_patch(changed, change.patch, place)
+        is_restored = file_hash(place) == change.sha256_before
+    except (ValueError, TypeError, OverflowError, MemoryError, zlib.error):
+        # The journal is damaged.
+        is_restored = False
+    except OSError as error:
+        # Such as a position below zero, of a damaged journal.
+        if error.errno != errno.EINVAL:
+            raise
+        is_restored = False
+    if not is_restored:
         raise AudioError(f"{change.path}: the change could not be taken back. It was left as it is.")
 
 

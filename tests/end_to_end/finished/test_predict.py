@@ -124,7 +124,7 @@ def test_the_command_is_not_sure_where_too_many_answers_would_be_wrong(finished_
         code, text = said(*chosen, "--max-error", "100 %")
         assert "not sure" not in text
         assert "It is sure of everything: it was wrong about" in text
-    assert said("--max-error", "20")[1].endswith("Input should be less than or equal to 1.")
+    assert "expected a share from 0 to 1, or 0% to 100%, got '20'." in said("--max-error", "20")[1]
     assert "expected a share such as 20% or 0.2, got 'few'." in said("--max-error", "few")[1]
 
 
