@@ -154,14 +154,15 @@ def _read_map(path: Path | None, genres: Sequence[str]) -> Mapping[str, str | No
 def _undo(journal: Journal, named: Sequence[Path], *, writes: bool) -> None:
     from genre_pipeline.errors import AudioError, StorageError
     from genre_pipeline.library.listing import list_music
-    from genre_pipeline.library.tags import last_change, take_back
+    from genre_pipeline.library.tags import follow_moved, last_change, take_back
 
     changes = journal.changes()
     chosen, n_unknown = set(changes), 0
     if named:
         meant = {os.path.realpath(path) for path in list_music(named, allow_empty=True).paths}
+        changes = follow_moved(changes, meant)
+        chosen = meant & changes.keys()
         n_unknown = len(meant - chosen)
-        chosen &= meant
     rows, faults, n_same = [], [], 0
     for path in sorted(chosen):
         try:
@@ -177,7 +178,7 @@ def _undo(journal: Journal, named: Sequence[Path], *, writes: bool) -> None:
         rows.append([path, change.genre, change.genre_before, ""])
     notes = [f"left as they are: {n_same} that were taken back already, or changed by others since"] if n_same else []
     if n_unknown:
-        notes.append(f"of {n_unknown} that were named, no change is known under that path")
+        notes.append(f"of {n_unknown} that were named, no change is known")
     _show(rows, faults, notes, writes=writes)
 
 

@@ -108,6 +108,8 @@ def read_commands(page: str) -> list[Command]:
     # Prompts of several machines; the folder that a program lies in.
     script = re.sub(r"^(head|each)\$ +", "", script, flags=re.MULTILINE)
     script = re.sub(r"(?<!\S)(?:[~.\w-]+/)+bin/(?=\w)", "", script).replace("# ", "\n# ")
+    # What a command would print here is not known.
+    script = re.sub(r"\$\([^()]*\)", "printed", script)
     done = subprocess.run(
         ["bash", "-c", _SHELL + script], capture_output=True, text=True, check=True, env={"HOME": "."}
     )

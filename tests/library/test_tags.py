@@ -291,7 +291,13 @@ class TestCommand:
         assert "1 file changed." in tag("--undo", "--write", folder / "0.wav").stdout
         assert (folder / "0.wav").read_bytes() == contents[folder / "0.wav"]
         assert read_tags(folder / "1.wav")["genre"] == "rock"
-        assert "1 file changed; left as they are: 1 that were taken back" in tag("--undo", "--write").stdout
+        moved = (folder / "1.wav").rename(tmp_path / "moved.wav")
+        assert "1 file changed." in tag("--undo", "--write", moved).stdout
+        assert moved.read_bytes() == contents[folder / "1.wav"]
+        tag("--write", "--map", written, moved)
+        moved.rename(folder / "1.wav")
+        assert "1 file changed." in tag("--undo", "--write", folder / "1.wav").stdout
+        assert "0 files changed; left as they are: 2 that were taken back" in tag("--undo", "--write").stdout
         assert {path: path.read_bytes() for path in folder.iterdir()} == contents
 
     def test_what_is_not_probable_enough_is_left_as_it_is(self, tag, folder, monkeypatch):

@@ -9,9 +9,9 @@ import os
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +156,25 @@ def take_back(change: Change) -> None:
         raise AudioError(f"{file}: it has been changed since, and is not taken back. It was left as it is.")
     with _replacement(file) as copy:
         _restore(change, file, copy)
+
+
+def follow_moved(changes: Mapping[str, list[Change]], paths: Collection[str]) -> dict[str, list[Change]]:
+    """Find files that were moved after they were changed: by their checksums, and only if a changed file is missing.
+
+    Args:
+        changes: The changes of each file, by where it was.
+        paths: Files that may be those, absolute.
+
+    Returns:
+        The changes, also by where such files are now.
+    """
+    missing = {each.sha256: some for path, some in changes.items() if not os.path.lexists(path) for each in some}
+    found = dict(changes)
+    for path in sorted(set(paths) - changes.keys()) if missing else ():
+        with suppress(OSError):
+            some = missing.get(file_hash(Path(path)), [])
+            found |= {path: [replace(each, path=path) for each in some]} if some else {}
+    return found
 
 
 def last_change(path: Path, changes: list[Change]) -> Change | None:

@@ -83,6 +83,7 @@ def serve(choice: Choice, host: str, port: int, without_token: bool, check_s: fl
     token = os.environ.get(_TOKEN) or None
     _check_access(host, token, without_token=without_token)
     try:
+        import python_multipart  # noqa: F401
         import uvicorn
 
         from genre_pipeline.service.app import Metrics, make_app

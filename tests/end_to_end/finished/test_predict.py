@@ -176,9 +176,13 @@ def test_what_to_label_next_is_listed_and_can_be_played(finished_copy):
 
 
 def test_nothing_can_be_chosen_of_files_that_cannot_be_classified(finished_copy):
-    result = CliRunner().invoke(cli, ["predict", "--experiment", "test", "--label-next", "2", "missing.wav"])
+    broken = finished_copy / "broken.wav"
+    broken.write_bytes(b"no music")
+    result = CliRunner().invoke(cli, ["predict", "--experiment", "test", "--label-next", "2", str(broken)])
     assert result.exit_code == 1
-    assert result.output.startswith("Error: None of the 1 files could be classified. The first: missing.wav")
+    assert result.output.startswith(f"Error: None of the 1 files could be classified. The first: {broken}")
+    result = CliRunner().invoke(cli, ["predict", "--experiment", "test", "--label-next", "2", "missing.wav"])
+    assert result.output == "Error: missing.wav: there is no such file.\n"
     assert not (finished_copy / "08_reporting/test/label_next.html").exists()
     result = CliRunner().invoke(cli, ["predict", "--experiment", "test", "--label-next", "0", "missing.wav"])
     assert "Invalid value for '--label-next': 0 is not in the range x>=1" in result.output
