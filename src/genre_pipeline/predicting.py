@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from genre_pipeline.cli import Choice, choosing, shown_path, stated_entry
-from genre_pipeline.spelling import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -228,6 +227,7 @@ def _list_existing(named: Sequence[Path]) -> Listing:
     """List files, at least one of which is there."""
     from genre_pipeline.errors import AudioError
     from genre_pipeline.library.listing import list_music
+    from genre_pipeline.spelling import printable
 
     listing = list_music(named)
     if not any(map(os.path.lexists, listing.paths)):
@@ -322,6 +322,8 @@ class _Output:
         return answer_facts(answer, self.opened.model, n_shown=self._n_shown, with_timeline=self._with_timeline)
 
     def _csv(self, answers: Iterable[FileAnswer]) -> None:
+        from genre_pipeline.spelling import printable
+
         model = self.opened.model
         facts = {"model": model.cell, "model_accuracy": self.opened.known.get("accuracy")}
         for answer in answers:
