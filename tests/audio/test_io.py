@@ -177,7 +177,9 @@ def test_file_that_may_not_be_read(write, monkeypatch):
 def test_not_audio(tmp_path, extension, content):
     path = tmp_path / f"a.{extension}"
     path.write_bytes(content)
-    with pytest.raises(AudioError, match=rf"a\.{extension}: is not an audio file.*(Replace|convert it) .* leave it out"):
+    with pytest.raises(
+        AudioError, match=rf"a\.{extension}: is not an audio file.*(Replace|convert it) .* leave it out"
+    ):
         open_audio(path)
 
 

@@ -276,6 +276,7 @@ def abstention_text(abstention: Abstention | None) -> str:
         abstention: When it is not sure; ``None`` if that is not known.
 
     Example:
+        >>> from genre_pipeline.evaluation.abstention import Abstention
         >>> abstention_text(Abstention(0.2, 0.55, 0.6, 0.15, 0.35)).replace(PERCENT, " %")
         'Sure from 55.0 % on, which the validation tracks chose so that at most 20 % of such answers are wrong; it \
 was sure of 60.0 % of the test tracks, and wrong about 15.0 % of those.'
