@@ -189,7 +189,7 @@ def _show(rows: Sequence[Any], faults: Sequence[str], notes: Sequence[str], *, w
     from genre_pipeline.reporting.wording import plural
 
     table = Table("", "", [*texts("file", "genre", "becomes"), *numeric("probability")], list(rows))
-    done = "changed" if writes else "would change: --write does it"
+    done = "changed" if writes else f"would change{': --write does it' if rows else ''}"
     summary = "; ".join([f"{plural(len(rows), 'file')} {done}", *notes])
     sections = [Section("", "", [table])] if rows else []
     sections += [*describe_faults(faults), Section("", "", [Paragraph(f"{summary}.")])]
