@@ -103,7 +103,7 @@ def untrained(name: str, values: dict[str, Any]) -> GenrePredictor:
         network = model.spec.build(model.architecture, shape, N_CLASSES)
         predictor = NetworkPredictor(network, shape, none, torch.device("cpu"))
     genres = tuple(map(str, range(N_CLASSES)))
-    return GenrePredictor(name, genres, block, spec, (predictor,), leaky=False, folders=(), fingerprint="")
+    return GenrePredictor(block, spec, (predictor,), (), cell=name, genres=genres, leaky=False, fingerprint="")
 
 
 def speed(name: str, model: GenrePredictor, n_rounds: int, duration_s: float) -> None:

@@ -2,8 +2,8 @@
 
 Noise over tones is written as 16-bit WAV, mono, at 22,050 Hz, and each file is classified by a process of its own.
 
-    GENRE_PIPELINE_DATA=/tmp/data kedro run --pipelines train_all --experiment test
-    GENRE_PIPELINE_DATA=/tmp/data OMP_NUM_THREADS=1 python benchmarks/measure_prediction_memory.py --experiment test
+    kedro run --pipelines train_all --experiment test
+    OMP_NUM_THREADS=1 python benchmarks/measure_prediction_memory.py --experiment test
 
 Everything after the script's own options is given to the command.
 """

@@ -42,7 +42,16 @@ SMALL = {
 
 def trained(network):
     predictor = NetworkPredictor(network, SHAPE, Normalisation("per_segment"), torch.device("cpu"))
-    return GenrePredictor("a.b.c.d", ("x", "y", "z"), FEATURE, FEATURES["log_mel"], (predictor,), False, (), "")
+    return GenrePredictor(
+        FEATURE,
+        FEATURES["log_mel"],
+        (predictor,),
+        (),
+        cell="a.b.c.d",
+        genres=("x", "y", "z"),
+        leaky=False,
+        fingerprint="",
+    )
 
 
 def a_second(model):

@@ -39,6 +39,7 @@ class FileAnswer:
     description: NDArray[np.float64] | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
 class FileClassifier(ABC):
     """Classifies audio files: what a trained model and an exported one have in common.
 
@@ -55,7 +56,7 @@ class FileClassifier(ABC):
     genres: tuple[str, ...]
     leaky: bool
     fingerprint: str
-    abstention: Abstention | None
+    abstention: Abstention | None = None
 
     @property
     @abstractmethod

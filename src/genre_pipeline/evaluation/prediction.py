@@ -186,27 +186,16 @@ class GenrePredictor(FileClassifier):
     again from its checkpoints: a worker process opens them once.
 
     Attributes:
-        cell: The cell's name.
-        genres: The genres, in the order of the probabilities.
         feature: The front-end's parameters.
         spec: The front-end.
         predictors: The trained models, whose probabilities are averaged.
-        leaky: Whether the models were trained and tested on a split that lets something stand on two sides, or the test
-            side chose their epoch.
         folders: The checkpoints.
-        fingerprint: Of everything that its answers depend on.
-        abstention: When an answer is not sure; ``None`` if that is not known.
     """
 
-    cell: str
-    genres: tuple[str, ...]
     feature: FeatureBlock
     spec: FeatureSpec
     predictors: tuple[Predictor, ...]
-    leaky: bool
     folders: tuple[Path, ...]
-    fingerprint: str
-    abstention: Abstention | None = None
 
     @classmethod
     def open(cls, *folders: Path) -> GenrePredictor:

@@ -29,7 +29,7 @@ def describe(predictor: GenrePredictor, result: CellResult | None, licence: str)
         licence: That of the music that it was trained on; empty if it is not stated.
 
     Returns:
-        What :func:`~genre_pipeline.reporting.prediction.model_facts` says of it, ``sample_rate``, ``min_samples``,
+        The facts of :func:`~genre_pipeline.reporting.prediction.model_facts`, ``sample_rate``, ``min_samples``,
         ``segment_s``, ``hop_s``, ``n_models``, ``feature`` (its parameters) and ``licence``, and where they are known
         ``threshold`` (from which probability on it is sure), ``sure`` (what that is worth, in a sentence), ``quality``
         (accuracy of test tracks, in a sentence), ``pretraining`` and ``commit``.

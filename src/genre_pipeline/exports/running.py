@@ -63,17 +63,12 @@ class ExportedModel(FileClassifier):
         session: The session.
         card: What is to know of the model.
         path: The file.
-        fingerprint: The file's SHA-256.
+        fingerprint: Its SHA-256.
     """
 
     session: Any
     card: dict[str, Any]
     path: Path
-    cell: str
-    genres: tuple[str, ...]
-    leaky: bool
-    fingerprint: str
-    abstention: Abstention | None
 
     @classmethod
     def open(cls, path: Path, *, n_threads: int = 1) -> ExportedModel:

@@ -72,7 +72,7 @@ def describe(
     """Show predicted genres, which model predicted them, and how good it was where it was compared.
 
     Args:
-        answers: What it says of each file.
+        answers: One for each file.
         model: The model.
         leader: What is to know of it (:func:`~genre_pipeline.evaluation.leaderboard.describe_leader`), or nothing.
         n_shown: How many genres are named for a file.
