@@ -125,7 +125,7 @@ def predict(
         raise click.UsageError("--top: a csv has all genres, so that its columns are always the same. Leave it out.")
     named = named_paths(paths)
     # Before the model, which takes seconds to load.
-    listing = Listing((), ()) if watch else _list_existing(named)
+    listing = Listing((), ()) if watch else list_existing(named)
     opened = open_model_for(choice, name, max_error, has_bar=form != "jsonl" or not sys.stdout.isatty())
     is_whole = True
 
@@ -223,13 +223,21 @@ def _open_exported(path: Path, console: Console | None) -> Opened:
     return Opened(model, known, None, Workers("auto", usable_cores()), console)
 
 
-def _list_existing(named: Sequence[Path]) -> Listing:
-    """List files, at least one of which is there."""
+def list_existing(named: Sequence[Path]) -> Listing:
+    """List the files that a command line names, and say what is left out.
+
+    Raises:
+        AudioError: If none of them is there.
+        DatasetError: If a folder cannot be listed.
+    """
+    from genre_pipeline.datasets.reading.files import count_left_out, describe_left_out
     from genre_pipeline.errors import AudioError
     from genre_pipeline.library.listing import list_music
     from genre_pipeline.spelling import printable
 
     listing = list_music(named)
+    if listing.left_out:
+        click.echo(f"Left out: {describe_left_out(count_left_out(listing.left_out))}.", err=True)
     if not any(map(os.path.lexists, listing.paths)):
         paths = listing.paths
         raise AudioError(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from genre_pipeline.cli import Choice
-from genre_pipeline.predicting import PATHS_HELP, choosing_model, named_paths, open_model_for, read_share
+from genre_pipeline.predicting import PATHS_HELP, choosing_model, list_existing, named_paths, open_model_for, read_share
 
 if TYPE_CHECKING:
     from genre_pipeline.library.tags import Journal
@@ -91,15 +91,15 @@ def _tag(
 ) -> None:
     from genre_pipeline.audio.tags import read_tags
     from genre_pipeline.errors import AudioError, StorageError
-    from genre_pipeline.library.listing import list_music
     from genre_pipeline.library.tags import write_genre
     from genre_pipeline.reporting.wording import percent
 
+    listing = list_existing(named)
     opened = open_model_for(choice, name)
     written_as = _read_map(map_path, opened.model.genres)
     left: Counter[str] = Counter()
     rows, faults = [], []
-    for answer in opened.answers(list_music(named)):
+    for answer in opened.answers(listing):
         if answer.error:
             faults.append(answer.error)
             continue

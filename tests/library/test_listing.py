@@ -30,6 +30,24 @@ def test_folders_are_looked_through_and_other_paths_are_taken_as_they_are(music)
     assert listing.stamps()[music / "notes.txt"] == (0, (music / "notes.txt").stat().st_mtime_ns)
 
 
+def test_what_may_be_music_and_cannot_be_read_is_listed_apart(music):
+    (music / "b" / "song.m4a").write_bytes(b"")
+    (music / "b" / "gone.wav").symlink_to("nowhere.wav")
+    listing = list_music([music / "b", music / "a.wav"])
+    assert names(listing, music) == ["b/c.flac", "b/d/e.mp3", "a.wav"]
+    assert [(each.path, each.kind) for each in listing.left_out] == [
+        ("gone.wav", "broken_link"),
+        ("song.m4a", "other_format"),
+    ]
+    other = music / "other"
+    other.mkdir()
+    (other / "song.m4a").write_bytes(b"")
+    with pytest.raises(
+        AudioError, match=r"holds no audio .* audio in formats that are not read: 1 \(\.m4a: 1; convert"
+    ):
+        list_music([other])
+
+
 def test_a_file_that_is_named_twice_is_meant_once(music):
     assert names(list_music([music / "b" / "c.flac", music]), music) == ["b/c.flac", "a.wav", "b/d/e.mp3"]
 
@@ -74,7 +92,7 @@ def test_what_holds_nothing_is_named(music):
     (music / "empty").mkdir()
     (music / "empty.m3u").write_text("#EXTM3U\n")
     for name, message in {
-        "empty": "empty holds no audio files: expected some, in any sub-folder",
+        "empty": "empty holds no audio files that can be read: expected some, in any sub-folder",
         "empty.m3u": r"empty\.m3u is a playlist that names no file",
         "*.ogg": r"\*\.ogg matches no file: expected a file, a folder, a pattern or a playlist",
     }.items():

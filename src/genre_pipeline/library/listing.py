@@ -8,14 +8,26 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from genre_pipeline.datasets.reading.files import Stamp, extension, is_audio, list_files
+from genre_pipeline.datasets.reading.files import (
+    LeftOut,
+    Stamp,
+    count_left_out,
+    describe_left_out,
+    extension,
+    is_audio,
+    list_files,
+)
 from genre_pipeline.errors import AudioError
 
 PLAYLISTS = (".m3u", ".m3u8", ".pls")
 """Extensions of the playlists that are read."""
+
+# What a person may have meant by a folder's name; covers and texts beside the music are not of it.
+_MEANT = frozenset({"other_format", "broken_link", "unreadable"})
 
 # File1=..., in a .pls.
 _PLS_ENTRY = re.compile(r"\s*file\d+\s*=(.*)", re.IGNORECASE)
@@ -28,10 +40,12 @@ class Listing:
     Attributes:
         paths: The files, in the order in which they were named, each once.
         folders: The folders that were looked through.
+        left_out: What in them may be music and cannot be read; paths are relative to the folder.
     """
 
     paths: tuple[Path, ...]
     folders: tuple[Path, ...]
+    left_out: tuple[LeftOut, ...] = ()
 
     def stamps(self) -> dict[Path, Stamp]:
         """Return the size and time of change of each file that is there."""
@@ -59,13 +73,13 @@ def list_music(named: Iterable[Path], *, allow_empty: bool = False) -> Listing:
         DatasetError: If a folder cannot be listed.
     """
     paths: dict[Path, None] = {}
-    folders: dict[Path, None] = {}
+    folders: dict[Path, list[LeftOut]] = {}
     for each in named:
         found = [match for path in _matching(each) for match in _in(path, folders)]
         if not found and not allow_empty:
-            raise _nothing(each)
+            raise _nothing(each, folders.get(each, []))
         paths.update(dict.fromkeys(found))
-    return Listing(tuple(paths), tuple(folders))
+    return Listing(tuple(paths), tuple(folders), tuple(chain.from_iterable(folders.values())))
 
 
 def read_list(content: bytes) -> list[Path]:
@@ -90,17 +104,18 @@ def _matching(named: Path) -> list[Path]:
     return sorted(map(Path, glob.glob(str(named), recursive=True)))  # noqa: PTH207
 
 
-def _in(path: Path, folders: dict[Path, None]) -> Sequence[Path]:
+def _in(path: Path, folders: dict[Path, list[LeftOut]]) -> Sequence[Path]:
     if extension(path.name) in PLAYLISTS and not _is_folder(path):
         return [found for entry in _entries(path) for found in _of_folder(entry, folders)]
     return _of_folder(path, folders)
 
 
-def _of_folder(path: Path, folders: dict[Path, None]) -> Sequence[Path]:
+def _of_folder(path: Path, folders: dict[Path, list[LeftOut]]) -> Sequence[Path]:
     if not _is_folder(path):
         return [path]
-    folders[path] = None
-    return [path / each for each in sorted(filter(is_audio, list_files(path)[0]))]
+    files, left_out = list_files(path)
+    folders[path] = [each for each in left_out if each.kind in _MEANT]
+    return [path / each for each in filter(is_audio, files)]
 
 
 def _is_folder(path: Path) -> bool:
@@ -148,9 +163,10 @@ def _text(content: bytes) -> str:
         return content.decode("cp1252", errors="replace")
 
 
-def _nothing(named: Path) -> AudioError:
+def _nothing(named: Path, left_out: Sequence[LeftOut]) -> AudioError:
     if _is_folder(named):
-        return AudioError(f"{named} holds no audio files: expected some, in any sub-folder.")
+        held = f" It holds {describe_left_out(count_left_out(left_out))}." if left_out else ""
+        return AudioError(f"{named} holds no audio files that can be read: expected some, in any sub-folder.{held}")
     if extension(named.name) in PLAYLISTS:
         return AudioError(f"{named} is a playlist that names no file: expected some. Leave it out.")
     return AudioError(f"{named} matches no file: expected a file, a folder, a pattern or a playlist.")

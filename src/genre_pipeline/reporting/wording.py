@@ -290,7 +290,10 @@ was sure of 60.0 % of the test tracks, and wrong about 15.0 % of those.'
             f"about {all_wrong} of the test tracks. --max-error 100% shows every answer."
         )
     if abstention.threshold == 0.0:
-        return f"It is sure of everything: it was wrong about {all_wrong} of the test tracks, and may be of {allowed}."
+        return (
+            "It is sure of everything, however low the probability: it was wrong about "
+            f"{all_wrong} of the test tracks, and --max-error allows {allowed}."
+        )
     wrong = "" if math.isnan(abstention.error) else f", and wrong about {percent(abstention.error)}{PERCENT} of those"
     return (
         f"Sure from {percent(abstention.threshold)}{PERCENT} on, which the validation tracks chose so that at most "
