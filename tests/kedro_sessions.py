@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import shutil
 import sys
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import mlflow
@@ -15,6 +17,8 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
+from dynaconf.loaders import py_loader
+from dynaconf.utils import files as dynaconf_files
 from kedro.framework.project import pipelines, settings
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
@@ -27,6 +31,10 @@ from genre_pipeline.configuration import _merged, with_experiment
 from genre_pipeline.hooks import TrackingHook
 from genre_pipeline.project import PROJECT_ROOT
 from genre_pipeline.session import InterruptibleSession
+
+# Dynaconf looks at the names of the calling files for each session, and has the source of each read and searched for.
+for _module in (dynaconf_files, py_loader):
+    _module.inspect = SimpleNamespace(stack=partial(inspect.stack, context=0))  # type: ignore[attr-defined]
 
 # Kedro tries to import it for each value that a session holds, and looks through all folders each time.
 sys.modules.setdefault("ibis", None)  # type: ignore[arg-type]

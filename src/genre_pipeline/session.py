@@ -150,6 +150,9 @@ class InterruptibleSession(KedroSession):
 
         Returns:
             What is asked for, unless it is a part of the experiment that is not checked, and the names of its steps.
+
+        Raises:
+            ConfigError: If a parameter is wrong, or there is no pipeline of a name.
         """
         from genre_pipeline.freshness import experiment_graph, pipeline_graph
         from genre_pipeline.ops.refresh.planning import make_plan
@@ -162,6 +165,7 @@ class InterruptibleSession(KedroSession):
         elif skips:
             graph = pipeline_graph(self._chosen(loader["parameters"]), loader)
         else:
+            self._chosen(loader["parameters"])
             return None, []
         stale = make_plan(graph).stale if skips else [step.name for step in graph.steps]
         return graph, [*stale, *graph.unrecorded]
@@ -247,10 +251,10 @@ class InterruptibleSession(KedroSession):
         return _choose(chosen, self._choice) if any(self._choice.get(key) for key in _CHOICES) else chosen
 
     def load_context(self) -> KedroContext:
-        """Make the context, and check the names of the pipelines to run.
+        """Make the context, and for a run say where results go and remove what killed processes left.
 
         Raises:
-            ConfigError: If a parameter is wrong, or there is no pipeline of a name.
+            ConfigError: If a parameter is wrong.
             ComputeError: If what a pipeline needs is not installed.
         """
         # It needs torch, which takes seconds to import.
@@ -267,7 +271,6 @@ class InterruptibleSession(KedroSession):
         for name, place in parse_block(StorageBlock, parameters["storage"], key="storage").elsewhere().items():
             logger.info("storage.%s: written outside of the data folder, to %s", name, place)
         _remove_abandoned([Path(folder) for folder in parameters["storage"].values() if isinstance(folder, str)])
-        self._chosen(parameters)
         if "tune" in self._pipeline_names:
             check_optuna()
         return context
