@@ -10,6 +10,7 @@ import yaml
 
 from genre_pipeline.blocks import parse_block
 from genre_pipeline.features import FEATURES
+from genre_pipeline.features.log_mel import mel_bank
 from genre_pipeline.features.segments import segment_tracks
 
 FOLDER = Path(__file__).parents[2] / "conf" / "base" / "parameters" / "features"
@@ -64,3 +65,18 @@ def test_the_shortest_clip_of_gtzan_is_a_whole_one_to_the_broadcast_networks():
     levels_db = spec.extract(waveform, block)
     assert levels_db.shape == (128, 646)
     assert np.isfinite(levels_db).all()
+
+
+def test_each_band_of_net1_holds_a_bin():
+    _, block = preset("log_mel_256")
+    bands = block.bands
+    bank = mel_bank(
+        sample_rate=bands.sample_rate,
+        n_fft=block.n_fft,
+        n_mels=bands.n_mels,
+        f_min_hz=bands.f_min_hz,
+        f_max_hz=bands.f_max_hz,
+        scale=bands.scale,
+    )
+    n_bins = (bank > 0).sum(axis=1)
+    assert (block.n_fft, block.n_mels, n_bins.min(), (n_bins == 1).sum()) == (1024, 256, 1, 77)
