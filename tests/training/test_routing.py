@@ -57,6 +57,71 @@ def test_choices_are_noted_batch_by_batch_and_not_after():
     assert torch.equal(torch.cat(choices), expected)
 
 
+def test_the_loss_of_the_balance_is_least_where_experts_get_as_many_segments():
+    torch.manual_seed(0)
+    network = build_lgnet(LgNetBlock(n_experts=2, width=2, balance=0.5), InputShape(8, 8), 3)
+    assert network.auxiliary_loss() is None, "nothing was scored"
+    features = torch.randn(40, 8, 8)
+    shares, means = [], []
+    for bias in (0.0, 50.0):
+        with torch.no_grad():
+            network.gate.bias.copy_(torch.tensor([bias, 0.0]))
+        network(features)
+        probabilities = network.gate(network.trunk(features)).softmax(dim=1)
+        share = (network.choices() == 0).float().mean()
+        loss = network.auxiliary_loss()
+        expected = 0.5 * 2 * (share * probabilities[:, 0].mean() + (1 - share) * probabilities[:, 1].mean())
+        assert loss.item() == pytest.approx(expected.item(), abs=1e-5)
+        assert network.auxiliary_loss() is None, "it belongs to the segments that were scored last"
+        shares.append(share.item())
+        means.append(loss.item())
+    assert shares[1] == 1.0
+    assert means[0] < means[1] == pytest.approx(0.5 * 2)
+    network.eval()(features)
+    assert network.auxiliary_loss() is None
+
+
+def test_noise_sends_segments_to_other_experts_in_training_only():
+    torch.manual_seed(0)
+    network = build_lgnet(LgNetBlock(n_experts=4, width=2, gate_noise=100.0), InputShape(8, 8), 3)
+    features = torch.randn(64, 8, 8)
+    network(features)
+    assert len(network.choices().unique()) == 4
+    network.eval()(features)
+    assert torch.equal(network.choices(), network.gate(network.trunk(features)).argmax(dim=1))
+
+
+def test_the_loss_of_the_balance_divides_the_segments_among_experts():
+    torch.manual_seed(0)
+    network = build_lgnet(LgNetBlock(n_experts=4, width=2, balance=1.0), InputShape(8, 8), 3)
+    features = torch.randn(64, 8, 8)
+    optimiser = torch.optim.Adam(network.parameters(), lr=0.01)
+    with torch.no_grad():
+        network.gate.bias[0] = 5.0
+    network(features)
+    assert network.choices().unique().tolist() == [0]
+    for _ in range(100):
+        network(features)
+        optimiser.zero_grad()
+        network.auxiliary_loss().backward()
+        optimiser.step()
+    counts = torch.bincount(network.choices(), minlength=4)
+    assert counts.max() < 0.75 * 64
+
+
+def test_the_loss_of_the_balance_is_part_of_a_training(arguments, model):
+    def first_loss(balance):
+        """The loss of one step over all segments, before the weights change."""
+        architecture = model.architecture.model_copy(update={"balance": balance})
+        training = model.training.model_copy(update={"max_epochs": 1, "batch_size": 1000})
+        changed = model.model_copy(update={"architecture": architecture, "training": training})
+        sides = arguments["train"], arguments["validation"]
+        task = Task("x", changed, arguments["feature"], len(arguments["genres"]), 0, *sides)
+        return fit(task, lambda _: None).history[0].train_loss
+
+    assert 1.0 <= first_loss(1.0) - first_loss(0.0) <= N_EXPERTS
+
+
 def test_counts_go_through_the_table_in_any_order_of_the_genres():
     counts = torch.arange(12).reshape(2, 2, 3)
     genres = ("rock", "epoch", "blues")

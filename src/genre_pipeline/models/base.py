@@ -64,6 +64,10 @@ class GenreNetwork(nn.Module, ABC):
         logits: Tensor = self(features)
         return logits
 
+    def auxiliary_loss(self) -> Tensor | None:
+        """Return what is added to the mean loss of the segments that were scored last; ``None`` for nothing."""
+        return None
+
     def begin_training(self, batches: Iterable[Tensor], targets: Tensor) -> None:
         """Fit what no step trains, once before the first step.
 

@@ -10,7 +10,10 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional
+from typing_extensions import override
 
 from genre_pipeline.blocks import Block, Depth, Epochs, Width
 from genre_pipeline.models.base import MODELS, GenreNetwork, InputShape, NetworkSpec
@@ -35,6 +38,12 @@ class LgNetBlock(Block):
         freeze_gate_after: Epochs after which the gate no longer learns; ``None`` means never. "Several" [P], the number
             is not stated [?].
         width: Channels of the trunk's first stage [P].
+        balance: Weight of a loss that is least if all experts get as many segments: ``n_experts * sum(f * p)`` with
+            each expert's share ``f`` of a batch's segments and its mean probability ``p`` (W. Fedus, B. Zoph and
+            N. Shazeer, Switch Transformers, JMLR 23, 2022, equation 4, with 0.01). The paper mentions none [?].
+        gate_noise: Standard deviation of noise that is added to the gate's linear scores in training, so that other
+            experts are tried (after N. Shazeer et al., Outrageously Large Neural Networks, ICLR 2017, who learn it).
+            The paper mentions none [?].
     """
 
     n_experts: Depth = 4
@@ -43,6 +52,8 @@ class LgNetBlock(Block):
     n_hidden: Width | None = 512
     freeze_gate_after: Epochs | None = 10
     width: Width = 64
+    balance: float = Field(default=0.0, ge=0.0, le=100.0)
+    gate_noise: float = Field(default=0.0, ge=0.0, le=100.0)
 
 
 class LgNet(GenreNetwork):
@@ -64,12 +75,19 @@ class LgNet(GenreNetwork):
         self.n_experts = block.n_experts
         self.n_classes = n_classes
         self._choices: Tensor | None = None
+        self._imbalance: Tensor | None = None
 
     def forward(self, features: Tensor) -> Tensor:
         """Score segments of shape ``(batch, n_bins, n_frames)``."""
         embeddings = self.trunk(features)
-        gates = self._gates(embeddings)
+        gate_scores: Tensor = self.gate(embeddings)
+        if self.training and self.block.gate_noise:
+            gate_scores = gate_scores + self.block.gate_noise * torch.randn_like(gate_scores)
+        gates = self._activated(gate_scores)
         self._choices = gates.detach().argmax(dim=1)
+        if self.training and self.block.balance:
+            shares = functional.one_hot(self._choices, self.n_experts).float().mean(dim=0)
+            self._imbalance = self.n_experts * (shares * gate_scores.float().softmax(dim=1).mean(dim=0)).sum()
         if self.block.routing == "soft":
             scores = torch.stack([expert(embeddings) for expert in self.experts], dim=1)
             return (gates[:, :, None] * scores).sum(dim=1)
@@ -78,6 +96,12 @@ class LgNet(GenreNetwork):
             # One in the forward direction; its gradient is the gate's.
             chosen = 1.0 + chosen - chosen.detach()
         return chosen * self._scores_of_chosen(embeddings, self._choices)
+
+    @override
+    def auxiliary_loss(self) -> Tensor | None:
+        """Return the weighted loss of the balance between experts, if it has a weight."""
+        imbalance, self._imbalance = self._imbalance, None
+        return None if imbalance is None else self.block.balance * imbalance
 
     def begin_step(self, epoch: int, progress: float) -> None:  # noqa: ARG002
         """Freeze the gate once its epochs are over."""
@@ -88,8 +112,7 @@ class LgNet(GenreNetwork):
         """Return the expert that each segment of the last batch was sent to."""
         return self._choices
 
-    def _gates(self, embeddings: Tensor) -> Tensor:
-        scores: Tensor = self.gate(embeddings)
+    def _activated(self, scores: Tensor) -> Tensor:
         if self.block.gate == "softmax":
             return scores.softmax(dim=1)
         return scores.sigmoid() if self.block.gate == "sigmoid" else scores

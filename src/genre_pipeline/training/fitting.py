@@ -499,6 +499,8 @@ class _Loop:
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_mixed):
                 logits = self.scores(features[piece], targets[piece])
             of_piece = torch.stack([share * (self.loss(logits, aims[piece]) / whole) for aims, share in parts]).sum()
+            if (auxiliary := self.network.auxiliary_loss()) is not None:
+                of_piece = of_piece + auxiliary * (len(logits) / len(batch))
             of_piece.backward()  # type: ignore[no-untyped-call]
             loss += of_piece.detach()
             n_right += (logits.argmax(dim=1) == targets[piece]).sum()
