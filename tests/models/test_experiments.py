@@ -39,6 +39,8 @@ GRIDS = {
     "encoders": {("gtzan6", "artist_kfold"): 4 * 4 + 1},
     # What can be had without an encoder, one network with two features, and what can be had with one.
     "recipes": {("gtzan6", "artist_kfold"): 5},
+    # The paper's network, four ways to use its experts, and the trunk without any.
+    "lgnet_experts": {("gtzan6", "fault_filtered_validation"): 6},
     # Head, last block, all of it, and from random weights.
     "fine_tuning": {("gtzan6", "artist_kfold"): 4},
 }
@@ -51,7 +53,7 @@ def load(name):
 
 
 def test_every_paper_has_an_experiment_here():
-    assert set(EXPERIMENTS) | {"honest", "encoders", "fine_tuning", "recipes"} == set(GRIDS)
+    assert set(EXPERIMENTS) | {"honest", "encoders", "fine_tuning", "recipes", "lgnet_experts"} == set(GRIDS)
 
 
 @pytest.mark.parametrize("name", GRIDS)
