@@ -30,7 +30,7 @@ from genre_pipeline.configuration import load_configuration
 from genre_pipeline.evaluation.prediction import GenrePredictor, open_model
 from genre_pipeline.experiment import Experiment, load_experiment, parse_feature, parse_model
 from genre_pipeline.exports.files import Recording, write
-from genre_pipeline.exports.running import INPUT, OUTPUTS, ExportedModel
+from genre_pipeline.exports.running import INPUT, OUTPUTS, onnx_session
 from genre_pipeline.features import FEATURES
 from genre_pipeline.features.segments import cut_blocks
 from genre_pipeline.models import EstimatorSpec, InputShape, TrainingColumns
@@ -113,7 +113,7 @@ def speed(name: str, model: GenrePredictor, n_rounds: int, duration_s: float) ->
         path = Path(folder, "model.onnx")
         compared = write(model, path, [Recording(waveform, predict(model, waveform))], {"genres": model.genres})
         size = path.stat().st_size
-        session = ExportedModel.open(path).session
+        session = onnx_session(path)
     ours, theirs = [], []
     for _ in range(n_rounds):
         ours.append(seconds(lambda: predict(model, waveform)))
@@ -146,7 +146,7 @@ def accuracy(cell: str, experiment: Experiment, catalog: DataCatalog) -> None:
                 path = Path(folder, "model.onnx")
                 write(model, path, recordings[:3], {"genres": model.genres}, quantised=name == "eight bits")
                 sizes[name] = path.stat().st_size
-                session = ExportedModel.open(path).session
+                session = onnx_session(path)
                 answers[name] = [session.run(list(OUTPUTS), {INPUT: each})[0] for each in waveforms]
         differences.append(np.abs(np.array(answers["onnx"]) - np.array(answers["pytorch"])).max())
         for name, found in answers.items():

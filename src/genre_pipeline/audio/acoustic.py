@@ -21,7 +21,7 @@ A gain cancels out. Where a register is empty or does not change, as in silence 
 from __future__ import annotations
 
 import numpy as np
-import scipy.fft
+import scipy  # Not scipy.fft, which takes a third of a second: scipy imports it when a fingerprint is made.
 import soxr
 from numpy.typing import NDArray
 

@@ -101,15 +101,15 @@ class Energies(nn.Module):
             self.register_buffer("bank", torch.from_numpy(bank))
 
     def _factors(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the matrices of both products: shapes ``(A, 2 C)`` and ``(C, 2 B, 2 B)`` with C = A // 2 + 1."""
+        """Return the matrices of both products: shapes ``(2 C, A)`` and ``(C, 2 B, 2 B)`` with C = A // 2 + 1."""
         outer, inner, n_half = self._outer, self._inner, self._n_half
-        turns = np.outer(np.arange(outer), np.arange(n_half)) / outer
+        turns = np.outer(np.arange(n_half), np.arange(outer)) / outer
         first = np.exp(-2j * np.pi * turns)
         b, c, d = np.arange(inner)[:, None], np.arange(n_half)[:, None, None], np.arange(inner)
         second = np.exp(-2j * np.pi * (b * c / (outer * inner) + b * d / inner))
         real, imaginary = second.real, second.imag
         return (
-            np.concatenate([first.real, first.imag], axis=1),
+            np.stack([first.real, first.imag], axis=1).reshape(2 * n_half, outer),
             np.concatenate(
                 [np.concatenate([real, imaginary], axis=2), np.concatenate([-imaginary, real], axis=2)], axis=1
             ),
@@ -130,9 +130,10 @@ class Energies(nn.Module):
         padded = functional.pad(waveforms, (n_fft // 2, n_fft // 2)).unsqueeze(2)
         frames = sliding(padded, n_fft, hop, n_frames).to(self.window.dtype) * self.window
         outer, inner, n_half = self._outer, self._inner, self._n_half
-        columns = frames.reshape(batch * n_frames, outer, inner).transpose(1, 2)
-        products = (columns @ self.first).reshape(batch * n_frames, inner, 2, n_half)
-        spectra = products.permute(3, 0, 2, 1).reshape(n_half, batch * n_frames, 2 * inner) @ self.second
+        products = self.first @ frames.reshape(batch * n_frames, outer, inner)
+        # Whole rows change places: onnxruntime took as long to move single numbers as for all else.
+        rows = products.reshape(batch * n_frames, n_half, 2 * inner).transpose(0, 1)
+        spectra = rows @ self.second
         squares = spectra.square()
         energies = (squares[..., :inner] + squares[..., inner:]).to(torch.float32)
         energies = energies.permute(1, 0, 2).reshape(batch, n_frames, n_half * inner)

@@ -34,7 +34,7 @@ async function decode(file) {
 }
 
 function percent(share) {
-  return `${(100 * share).toFixed(1)} %`;
+  return `${(100 * share).toFixed(1)}\u00a0%`;
 }
 
 function show(name, texts) {
@@ -45,6 +45,8 @@ function show(name, texts) {
   row.append(head, ...texts.map((text) => {
     const cell = document.createElement("td");
     cell.textContent = text;
+    // What is said instead of an answer.
+    if (texts.length === 1) { cell.colSpan = 3; }
     return cell;
   }));
   document.getElementById("answers").append(row);
@@ -55,10 +57,10 @@ async function answer(file) {
   try {
     waveform = await decode(file);
   } catch {
-    return show(file.name, ["cannot be decoded", "", ""]);
+    return show(file.name, ["cannot be decoded"]);
   }
   if (waveform.length < card.min_samples) {
-    return show(file.name, [`shorter than ${(card.min_samples / card.sample_rate).toFixed(1)} s`, "", ""]);
+    return show(file.name, [`shorter than ${(card.min_samples / card.sample_rate).toFixed(1)} s`]);
   }
   const probabilities = await classify(waveform);
   const order = probabilities.map((_, index) => index).sort((one, other) => probabilities[other] - probabilities[one]);
