@@ -62,18 +62,18 @@ def ingest(block: DatasetBlock, cache: Path) -> pd.DataFrame:
     return tracks[list(TRACK_COLUMNS)].astype(dict(TRACK_COLUMNS))
 
 
-def record_everything(parameters: dict) -> None:
+def record_everything(experiment: str) -> None:
     """Write tables and records as a session would."""
     from genre_pipeline.ops.refresh.records import Recorder
     from genre_pipeline.ops.refreshing import Request, read_graph
 
-    graph = read_graph(Request(None, "", parameters))
+    graph = read_graph(Request(experiment=experiment))
     recorder = Recorder()
     for step in graph.steps:
         recorder.begin(step, graph.entries)
         contents = {entry: {"invented": entry} for entry in step.outputs}
         if step.source is not None:
-            block = DatasetBlock.model_validate(step.source.parameters)
+            block = DatasetBlock.parse(step.source.parameters, key="datasets")
             contents[step.source.tracks] = ingest(block, step.source.cache)
         for entry, content in contents.items():
             place = graph.entries[entry]
@@ -106,7 +106,7 @@ def main() -> None:
         os.environ["GENRE_PIPELINE_DATA"] = folder
         root = Path(folder, "01_raw", "my_music")
         write_music(root, n_tracks)
-        record_everything({"experiment": {"name": "my_music"}})
+        record_everything("my_music")
         arguments = ["--dry-run", "--experiment", "my_music"]
         for attempt in ("nothing stale", "nothing stale, again"):
             run(attempt, arguments)
