@@ -16,6 +16,7 @@ from genre_pipeline.features import FEATURES
 from genre_pipeline.features.analysis import Spectrum
 from genre_pipeline.features.base import FeatureBlock
 from genre_pipeline.project import PROJECT_ROOT
+from pretrained_weights import needs_weights
 
 PRESETS = {
     name: values
@@ -78,6 +79,17 @@ def test_the_shortest_waveform_gives_one_segment():
         block = block_of(name)
         waveform = music(least_samples(block), block.sample_rate)
         assert len(front_end(block)(torch.from_numpy(waveform))) == 1, name
+
+
+@pytest.mark.parametrize("name", ["log_mel_100_own", "log_mel_128", pytest.param("musicnn", marks=needs_weights)])
+def test_a_graph_takes_waveforms_of_any_length(name):
+    block = block_of(name)
+    module, least = front_end(block).eval(), least_samples(block)
+    short, long = (torch.from_numpy(music(n * least + 1, block.sample_rate)) for n in (3, 4))
+    # As files.py exports a whole classifier.
+    with torch.fx.experimental._config.patch(backed_size_oblivious=True), torch.no_grad():
+        graph = torch.export.export(module, (short,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
+        torch.testing.assert_close(graph.module()(long), module(long))
 
 
 def test_silence_is_finite():

@@ -212,12 +212,12 @@ class SpectralFrontEnd(nn.Module):
         """Return segments, shape ``(n_segments, n_bins, n_frames)``, of a waveform of shape ``(n_samples,)``."""
         block = self._block
         if block.own_samples is not None:
-            n_pieces = len(waveform) // block.own_samples
+            n_pieces = waveform.shape[0] // block.own_samples
             pieces = waveform[: n_pieces * block.own_samples].reshape(n_pieces, block.own_samples)
             return rounded(self.layers(pieces), block).transpose(1, 2)
         if block.padding is not None:
             full = block.padding.full
-            length = torch.sym_max(len(waveform), full)  # type: ignore[no-untyped-call]
+            length = torch.sym_max(waveform.shape[0], full)  # type: ignore[no-untyped-call]
             waveform = functional.pad(waveform, (0, full))[:length]
         return cut(rounded(self.layers(waveform[None]), block), block)
 
@@ -235,7 +235,8 @@ class MusicnnFrontEnd(nn.Module):
         """Return segments, shape ``(n_segments, n_dims, n_frames)``, of a waveform of shape ``(n_samples,)``."""
         block = self._block
         levels = (self.energies(waveform[None]) * PATCHES.gain + 1.0).log10()
-        n_patches = block.frames_of(len(waveform))
+        # Not len, nor the max of frames_of: both would fix the length.
+        n_patches = 1 + (waveform.shape[0] - block.samples_of(1)) // block.hop_length
         hop_frames = block.hop_length // PATCHES.spectrum.hop_length
         patches = sliding(levels, PATCHES.n_frames, hop_frames, n_patches)
         patches = patches.reshape(n_patches, PATCHES.n_frames, PATCHES.bands.n_mels).transpose(1, 2)
