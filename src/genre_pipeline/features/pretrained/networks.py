@@ -89,7 +89,7 @@ class Musicnn(nn.Module):
     def forward(self, patches: Tensor) -> dict[str, Tensor]:
         """Return ``penultimate``, ``taggram``, ``mean_pool`` and ``max_pool``, each of shape ``(n_patches, n)``."""
         pooled = self.pool(patches)
-        greatest, means = pooled.unflatten(1, (-1, 2)).unbind(2)
+        greatest, means = pooled.view(pooled.shape[0], -1, 2).unbind(2)
         penultimate = self.embed(pooled)
         tags = self.output(penultimate).sigmoid()
         return {"penultimate": penultimate, "taggram": tags, "mean_pool": means, "max_pool": greatest}
