@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import math
 import os
 import signal
 import sys
@@ -25,6 +26,7 @@ from typing_extensions import override
 from genre_pipeline.errors import ConfigError, GenrePipelineError
 from genre_pipeline.project import DEFAULT_EXPERIMENT, EXPERIMENT_VARIABLE, PROJECT_ROOT
 from genre_pipeline.runtime_parameters import read_parameters
+from genre_pipeline.storage import storage_fault
 from genre_pipeline.work.processes import Ended, ends_on_signals
 
 if TYPE_CHECKING:
@@ -72,6 +74,12 @@ def for_people(action: Callable[..., Any]) -> Callable[..., Any]:
             raise click.ClickException(str(error)) from error
         except (click.UsageError, click.exceptions.Exit):
             raise
+        except OSError as error:
+            # Such as of a standard output on a full disk; where nobody reads it any more, click ends the command.
+            fault = storage_fault(error, ())
+            if fault is None:
+                raise
+            raise click.ClickException(str(fault)) from error
         except Exception as error:
             message = _kedros_message(error)
             if message is None:
@@ -106,6 +114,21 @@ EXPERIMENT_HELP: dict[str, Any] = {
     "help": "What is compared: conf/base/experiments/NAME.yml, conf/local/experiments/NAME.yml, or a new name for what "
     f"--params chooses. Default: the variable {EXPERIMENT_VARIABLE}, or {DEFAULT_EXPERIMENT}.",
 }
+
+
+# A year: the longest pause between two looks, far below what the system can wait for.
+MAX_PAUSE_S = 366 * 24 * 3600.0
+
+
+class FiniteRange(click.FloatRange):
+    """A range of finite numbers: click takes NaN, which is neither below nor above any bound, for one within."""
+
+    @override
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"expected a finite number, got {value}.", param, ctx)
+        return number
 
 
 # Of the option --yes of commands that train.
@@ -264,7 +287,7 @@ def _ask_for_merges(small: list[str], large: list[str]) -> dict[str, str]:
 @click.option("--name", help="Name of the experiment. Default: the folder's name.")
 @click.option(
     "--minutes",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     default=10.0,
     show_default=True,
     help="How long features and trainings may take.",
@@ -435,8 +458,22 @@ def _how_to_run(loader: ConfigLoader) -> str:
 )
 @click.option("--yes", is_flag=True, help=YES_HELP)
 @click.option("--watch", is_flag=True, help="Check repeatedly, until Ctrl-C or SIGTERM.")
-@click.option("--interval", "interval_s", default=60.0, show_default=True, help="Seconds between two checks.")
-@click.option("--settle", "settle_s", default=10.0, show_default=True, help="Seconds without changes before a refresh.")
+@click.option(
+    "--interval",
+    "interval_s",
+    type=FiniteRange(0, MAX_PAUSE_S, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Seconds between two checks.",
+)
+@click.option(
+    "--settle",
+    "settle_s",
+    type=FiniteRange(0, MAX_PAUSE_S),
+    default=10.0,
+    show_default=True,
+    help="Seconds without changes before a refresh.",
+)
 def refresh(
     choice: Choice,
     dry_run: bool,

@@ -70,14 +70,19 @@ def export(
         raise click.UsageError(
             "--page and --web-runtime need each other. Get the runtime: npm pack onnxruntime-web@1.30.0"
         )
+    # It would be replaced: by a superuser, even /dev/null.
+    if path.exists() and not path.is_file():
+        raise click.UsageError(f"FILE: {path} is a device or a pipe. Name a file.")
     from kedro.io import DataCatalog
 
     from genre_pipeline.exports.card import describe, describe_in_words
     from genre_pipeline.exports.files import write
-    from genre_pipeline.exports.page import write_page
+    from genre_pipeline.exports.page import check_page, write_page
     from genre_pipeline.serving import open_experiment
     from genre_pipeline.storage import atomic_file
 
+    if page is not None and runtime is not None:
+        check_page(page, runtime)
     experiment, loader = choice.read(), choice.configuration()
     model, _ = open_experiment(loader, experiment, experiment.predict)
     catalog: Any = DataCatalog.from_config(loader["catalog"])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from genre_pipeline.cli import Choice, choosing, shown_path, stated_entry
+from genre_pipeline.cli import MAX_PAUSE_S, Choice, FiniteRange, choosing, shown_path, stated_entry
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -84,7 +84,7 @@ def choosing_model(action: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--interval",
     "interval_s",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(0, MAX_PAUSE_S, min_open=True),
     default=10.0,
     show_default=True,
     help="Seconds between two looks of --watch; a file must have stayed as it is for as long.",

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import mutagen
@@ -99,6 +100,35 @@ def test_changes_are_taken_back_one_after_the_other(song, journal):
         take_back(last_change(song, journal.changes()[str(song)]))
         assert song.read_bytes() == content
     assert last_change(song, journal.changes()[str(song)]) is None
+
+
+def test_the_same_change_by_two_commands_at_once_is_taken_back(clip, journal):
+    content = clip.read_bytes()
+    write(clip, "one", journal)
+    # The second command has read the old genre, and finds the new one when it writes.
+    write_genre(clip, "one", genre_before="", model="0123", journal=journal)
+    take_back(last_change(clip, journal.changes()[str(clip)]))
+    assert clip.read_bytes() == content
+    assert last_change(clip, journal.changes()[str(clip)]) is None
+
+
+def test_a_change_to_the_same_in_the_journal_hides_no_other(clip, journal):
+    write(clip, "one", journal)
+    (change,) = journal.changes()[str(clip)]
+    journal.write(replace(change, sha256_before=change.sha256))
+    assert last_change(clip, journal.changes()[str(clip)]) == change
+
+
+@pytest.mark.parametrize("content", [b"edited by another program", None])
+def test_what_others_change_meanwhile_is_kept(clip, journal, monkeypatch, content):
+    def others_write(change):
+        Journal.write(journal, change)
+        clip.unlink() if content is None else clip.write_bytes(content)
+
+    monkeypatch.setattr(journal, "write", others_write)
+    with pytest.raises(AudioError, match=r"clip\.wav: another program has just changed it\. .* run again"):
+        write(clip, "one", journal)
+    assert [each.read_bytes() for each in clip.parent.iterdir()] == ([] if content is None else [content])
 
 
 @pytest.fixture

@@ -80,7 +80,9 @@ class FileClassifier(ABC):
             described: Whether to describe its feature, where the model can.
         """
         try:
-            return self._classified(path, described=described)
+            found = self._classified(path, described=described)
+            require_finite(path, found.probabilities)
+            return found
         except (AudioError, FeatureError, StorageError) as error:
             text = printable(str(error) if str(path) in str(error) else f"{path}: {error}")
         except UnicodeEncodeError:
@@ -165,3 +167,20 @@ class FileClassifier(ABC):
             }
             for number, of_segment in enumerate(answer.probabilities)
         ]
+
+
+def require_finite(path: Path, probabilities: NDArray[np.float64]) -> None:
+    """Check that a model has an answer about a file.
+
+    Args:
+        path: The file.
+        probabilities: What the model computed.
+
+    Raises:
+        AudioError: If a probability is NaN: samples that are far louder than full scale overflow in the feature.
+    """
+    if np.isnan(probabilities).any():
+        raise AudioError(
+            f"{path}: the model's answer is not a number. Its samples may be far louder than full scale (1). "
+            "Normalise it, or leave it out."
+        )

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import base64
 import json
+import lzma
 import tarfile
+import zlib
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from genre_pipeline.errors import ConfigError
-from genre_pipeline.storage import atomic_folder
+from genre_pipeline.storage import atomic_file
 
 # Tested with [?].
 WEB_RUNTIME = "onnxruntime-web@1.30.0"
 _SCRIPT, _WASM = "package/dist/ort.wasm.bundle.min.mjs", "package/dist/ort-wasm-simd-threaded.wasm"
 _LICENCE = "package/LICENSE"
+_MODEL, _MODEL_BEGIN = "model.js", b"globalThis.model = "
 
 
 def write_page(folder: Path, model: Path, card: Mapping[str, Any], runtime: Path) -> None:
@@ -25,28 +28,48 @@ def write_page(folder: Path, model: Path, card: Mapping[str, Any], runtime: Path
     Browsers let a page from the disk load scripts and nothing else, so the model and the runtime are scripts.
 
     Args:
-        folder: Where. It must not exist, or be one that was written before.
+        folder: Where; see :func:`check_page`. What else is in it stays.
         model: The ONNX file.
         card: What is to know of the model.
         runtime: The archive that ``npm pack onnxruntime-web@1.30.0`` writes.
 
     Raises:
-        ConfigError: If the archive is not such a one, or the folder holds something else.
+        ConfigError: If the archive is not such a one.
         StorageError: If the folder cannot be written.
     """
     script, wasm, licence = _read_runtime(runtime)
-    if folder.exists() and not (folder / "model.js").is_file():
-        raise ConfigError(f"{folder} exists, and is no page that was written before. Name another folder.")
     contents = {
+        # First: a folder with it may be written again, however the writing of the others ends.
+        _MODEL: _script("model", card=dict(card), onnx=_text(model.read_bytes())),
         "index.html": files(__package__).joinpath("page.html").read_bytes(),
         "page.js": files(__package__).joinpath("page.js").read_bytes(),
-        "model.js": _script("model", card=dict(card), onnx=_text(model.read_bytes())),
         "runtime.js": _script("runtime", script=_text(script), wasm=_text(wasm)),
         "runtime.LICENSE.txt": licence,
     }
-    with atomic_folder(folder) as temporary:
-        for name, content in contents.items():
-            (temporary / name).write_bytes(content)
+    for name, content in contents.items():
+        with atomic_file(folder / name) as temporary:
+            temporary.write_bytes(content)
+
+
+def check_page(folder: Path, runtime: Path) -> None:
+    """Check that a page can be written, before the work.
+
+    Args:
+        folder: Where: a new or empty folder, or one that holds a page that was written before.
+        runtime: As for :func:`write_page`.
+
+    Raises:
+        ConfigError: If the archive is not onnxruntime for browsers, or the folder holds something else.
+    """
+    _read_runtime(runtime)
+    try:
+        is_taken = any(folder.iterdir()) and not (folder / _MODEL).read_bytes().startswith(_MODEL_BEGIN)
+    except FileNotFoundError:
+        is_taken = folder.exists()
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be read ({error.strerror}). Name another folder.") from error
+    if is_taken:
+        raise ConfigError(f"{folder} holds something else than a page that was written before. Name another folder.")
 
 
 def _read_runtime(path: Path) -> tuple[bytes, bytes, bytes]:
@@ -55,7 +78,8 @@ def _read_runtime(path: Path) -> tuple[bytes, bytes, bytes]:
             script, wasm = (_member(archive, name) for name in (_SCRIPT, _WASM))
             licence = _member(archive, _LICENCE) if _LICENCE in archive.getnames() else b"MIT\n"
             return script, wasm, licence
-    except (OSError, tarfile.TarError, KeyError) as error:
+    # Each compression has errors of its own for damage.
+    except (OSError, tarfile.TarError, KeyError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise ConfigError(
             f"{path} is not onnxruntime for browsers ({error}). Get it: npm pack {WEB_RUNTIME}"
         ) from error

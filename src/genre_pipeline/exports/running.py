@@ -8,11 +8,13 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from genre_pipeline.audio.acoustic import SAMPLE_RATES
 from genre_pipeline.audio.io import read_waveform
 from genre_pipeline.errors import AudioError, ConfigError
 from genre_pipeline.evaluation.abstention import Abstention
@@ -22,6 +24,18 @@ INPUT = "waveform"
 OUTPUTS = ("probabilities", "segment_probabilities")
 CARD = "genre_pipeline.json"
 """Key of the model's card in the file."""
+
+# What answers need of a card.
+_KINDS: dict[str, Any] = {
+    "cell": str,
+    "genres": list,
+    "leaky": bool,
+    "sample_rate": int,
+    "min_samples": int,
+    "hop_s": (int, float),
+    "segment_s": (int, float),
+    "accuracy": (int, float, NoneType),
+}
 
 # onnxruntime's levels of its log: only what ends the process. Errors are raised anyway.
 _FATAL = 4
@@ -87,6 +101,7 @@ class ExportedModel(FileClassifier):
             raise ConfigError(f"{path} has no card: expected a file that 'genre-pipeline export' wrote.")
         try:
             card = json.loads(text)
+            _check(card, session)
             return cls(
                 session,
                 card,
@@ -138,8 +153,28 @@ class ExportedModel(FileClassifier):
         waveform = read_waveform(path, sample_rate=rate)
         if len(waveform) < least:
             raise AudioError(f"{path} is shorter than one segment ({least / rate:.2f} s): give a longer recording.")
-        (segments,) = self.session.run([OUTPUTS[1]], {INPUT: waveform})
+        try:
+            (segments,) = self.session.run([OUTPUTS[1]], {INPUT: waveform})
+        except Exception as error:  # onnxruntime's have no common class
+            reason = " ".join(str(error).split())
+            raise AudioError(f"{path}: {self.path} fails on it ({reason}). Export the model again.") from error
         return FileAnswer(path, segments.astype(np.float64), len(waveform) / rate)
+
+
+def _check(card: dict[str, Any], session: Any) -> None:
+    """Check that a card is whole and of this network; an error says what is not."""
+    for key, kind in _KINDS.items():
+        if not isinstance(card[key], kind):
+            raise TypeError(f"{key}: {card[key]!r}")
+    genres, (lowest, highest) = card["genres"], SAMPLE_RATES
+    if not all(isinstance(each, str) for each in genres) or len(set(genres)) != len(genres):
+        raise ValueError(f"genres: {genres}")
+    if not lowest <= card["sample_rate"] <= highest:
+        raise ValueError(f"sample_rate: {card['sample_rate']}")
+    outputs = {each.name: each.shape for each in session.get_outputs()}
+    shapes = [[each.name for each in session.get_inputs()], *(outputs.get(name, [])[-1:] for name in OUTPUTS)]
+    if shapes != [[INPUT], [len(genres)], [len(genres)]]:
+        raise ValueError(f"its network is another one: expected {len(genres)} genres of a {INPUT}")
 
 
 def _abstention(card: dict[str, Any]) -> Abstention | None:

@@ -137,6 +137,9 @@ def write_genre(path: Path, genre: str, *, genre_before: str, model: str, journa
             sha256_before=file_hash(file),
             patch=make_patch(file, copy),
         )
+        if change.sha256 == change.sha256_before:
+            # Another command has just written the same.
+            return
         _check(change, copy)
         journal.write(change)
 
@@ -191,7 +194,8 @@ def last_change(path: Path, changes: list[Change]) -> Change | None:
         present = file_hash(path)
     except OSError as error:
         raise AudioError(f"{path}: cannot be read ({error.strerror}). Restore it, or leave it out.") from error
-    return next((each for each in changes if each.sha256 == present), None)
+    # A change to the same would be taken back again and again, and those before it never.
+    return next((each for each in changes if each.sha256 == present != each.sha256_before), None)
 
 
 def _set_genre(path: Path, genre: str, *, name: Path) -> None:
@@ -260,6 +264,15 @@ def _restore(change: Change, changed: Path, place: Path) -> None:
         raise AudioError(f"{change.path}: the change could not be taken back. It was left as it is.")
 
 
+def _state(path: Path) -> tuple[int, int, int] | None:
+    """Return what tells a file from what others make of it; ``None`` if it is gone."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
 @contextmanager
 def _replacement(path: Path) -> Iterator[Path]:
     """Give a copy of a file to change; on success it takes the file's place, with the file's attributes."""
@@ -269,10 +282,13 @@ def _replacement(path: Path) -> Iterator[Path]:
     copy = Path(name)
     try:
         with storage_errors(path):
+            before = _state(path)
             shutil.copyfile(path, copy)
             yield copy
             with copy.open("rb+") as written:
                 os.fsync(written.fileno())
+            if _state(path) != before:
+                raise AudioError(f"{path}: another program has just changed it. It was left as it is; run again.")
             status = path.stat()
             # Only a superuser may give files away.
             with suppress(PermissionError):

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from genre_pipeline.audio.io import waveform_blocks
 from genre_pipeline.errors import AudioError, FeatureError, GenrePipelineError
+from genre_pipeline.evaluation.answers import require_finite
 from genre_pipeline.evaluation.explaining import attribute, lay_out
 from genre_pipeline.evaluation.prediction import GenrePredictor, open_model
 from genre_pipeline.evaluation.track_answers import N_CLOSEST, describe_frames, spread
@@ -204,7 +205,9 @@ def _classify(path: Path, models: Sequence[GenrePredictor], max_audio_s: float) 
         rate = model.feature.sample_rate
         if rate not in heard:
             heard[rate] = read_at_most(path, rate, max_audio_s)
-        answers.append(describe(model, probabilities_of(model, cut(model, frames_of(model, heard[rate]))[0])))
+        probabilities = probabilities_of(model, cut(model, frames_of(model, heard[rate]))[0])
+        require_finite(path, probabilities)
+        answers.append(describe(model, probabilities))
     return {"answers": answers, "duration_s": max(len(waveform) / rate for rate, waveform in heard.items())}
 
 
@@ -215,7 +218,9 @@ def _describe(job: DescribeJob, models: _Models, max_audio_s: float) -> dict[str
     waveform = read_at_most(job.path, model.feature.sample_rate, max_audio_s)
     frames = frames_of(model, waveform)
     segments, starts = cut(model, frames)
-    answer = model.genres[int(probabilities_of(model, segments).mean(axis=0).argmax())]
+    probabilities = probabilities_of(model, segments)
+    require_finite(job.path, probabilities)
+    answer = model.genres[int(probabilities.mean(axis=0).argmax())]
     genre = job.genre if job.genre in model.genres else answer
     first = min(int(np.searchsorted(starts, round(job.from_s / _seconds(model, 1)))), len(starts) - 1)
     part = slice(first, first + max(1, int(_MAX_EXPLAINED_S / _seconds(model, model.feature.segment.hop_frames))))

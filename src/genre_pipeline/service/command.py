@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from typing_extensions import override
 
-from genre_pipeline.cli import Choice, choosing
+from genre_pipeline.cli import MAX_PAUSE_S, Choice, FiniteRange, choosing
 from genre_pipeline.errors import ConfigError, GenrePipelineError
 from genre_pipeline.service.limits import Limits
 
@@ -69,7 +69,7 @@ def _limit(option: str, name: str, text: str) -> Callable[[Any], Any]:
 @click.option(
     "--check-every",
     "check_s",
-    type=click.FloatRange(0.1),
+    type=FiniteRange(0.1, MAX_PAUSE_S),
     default=30.0,
     show_default=True,
     help="Seconds between two looks whether another model leads.",
@@ -106,9 +106,14 @@ def serve(choice: Choice, host: str, port: int, without_token: bool, check_s: fl
 
     _log_in_json()
     metrics = Metrics()
-    pool = WorkerPool(allowed.n_workers, work, setup, max_job_s=allowed.max_job_s, on_loss=metrics.count_loss)
     ended = threading.Event()
-    with closing(_listen(host, port)) as listener, closing(pool):
+    with (
+        # First: a place that is taken is then named at once, and no worker is left that would be waited for.
+        closing(_listen(host, port)) as listener,
+        closing(
+            WorkerPool(allowed.n_workers, work, setup, max_job_s=allowed.max_job_s, on_loss=metrics.count_loss)
+        ) as pool,
+    ):
         hosts = _LOOPBACK if token is None and _is_loopback(host) else ("*",)
         app = make_app(offers, pool, metrics, title=experiment.settings.title, limits=allowed, token=token, hosts=hosts)
         threading.Thread(target=_keep_looking, args=(offers, ended, check_s), daemon=True).start()

@@ -22,7 +22,8 @@ class Limits(Block):
     """
 
     max_request_mb: int = Field(default=200, ge=1, le=100_000)
-    max_files: int = Field(default=32, ge=1, le=100_000)
+    # No more than the reader of requests takes, whatever is asked for (python-multipart in Starlette).
+    max_files: int = Field(default=32, ge=1, le=1000)
     max_audio_s: float = Field(default=900.0, gt=0.0, le=1e6)
     max_job_s: float = Field(default=60.0, gt=0.0, le=1e6)
     max_upload_s: float = Field(default=120.0, gt=0.0, le=1e6)
