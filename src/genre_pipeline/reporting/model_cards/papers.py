@@ -109,8 +109,8 @@ PAPERS = (
         experiments=("paper_crnn",),
         timed=("crnn_gru", 193.0),
         measured="On six of the ten genres with artists apart, `crnn_gru` reaches 64.7 ± 10.2 % of tracks and 59.1 % "
-        "of segments ([results](../results.md#real-music-six-genres-of-gtzan-artists-kept-apart)). Neither of the paper's "
-        "splits ran on real music.",
+        "of segments ([results](../results.md#real-music-six-genres-of-gtzan-artists-kept-apart)). Neither of the "
+        "paper's splits ran on real music.",
         needed="GTZAN's 1000 clips and an hour and a half of two cores.",
     ),
     Paper(
