@@ -23,7 +23,7 @@ PARAMETERS = _LOADER["parameters"]
 FEATURES = {name: parse_feature(name, values) for name, values in PARAMETERS["features"].items()}
 # Sorted: Kedro reads the files of an environment in any order, and all processes must name the same tests.
 # Probes get embeddings of ours, and the network of musicnn random weights: published ones need not be installed.
-MODELS = {
+PRESETS = {
     name: parse_model(
         name, {**values, **({"feature": "embeddings"} if "probe" in values["family"] else {})}, PARAMETERS["training"]
     )
@@ -89,6 +89,17 @@ def small_model(model: ModelBlock) -> dict[str, Any]:
     sizes = SIZES.get(model.family, {})
     given = {key: size for key, size in sizes.items() if getattr(model.architecture, key) is not None}
     return {"architecture": given, "training": {**_QUICK, **RECIPES.get(model.family, {})}}
+
+
+def trained_as(model: ModelBlock) -> str:
+    """Return all that decides the training of a preset when it is cut down."""
+    small = small_model(model)
+    parts = {part: {**getattr(model, part).dump(), **small.get(part, {})} for part in ("architecture", "training")}
+    return repr((model.family, model.feature, parts))
+
+
+# Presets that differ in nothing but what is cut down are trained once: depths, widths.
+MODELS = {model.name: model for model in {trained_as(model): model for model in PRESETS.values()}.values()}
 
 
 def small_feature(feature: FeatureBlock, data: Path) -> dict[str, Any]:
@@ -186,4 +197,4 @@ def test_its_cell_is_whole(trained, name):
 
 def test_every_one_of_them_has_a_pipeline():
     pipelines = build_pipelines(PARAMETERS)
-    assert {f"train_{name}" for name in MODELS} | {"train_all"} == {name for name in pipelines if "train" in name}
+    assert {f"train_{name}" for name in PRESETS} | {"train_all"} == {name for name in pipelines if "train" in name}

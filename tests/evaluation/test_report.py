@@ -630,6 +630,14 @@ def test_papers_stand_beside_what_was_measured(make_result, make_dataset):
     assert row[10] == "no"
     assert row[11] == f"the protocol is artist_kfold, the paper's nearest is random_track; the tracks are {part}"
     assert "1 pair, of which 0 can be compared; of these 0 agree" in page
+    others = _Page(page).tables["others-gtzan6"]
+    assert ["MuQ", "encoders: arXiv 2501.01108", "fault_filtered", "track, unclear", "85.6"] in [
+        each[:5] for each in others
+    ]
+    # By accuracy: the one measured here is the second to last.
+    assert [each[0] for each in others[-2:]] == ["net1 (log_mel_256)", "MERT-330M, run again once more"]
+    ours = ["measured here", "artist_kfold", "track, mean of 5 folds", "75.0", f"{part}; 72.2 to 77.8"]
+    assert others[-2][1:] == ours
     assert "## Paper against measured" in build_markdown(ReportData(results, [dataset]))
     assert "No paper" in render([make_result()])
     assert "Paper against" not in render_markdown([make_result()])

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from genre_pipeline.evaluation.published import PublishedFigure
-from genre_pipeline.evaluation.reproduction import REPRODUCTION_COLUMNS, compare_with_papers
+from genre_pipeline.evaluation.reproduction import REPRODUCTION_COLUMNS, compare_with_papers, reported_of_others
 from genre_pipeline.reporting.reproduction_figure import paper_comparison
 
 
@@ -115,6 +115,20 @@ def test_other_models_and_features_do_not_correspond(net1):
     assert compare(net1, model="net2").empty
     assert compare(net1, feature="log_mel_128").empty
     assert list(compare(net1, model="net2").columns) == list(REPRODUCTION_COLUMNS)
+
+
+def test_another_reading_of_the_input_corresponds(net1):
+    assert len(compare(net1, feature="log_mel_256_padded", readings="log_mel_128 log_mel_256")) == 1
+    assert compare(net1, feature="log_mel_256_padded", readings="log_mel_128").empty
+
+
+def test_other_systems_stand_beside_no_cell_but_beside_the_dataset(net1):
+    other = {"model": "", "feature": "", "row": "KCNN", "accuracy": 83.9}
+    assert compare(net1, **other).empty
+    figures = [make_figure(), make_figure(**other), make_figure(**other | {"row": "better", "accuracy": 85.0})]
+    names = [each.row for each in reported_of_others("gtzan6", kinds={"gtzan6": "gtzan"}, figures=figures)]
+    assert names == ["better", "KCNN"]
+    assert reported_of_others("demo", kinds={"demo": "demo"}, figures=figures) == []
 
 
 def test_the_figure_shows_pairs_of_the_papers_protocol(net1):

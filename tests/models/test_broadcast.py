@@ -43,7 +43,10 @@ def count(network):
         pytest.param({"activation": "selu"}, 185_642, id="SELU"),
         pytest.param({"normalisation": "group"}, 185_642, id="group normalisation"),
         pytest.param({"squeeze_reduction": 8, "transition": "max"}, 197_594, id="squeeze-and-excitation"),
+        pytest.param({"squeeze_reduction": 8}, 198_362, id="squeeze-and-excitation with BBNN's transition"),
         pytest.param(XCEPTION, 143_338, id="Xception"),
+        # A normalisation of all 544 channels instead of one of 32.
+        pytest.param({**XCEPTION, "transition": "average"}, 143_338 + 2 * (544 - 32), id="Xception, BBNN's transition"),
     ],
 )
 def test_parameter_counts_are_the_published_ones(values, n_parameters):

@@ -43,6 +43,16 @@ def test_every_page_is_there_and_no_other(contents):
     assert written == {path.stem for path in contents} | {"ambiguities"}
 
 
+def test_a_paper_with_an_experiment_says_what_it_takes_and_what_was_measured(contents):
+    for paper in PAPERS:
+        page = contents[PROJECT_ROOT / "docs/models" / f"{paper.name}.md"]
+        assert bool(paper.experiments) == bool(paper.timed) == bool(paper.measured) == bool(paper.needed)
+        assert ("## What it takes" in page) == bool(paper.experiments)
+    crnn = contents[PROJECT_ROOT / "docs/models/crnn.md"]
+    # By hand: 10,000 segments, 25 epochs, 80 % three times and 10 % once, two networks of .15 GFLOP each.
+    assert "| `paper_crnn` | gtzan | random_track | 2 | 2 | 0.19 |" in crnn
+
+
 def test_every_file_that_a_paper_names_is_there_and_every_paper_of_figures_belongs_to_one_page():
     files = [file for paper in PAPERS for file in paper.files]
     assert len(files) == len(set(files))
@@ -81,6 +91,41 @@ def test_costs_are_those_of_the_specification(name, n_parameters, gmac):
     cost = measure_cost(PRESETS[name])
     assert cost.n_parameters == n_parameters
     assert cost.n_flop / 2e9 == pytest.approx(gmac, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("name", "n_parameters"),
+    [
+        ("bbnn_squeeze_excitation", 197_594),
+        ("bbnn_squeeze_excitation_text", 198_362),
+        ("bbnn_xception", 143_338),
+        ("bbnn_xception_text", 144_362),
+        ("musicnext_margin_3", 27_804_672),
+        ("musicnext_margin_4", 27_804_672),
+        # A block of the third stage has 8 * 384 ** 2 + 55 * 384 parameters.
+        *(
+            (f"musicnext_{loss}3_3_{depth}_3", 27_804_672 + (depth - 9) * 1_200_768)
+            for loss in ("", "softmax_")
+            for depth in (3, 6, 12, 27)
+        ),
+    ],
+)
+def test_variants_of_the_papers_networks_have_their_parameters(name, n_parameters):
+    assert measure_cost(PRESETS[name]).n_parameters == n_parameters
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if name.startswith("musicnext_") and name[-1].isdigit()])
+def test_the_sweeps_of_musicnext_change_nothing_else(name):
+    base = PRESETS["musicnext_softmax" if "softmax" in name else "musicnext"].model
+    model, values = PRESETS[name].model, base.architecture.dump()
+    changed = {key: value for key, value in model.architecture.dump().items() if value != values[key]}
+    if name == "musicnext_64":
+        assert set(changed) == {"widths"}
+    elif "margin" in name:
+        assert changed == {"head": {**values["head"], "margin": int(name[-1])}}
+    else:
+        assert changed == {"depths": [int(each) for each in name.split("_")[-4:]]}
+    assert model.training == base.training
 
 
 @pytest.mark.parametrize(("name", "n_directions"), [("lstm", 1), ("bi_lstm", 2)])

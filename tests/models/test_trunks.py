@@ -129,6 +129,30 @@ class TestConvNeXt:
         assert norms[-1] == "norm"
 
     @pytest.mark.parametrize(
+        "head", [{"kind": "linear", "bias": False}, *({"kind": "large_margin", "margin": m} for m in (2, 3, 4))]
+    )
+    @pytest.mark.parametrize("depth", [3, 27])
+    def test_a_step_at_every_depth_and_margin(self, depth, head):
+        widths = (4, 4, 8, 8)
+        network = build("convnext", n_classes=5, **MUSICNEXT | {"head": head}, widths=widths, depths=(3, 3, depth, 3))
+        segments = torch.randn(4, 32, 32, generator=torch.Generator().manual_seed(0))
+        targets = torch.tensor([0, 1, 2, 3])
+        logits = network.training_logits(segments, targets)
+        assert logits.shape == (4, 5)
+        nn.functional.cross_entropy(logits, targets).backward()
+        gradients = [parameter.grad for parameter in network.parameters()]
+        assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
+
+    def test_a_margin_of_one_is_softmax_without_a_bias(self):
+        small = {**MUSICNEXT, "widths": (4, 4, 8, 8), "depths": (1, 1, 1, 1)}
+        softmax = build("convnext", **small | {"head": {"kind": "linear", "bias": False}})
+        one = build("convnext", **small | {"head": {"kind": "large_margin", "margin": 1}})
+        one.load_state_dict(softmax.state_dict())
+        segments = torch.randn(2, 32, 32, generator=torch.Generator().manual_seed(0))
+        targets = torch.tensor([0, 1])
+        assert torch.equal(one.training_logits(segments, targets), softmax.training_logits(segments, targets))
+
+    @pytest.mark.parametrize(
         ("reading", "where"), [("depthwise", "first_activation"), ("expansion", "second_activation")]
     )
     def test_the_two_readings_of_elu(self, reading, where):

@@ -1,4 +1,4 @@
-"""What the papers report of the systems that are presets here, as data: ``published.csv`` beside this file.
+"""What papers report of the systems that are presets here, and of others: ``published.csv`` beside this file.
 
 Facts are those of the papers' result tables, [P]; where a paper leaves unit, split or statistic open, they were worked
 out from counts (3-second segments give other fractions than tracks) and from published code and logs, [D] and [C]:
@@ -8,11 +8,14 @@ out from counts (3-second segments give other fractions than tracks) and from pu
 - ``broadcast``: Heakl, Abdelgawad and Parque, IJCNN 2022, Tables II and III. "We reported the highest test accuracy";
   the released notebooks draw new splits until the test accuracy passes a bar.
 - ``bbnn``: Liu et al., Multimedia Tools and Applications 80, 2021; means over the logs that the authors published.
-- ``duplicated_convolutions``: Yang and Zhang, Interspeech 2019, Tables 1 and 2.
+- ``duplicated_convolutions``: Yang and Zhang, Interspeech 2019, Tables 1 and 2. Five of the seven rows are other
+  people's.
 - ``musicnext``: Intelligent Data Analysis, 2024. The figures are 1849/2000, 6633/7200 and 7650/7984 segments, and
   impossible as shares of 200, 720 or 799 tracks. Tables 2 to 7 are lost but for these headline figures.
 - ``crnn``: Paesano and Pizzuti, Politecnico di Milano 2023. 0.7139 is 721 of 1010 segments. Of the LSTM the text says
   only that it is no better.
+- ``musicnn``, ``jukemir``, ``encoders``: pretrained encoders on GTZAN's fault-filtered lists; ``table`` says where the
+  figure stands. What others got with the same encoder is a row of its own.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from genre_pipeline.blocks import Block, parse_block
 
@@ -36,9 +39,10 @@ class PublishedFigure(Block):
         paper: Short name of the paper: see the module's description.
         table: The table, or where else it stands.
         row: The row's name there.
-        model: The preset that is this system.
+        model: The preset that is this system; empty if none is.
         dataset: The dataset, by its name here.
-        feature: The feature, by its name here.
+        feature: The feature, by its name here; empty if there is none.
+        readings: Features that are other readings of what the paper says of its input; separated by spaces in the file.
         protocol: The protocol that is nearest, by its name here.
         unit: What an accuracy of 1 counts: tracks or segments.
         statistic: What of how many runs.
@@ -48,12 +52,23 @@ class PublishedFigure(Block):
         note: What one has to know.
     """
 
-    paper: Literal["lgnet", "broadcast", "bbnn", "duplicated_convolutions", "musicnext", "crnn", "musicnn", "jukemir"]
+    paper: Literal[
+        "lgnet",
+        "broadcast",
+        "bbnn",
+        "duplicated_convolutions",
+        "musicnext",
+        "crnn",
+        "musicnn",
+        "jukemir",
+        "encoders",
+    ]
     table: str
     row: str
     model: str
     dataset: str
     feature: str
+    readings: tuple[str, ...] = ()
     protocol: str
     unit: Literal["track", "segment", "unclear"]
     statistic: Literal["mean of 10", "maximum", "one run", "unclear"]
@@ -61,6 +76,11 @@ class PublishedFigure(Block):
     accuracy: float = Field(ge=0.0, le=100.0)
     comparable: Literal["yes", "no", "unclear"]
     note: str = ""
+
+    @field_validator("readings", mode="before")
+    @classmethod
+    def _separated_by_spaces(cls, value: object) -> object:
+        return value.split() if isinstance(value, str) else value
 
 
 @cache

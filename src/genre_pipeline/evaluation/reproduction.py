@@ -26,11 +26,12 @@ def compare_with_papers(
 ) -> pd.DataFrame:
     """Set what papers report beside what was measured.
 
-    A cell corresponds to a row of a paper if it is the same model on the same feature of the same dataset, or of one
-    that has its kind (a part of GTZAN under another name). Ours is of the paper's unit (of both where it names none),
-    split and statistic: the mean over repeats, which also stands where the paper names no statistic; the best repeat
-    for a maximum; the first repeat for a single run. The difference is ours minus the paper's, whose figure is taken
-    as it stands: what its test tracks and runs leave open is not known, so that the interval is ours alone.
+    A cell corresponds to a row of a paper if it is the same model on the same feature, or on another reading of it, of
+    the same dataset, or of one that has its kind (a part of GTZAN under another name). Ours is of the paper's unit (of
+    both where it names none), split and statistic: the mean over repeats, which also stands where the paper names no
+    statistic; the best repeat for a maximum; the first repeat for a single run. The difference is ours minus the
+    paper's, whose figure is taken as it stands: what its test tracks and runs leave open is not known, so that the
+    interval is ours alone.
 
     Whether the two mean the same is ``comparable``: ``no`` if the paper's own figure cannot be compared, or if
     protocol or tracks differ; ``unclear`` if the paper leaves open what it means; ``yes`` otherwise. ``reason`` says
@@ -50,21 +51,48 @@ def compare_with_papers(
         EvaluationError: If a metric is missing.
     """
     known = published_figures() if figures is None else figures
-    names = {figure.dataset for figure in known}
     rows = [
         _row(figure, result, unit, confidence)
         for figure in known
         for result in scored(results)
-        if _correspond(figure, result, kinds, names)
+        if _correspond(figure, result, _dataset_in_papers(cell_of(result).dataset, kinds, known))
         for unit in _UNITS[figure.unit]
     ]
     return make_table(rows, REPRODUCTION_COLUMNS)
 
 
-def _correspond(figure: PublishedFigure, result: CellResult, kinds: Mapping[str, str], names: set[str]) -> bool:
+def reported_of_others(
+    dataset: str, *, kinds: Mapping[str, str], figures: Sequence[PublishedFigure] | None = None
+) -> list[PublishedFigure]:
+    """Return what papers report on a dataset of systems that are no presets here.
+
+    Args:
+        dataset: The dataset's name.
+        kinds: Kind of each dataset, by its name.
+        figures: What papers report; all that is known by default.
+
+    Returns:
+        Their accuracies on the test split, the highest first.
+
+    Example:
+        >>> [figure.row for figure in reported_of_others("ismir2004", kinds={})]
+        ['FusionNet with mel alone']
+    """
+    known = published_figures() if figures is None else figures
+    name = _dataset_in_papers(dataset, kinds, known)
+    found = [each for each in known if not each.model and each.dataset == name and each.split == "test"]
+    return sorted(found, key=lambda each: -each.accuracy)
+
+
+def _dataset_in_papers(dataset: str, kinds: Mapping[str, str], figures: Sequence[PublishedFigure]) -> str:
+    """Return the name that papers' figures have for a dataset: its own, or that of its kind."""
+    return dataset if any(each.dataset == dataset for each in figures) else kinds.get(dataset, dataset)
+
+
+def _correspond(figure: PublishedFigure, result: CellResult, dataset: str) -> bool:
     cell = cell_of(result)
-    dataset = cell.dataset if cell.dataset in names else kinds.get(cell.dataset, cell.dataset)
-    return (figure.model, figure.feature, figure.dataset) == (cell.model, cell.feature, dataset)
+    same_input = cell.feature in {figure.feature, *figure.readings}
+    return same_input and (figure.model, figure.dataset) == (cell.model, dataset)
 
 
 def _row(figure: PublishedFigure, result: CellResult, unit: str, confidence: float) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from genre_pipeline.evaluation.published import PublishedFigure, published_figures
 from genre_pipeline.models import EstimatorSpec
 from genre_pipeline.models.costs import Cost
-from genre_pipeline.reporting.model_cards.costs import N_CLASSES
+from genre_pipeline.reporting.model_cards.costs import N_CLASSES, PASSES, ExperimentCost
 from genre_pipeline.reporting.model_cards.papers import OTHERS, PAPERS, Paper
 from genre_pipeline.reporting.model_cards.presets import Preset
 from genre_pipeline.training import TrainingBlock
@@ -35,21 +35,29 @@ _INDEX = (
 _NOT_SHOWN = frozenset({"device", "n_threads", "micro_batch_size"})
 _ALWAYS_SHOWN = frozenset({"optimiser", "learning_rate", "batch_size", "max_epochs", "selection"})
 
+# [P] 100 epochs of 800 tracks, 3 x 7.0 GFLOP each, in half an hour.
+_GPU_RATE = 100 * 800 * 3 * 7.0e9 / 1800
+_GPU_SOURCE = (
+    "the half an hour that Heakl et al. report for 100 epochs of their 4-block network on GTZAN, on a Quadro RTX 5000 "
+    "with Keras [P]."
+)
+
 Costs = Mapping[str, Cost | None]
 
 
-def pages(presets: Sequence[Preset], costs: Costs) -> dict[str, str]:
+def pages(presets: Sequence[Preset], costs: Costs, experiments: Mapping[str, ExperimentCost]) -> dict[str, str]:
     """Write the cards.
 
     Args:
         presets: All presets.
         costs: What each of them costs, by name.
+        experiments: What the papers' experiments cost, by name.
 
     Returns:
         Content of each page, by its file's name.
     """
     by_paper = _by_paper(presets)
-    return {f"{paper.name}.md": _page(paper, of_paper, costs) for paper, of_paper in by_paper}
+    return {f"{paper.name}.md": _page(paper, of_paper, costs, experiments) for paper, of_paper in by_paper}
 
 
 def model_table(presets: Sequence[Preset], costs: Costs) -> str:
@@ -106,14 +114,18 @@ def _input(preset: Preset) -> str:
     return f"`{preset.model.feature}`, {preset.shape.n_bins} x {preset.shape.n_frames} ({length})"
 
 
-def _page(paper: Paper, presets: Sequence[Preset], costs: Costs) -> str:
+def _page(paper: Paper, presets: Sequence[Preset], costs: Costs, experiments: Mapping[str, ExperimentCost]) -> str:
     families = list({preset.model.family: preset.model for preset in presets}.values())
     lines = [_HEAD, f"# {paper.title}", "", f"{paper.citation}.", ""]
     if paper.code:
         lines += [f"Code of the authors: {paper.code}", ""]
-    if paper.experiment:
-        lines += [f"The experiment: `kedro run --pipelines train_all --experiment {paper.experiment}`.", ""]
+    if paper.experiments:
+        noun = "experiment" if len(paper.experiments) == 1 else "experiments"
+        commands = [f"`kedro run --pipelines train_all --experiment {each}`" for each in paper.experiments]
+        lines += [f"The {noun}: {', '.join(commands)}.", ""]
     lines += [_TAGS, "", _COST, ""]
+    if paper.timed:
+        lines += ["## What it takes", "", *_bill(paper, costs, experiments), ""]
     if paper.figures:
         lines += ["## Reported", "", *_reported(paper), ""]
     for preset in presets:
@@ -128,6 +140,42 @@ def _page(paper: Paper, presets: Sequence[Preset], costs: Costs) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def _bill(paper: Paper, costs: Costs, experiments: Mapping[str, ExperimentCost]) -> list[str]:
+    assert paper.timed is not None
+    name, per_second = paper.timed
+    cost = costs[name]
+    assert cost is not None
+    rate = per_second * PASSES * cost.n_flop
+    lines = [
+        "| experiment | dataset | protocol | cells | trainings | PFLOP | hours, two cores | hours, one GPU |",
+        "|---|---|---|--:|--:|--:|--:|--:|",
+    ]
+    efforts = [(each, *item) for each in paper.experiments for item in experiments[each].efforts.items()]
+    for experiment, (dataset, protocol), effort in efforts:
+        hours = [_rounded(effort.n_flop / each / 3600.0) for each in (rate, _GPU_RATE)]
+        numbers = [str(effort.n_cells), str(effort.n_trainings), _rounded(effort.n_flop / 1e15), *hours]
+        lines.append(f"| {' | '.join([f'`{experiment}`', dataset, protocol, *numbers])} |")
+    features = max(experiments[each].feature_bytes for each in paper.experiments)
+    weights = sum(effort.n_bytes for _, _, effort in efforts)
+    disk = (
+        f"Beside the audio, {_rounded(features / 1e9)} GB of features and {_rounded(weights / 1e9)} GB of weights on "
+        "disk. Networks alone are counted, to the last epoch of their recipe: some stop earlier, and estimators take "
+        f"minutes. A training step is {PASSES} forward passes, a validation one; the operations of a preset are taken "
+        "in proportion to the size of a segment."
+    )
+    rates = (
+        f"Two cores do {_rounded(rate / 1e9)} GFLOP/s: {per_second:g} segments of `{name}` per second in float32, "
+        "measured on two AMD cores ([performance](../performance.md#training)). One GPU is taken to do "
+        f"{_rounded(_GPU_RATE / 1e9)} GFLOP/s: {_GPU_SOURCE} None was at hand here. Newer ones are faster; by how much "
+        "was not measured."
+    )
+    return [*lines, "", disk, "", rates, "", f"Measured here: {paper.measured}", "", f"The rest needs: {paper.needed}"]
+
+
+def _rounded(value: float) -> str:
+    return f"{float(f'{value:.2g}'):,g}"
+
+
 def _reported(paper: Paper) -> list[str]:
     lines = [
         "In %. *Comparable* says whether our number under that protocol, unit and statistic means the same.",
@@ -138,7 +186,8 @@ def _reported(paper: Paper) -> list[str]:
     rows: dict[str, dict[str, PublishedFigure]] = {}
     for figure in published_figures():
         if figure.paper in paper.figures:
-            what = [figure.table, figure.row, f"`{figure.model}`", figure.dataset, figure.feature, figure.protocol]
+            preset = f"`{figure.model}`" if figure.model else "-"
+            what = [figure.table, figure.row, preset, figure.dataset, figure.feature or "-", figure.protocol]
             rows.setdefault(" | ".join([*what, figure.unit, figure.statistic]), {})[figure.split] = figure
     notes: dict[str, int] = {}
     for place, figures in rows.items():

@@ -16,7 +16,11 @@ class Paper:
         figures: Short names in ``published.csv``.
         citation: The paper.
         code: What code its authors published, and the licence of that; empty where there is no paper.
-        experiment: The experiment that repeats it; empty if there is none.
+        experiments: The experiments that repeat it.
+        timed: The preset that stands for its networks, and how many segments of it two cores train on per second, in
+            float32 (docs/performance.md); ``None`` where no experiment is costed.
+        measured: What of it was measured here.
+        needed: What the rest needs.
     """
 
     name: str
@@ -25,7 +29,10 @@ class Paper:
     figures: tuple[str, ...]
     citation: str
     code: str
-    experiment: str = ""
+    experiments: tuple[str, ...] = ()
+    timed: tuple[str, float] | None = None
+    measured: str = ""
+    needed: str = ""
 
 
 PAPERS = (
@@ -37,7 +44,13 @@ PAPERS = (
         citation="Locally Activated Gated Neural Network for Automatic Music Genre Classification, Applied Sciences "
         "13(8), 2023, article 5010",
         code="None was found. The split's lists are published under the MIT licence (jongpillee/music_dataset_split).",
-        experiment="paper_lgnet",
+        experiments=("paper_lgnet",),
+        timed=("lgnet_4", 19.9),
+        measured="`lgnet_4` for 8 of its 300 epochs with three seeds on six of the ten genres, 50.9 ± 5.1 % of the "
+        "tracks of the validation list ([results](../results.md#real-music-lgnet-shortened)), where `svm` reaches 55.9 "
+        "and `naive_bayes` 51.2 %. Nothing ran on all ten genres, at full length, or on the test list.",
+        needed="GTZAN's 1000 clips and a GPU. The paper's best row alone (`experiment.models=[lgnet_4]`, "
+        "`experiment.features.lgnet_4=[log_mel_30ms]`) is 5 trainings.",
     ),
     Paper(
         name="broadcast",
@@ -49,7 +62,12 @@ PAPERS = (
         "Study on Broadcast Networks for Music Genre Classification, IJCNN 2022",
         code="Notebooks of both (CaifengLiu/music-genre-classification; ahmedheakl/Study-on-Broadcast-Networks-for-"
         "Music-Genre-Classification), neither with a licence. Facts were read from them; no code was taken.",
-        experiment="paper_broadcast",
+        experiments=("paper_broadcast",),
+        timed=("bbnn", 2.66),
+        measured="Nothing on real music: a training of one split takes a night of two cores. Tests train each network, "
+        "cut down in width, on synthetic music.",
+        needed="The four datasets and a GPU. `experiment.protocols=[random_track]` halves it, "
+        "`experiment.models=[bbnn,broadcast_ours]` leaves Table II.",
     ),
     Paper(
         name="duplicated_convolutions",
@@ -59,7 +77,13 @@ PAPERS = (
         citation="H. Yang and W.-Q. Zhang, Music Genre Classification Using Duplicated Convolutional Layers in Neural "
         "Networks, Interspeech 2019; nnet1 and nnet2: W. Zhang, W. Lei, X. Xu and X. Xing, Interspeech 2016",
         code="None was found.",
-        experiment="paper_duplicated_convolutions",
+        experiments=("paper_duplicated_convolutions",),
+        timed=("net1", 207.0),
+        measured="On six of the ten genres with artists apart, 15 and 8 epochs, and frames padded to 2048 points: net1 "
+        "53.0 ± 10.9 % and net2 47.9 ± 7.5 % of tracks "
+        "([results](../results.md#real-music-models-robustness-and-the-protocol-gap)). The paper's own splits, which "
+        "have artists on both sides, and nnet1 and nnet2 ran on synthetic music alone.",
+        needed="GTZAN's 1000 clips and three days of two cores, 11 hours per cell.",
     ),
     Paper(
         name="musicnext",
@@ -69,7 +93,11 @@ PAPERS = (
         citation="MusicNeXt, Intelligent Data Analysis, 2024 (IDA-230428)",
         code="None was found. What it builds on is under the MIT licence: facebookresearch/ConvNeXt and "
         "wy1iu/LargeMargin_Softmax_Loss. No code was taken from either.",
-        experiment="paper_musicnext",
+        experiments=("paper_musicnext", "paper_musicnext_figures"),
+        timed=("musicnext", 6.36),
+        measured="Nothing on real music. At a sixth of its widths, on synthetic music, it trains without "
+        "normalisation ([ambiguities](ambiguities.md#does-it-train-without-normalisation)).",
+        needed="The three datasets and a GPU. On GTZAN, a cell takes two cores 13 hours on average.",
     ),
     Paper(
         name="crnn",
@@ -78,13 +106,18 @@ PAPERS = (
         figures=("crnn",),
         citation="E. Paesano and G. Pizzuti, Music genre recognition, NAML report, Politecnico di Milano 2023",
         code="None was found of the network; its preprocessing is SLAPP's (MIT licence), of which no code was taken.",
-        experiment="paper_crnn",
+        experiments=("paper_crnn",),
+        timed=("crnn_gru", 193.0),
+        measured="On six of the ten genres with artists apart, `crnn_gru` reaches 64.7 ± 10.2 % of tracks and 59.1 % "
+        "of segments ([results](../results.md#real-music-six-genres-of-gtzan-artists-kept-apart)). Neither of the "
+        "paper's splits ran on real music.",
+        needed="GTZAN's 1000 clips and an hour and a half of two cores.",
     ),
     Paper(
         name="probes",
         title="Probes of encoders",
         files=("linear_probe", "probes"),
-        figures=("musicnn", "jukemir"),
+        figures=("musicnn", "jukemir", "encoders"),
         citation="G. Alain and Y. Bengio, Understanding Intermediate Layers Using Linear Classifier Probes, ICLR 2017 "
         "workshop",
         code="Figures are of jordipons/sklearn-audio-transfer-learning (ISC licence) and of R. Castellon, C. Donahue "

@@ -16,8 +16,9 @@ from genre_pipeline.cells import Cell
 from genre_pipeline.evaluation.leaderboard import by_setting, chance_levels, leaderboard
 from genre_pipeline.evaluation.paired import PairVerdict, verdicts
 from genre_pipeline.evaluation.protocol_gap import protocol_gaps
+from genre_pipeline.evaluation.published import PublishedFigure
 from genre_pipeline.evaluation.ranking import Ranking, rank_models
-from genre_pipeline.evaluation.reproduction import compare_with_papers
+from genre_pipeline.evaluation.reproduction import compare_with_papers, reported_of_others
 from genre_pipeline.reporting import figures
 from genre_pipeline.reporting.wording import PERCENT, mark_suffix, percent
 from genre_pipeline.results.cell import CellResult, cell_of, dataset_name, number, summary_row
@@ -118,11 +119,22 @@ class ReportData:
         """What protocols are worth."""
         return protocol_gaps(self.results, confidence=self.confidence)
 
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        """Kind of each dataset, by its name."""
+        return {report["dataset"]: report["kind"] for report in self.datasets}
+
     @cached_property
     def reproduction(self) -> pd.DataFrame:
         """What papers report beside what was measured."""
-        kinds = {report["dataset"]: report["kind"] for report in self.datasets}
-        return compare_with_papers(self.results, kinds=kinds, confidence=self.confidence)
+        return compare_with_papers(self.results, kinds=self.kinds, confidence=self.confidence)
+
+    @cached_property
+    def others(self) -> Mapping[str, Sequence[PublishedFigure]]:
+        """What papers report of other systems on each dataset, for those that have any."""
+        names = dict.fromkeys(dataset for dataset, _ in self.groups)
+        found = {name: reported_of_others(name, kinds=self.kinds) for name in names}
+        return {name: figures for name, figures in found.items() if figures}
 
     @property
     def confidence_shown(self) -> str:

@@ -16,9 +16,9 @@ from genre_pipeline.reporting.document import (
     texts,
 )
 from genre_pipeline.reporting.reproduction_figure import NO_PAPER, paper_comparison
-from genre_pipeline.reporting.sections.base import ReportData
-from genre_pipeline.reporting.wording import NONE, plural, points, points_interval, split_badge
-from genre_pipeline.results.cell import part_name
+from genre_pipeline.reporting.sections.base import ReportData, track_accuracy
+from genre_pipeline.reporting.wording import NONE, interval, plural, points, points_interval, split_badge
+from genre_pipeline.results.cell import CellResult, cell_of, part_name, statistic
 
 _WORDS = {"yes": "yes", "no": "no", "unclear": "perhaps"}
 
@@ -31,12 +31,13 @@ def section(data: ReportData) -> Section:
     )
     nothing = data.reproduction.empty
     blocks: list[Block] = [Paragraph(NO_PAPER)] if nothing else [Paragraph(reading), _figure(data), _table(data)]
-    return Section("papers", "Paper against measured", blocks, nav="Papers")
+    return Section("papers", "Paper against measured", [*blocks, *_tables_of_others(data)], nav="Papers")
 
 
 def brief(data: ReportData) -> list[Section]:
-    """Show the table, where there is one."""
-    return [] if data.reproduction.empty else [Section("", "Paper against measured", [_table(data)])]
+    """Show the tables, where there are any."""
+    tables = [*([] if data.reproduction.empty else [_table(data)]), *_tables_of_others(data)]
+    return [Section("", "Paper against measured", tables)] if tables else []
 
 
 def _figure(data: ReportData) -> Figure:
@@ -77,3 +78,40 @@ def _table(data: ReportData) -> Table:
         "interval is ours alone."
     )
     return Table("papers-table", caption, columns, rows)
+
+
+def _tables_of_others(data: ReportData) -> list[Table]:
+    return [_table_of_others(dataset, data) for dataset in data.others]
+
+
+def _table_of_others(dataset: str, data: ReportData) -> Table:
+    """Set what others report on a dataset beside every cell that was measured on it."""
+    columns = [*texts("System", "From", "Protocol", "Unit, statistic"), *numeric("Accuracy (%)"), *texts("Note")]
+    of_others: list[tuple[float, list[Value]]] = [
+        (
+            figure.accuracy / 100.0,
+            [
+                *(figure.row, f"{figure.paper}: {figure.table}", figure.protocol),
+                *(f"{figure.unit}, {figure.statistic}", share_entry(figure.accuracy / 100.0)),
+                TableEntry(figure.note or NONE, prose=True),
+            ],
+        )
+        for figure in data.others[dataset]
+    ]
+    measured = [_measured(result) for (name, _), group in data.groups.items() if name == dataset for result in group]
+    rows = [row for _, row in sorted([*of_others, *measured], key=lambda each: -each[0])]
+    caption = (
+        f"What papers report of other systems on {dataset}, and every cell here, by accuracy on the test split. Only "
+        "the same tracks under the same protocol, unit and statistic can be compared."
+    )
+    return Table(f"others-{dataset}", caption, columns, rows, filter="system, protocol…")
+
+
+def _measured(result: CellResult) -> tuple[float, list[Value]]:
+    cell, (mean, low, high) = cell_of(result), track_accuracy(result)
+    row: list[Value] = [
+        TableEntry(f"{cell.model} ({cell.feature})", badge=split_badge(result)),
+        *("measured here", cell.protocol, f"track, {statistic(result)}", share_entry(mean)),
+        TableEntry("; ".join(filter(None, [result["subset"], interval(low, high, "")])) or NONE, prose=True),
+    ]
+    return mean, row
