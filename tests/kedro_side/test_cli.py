@@ -1,5 +1,6 @@
 """What a person sees who types commands: one message where something is wrong, and no traceback."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -306,6 +307,17 @@ def test_every_command_ends_on_a_signal_with_its_exit_code(kedro, monkeypatch, n
     assert result.exit_code == 128 + number
     assert result.output.splitlines()[-1] == f"Ended by {number.name}."
     assert "Traceback" not in result.output
+
+
+def test_a_full_disk_is_one_message(kedro, monkeypatch):
+    def fail(*_arguments, **_options):
+        # As of the standard output, which has no name.
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(InterruptibleSession, "run", fail)
+    result = kedro("run", "--experiment", "test")
+    assert result.exit_code == 1
+    assert "the disk is full; free some space and run again." in result.output
 
 
 def test_faults_of_the_program_keep_their_traceback(kedro, monkeypatch):

@@ -152,6 +152,7 @@ def test_a_watch_goes_on_until_a_signal_ends_it(predict, folder, monkeypatch):
     [
         (["--watch", "--format", "json", "."], "--watch never ends, and --format json is one document: take jsonl"),
         (["--label-next", "3", "--incremental", "."], "--label-next cannot be combined with --incremental"),
+        (["--watch", "--interval", "nan", "."], "expected a finite number, got nan"),
         (["--format", "csv", "--top", "2", "."], "--top: a csv has all genres"),
         (["-"], "The list on the standard input (-) names no file"),
         (["--model", "nothing", __file__], "--model nothing: expected champion, an experiment (demo, "),

@@ -85,6 +85,14 @@ def test_a_bad_file_does_not_fail_the_others(service):
     assert not bad["answers"]
 
 
+def test_a_song_without_an_answer_has_an_error(service):
+    file = io.BytesIO()
+    soundfile.write(file, np.float32(1e38) * np.random.default_rng(0).uniform(-1, 1, 8000), 8000, "FLOAT", format="WAV")
+    answered = service.post(("loud.wav", file.getvalue())).json()["files"][0]
+    assert answered["error"].startswith("loud.wav: the model's answer is not a number")
+    assert answered["answers"] == []
+
+
 @pytest.mark.parametrize(
     ("given", "shown"),
     [

@@ -1,6 +1,7 @@
 """``genre-pipeline export``: the file answers as the model does, says what it is, or is not written."""
 
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -161,6 +162,12 @@ def test_wrong_options_are_said_in_one_line(finished_copy, tmp_path, arguments, 
     assert result.exit_code != 0
     assert message in result.output
     assert list(tmp_path.glob("x*")) == []
+
+
+def test_a_pipe_is_not_replaced(finished_copy, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert "is a device or a pipe. Name a file." in export(tmp_path / "pipe", cell=SVM).output
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_a_file_that_is_no_export_is_named(tmp_path):
