@@ -49,6 +49,9 @@ GRIDS = {
     "recipes": {("gtzan6", "artist_kfold"): 5},
     # The paper's network, four ways to use its experts, and the trunk without any.
     "lgnet_experts": {("gtzan6", "fault_filtered_validation"): 6},
+    # Two baselines, an encoder, two networks.
+    "fma_medium": {("fma_medium", "official"): 5},
+    "fma_large": {("fma_large", "official"): 5},
     # Head, last block, all of it, and from random weights.
     "fine_tuning": {("gtzan6", "artist_kfold"): 4},
 }
@@ -63,7 +66,8 @@ def load(name):
 
 
 def test_every_paper_has_an_experiment_here():
-    assert set(OF_PAPERS) | {"honest", "encoders", "fine_tuning", "recipes", "lgnet_experts"} == set(GRIDS)
+    ours = {"honest", "encoders", "fine_tuning", "recipes", "lgnet_experts", "fma_medium", "fma_large"}
+    assert set(OF_PAPERS) | ours == set(GRIDS)
 
 
 @pytest.mark.parametrize("name", GRIDS)
@@ -102,6 +106,16 @@ def test_a_whole_clip_is_one_segment():
 def test_the_crnns_split_of_segments_has_the_papers_shares():
     block = load("paper_crnn").protocols["random_segment"]
     assert (block.test_ratio, block.validation_ratio, block.repeats) == (0.1, 0.1, 1)
+
+
+@pytest.mark.parametrize("name", ["fma_medium", "fma_large"])
+def test_what_is_fitted_on_fma_has_one_vector_per_track(name):
+    experiment = load(name)
+    for feature in ("mfcc_20_clip", "musicnn_clip"):
+        block = experiment.features[feature]
+        for clip_s in (29.5, 30.0):
+            n_frames = block.n_frames(round(clip_s * block.sample_rate))
+            assert (n_frames - block.segment.n_frames) // block.segment.hop_frames == 0
 
 
 def test_what_is_honest_uses_no_leaky_protocol_and_no_choice_by_test():
