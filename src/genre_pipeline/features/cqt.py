@@ -231,7 +231,7 @@ def begin_cqt(signal: Signal, block: CqtBlock) -> Finish:
 
 def _filtered_into(levels: Levels, octave: _Octave) -> Callable[[Spectra], None]:
     def receive(spectra: Spectra) -> None:
-        responses = octave.filters(spectra.values)
+        responses = octave.filters(spectra.values, is_compiled=spectra.is_compiled)
         levels.append(energies(responses).mul_(octave.energy_gains.to(responses.device)))
 
     return receive

@@ -165,7 +165,8 @@ class MelBands(NamedTuple):
         return spectra.derived(self, self._compute)
 
     def _compute(self, spectra: Spectra) -> Tensor:
-        return _filters(self)(spectra.energies if self.power == 2.0 else spectra.magnitudes.pow(self.power))
+        powers = spectra.energies if self.power == 2.0 else spectra.magnitudes.pow(self.power)
+        return _filters(self)(powers, is_compiled=spectra.is_compiled)
 
 
 @lru_cache(maxsize=64)
