@@ -7,6 +7,7 @@ this takes a second, and compiling it some: worth it for a long extraction only 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ _VECTOR_BYTES = 32
 MIN_FFT = 64
 # Bins of a filter that are multiplied before their sum is stored.
 _N_STEP = 4
+# Those of the single-precision number sqrt(0.5).
+_SQRT_HALF_BITS = 0x3F3504F3
 # Of single precision.
 _MAX_LANES = _VECTOR_BYTES // 4
 
@@ -223,6 +226,55 @@ def _add_products(_typing, sums, to, numbers, at, weights, weights_at):  # type:
     return types.void(sums, types.int64, numbers, types.int64, weights, types.int64), generate
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def _decibels(_typing, energies, at, least, greatest, levels):  # type: ignore[no-untyped-def]
+    """Compute the levels of some neighbouring energies, and the greatest energy of each lane: NaN if not finite."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, at, least, greatest, levels = arguments
+        start = ir.Constant(at.type, 0)
+        source, floor, most, target = (
+            _Memory(context, builder, array_type, each, place, types.float32)
+            for array_type, each, place in zip(
+                [signature.args[0], *signature.args[2:]],
+                [array, least, greatest, levels],
+                [at, start, start, at],
+                strict=True,
+            )
+        )
+        energy, largest, smallest = source.load(0), most.load(0), floor.spread(0)
+        is_larger = builder.fcmp_ordered(">", energy.value, largest.value)
+        # Zero for a finite energy.
+        excess = energy - energy
+        most.store(_Vector(builder, builder.select(is_larger, energy.value, largest.value)) + excess, 0)
+        is_audible = builder.fcmp_ordered(">", energy.value, smallest.value)
+        bits = builder.bitcast(
+            builder.select(is_audible, energy.value, smallest.value), ir.VectorType(ir.IntType(32), source.n_lanes)
+        )
+
+        def whole(number: int) -> Any:
+            return ir.Constant(bits.type, [number] * source.n_lanes)
+
+        def real(number: float) -> _Vector:
+            return _Vector(builder, ir.Constant(energy.value.type, [float(np.float32(number))] * source.n_lanes))
+
+        # An energy is m times a power of two, m from sqrt(0.5) to sqrt(2); log m = 2 artanh((m - 1) / (m + 1)), as a
+        # series whose next term is below the rounding.
+        shifted = builder.sub(bits, whole(_SQRT_HALF_BITS))
+        exponent = _Vector(builder, builder.sitofp(builder.ashr(shifted, whole(23)), energy.value.type))
+        mantissa_bits = builder.add(builder.and_(shifted, whole(2**23 - 1)), whole(_SQRT_HALF_BITS))
+        mantissa = _Vector(builder, builder.bitcast(mantissa_bits, energy.value.type))
+        ratio = _Vector(builder, builder.fdiv((mantissa - real(1.0)).value, (mantissa + real(1.0)).value))
+        square = ratio * ratio
+        series = real(1 / 9)
+        for odd in (7, 5, 3, 1):
+            series = series * square + real(1 / odd)
+        target.store(series * ratio * real(20.0 / np.log(10.0)) + exponent * real(10.0 * np.log10(2.0)), 0)
+        return context.get_dummy_value()
+
+    return types.void(energies, types.int64, least, greatest, levels), generate
+
+
 def _compiled(function: Any) -> Any:
     """Compile a function when it is first called, and keep the result on disk if a folder for it can be written to."""
     try:
@@ -239,9 +291,7 @@ def _fft(numbers, start, n, turns, n_turns, n_lanes):  # type: ignore[no-untyped
         quarter = size // 4
         for base in range(start, start + n, size):
             for k in range(quarter):
-                _butterfly(
-                    numbers, (base + k) * 2 * n_lanes, quarter * 2 * n_lanes, turns, k * (n_turns // size)
-                )
+                _butterfly(numbers, (base + k) * 2 * n_lanes, quarter * 2 * n_lanes, turns, k * (n_turns // size))
         size = quarter
     if size == 2:
         for base in range(start, start + n, 2):
@@ -270,8 +320,15 @@ def _make_transform(are_energies: bool) -> Any:
                 _fft(numbers, part * quarter, quarter, turns, n_fft, n_lanes)
             for k in range(half // 2 + 1):
                 _unpack(
-                    numbers, places[k] * 2 * n_lanes, places[half - k] * 2 * n_lanes, turns, k,
-                    results, k * width * n_lanes, (half - k) * width * n_lanes, are_energies,
+                    numbers,
+                    places[k] * 2 * n_lanes,
+                    places[half - k] * 2 * n_lanes,
+                    turns,
+                    k,
+                    results,
+                    k * width * n_lanes,
+                    (half - k) * width * n_lanes,
+                    are_energies,
                 )
             for k in range(0, n_columns, n_lanes):
                 column = min(k, n_columns - n_lanes)
@@ -300,14 +357,10 @@ def _filter(rows, firsts, starts, weights, responses):  # type: ignore[no-untype
         sums[:] = 0
         for each in range(len(firsts)):
             for k in range(starts[each], starts[each + 1], _N_STEP):
-                _add_products(
-                    sums, each * n_lanes, columns, (firsts[each] + k - starts[each]) * n_lanes, weights, k
-                )
+                _add_products(sums, each * n_lanes, columns, (firsts[each] + k - starts[each]) * n_lanes, weights, k)
         for k in range(0, n_filters, n_lanes):
             column = min(k, n_filters - n_lanes)
-            _transpose(
-                sums, column * n_lanes, n_lanes, None, 0, flat_responses, first * n_filters + column, n_filters
-            )
+            _transpose(sums, column * n_lanes, n_lanes, None, 0, flat_responses, first * n_filters + column, n_filters)
 
 
 class Transform:
@@ -393,3 +446,28 @@ class Filters:
         responses = np.empty((len(rows), max(_MAX_LANES, self._n_filters)), dtype=np.float32)
         _filter(rows, self._firsts, self._starts, self._weights, responses)
         return np.ascontiguousarray(responses[:n_rows, : self._n_filters]).view(self._dtype)
+
+
+@_compiled
+def _decibels_of(energies, least, greatest, levels):  # type: ignore[no-untyped-def]
+    n_lanes = len(greatest)
+    for k in range(0, len(energies), n_lanes):
+        _decibels(energies, min(k, len(energies) - n_lanes), least, greatest, levels)
+
+
+def write_decibels(energies: NDArray[np.float32], least: float, levels_db: NDArray[np.float32]) -> float:
+    """Write the levels of energies, as ``10 * log10(maximum(energies, least))``.
+
+    Args:
+        energies: Of any shape, contiguous.
+        least: The least energy, a normal number.
+        levels_db: Where the levels are written, of the same shape, contiguous.
+
+    Returns:
+        The greatest energy; NaN, and levels without meaning, if one is not finite, or there are too few for a vector.
+    """
+    if energies.size < _MAX_LANES:
+        return math.nan
+    greatest = np.zeros(_MAX_LANES, dtype=np.float32)
+    _decibels_of(energies.reshape(-1), np.array([least], dtype=np.float32), greatest, levels_db.reshape(-1))
+    return float(greatest.max())

@@ -232,7 +232,8 @@ def begin_cqt(signal: Signal, block: CqtBlock) -> Finish:
 def _filtered_into(levels: Levels, octave: _Octave) -> Callable[[Spectra], None]:
     def receive(spectra: Spectra) -> None:
         responses = octave.filters(spectra.values, is_compiled=spectra.is_compiled)
-        levels.append(energies(responses).mul_(octave.energy_gains.to(responses.device)))
+        gained = energies(responses).mul_(octave.energy_gains.to(responses.device))
+        levels.append(gained, is_compiled=spectra.is_compiled)
 
     return receive
 

@@ -194,7 +194,9 @@ def mel_levels(signal: Signal, block: LogMelBlock) -> Callable[[], Levels]:
         :class:`~genre_pipeline.errors.FeatureError` if there were fewer samples than a frame has.
     """
     bands, levels = block.bands, Levels(block)
-    signal.on_spectra(block.spectrum, lambda spectra: levels.append(bands.energies(spectra)))
+    signal.on_spectra(
+        block.spectrum, lambda spectra: levels.append(bands.energies(spectra), is_compiled=spectra.is_compiled)
+    )
 
     def collected() -> Levels:
         signal.require(block.n_fft)

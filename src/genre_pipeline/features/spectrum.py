@@ -188,14 +188,32 @@ class Levels:
         self._frames = Frames(n_sharing)
         self.greatest = 0.0
 
-    def append(self, energies: Tensor) -> None:
-        """Add the energies of the next frames, shape ``(n, n_bins)``, float32."""
+    def append(self, energies: Tensor, *, is_compiled: bool = False) -> None:
+        """Add the energies of the next frames, shape ``(n, n_bins)``, float32.
+
+        Args:
+            energies: The energies.
+            is_compiled: Whether compiled code converts them.
+        """
+        if is_compiled and self._block.gain is None:
+            self._frames.append(energies.numpy(), self._write_compiled)
+            return
         self.greatest = max(self.greatest, float(energies.max()))
         if energies.is_cpu:
             # Converted to levels while they are in the cache.
             self._frames.append(energies.numpy(), self._write_levels)
         else:
             self._frames.append(self._levels_on_device(energies).cpu().numpy())
+
+    def _write_compiled(self, energies: Features, levels_db: Features) -> None:
+        from genre_pipeline.features.compiled import write_decibels
+
+        greatest = write_decibels(energies, 0.5 * self._block.amin, levels_db)
+        if math.isfinite(greatest):
+            self.greatest = max(self.greatest, greatest)
+        else:
+            self.greatest = max(self.greatest, float(energies.max()))
+            self._write_levels(energies, levels_db)
 
     def _levels_on_device(self, energies: Tensor) -> Tensor:
         """Compute the levels that :meth:`_write_levels` writes, on the energies' device."""

@@ -50,7 +50,9 @@ def begin_stft(signal: Signal, block: StftBlock) -> Finish:
     collected: Levels | Frames
     if block.scale == "db":
         collected = levels = Levels(block)
-        signal.on_spectra(block.spectrum, lambda spectra: levels.append(spectra.energies))
+        signal.on_spectra(
+            block.spectrum, lambda spectra: levels.append(spectra.energies, is_compiled=spectra.is_compiled)
+        )
     else:
         collected = magnitudes = Frames()
         signal.on_spectra(block.spectrum, lambda spectra: magnitudes.append(spectra.magnitudes.cpu().numpy()))

@@ -40,6 +40,9 @@ _MAX_WASTE = 0.5
 # [?] Tracks per task of a worker: half a second of work. So few seconds are lost, the workers finish together, and the
 # cost of the other files of a shard is negligible.
 SHARD_SIZE = 16
+# [?] An hour and a half at 22,050 Hz: what compiled code saves is then several times what it takes to import it, and as
+# much as it takes to compile it, once on a machine.
+_COMPILED_SAMPLES = 2**27
 # [?] Staged shards wait for the store's next index until they hold this many tracks, and this share of the stored ones:
 # so the time for writing indexes grows only in proportion to the tracks.
 _COMMIT_TRACKS = 256
@@ -156,8 +159,18 @@ def extract_together(
         ]
         updates = [work for work in works if isinstance(work, _Update)]
         _check_room(updates, tracks)
+        # By what is wanted, not by what is missing: an interrupted extraction continues as it began.
+        is_compiled = workers.device == "cpu" and int(wanted["n_samples"].sum()) >= _COMPILED_SAMPLES
         _run(
-            _plan(updates, wanted, root=root, shard_size=shard_size, device=workers.device, alter=alter),
+            _plan(
+                updates,
+                wanted,
+                root=root,
+                shard_size=shard_size,
+                device=workers.device,
+                alter=alter,
+                is_compiled=is_compiled,
+            ),
             updates,
             workers,
         )
@@ -467,6 +480,7 @@ def _plan(
     shard_size: int,
     device: Device,
     alter: ClipAlteration | None,
+    is_compiled: bool,
 ) -> list[_Job]:
     """Divide the work. A clip's group does not depend on what is stored, so that shards left by a crash fit."""
     hashes = wanted["audio_hash"].drop_duplicates()
@@ -480,7 +494,7 @@ def _plan(
         asked = [(shard, updates[index]) for index in group if (shard := updates[index].ask(len(jobs), group[index]))]
         if asked:
             shards, concerned = zip(*asked, strict=True)
-            jobs.append(_Job(ShardTask(root, shards, device, alter), concerned))
+            jobs.append(_Job(ShardTask(root, shards, device, alter, is_compiled), concerned))
     return jobs
 
 
