@@ -251,7 +251,8 @@ class Signal:
         Equal to ``librosa.resample(samples, orig_sr=factor, target_sr=1, res_type="soxr_hq", scale=True)``.
         """
         if factor not in self._decimators:
-            self._decimators[factor] = _Decimator(factor, Signal(self.device, is_compiled=self._is_compiled))
+            signal = Signal(self.device, is_compiled=self._is_compiled)
+            self._decimators[factor] = _Decimator(factor, signal)
         return self._decimators[factor].signal
 
     def require(self, n_samples: int) -> None:

@@ -341,17 +341,17 @@ _energies_of, _values_of = _make_transform(True), _make_transform(False)
 
 
 @_compiled
-def _filter(rows, firsts, starts, weights, responses):  # type: ignore[no-untyped-def]
+def _filter(rows, first_column, stop_column, firsts, starts, weights, responses):  # type: ignore[no-untyped-def]
     n_rows, n_columns = rows.shape
     n_filters = responses.shape[1]
     n_lanes = _VECTOR_BYTES // rows.itemsize
-    # The last filter's weights are continued by zeros.
+    # The last filters' weights are continued by zeros.
     columns = np.zeros((n_columns + _N_STEP) * n_lanes, rows.dtype)
     sums = np.empty(n_filters * n_lanes, rows.dtype)
     flat, flat_responses = rows.reshape(-1), responses.reshape(-1)
     for group in range(0, n_rows, n_lanes):
         first = min(group, n_rows - n_lanes)
-        for k in range(0, n_columns, n_lanes):
+        for k in range(first_column, stop_column, n_lanes):
             column = min(k, n_columns - n_lanes)
             _transpose(flat, first * n_columns + column, n_columns, None, 0, columns, column * n_lanes, n_lanes)
         sums[:] = 0
@@ -426,12 +426,15 @@ class Filters:
             parts = [np.stack([filters.real, -filters.imag], axis=2), np.stack([filters.imag, filters.real], axis=2)]
             filters = np.stack(parts, axis=1).reshape(2 * len(filters), -1)
         self._n_filters = len(filters)
-        firsts, weights = [], []
-        for row in filters:
-            used = np.flatnonzero(row)
-            first, stop = (used[0], used[-1] + 1) if len(used) else (0, 0)
-            firsts.append(first)
-            weights.append(np.pad(row[first:stop], (0, -(stop - first) % _N_STEP)))
+        used = [np.flatnonzero(row) for row in filters]
+        # No column for a filter that holds no bin.
+        spans = [(int(each[0]), int(each[-1]) + 1) if len(each) else (0, 0) for each in used]
+        firsts, stops = zip(*spans, strict=True)
+        weights = [
+            np.pad(row[first:stop], (0, -(stop - first) % _N_STEP))
+            for row, (first, stop) in zip(filters, spans, strict=True)
+        ]
+        self._used = min((first for first, stop in spans if stop), default=0), max(stops)
         self._firsts = np.array(firsts, dtype=np.int64)
         self._starts = np.cumsum([0, *(len(each) for each in weights)], dtype=np.int64)
         self._weights = np.concatenate(weights)
@@ -444,7 +447,7 @@ class Filters:
         if any(n_missing):
             rows = np.pad(rows, [(0, n) for n in n_missing])
         responses = np.empty((len(rows), max(_MAX_LANES, self._n_filters)), dtype=np.float32)
-        _filter(rows, self._firsts, self._starts, self._weights, responses)
+        _filter(rows, *self._used, self._firsts, self._starts, self._weights, responses)
         return np.ascontiguousarray(responses[:n_rows, : self._n_filters]).view(self._dtype)
 
 
