@@ -46,10 +46,11 @@ CHUNK_SAMPLES = 2**18
 # Frames of this many bytes are transformed at once. Measured [?] on processors: twice as many no longer fit the cache
 # and take up to five times as long. A GPU gets a whole chunk of samples, however much its frames overlap [?].
 _BLOCK_BYTES: dict[Device, int] = {"cpu": 2**20, "cuda": 2**28}
-# Compiled code has no more in the cache than a few frames and what it writes. Measured [?].
+# Compiled code computes energies of this many bytes at once. Measured [?]: half as many or twice as many take longer.
 _COMPILED_BLOCK_BYTES = 2**18
-# compiled.MAX_LANES, without importing numba.
-_LANES = 8
+# [D] Frames that it transforms at once, and the shortest ones that it can.
+_COMPILED_FRAMES = 8
+MIN_COMPILED_FFT = 64
 # [?] One and a half times the spectra of a 30-s clip (1025 x 1292 numbers of 4 bytes): beyond that, frames wait on
 # disk.
 MEMORY_BYTES = 2**23
@@ -85,7 +86,7 @@ def in_chunks(blocks: Iterable[Samples], n_samples: int) -> Iterator[Samples]:
             yield from (samples[start : start + n_samples] for start in range(0, whole, n_samples))
             waiting, n_waiting = [samples[whole:]], n_waiting - whole
     if n_waiting:
-        yield np.concatenate(waiting)
+        yield waiting[0] if len(waiting) == 1 else np.concatenate(waiting)
 
 
 def _check(samples: Samples) -> None:
@@ -295,8 +296,7 @@ class _Framer:
         self._waiting = self._half
         self._to_skip = 0
         n_fft = spectrum.n_fft
-        # compiled.MIN_FFT, without the import of numba.
-        is_compiled = is_compiled and device == "cpu" and n_fft >= 64 and n_fft & (n_fft - 1) == 0
+        is_compiled = is_compiled and device == "cpu" and n_fft >= MIN_COMPILED_FFT and n_fft & (n_fft - 1) == 0
         self._transform = _CompiledTransform(spectrum) if is_compiled else _PlainTransform(spectrum, device)
 
     def push(self, samples: Samples) -> None:
@@ -349,7 +349,7 @@ class _CompiledTransform:
     def __init__(self, spectrum: Spectrum) -> None:
         self._hop_length = spectrum.hop_length
         self._transform = _compiled_transform(spectrum)
-        self._n_block = max(_LANES, _COMPILED_BLOCK_BYTES // (2 * spectrum.n_fft) // _LANES * _LANES)
+        self._n_block = max(_COMPILED_FRAMES, _COMPILED_BLOCK_BYTES // (2 * spectrum.n_fft))
 
     def __call__(self, samples: Samples, n_frames: int) -> Iterator[Spectra]:
         for start in range(0, n_frames, self._n_block):

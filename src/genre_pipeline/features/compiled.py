@@ -2,8 +2,11 @@
 
 Frames are transposed in blocks, so that neighbouring numbers are the same sample of successive frames. The steps of a
 transform are then the same instruction for all lanes, and what a handful of frames needs stays in the cache. Importing
-this takes a second, and compiling it some: worth it for a long extraction only (see :mod:`~genre_pipeline.stores`).
+this takes a second, and compiling it five, so only long extractions do (:mod:`~genre_pipeline.stores.extraction`).
 """
+
+# numba passes arguments of functions that generate code as types first, as values later.
+# ruff: noqa: ARG001
 
 from __future__ import annotations
 
@@ -18,8 +21,6 @@ from numpy.typing import NDArray
 
 # AVX2's registers. [?] Longer vectors, on processors that have them, need more of the cache.
 _VECTOR_BYTES = 32
-# The fewest samples of a frame: four complex numbers for each lane.
-MIN_FFT = 64
 # Bins of a filter that are multiplied before their sum is stored.
 _N_STEP = 4
 # Those of the single-precision number sqrt(0.5).
@@ -99,11 +100,13 @@ class _Memory:
 
 
 def _n_lanes(dtype: Any) -> int:
-    return _VECTOR_BYTES * 8 // dtype.bitwidth
+    return int(_VECTOR_BYTES * 8 // dtype.bitwidth)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _transpose(_typing, source, at, step, factors, factors_at, target, to, target_step):  # type: ignore[no-untyped-def]
+def _transpose(
+    _typing: Any, source: Any, at: Any, step: Any, factors: Any, factors_at: Any, target: Any, to: Any, target_step: Any
+) -> Any:
     """Transpose a square of numbers, as many rows as there are lanes; its rows may be multiplied by factors."""
     dtype = source.dtype if source.dtype.bitwidth > target.dtype.bitwidth else target.dtype
 
@@ -135,7 +138,7 @@ def _transpose(_typing, source, at, step, factors, factors_at, target, to, targe
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _butterfly(_typing, numbers, at, distance, turns, turn):  # type: ignore[no-untyped-def]
+def _butterfly(_typing: Any, numbers: Any, at: Any, distance: Any, turns: Any, turn: Any) -> Any:
     """Transform four complex numbers, in place, and turn three of them: a step of radix 4."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -162,11 +165,12 @@ def _butterfly(_typing, numbers, at, distance, turns, turn):  # type: ignore[no-
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _pair(_typing, numbers, at):  # type: ignore[no-untyped-def]
+def _pair(_typing: Any, numbers: Any, at: Any) -> Any:
     """Transform two neighbouring complex numbers, in place."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        memory = _Memory(context, builder, signature.args[0], *arguments, numbers.dtype)
+        array, at = arguments
+        memory = _Memory(context, builder, signature.args[0], array, at, numbers.dtype)
         for part in (0, memory.n_lanes):
             one, other = memory.load(part), memory.load(part + 2 * memory.n_lanes)
             memory.store(one + other, part)
@@ -177,7 +181,18 @@ def _pair(_typing, numbers, at):  # type: ignore[no-untyped-def]
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _unpack(_typing, numbers, one_at, other_at, turns, turn, target, to, mirrored_to, are_energies):  # type: ignore[no-untyped-def]
+def _unpack(
+    _typing: Any,
+    numbers: Any,
+    one_at: Any,
+    other_at: Any,
+    turns: Any,
+    turn: Any,
+    target: Any,
+    to: Any,
+    mirrored_to: Any,
+    are_energies: Any,
+) -> Any:
     """From a transform of even samples plus i times odd samples, compute two bins of the samples' transform."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -211,7 +226,7 @@ def _unpack(_typing, numbers, one_at, other_at, turns, turn, target, to, mirrore
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _add_products(_typing, sums, to, numbers, at, weights, weights_at):  # type: ignore[no-untyped-def]
+def _add_products(_typing: Any, sums: Any, to: Any, numbers: Any, at: Any, weights: Any, weights_at: Any) -> Any:
     """Add some neighbouring numbers times their weights to a sum."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -227,7 +242,7 @@ def _add_products(_typing, sums, to, numbers, at, weights, weights_at):  # type:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _decibels(_typing, energies, at, least, greatest, levels):  # type: ignore[no-untyped-def]
+def _decibels(_typing: Any, energies: Any, at: Any, least: Any, greatest: Any, levels: Any) -> Any:
     """Compute the levels of some neighbouring energies, and the greatest energy of each lane: NaN if not finite."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -284,8 +299,8 @@ def _compiled(function: Any) -> Any:
 
 
 @_compiled
-def _fft(numbers, start, n, turns, n_turns, n_lanes):  # type: ignore[no-untyped-def]
-    """Transform ``n`` complex numbers from ``start`` on, in place; the result's order is :func:`_places`."""
+def _fft(numbers: NDArray[Any], start: int, n: int, turns: NDArray[Any], n_turns: int, n_lanes: int) -> None:
+    """Transform ``n`` complex numbers from ``start`` on, in place; the result's order is that of :func:`_order`."""
     size = n
     while size >= 4:
         quarter = size // 4
@@ -298,11 +313,18 @@ def _fft(numbers, start, n, turns, n_turns, n_lanes):  # type: ignore[no-untyped
             _pair(numbers, base * 2 * n_lanes)
 
 
-def _make_transform(are_energies: bool) -> Any:
+def _make_transform(*, are_energies: bool) -> Any:
     width = 1 if are_energies else 2
 
     @_compiled
-    def transform(samples, hop_length, window, turns, places, rows):  # type: ignore[no-untyped-def]
+    def transform(
+        samples: NDArray[Any],
+        hop_length: int,
+        window: NDArray[Any],
+        turns: NDArray[Any],
+        places: NDArray[Any],
+        rows: NDArray[Any],
+    ) -> None:
         n_fft, n_rows = len(window), rows.shape[0]
         n_columns = rows.shape[1]
         n_lanes = _VECTOR_BYTES // window.itemsize
@@ -337,11 +359,19 @@ def _make_transform(are_energies: bool) -> Any:
     return transform
 
 
-_energies_of, _values_of = _make_transform(True), _make_transform(False)
+_energies_of, _values_of = _make_transform(are_energies=True), _make_transform(are_energies=False)
 
 
 @_compiled
-def _filter(rows, first_column, stop_column, firsts, starts, weights, responses):  # type: ignore[no-untyped-def]
+def _filter(
+    rows: NDArray[Any],
+    first_column: int,
+    stop_column: int,
+    firsts: NDArray[Any],
+    starts: NDArray[Any],
+    weights: NDArray[Any],
+    responses: NDArray[Any],
+) -> None:
     n_rows, n_columns = rows.shape
     n_filters = responses.shape[1]
     n_lanes = _VECTOR_BYTES // rows.itemsize
@@ -368,7 +398,7 @@ class Transform:
 
     Args:
         window: Shape ``(n_fft,)``, float32 or float64, the precision of the transform; ``n_fft`` is a power of two, at
-            least :data:`MIN_FFT`.
+            least 64.
     """
 
     def __init__(self, window: NDArray[np.float32] | NDArray[np.float64]) -> None:
@@ -452,7 +482,7 @@ class Filters:
 
 
 @_compiled
-def _decibels_of(energies, least, greatest, levels):  # type: ignore[no-untyped-def]
+def _decibels_of(energies: NDArray[Any], least: NDArray[Any], greatest: NDArray[Any], levels: NDArray[Any]) -> None:
     n_lanes = len(greatest)
     for k in range(0, len(energies), n_lanes):
         _decibels(energies, min(k, len(energies) - n_lanes), least, greatest, levels)
