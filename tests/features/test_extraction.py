@@ -97,6 +97,7 @@ def test_stores_the_feature_of_every_track(run, rows, make_tracks, small_block, 
         "n_reused": 0,
         "n_removed": 0,
         "n_bytes": result.store.n_bytes,
+        "transform": "torch",
         "failed": [],
     }
     for row in rows:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from genre_pipeline.audio.io import all_finite
 from genre_pipeline.errors import FeatureError
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from typing import IO
 
     from torch import Tensor
+
+    from genre_pipeline.features.compiled import Transform
 
 Samples = NDArray[np.float32]
 Precision = Literal["single", "double"]
@@ -43,6 +46,11 @@ CHUNK_SAMPLES = 2**18
 # Frames of this many bytes are transformed at once. Measured [?] on processors: twice as many no longer fit the cache
 # and take up to five times as long. A GPU gets a whole chunk of samples, however much its frames overlap [?].
 _BLOCK_BYTES: dict[Device, int] = {"cpu": 2**20, "cuda": 2**28}
+# Compiled code computes energies of this many bytes at once. Measured [?]: half as many or twice as many take longer.
+_COMPILED_BLOCK_BYTES = 2**18
+# [D] Frames that it transforms at once, and the shortest ones that it can.
+_COMPILED_FRAMES = 8
+MIN_COMPILED_FFT = 64
 # [?] One and a half times the spectra of a 30-s clip (1025 x 1292 numbers of 4 bytes): beyond that, frames wait on
 # disk.
 MEMORY_BYTES = 2**23
@@ -78,7 +86,7 @@ def in_chunks(blocks: Iterable[Samples], n_samples: int) -> Iterator[Samples]:
             yield from (samples[start : start + n_samples] for start in range(0, whole, n_samples))
             waiting, n_waiting = [samples[whole:]], n_waiting - whole
     if n_waiting:
-        yield np.concatenate(waiting)
+        yield waiting[0] if len(waiting) == 1 else np.concatenate(waiting)
 
 
 def _check(samples: Samples) -> None:
@@ -114,19 +122,28 @@ class Spectrum(NamedTuple):
 class Spectra:
     """The spectra of some successive frames, and values derived from them, each computed once.
 
+    Args:
+        values: Shape ``(n_frames, 1 + n_fft // 2)``, complex64.
+
     Attributes:
-        values: Shape ``(n_frames, 1 + n_fft // 2)``, complex64. Do not change: others read them too.
+        is_compiled: Whether compiled code computes them, and should compute what is derived from them.
     """
 
-    def __init__(self, values: Tensor) -> None:
-        self.values = values
-        self._derived: dict[Hashable, Tensor] = {}
+    is_compiled = False
+
+    def __init__(self, values: Tensor | None = None) -> None:
+        self._derived: dict[Hashable, Tensor] = {} if values is None else {"values": values}
 
     def derived(self, key: Hashable, compute: Callable[[Spectra], Tensor]) -> Tensor:
         """Return the value of a key, computed at the first call. Do not change it."""
         if key not in self._derived:
             self._derived[key] = compute(self)
         return self._derived[key]
+
+    @property
+    def values(self) -> Tensor:
+        """The spectra, shape ``(n_frames, 1 + n_fft // 2)``, complex64. Do not change: others read them too."""
+        return self._derived["values"]
 
     @property
     def magnitudes(self) -> Tensor:
@@ -137,6 +154,43 @@ class Spectra:
     def energies(self) -> Tensor:
         """Squared magnitudes, shape ``(n_frames, 1 + n_fft // 2)``, float32. Do not change."""
         return self.derived("energies", lambda spectra: energies(spectra.values))
+
+
+class _CompiledSpectra(Spectra):
+    """Spectra that compiled code computes when they are asked for, or their energies without them.
+
+    Args:
+        transform: Transforms the frames.
+        samples: Those of the frames, from the first one's start.
+        hop_length: Distance between successive frames, in samples.
+        n_frames: How many.
+    """
+
+    is_compiled = True
+
+    def __init__(self, transform: Transform, samples: Samples, hop_length: int, n_frames: int) -> None:
+        super().__init__()
+        self._transform = transform
+        self._frames = (samples, hop_length, n_frames)
+
+    @property
+    @override
+    def values(self) -> Tensor:
+        import torch
+
+        return self.derived("values", lambda _: torch.from_numpy(self._transform.values(*self._frames)))
+
+    @property
+    @override
+    def magnitudes(self) -> Tensor:
+        return self.derived("magnitudes", lambda spectra: spectra.energies.sqrt())
+
+    @property
+    @override
+    def energies(self) -> Tensor:
+        import torch
+
+        return self.derived("energies", lambda _: torch.from_numpy(self._transform.energies(*self._frames)))
 
 
 def magnitudes(values: Tensor) -> Tensor:
@@ -163,15 +217,17 @@ class Signal:
 
     Args:
         device: Where spectra and derived values are computed and stored.
+        is_compiled: Whether code compiled for the processor computes them, of frames whose length is a power of two.
 
     Attributes:
         n_samples: Number of samples so far.
         device: Where spectra and derived values are computed and stored.
     """
 
-    def __init__(self, device: Device = "cpu") -> None:
+    def __init__(self, device: Device = "cpu", *, is_compiled: bool = False) -> None:
         self.n_samples = 0
         self.device: Device = device
+        self._is_compiled = is_compiled
         self._receivers: list[Callable[[Samples], None]] = []
         self._framers: dict[Spectrum, _Framer] = {}
         self._decimators: dict[int, _Decimator] = {}
@@ -187,14 +243,18 @@ class Signal:
         ``librosa.stft(samples, n_fft=..., hop_length=..., win_length=..., window=...)``, which transforms in double
         precision and takes several times as long.
         """
-        self._framers.setdefault(spectrum, _Framer(spectrum, self.device)).receivers.append(receive)
+        framer = _Framer(spectrum, self.device, is_compiled=self._is_compiled)
+        self._framers.setdefault(spectrum, framer).receivers.append(receive)
 
     def decimated(self, factor: int) -> Signal:
         """Return the signal at a lower rate, its energy kept.
 
         Equal to ``librosa.resample(samples, orig_sr=factor, target_sr=1, res_type="soxr_hq", scale=True)``.
         """
-        return self._decimators.setdefault(factor, _Decimator(factor, self.device)).signal
+        if factor not in self._decimators:
+            signal = Signal(self.device, is_compiled=self._is_compiled)
+            self._decimators[factor] = _Decimator(factor, signal)
+        return self._decimators[factor].signal
 
     def require(self, n_samples: int) -> None:
         """Check that the waveform was long enough.
@@ -229,31 +289,49 @@ class Signal:
 class _Framer:
     """Cuts samples into overlapping frames and transforms them."""
 
-    def __init__(self, spectrum: Spectrum, device: Device) -> None:
+    def __init__(self, spectrum: Spectrum, device: Device, *, is_compiled: bool) -> None:
         self.receivers: list[Callable[[Spectra], None]] = []
         self._spectrum = spectrum
-        self._device: Device = device
         self._half = np.zeros(spectrum.n_fft // 2, dtype=np.float32)
         self._waiting = self._half
         self._to_skip = 0
-        # With a boxcar window, a frame is transformed in place.
-        self._has_window = spectrum.window != "boxcar" or spectrum.win_length < spectrum.n_fft
-        # One for all blocks: releasing and requesting memory again costs as much as the transform.
-        self._windowed: Tensor | None = None
+        n_fft = spectrum.n_fft
+        is_compiled = is_compiled and device == "cpu" and n_fft >= MIN_COMPILED_FFT and n_fft & (n_fft - 1) == 0
+        self._transform = _CompiledTransform(spectrum) if is_compiled else _PlainTransform(spectrum, device)
 
     def push(self, samples: Samples) -> None:
-        import torch
-
         n_fft, hop_length = self._spectrum.n_fft, self._spectrum.hop_length
         samples = np.concatenate([self._waiting, samples])[self._to_skip :]
         n_frames = max(0, 1 + (len(samples) - n_fft) // hop_length)
         used = n_frames * hop_length
         self._waiting, self._to_skip = samples[used:], max(0, used - len(samples))
-        if not n_frames:
-            return
-        window = _padded_window(self._spectrum, self._device)
+        if n_frames:
+            for spectra in self._transform(samples, n_frames):
+                for receive in self.receivers:
+                    receive(spectra)
+
+    def close(self) -> None:
+        self.push(self._half)
+
+
+class _PlainTransform:
+    """Transforms frames by torch, on any device and of any length."""
+
+    def __init__(self, spectrum: Spectrum, device: Device) -> None:
+        self._spectrum = spectrum
+        self._device: Device = device
+        # With a boxcar window, a frame is transformed in place.
+        self._has_window = spectrum.window != "boxcar" or spectrum.win_length < spectrum.n_fft
+        # One for all blocks: releasing and requesting memory again costs as much as the transform.
+        self._windowed: Tensor | None = None
+
+    def __call__(self, samples: Samples, n_frames: int) -> Iterator[Spectra]:
+        import torch
+
+        n_fft = self._spectrum.n_fft
+        window = torch.from_numpy(_padded_window(self._spectrum)).to(self._device)
         # Moved and cast before framing: each sample once, not once per frame.
-        frames = torch.from_numpy(samples).to(window).unfold(0, n_fft, hop_length)
+        frames = torch.from_numpy(samples).to(window).unfold(0, n_fft, self._spectrum.hop_length)
         n_block = max(1, _BLOCK_BYTES[self._device] // (n_fft * window.itemsize))
         n_room = min(n_block, n_frames)
         if self._has_window and (self._windowed is None or len(self._windowed) < n_room):
@@ -262,33 +340,47 @@ class _Framer:
             block = frames[start : start + n_block]
             if self._windowed is not None:
                 block = torch.mul(block, window, out=self._windowed[: len(block)])
-            spectra = Spectra(torch.fft.rfft(block).to(torch.complex64))
-            for receive in self.receivers:
-                receive(spectra)
+            yield Spectra(torch.fft.rfft(block).to(torch.complex64))
 
-    def close(self) -> None:
-        self.push(self._half)
+
+class _CompiledTransform:
+    """Transforms frames by compiled code."""
+
+    def __init__(self, spectrum: Spectrum) -> None:
+        self._hop_length = spectrum.hop_length
+        self._transform = _compiled_transform(spectrum)
+        self._n_block = max(_COMPILED_FRAMES, _COMPILED_BLOCK_BYTES // (2 * spectrum.n_fft))
+
+    def __call__(self, samples: Samples, n_frames: int) -> Iterator[Spectra]:
+        for start in range(0, n_frames, self._n_block):
+            n_block = min(self._n_block, n_frames - start)
+            yield _CompiledSpectra(self._transform, samples[start * self._hop_length :], self._hop_length, n_block)
 
 
 @lru_cache(maxsize=64)
-def _padded_window(spectrum: Spectrum, device: Device) -> Tensor:
-    """Return a periodic window, shape ``(n_fft,)``, with zeros around it if it is shorter than a frame."""
-    import torch
+def _compiled_transform(spectrum: Spectrum) -> Transform:
+    from genre_pipeline.features.compiled import Transform
 
+    return Transform(_padded_window(spectrum))
+
+
+@lru_cache(maxsize=64)
+def _padded_window(spectrum: Spectrum) -> NDArray[np.float32] | NDArray[np.float64]:
+    """Return a periodic window, shape ``(n_fft,)``, with zeros around it if it is shorter than a frame."""
     padded = np.zeros(spectrum.n_fft)
     start = (spectrum.n_fft - spectrum.win_length) // 2
     # numpy's windows are symmetric: one sample more makes them periodic.
     padded[start : start + spectrum.win_length] = _WINDOWS[spectrum.window](spectrum.win_length + 1)[:-1]
-    return torch.from_numpy(padded.astype(spectrum.precision)).to(device)
+    return padded.astype(spectrum.precision)
 
 
 class _Decimator:
     """Lowers the rate by a whole factor, keeping the energy."""
 
-    def __init__(self, factor: int, device: Device) -> None:
+    def __init__(self, factor: int, signal: Signal) -> None:
         import soxr
 
-        self.signal = Signal(device)
+        self.signal = signal
         self._factor = factor
         self._stream = soxr.ResampleStream(factor, 1, 1, dtype="float32", quality="HQ")
         self._n_taken = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -255,7 +256,7 @@ def extract_features(waveform: Samples, requests: Sequence[Request]) -> list[Fea
 
 
 def stream_features(
-    blocks: Iterable[Samples], requests: Sequence[Request], device: Device = "cpu"
+    blocks: Iterable[Samples], requests: Sequence[Request], device: Device = "cpu", *, is_compiled: bool = False
 ) -> list[Iterator[Features]]:
     """Compute several features of a waveform that is too long for memory.
 
@@ -265,6 +266,8 @@ def stream_features(
         blocks: The waveform in blocks of any length, each of shape ``(n,)``, float32. Consumed before this returns.
         requests: Kinds and parameters, all with the waveform's sample rate.
         device: Where spectra are computed. Devices differ by rounding.
+        is_compiled: Whether code compiled for this processor computes them: in a third of the time, after a second or
+            more for the first ones of a process. It differs by rounding.
 
     Returns:
         For each request its blocks of frames, shape ``(n_bins, n)``, float32, successive in time, to be read once:
@@ -280,7 +283,10 @@ def stream_features(
         cut = (block.own_samples, block.padding)
         if cut not in sinks:
             pieces = block.own_samples
-            sinks[cut] = _Whole(block.padding, device) if pieces is None else _Pieces(pieces, device)
+            if pieces is None:
+                sinks[cut] = _Whole(block.padding, Signal(device, is_compiled=is_compiled))
+            else:
+                sinks[cut] = _Pieces(pieces, partial(stream_features, device=device, is_compiled=is_compiled))
         finishes.append(sinks[cut].begin(spec, block))
     for chunk in in_chunks(blocks, CHUNK_SAMPLES):
         for sink in sinks.values():
@@ -293,8 +299,8 @@ def stream_features(
 class _Whole:
     """Features of a waveform as a whole."""
 
-    def __init__(self, padding: Padding | None, device: Device) -> None:
-        self._signal = Signal(device)
+    def __init__(self, padding: Padding | None, signal: Signal) -> None:
+        self._signal = signal
         self._padding = padding
 
     def begin(self, spec: FeatureSpec, block: FeatureBlock) -> Finish:
@@ -314,9 +320,9 @@ class _Whole:
 class _Pieces:
     """Features of a waveform's pieces, each transformed separately."""
 
-    def __init__(self, n_samples: int, device: Device) -> None:
+    def __init__(self, n_samples: int, stream: Callable[..., list[Iterator[Features]]]) -> None:
         self._n_samples = n_samples
-        self._device: Device = device
+        self._stream = stream
         self._requests: list[Request] = []
         self._frames: list[Frames] = []
         self._errors: dict[int, FeatureError] = {}
@@ -335,7 +341,7 @@ class _Pieces:
         while len(self._waiting) >= self._n_samples:
             piece, self._waiting = np.split(self._waiting, [self._n_samples])
             self._n_pieces += 1
-            for index, blocks in enumerate(stream_features([piece], self._requests, self._device)):
+            for index, blocks in enumerate(self._stream([piece], self._requests)):
                 try:
                     self._frames[index].append(_joined(blocks).T)
                 except FeatureError as error:  # noqa: PERF203  # a request of its own each

@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-# [?] Six times the spectra of a 30-s clip at a hop of 512: finding pitches takes some eight times the memory, and a
-# worker should stay below 500 MB.
+# [?] Six times the spectra of a 30-s clip at a hop of 512: they are in memory, and a worker should stay below 500 MB.
 MAX_TUNED_BYTES = 2**25
+# Where pitches are looked for, and the height of the least peak, relative to the highest one: librosa's [C].
+_LOWEST_PITCH_HZ = 150.0
+_HIGHEST_PITCH_HZ = 4000.0
+_LEAST_PEAK = 0.1
 
 
 class ChromaBlock(SpectralBlock):
@@ -101,9 +104,9 @@ def _begin_tuned(signal: Signal, block: ChromaBlock) -> Finish:
                 f"({max_samples / block.sample_rate:.0f} s), got {signal.n_samples}. Give the tuning (0.0 for A4 = "
                 "440 Hz), set segment.own_s to transform it piece by piece, or use an excerpt."
             )
-        energies = np.concatenate(list(frames.blocks()))
-        # Each frame in a column, as in librosa, which processes them in memory order.
-        tuning = estimate_tuning(np.asfortranarray(energies.T), sample_rate=block.sample_rate, n_chroma=block.n_chroma)
+        blocks = list(frames.blocks())
+        energies = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+        tuning = estimate_tuning(energies.T, sample_rate=block.sample_rate, n_chroma=block.n_chroma)
         yield _chroma(torch.from_numpy(energies), block, tuning).T
 
     return finish
@@ -122,12 +125,38 @@ def estimate_tuning(energies: NDArray[np.float32], *, sample_rate: int, n_chroma
     """
     import librosa
 
-    pitches_hz, strengths = librosa.piptrack(S=energies, sr=sample_rate)
-    present = pitches_hz > 0
-    if not present.any():
+    pitches_hz, strengths = _peaks(energies.T, sample_rate)
+    if not len(pitches_hz):
         return 0.0
-    strong = present & (strengths >= np.median(strengths[present]))
+    strong = strengths >= np.median(strengths)
     return float(librosa.pitch_tuning(pitches_hz[strong], bins_per_octave=n_chroma))
+
+
+def _peaks(energies: NDArray[np.float32], sample_rate: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Find the peaks of spectra, in no order: the numbers of ``librosa.piptrack``, which computes them of all bins.
+
+    Args:
+        energies: Shape ``(n_frames, n_bins)``.
+        sample_rate: Rate of the waveform, in Hz.
+
+    Returns:
+        Frequencies, in Hz, and heights.
+    """
+    n_fft = 2 * (energies.shape[1] - 1)
+    bins_hz = np.fft.rfftfreq(n_fft, 1 / sample_rate)
+    first, stop = np.searchsorted(bins_hz, [_LOWEST_PITCH_HZ, min(_HIGHEST_PITCH_HZ, sample_rate / 2)])
+    least = np.float32(_LEAST_PEAK) * energies.max(axis=1, keepdims=True)
+    frames, bins = np.nonzero(energies[:, first:stop] > least)
+    bins += first
+    before, height, after = (energies[frames, bins + offset] for offset in (-1, 0, 1))
+    is_peak = (height > before) & (height >= after)
+    bins, before, height, after = bins[is_peak], before[is_peak], height[is_peak], after[is_peak]
+    # The vertex of the parabola through three points, in librosa's precisions.
+    curvature = (after + before) - 2.0 * height.astype(np.float64)
+    slope = (after - before) / 2
+    is_near = np.abs(slope) < np.abs(curvature)
+    shifts = np.where(is_near, -slope / np.where(is_near, curvature, 1.0), 0.0).astype(np.float32)
+    return ((bins + shifts) * float(sample_rate) / n_fft).astype(np.float32), height + np.float32(0.5) * slope * shifts
 
 
 @lru_cache(maxsize=64)
@@ -158,5 +187,5 @@ def _bins(block: ChromaBlock) -> Bins:
 
 
 FEATURES.register(
-    FeatureSpec(name="chroma", block=ChromaBlock, n_bins=_n_chroma, begin=begin_chroma, version=2, bins=_bins)
+    FeatureSpec(name="chroma", block=ChromaBlock, n_bins=_n_chroma, begin=begin_chroma, version=3, bins=_bins)
 )

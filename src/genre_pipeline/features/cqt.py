@@ -231,8 +231,9 @@ def begin_cqt(signal: Signal, block: CqtBlock) -> Finish:
 
 def _filtered_into(levels: Levels, octave: _Octave) -> Callable[[Spectra], None]:
     def receive(spectra: Spectra) -> None:
-        responses = octave.filters(spectra.values)
-        levels.append(energies(responses).mul_(octave.energy_gains.to(responses.device)))
+        responses = octave.filters(spectra.values, is_compiled=spectra.is_compiled)
+        gained = energies(responses).mul_(octave.energy_gains.to(responses.device))
+        levels.append(gained, is_compiled=spectra.is_compiled)
 
     return receive
 
@@ -245,4 +246,4 @@ def _bins(block: CqtBlock) -> Bins:
     return Bins("frequency", block.f_min_hz * 2.0 ** (np.arange(block.n_bins) / block.bins_per_octave))
 
 
-FEATURES.register(FeatureSpec(name="cqt", block=CqtBlock, n_bins=_n_bins, begin=begin_cqt, version=4, bins=_bins))
+FEATURES.register(FeatureSpec(name="cqt", block=CqtBlock, n_bins=_n_bins, begin=begin_cqt, version=5, bins=_bins))

@@ -165,7 +165,8 @@ class MelBands(NamedTuple):
         return spectra.derived(self, self._compute)
 
     def _compute(self, spectra: Spectra) -> Tensor:
-        return _filters(self)(spectra.energies if self.power == 2.0 else spectra.magnitudes.pow(self.power))
+        powers = spectra.energies if self.power == 2.0 else spectra.magnitudes.pow(self.power)
+        return _filters(self)(powers, is_compiled=spectra.is_compiled)
 
 
 @lru_cache(maxsize=64)
@@ -193,7 +194,9 @@ def mel_levels(signal: Signal, block: LogMelBlock) -> Callable[[], Levels]:
         :class:`~genre_pipeline.errors.FeatureError` if there were fewer samples than a frame has.
     """
     bands, levels = block.bands, Levels(block)
-    signal.on_spectra(block.spectrum, lambda spectra: levels.append(bands.energies(spectra)))
+    signal.on_spectra(
+        block.spectrum, lambda spectra: levels.append(bands.energies(spectra), is_compiled=spectra.is_compiled)
+    )
 
     def collected() -> Levels:
         signal.require(block.n_fft)
@@ -245,5 +248,5 @@ def _bins(block: LogMelBlock) -> Bins:
 
 
 FEATURES.register(
-    FeatureSpec(name="log_mel", block=LogMelBlock, n_bins=_n_mels, begin=begin_log_mel, version=5, bins=_bins)
+    FeatureSpec(name="log_mel", block=LogMelBlock, n_bins=_n_mels, begin=begin_log_mel, version=6, bins=_bins)
 )

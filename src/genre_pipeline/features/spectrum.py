@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -17,6 +18,8 @@ from genre_pipeline.features.base import FeatureBlock, Features
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+    from genre_pipeline.features.compiled import Filters
 
 
 # [?] Three seconds at 44.1 kHz: a finer resolution in frequency is of no use for music.
@@ -97,7 +100,7 @@ class FilterBank:
     """
 
     def __init__(self, filters: NDArray[np.float32] | NDArray[np.complex64], n_group: int) -> None:
-        self._n_filters = len(filters)
+        self._filters = filters
         self._groups: list[tuple[slice, slice, NDArray[Any]]] = []
         for first in range(0, len(filters), n_group):
             rows = slice(first, min(first + n_group, len(filters)))
@@ -107,25 +110,37 @@ class FilterBank:
             self._groups.append((rows, columns, np.ascontiguousarray(filters[rows, columns].T)))
         self._on_device: dict[torch.device, list[Tensor]] = {}
 
-    def __call__(self, values: Tensor) -> Tensor:
+    def __call__(self, values: Tensor, *, is_compiled: bool = False) -> Tensor:
         """Return the filters' responses, shape ``(n_frames, n_filters)``, to a shape ``(n_frames, n_columns)``.
 
         On a processor numpy multiplies, which takes less than half of torch's time for such small matrices.
+
+        Args:
+            values: What the filters are applied to.
+            is_compiled: Whether compiled code multiplies.
         """
         import torch
 
+        if is_compiled:
+            return torch.from_numpy(self._compiled(values.numpy()))
         if values.is_cpu:
             numbers = values.numpy()
-            products = np.empty((len(numbers), self._n_filters), dtype=numbers.dtype)
+            products = np.empty((len(numbers), len(self._filters)), dtype=numbers.dtype)
             for rows, columns, weights in self._groups:
                 np.matmul(numbers[:, columns], weights, out=products[:, rows])
             return torch.from_numpy(products)
         if values.device not in self._on_device:
             self._on_device[values.device] = [torch.from_numpy(each).to(values.device) for _, _, each in self._groups]
-        responses = values.new_empty(len(values), self._n_filters)
+        responses = values.new_empty(len(values), len(self._filters))
         for (rows, columns, _), moved in zip(self._groups, self._on_device[values.device], strict=True):
             torch.mm(values[:, columns], moved, out=responses[:, rows])
         return responses
+
+    @cached_property
+    def _compiled(self) -> Filters:
+        from genre_pipeline.features.compiled import Filters
+
+        return Filters(self._filters)
 
 
 class LevelBlock(FeatureBlock):
@@ -173,14 +188,32 @@ class Levels:
         self._frames = Frames(n_sharing)
         self.greatest = 0.0
 
-    def append(self, energies: Tensor) -> None:
-        """Add the energies of the next frames, shape ``(n, n_bins)``, float32."""
+    def append(self, energies: Tensor, *, is_compiled: bool = False) -> None:
+        """Add the energies of the next frames, shape ``(n, n_bins)``, float32.
+
+        Args:
+            energies: The energies.
+            is_compiled: Whether compiled code converts them.
+        """
+        if is_compiled and self._block.gain is None:
+            self._frames.append(energies.numpy(), self._write_compiled)
+            return
         self.greatest = max(self.greatest, float(energies.max()))
         if energies.is_cpu:
             # Converted to levels while they are in the cache.
             self._frames.append(energies.numpy(), self._write_levels)
         else:
             self._frames.append(self._levels_on_device(energies).cpu().numpy())
+
+    def _write_compiled(self, energies: Features, levels_db: Features) -> None:
+        from genre_pipeline.features.compiled import write_decibels
+
+        greatest = write_decibels(energies, 0.5 * self._block.amin, levels_db)
+        if math.isfinite(greatest):
+            self.greatest = max(self.greatest, greatest)
+        else:
+            self.greatest = max(self.greatest, float(energies.max()))
+            self._write_levels(energies, levels_db)
 
     def _levels_on_device(self, energies: Tensor) -> Tensor:
         """Compute the levels that :meth:`_write_levels` writes, on the energies' device."""

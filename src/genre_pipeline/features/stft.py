@@ -50,7 +50,9 @@ def begin_stft(signal: Signal, block: StftBlock) -> Finish:
     collected: Levels | Frames
     if block.scale == "db":
         collected = levels = Levels(block)
-        signal.on_spectra(block.spectrum, lambda spectra: levels.append(spectra.energies))
+        signal.on_spectra(
+            block.spectrum, lambda spectra: levels.append(spectra.energies, is_compiled=spectra.is_compiled)
+        )
     else:
         collected = magnitudes = Frames()
         signal.on_spectra(block.spectrum, lambda spectra: magnitudes.append(spectra.magnitudes.cpu().numpy()))
@@ -71,4 +73,4 @@ def _bins(block: StftBlock) -> Bins:
     return Bins("frequency", np.arange(_n_bins(block)) * block.sample_rate / block.n_fft)
 
 
-FEATURES.register(FeatureSpec(name="stft", block=StftBlock, n_bins=_n_bins, begin=begin_stft, version=4, bins=_bins))
+FEATURES.register(FeatureSpec(name="stft", block=StftBlock, n_bins=_n_bins, begin=begin_stft, version=5, bins=_bins))

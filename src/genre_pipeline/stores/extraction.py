@@ -40,6 +40,9 @@ _MAX_WASTE = 0.5
 # [?] Tracks per task of a worker: half a second of work. So few seconds are lost, the workers finish together, and the
 # cost of the other files of a shard is negligible.
 SHARD_SIZE = 16
+# [?] An hour and a half at 22,050 Hz: what compiled code saves is then several times what it takes to import it, and as
+# much as it takes to compile it, once on a machine.
+COMPILED_SAMPLES = 2**27
 # [?] Staged shards wait for the store's next index until they hold this many tracks, and this share of the stored ones:
 # so the time for writing indexes grows only in proportion to the tracks.
 _COMMIT_TRACKS = 256
@@ -72,6 +75,7 @@ class ExtractionResult:
         report: Plain JSON: ``n_tracks`` in the store; ``n_extracted`` recordings computed in this run; ``n_copied``
             recordings found in other stores of the same specification; ``n_reused`` tracks found in this store, or in
             the shards of a killed run; ``n_removed`` recordings no longer wanted; ``n_bytes`` of the frames;
+            ``transform``, what computes spectra in this run (``torch`` or ``compiled``; ``none`` if features are read);
             ``failed``, a list of ``track_id``, ``path`` and ``error``.
     """
 
@@ -150,8 +154,12 @@ def extract_together(
     with ExitStack() as stack:
         for folder in sorted({target.folder for target in targets}):
             stack.enter_context(writing(folder))
+        # By what is wanted, not by what is missing: an interrupted extraction continues as it began.
+        is_compiled = workers.device == "cpu" and int(wanted["n_samples"].sum()) >= COMPILED_SAMPLES
         works = [
-            _Loading(each, wanted) if each.spec.load else _Update(each, wanted, library, may_be_empty=alter is not None)
+            _Loading(each, wanted)
+            if each.spec.load
+            else _Update(each, wanted, library, may_be_empty=alter is not None, is_compiled=is_compiled)
             for each in targets
         ]
         updates = [work for work in works if isinstance(work, _Update)]
@@ -188,13 +196,17 @@ class _Update:
     """One store during extraction.
 
     Attributes:
+        is_compiled: Whether workers compute spectra by code compiled for the processor.
         shards: The shards to compute, in the order of the frames, by task number.
         written: The workers' results, by task number.
         staged: Shards whose frames are in the store but not yet in its index.
     """
 
-    def __init__(self, target: Target, wanted: pd.DataFrame, library: Path | None, *, may_be_empty: bool) -> None:
+    def __init__(
+        self, target: Target, wanted: pd.DataFrame, library: Path | None, *, may_be_empty: bool, is_compiled: bool
+    ) -> None:
         self.target = target
+        self.is_compiled = is_compiled
         self.wanted = wanted
         self.may_be_empty = may_be_empty
         self.shards: dict[int, Shard] = {}
@@ -265,6 +277,7 @@ class _Update:
             "n_reused": self.n_reused,
             "n_removed": self.n_removed,
             "n_bytes": self.store.n_bytes,
+            "transform": "compiled" if self.is_compiled else "torch",
             "failed": failed,
         }
         logger.info(
@@ -389,6 +402,7 @@ class _Loading:
             "n_reused": n_reused,
             "n_removed": len(set(stored) - {track.track_id for track in tracks}),
             "n_bytes": store.n_bytes,
+            "transform": "none",
             "failed": failed,
         }
         return ExtractionResult(store=store, report=report)
@@ -480,7 +494,7 @@ def _plan(
         asked = [(shard, updates[index]) for index in group if (shard := updates[index].ask(len(jobs), group[index]))]
         if asked:
             shards, concerned = zip(*asked, strict=True)
-            jobs.append(_Job(ShardTask(root, shards, device, alter), concerned))
+            jobs.append(_Job(ShardTask(root, shards, device, alter, updates[0].is_compiled), concerned))
     return jobs
 
 

@@ -133,12 +133,14 @@ class ShardTask(NamedTuple):
         shards: One shard per feature; clips that several of them need are decoded once per sample rate.
         device: Where spectra are computed.
         alter: Change of each clip before its features are computed.
+        is_compiled: Whether code compiled for the processor computes spectra.
     """
 
     root: Path
     shards: tuple[Shard, ...]
     device: Device
     alter: ClipAlteration | None = None
+    is_compiled: bool = False
 
 
 def write_shards(task: ShardTask) -> list[WrittenShard]:
@@ -200,7 +202,8 @@ def _add(task: ShardTask, recording: Recording, writers: Sequence[_ShardWriter])
         alter=None if task.alter is None else partial(task.alter, recording.audio_hash),
     )
     try:
-        features = stream_features(samples, [(each.shard.spec, each.shard.block) for each in writers], task.device)
+        requests = [(each.shard.spec, each.shard.block) for each in writers]
+        features = stream_features(samples, requests, task.device, is_compiled=task.is_compiled)
     except (AudioError, FeatureError) as error:
         for writer in writers:
             writer.leave_out(recording, error)

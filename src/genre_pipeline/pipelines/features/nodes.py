@@ -17,7 +17,7 @@ from genre_pipeline.stores.joint_extraction import Extractions
 from genre_pipeline.stores.store import FeatureStore
 
 
-@stage(version=1)
+@stage(version=2)
 def extract_features(
     tracks: Annotated[
         pd.DataFrame, Reads("track_id", "path", "audio_hash", "start_sample", "n_samples", "sample_rate", "quarantined")
