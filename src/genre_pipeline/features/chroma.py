@@ -156,7 +156,8 @@ def _peaks(energies: NDArray[np.float32], sample_rate: int) -> tuple[NDArray[np.
     slope = (after - before) / 2
     is_near = np.abs(slope) < np.abs(curvature)
     shifts = np.where(is_near, -slope / np.where(is_near, curvature, 1.0), 0.0).astype(np.float32)
-    return ((bins + shifts) * float(sample_rate) / n_fft).astype(np.float32), height + np.float32(0.5) * slope * shifts
+    pitches_hz = ((bins + shifts) * float(sample_rate) / n_fft).astype(np.float32)
+    return pitches_hz, (height + np.float32(0.5) * slope * shifts).astype(np.float32)
 
 
 @lru_cache(maxsize=64)
