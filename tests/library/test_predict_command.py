@@ -5,8 +5,10 @@ import os
 from io import StringIO
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 from click.testing import CliRunner
 
 from genre_pipeline import predicting
@@ -95,6 +97,17 @@ def test_names_that_are_not_text_or_too_long_are_bad_files(predict, folder):
         assert "File name too long" in result.stderr
         assert "rock" in result.stdout.splitlines()[-1]
     assert "songs/\\udcff.wav: its name is not UTF-8" in predict("-", input=listed).stdout
+
+
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
+def test_a_song_without_an_answer_is_a_bad_file(predict, tmp_path):
+    samples = np.float32(1e38) * np.random.default_rng(0).uniform(-1, 1, 8000)
+    soundfile.write(tmp_path / "loud.wav", samples, 8000, "FLOAT")
+    result = predict("--format", "json", tmp_path / "loud.wav")
+    assert result.exit_code == 1
+    (answer,) = json.loads(result.stdout)["files"]
+    assert "genre" not in answer
+    assert "loud.wav: The feature is not finite everywhere" in answer["error"]
 
 
 def test_a_table_shows_stretches_of_one_genre(predict, folder):

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genre_pipeline.errors import CheckpointError
+from genre_pipeline.errors import CheckpointError, FeatureError
 from genre_pipeline.models import EstimatorSpec, GenreNetwork, InputShape
 from genre_pipeline.training.devices import place
 from genre_pipeline.training.memory import kept_memory
@@ -49,12 +49,18 @@ class Predictor(ABC):
 
         Raises:
             CheckpointError: If the segments do not have the shape that the model was trained on.
+            FeatureError: If they hold numbers that are not finite.
         """
         expected = (self.shape.n_bins, self.shape.n_frames)
         if features.ndim != 3 or features.shape[1:] != expected:
             raise CheckpointError(
                 f"The model was trained on segments of {expected[0]} bins and {expected[1]} frames and got an array "
                 f"of shape {features.shape}; extract the feature that the checkpoint's card describes."
+            )
+        if not np.isfinite(features).all():
+            raise FeatureError(
+                "The feature is not finite everywhere: the samples may be far louder than full scale (1). Normalise "
+                "the file, or leave it out."
             )
         return self._probabilities(np.ascontiguousarray(features, dtype=np.float32))
 
