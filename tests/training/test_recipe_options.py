@@ -192,7 +192,7 @@ def test_the_average_begins_with_the_first_step_and_decays(loop_of):
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7)
 
 
-OF_PAPERS = {file for paper in PAPERS if paper.experiment for file in paper.files}
+OF_PAPERS = {file for paper in PAPERS if paper.experiments for file in paper.files}
 PRESETS = [each for each in read_presets(PROJECT_ROOT / "conf" / "base") if each.file in OF_PAPERS]
 
 
