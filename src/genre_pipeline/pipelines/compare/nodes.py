@@ -312,7 +312,7 @@ def tabulate_metrics(*summaries: dict[str, Any]) -> pd.DataFrame:
     return metric_table(_results(summaries))
 
 
-@stage(version=3)
+@stage(version=4)
 def compare_settings(confidence: float, *summaries: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Compare across datasets, across protocols, and with the papers.
 
@@ -327,7 +327,7 @@ def compare_settings(confidence: float, *summaries: dict[str, Any]) -> tuple[pd.
     return rank_table(data.ranking), data.gaps, data.reproduction
 
 
-@stage(version=5)
+@stage(version=6)
 def draw_comparison(confidence: float, *summaries: dict[str, Any]) -> tuple[Figure, ...]:
     """Draw the cells side by side.
 
@@ -366,7 +366,7 @@ def draw_stills(*figures: Figure) -> list[MatplotlibFigure]:
     return [still for figure in figures for still in [draw_still(figure)] * 2]
 
 
-@stage(version=9)
+@stage(version=10)
 def write_report(
     title: str,
     confidence: float,
