@@ -10,8 +10,10 @@ import pytest
 
 from genre_pipeline.datasets.reading.files import LeftOut, count_left_out
 from genre_pipeline.errors import EvaluationError
+from genre_pipeline.evaluation.published import SWEEPS
 from genre_pipeline.reporting.report import build_markdown, build_report
 from genre_pipeline.reporting.sections import ReportData, ranking, tracks
+from genre_pipeline.reporting.sweep_figure import sweep_comparison
 from hand_made_reports import Page
 from invented_runs import change_of
 
@@ -641,6 +643,23 @@ def test_papers_stand_beside_what_was_measured(make_result, make_dataset):
     assert "## Paper against measured" in build_markdown(ReportData(results, [dataset]))
     assert "No paper" in render([make_result()])
     assert "Paper against" not in render_markdown([make_result()])
+
+
+def test_a_papers_sweep_is_drawn_where_two_of_its_values_were_measured(make_result):
+    shown = {"dataset": "gtzan", "protocol": "random_segment", "leaky": True, "feature": "log_mel_hop256"}
+    names = ["musicnext", "musicnext_softmax", "musicnext_margin_4", "musicnext_softmax_3_3_3_3"]
+    results = [make_result(model=name, accuracy=0.6 + 0.1 * place, **shown) for place, name in enumerate(names)]
+    margins, ratios = (sweep_comparison(sweep, results) for sweep in SWEEPS)
+    (line,) = margins.data
+    assert line.x == ("1", "2", "4")
+    # Accuracy of segments: 8 points below that of tracks here.
+    assert line.y == pytest.approx((62.0, 52.0, 72.0))
+    assert line.name == "gtzan · random_segment LEAKY, L-softmax"
+    (line,) = ratios.data
+    assert (line.x, line.y) == (("3:3:3:3", "3:3:9:3"), pytest.approx((82.0, 62.0)))
+    page = render([make_result(model=name, n_repeats=1, **shown) for name in names])
+    assert all(f"MusicNeXt, Figure {number}" in page for number in (6, 7))
+    assert [sweep_comparison(sweep, results[:1]) for sweep in SWEEPS] == [None, None]
 
 
 def test_unknown_artists_are_on_the_first_screen_and_wherever_a_result_is_named(make_result, make_split):

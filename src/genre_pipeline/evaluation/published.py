@@ -21,6 +21,8 @@ out from counts (3-second segments give other fractions than tracks) and from pu
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Literal
@@ -30,6 +32,46 @@ from pydantic import Field, field_validator
 from genre_pipeline.blocks import Block, parse_block
 
 _FILE = "published.csv"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A figure of a paper that shows accuracy against one value of a network; what it showed is lost.
+
+    Attributes:
+        title: The paper and its figure.
+        axis: What changes.
+        lines: Name of each line of the figure to its presets, by the value as it is written at the axis.
+    """
+
+    title: str
+    axis: str
+    lines: Mapping[str, Mapping[str, str]]
+
+
+_THIRD_STAGES = (3, 6, 9, 12, 27)
+SWEEPS = (
+    Sweep(
+        "MusicNeXt, Figure 6",
+        "margin m (1 is softmax)",
+        {
+            "L-softmax": {
+                "1": "musicnext_softmax",
+                "2": "musicnext",
+                "3": "musicnext_margin_3",
+                "4": "musicnext_margin_4",
+            }
+        },
+    ),
+    Sweep(
+        "MusicNeXt, Figure 7",
+        "blocks of the four stages",
+        {
+            line: {f"3:3:{n}:3": preset if n == 9 else f"{preset}_3_3_{n}_3" for n in _THIRD_STAGES}
+            for line, preset in (("softmax", "musicnext_softmax"), ("L-softmax", "musicnext"))
+        },
+    ),
+)
 
 
 class PublishedFigure(Block):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from genre_pipeline.evaluation.published import SWEEPS
 from genre_pipeline.reporting.document import (
     Block,
     Figure,
@@ -17,6 +18,7 @@ from genre_pipeline.reporting.document import (
 )
 from genre_pipeline.reporting.reproduction_figure import NO_PAPER, paper_comparison
 from genre_pipeline.reporting.sections.base import ReportData, track_accuracy
+from genre_pipeline.reporting.sweep_figure import sweep_comparison
 from genre_pipeline.reporting.wording import NONE, interval, plural, points, points_interval, split_badge
 from genre_pipeline.results.cell import CellResult, cell_of, part_name, statistic
 
@@ -31,7 +33,9 @@ def section(data: ReportData) -> Section:
     )
     nothing = data.reproduction.empty
     blocks: list[Block] = [Paragraph(NO_PAPER)] if nothing else [Paragraph(reading), _figure(data), _table(data)]
-    return Section("papers", "Paper against measured", [*blocks, *_tables_of_others(data)], nav="Papers")
+    return Section(
+        "papers", "Paper against measured", [*blocks, *_sweeps(data), *_tables_of_others(data)], nav="Papers"
+    )
 
 
 def brief(data: ReportData) -> list[Section]:
@@ -78,6 +82,22 @@ def _table(data: ReportData) -> Table:
         "interval is ours alone."
     )
     return Table("papers-table", caption, columns, rows)
+
+
+def _sweeps(data: ReportData) -> list[Figure]:
+    drawn = [(sweep, sweep_comparison(sweep, data.results)) for sweep in SWEEPS]
+    return [
+        figure(
+            each,
+            key=f"sweep-{number}",
+            title=sweep.title,
+            captions=f"Accuracy of the segments of the test split, with intervals, against the {sweep.axis}. What the "
+            "paper's figure shows is lost.",
+            height=360,
+        )
+        for number, (sweep, each) in enumerate(drawn)
+        if each is not None
+    ]
 
 
 def _tables_of_others(data: ReportData) -> list[Table]:
