@@ -25,6 +25,7 @@ import soundfile
 from genre_pipeline.experiment import parse_feature
 from genre_pipeline.features import FEATURES
 from genre_pipeline.features.segments import segment_tracks
+from genre_pipeline.stores import extraction
 from genre_pipeline.stores.extraction import SHARD_SIZE, Target, extract_together
 from genre_pipeline.stores.store import FeatureStore, StoredTrack
 from genre_pipeline.work.backends import Workers
@@ -93,7 +94,17 @@ def plain_loop(tracks: pd.DataFrame, audio: Path, folder: Path, features: Sequen
             np.save(folder / f"{track.track_id}-{name}.npy", plain_feature(name, waveform).astype(BLOCKS[name].dtype))
 
 
-def our_way(tracks: pd.DataFrame, audio: Path, folder: Path, features: Sequence[str], workers: Workers) -> None:
+def our_way(
+    tracks: pd.DataFrame,
+    audio: Path,
+    folder: Path,
+    features: Sequence[str],
+    workers: Workers,
+    *,
+    is_compiled: bool = True,
+) -> None:
+    # By default, few tracks are not worth compiling for.
+    extraction.COMPILED_SAMPLES = 0 if is_compiled else 2**62
     shutil.rmtree(folder, ignore_errors=True)
     blocks = {name: BLOCKS[name] if len(features) == 1 else SHARING.get(name, BLOCKS[name]) for name in features}
     targets = [Target(FEATURES[block.kind], block, folder / name) for name, block in blocks.items()]
@@ -149,9 +160,11 @@ def compare(title: str, unit: str, n_units: int, jobs: dict[str, Callable[[], ob
     # The processor time of other processes is not counted.
     print(f"\n| {title} | {unit} a second | ratio | CPU ms each | ratio |\n|---|---|---|---|---|")
     for name, taken in seconds.items():
+        ratios = sorted(slow / fast for slow, fast in zip(next(iter(seconds.values())), taken, strict=True))
         speed, cpu_ms = n_units / statistics.median(taken), 1000 * statistics.median(cpu_seconds[name]) / n_units
         ratio, cpu_ratio = median_ratio(seconds, name), median_ratio(cpu_seconds, name)
-        print(f"| {name} | {speed:,.3g} | {ratio:.2f} | {cpu_ms:.3g} | {cpu_ratio:.2f} |", flush=True)
+        spread = f"{ratio:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+        print(f"| {name} | {speed:,.3g} | {spread} | {cpu_ms:.3g} | {cpu_ratio:.2f} |", flush=True)
 
 
 def median_ratio(taken: dict[str, list[float]], name: str) -> float:
@@ -184,6 +197,9 @@ def compare_extraction(work: Path, n_tracks: int, duration_s: float, n_rounds: i
             }
             if torch.cuda.is_available():
                 contestants[f"GPU and {len(CPUS)} threads"] = Workers("threads", len(CPUS), device="cuda")
+            jobs["1 thread, torch"] = lambda audio=audio, tracks=tracks, features=features: our_way(
+                tracks, audio, work / "store", features, Workers("serial"), is_compiled=False
+            )
             for label, workers in contestants.items():
                 jobs[label] = lambda audio=audio, tracks=tracks, features=features, workers=workers: our_way(
                     tracks, audio, work / "store", features, workers

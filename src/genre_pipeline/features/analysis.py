@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from genre_pipeline.features.compiled import Transform
+    from genre_pipeline.features.compiled import Filters, Transform
 
 Samples = NDArray[np.float32]
 Precision = Literal["single", "double"]
@@ -156,7 +156,7 @@ class Spectra:
         return self.derived("energies", lambda spectra: energies(spectra.values))
 
 
-class _CompiledSpectra(Spectra):
+class CompiledSpectra(Spectra):
     """Spectra that compiled code computes when they are asked for, or their energies without them.
 
     Args:
@@ -191,6 +191,13 @@ class _CompiledSpectra(Spectra):
         import torch
 
         return self.derived("energies", lambda _: torch.from_numpy(self._transform.energies(*self._frames)))
+
+    def response_energies(self, filters: Filters, gains: Tensor) -> Tensor:
+        """Return the energies of complex filters' responses, times gains, shape ``(n_frames, n_filters)``."""
+        import torch
+
+        energies = self._transform.response_energies(*self._frames, filters=filters, gains=gains.numpy())
+        return torch.from_numpy(energies)
 
 
 def magnitudes(values: Tensor) -> Tensor:
@@ -354,7 +361,7 @@ class _CompiledTransform:
     def __call__(self, samples: Samples, n_frames: int) -> Iterator[Spectra]:
         for start in range(0, n_frames, self._n_block):
             n_block = min(self._n_block, n_frames - start)
-            yield _CompiledSpectra(self._transform, samples[start * self._hop_length :], self._hop_length, n_block)
+            yield CompiledSpectra(self._transform, samples[start * self._hop_length :], self._hop_length, n_block)
 
 
 @lru_cache(maxsize=64)

@@ -93,6 +93,8 @@ class _Memory:
     def spread(self, offset: int) -> _Vector:
         """Load one number into all lanes."""
         number = self._builder.load(self._builder.gep(self._start, [ir.Constant(ir.IntType(64), offset)]))
+        if self._stored != self._used:
+            number = self._builder.fpext(number, self._used)
         vector = ir.Constant(ir.VectorType(self._used, self.n_lanes), ir.Undefined)
         for lane in range(self.n_lanes):
             vector = self._builder.insert_element(vector, number, ir.Constant(ir.IntType(32), lane))
@@ -242,6 +244,23 @@ def _add_products(_typing: Any, sums: Any, to: Any, numbers: Any, at: Any, weigh
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def _energy(_typing: Any, numbers: Any, at: Any, gains: Any, gain_at: Any, to: Any) -> Any:
+    """Compute the energy of a complex number, times a gain, within one array."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, at, gains, gain_at, to = arguments
+        source, target = (
+            _Memory(context, builder, signature.args[0], array, place, numbers.dtype) for place in (at, to)
+        )
+        gain = _Memory(context, builder, signature.args[2], gains, gain_at, numbers.dtype).spread(0)
+        real, imaginary = source.load(0), source.load(source.n_lanes)
+        target.store((real * real + imaginary * imaginary) * gain, 0)
+        return context.get_dummy_value()
+
+    return types.void(numbers, types.int64, gains, types.int64, types.int64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def _decibels(_typing: Any, energies: Any, at: Any, least: Any, greatest: Any, levels: Any) -> Any:
     """Compute the levels of some neighbouring energies, and the greatest energy of each lane: NaN if not finite."""
 
@@ -313,9 +332,39 @@ def _fft(numbers: NDArray[Any], start: int, n: int, turns: NDArray[Any], n_turns
             _pair(numbers, base * 2 * n_lanes)
 
 
-def _make_transform(*, are_energies: bool) -> Any:
+def _make_group(*, are_energies: bool) -> Any:
     width = 1 if are_energies else 2
 
+    @_compiled
+    def transform_group(
+        samples: NDArray[Any],
+        start: int,
+        hop_length: int,
+        window: NDArray[Any],
+        turns: NDArray[Any],
+        places: NDArray[Any],
+        numbers: NDArray[Any],
+        results: NDArray[Any],
+    ) -> None:
+        """Transform as many frames as there are lanes; a bin's results are energies, or real and imaginary parts."""
+        n_fft = len(window)
+        n_lanes = _VECTOR_BYTES // window.itemsize
+        half, quarter = n_fft // 2, n_fft // 8
+        for k in range(0, n_fft, n_lanes):
+            _transpose(samples, start + k, hop_length, window, k, numbers, k * n_lanes, n_lanes)
+        for k in range(quarter):
+            _butterfly(numbers, k * 2 * n_lanes, quarter * 2 * n_lanes, turns, 2 * k)
+        for part in range(4):
+            _fft(numbers, part * quarter, quarter, turns, n_fft, n_lanes)
+        for k in range(half // 2 + 1):
+            one, other = places[k] * 2 * n_lanes, places[half - k] * 2 * n_lanes
+            to, mirrored_to = k * width * n_lanes, (half - k) * width * n_lanes
+            _unpack(numbers, one, other, turns, k, results, to, mirrored_to, are_energies)
+
+    return transform_group
+
+
+def _make_transform(transform_group: Any) -> Any:
     @_compiled
     def transform(
         samples: NDArray[Any],
@@ -325,41 +374,71 @@ def _make_transform(*, are_energies: bool) -> Any:
         places: NDArray[Any],
         rows: NDArray[Any],
     ) -> None:
-        n_fft, n_rows = len(window), rows.shape[0]
-        n_columns = rows.shape[1]
+        n_rows = len(rows)
         n_lanes = _VECTOR_BYTES // window.itemsize
-        half, quarter = n_fft // 2, n_fft // 8
-        numbers = np.empty(n_fft * n_lanes, window.dtype)
-        results = np.empty((n_fft + 2) * n_lanes, window.dtype)
-        flat = rows.reshape(-1)
+        numbers = np.empty(len(window) * n_lanes, window.dtype)
+        results = np.empty((len(window) + 2) * n_lanes, window.dtype)
         for group in range(0, n_rows, n_lanes):
-            first = min(group, n_rows - n_lanes)
-            for k in range(0, n_fft, n_lanes):
-                _transpose(samples, first * hop_length + k, hop_length, window, k, numbers, k * n_lanes, n_lanes)
-            for k in range(quarter):
-                _butterfly(numbers, k * 2 * n_lanes, quarter * 2 * n_lanes, turns, 2 * k)
-            for part in range(4):
-                _fft(numbers, part * quarter, quarter, turns, n_fft, n_lanes)
-            for k in range(half // 2 + 1):
-                _unpack(
-                    numbers,
-                    places[k] * 2 * n_lanes,
-                    places[half - k] * 2 * n_lanes,
-                    turns,
-                    k,
-                    results,
-                    k * width * n_lanes,
-                    (half - k) * width * n_lanes,
-                    are_energies,
-                )
-            for k in range(0, n_columns, n_lanes):
-                column = min(k, n_columns - n_lanes)
-                _transpose(results, column * n_lanes, n_lanes, None, 0, flat, first * n_columns + column, n_columns)
+            row = min(group, n_rows - n_lanes)
+            transform_group(samples, row * hop_length, hop_length, window, turns, places, numbers, results)
+            _write_columns(results, rows, row, n_lanes)
 
     return transform
 
 
-_energies_of, _values_of = _make_transform(are_energies=True), _make_transform(are_energies=False)
+@_compiled
+def _write_columns(columns: NDArray[Any], rows: NDArray[Any], row: int, n_lanes: int) -> None:
+    """Write as many rows as there are lanes."""
+    n_columns = rows.shape[1]
+    flat = rows.reshape(-1)
+    for k in range(0, n_columns, n_lanes):
+        column = min(k, n_columns - n_lanes)
+        _transpose(columns, column * n_lanes, n_lanes, None, 0, flat, row * n_columns + column, n_columns)
+
+
+@_compiled
+def _apply(
+    columns: NDArray[Any],
+    firsts: NDArray[Any],
+    starts: NDArray[Any],
+    weights: NDArray[Any],
+    sums: NDArray[Any],
+    n_lanes: int,
+) -> None:
+    """Apply filters; columns behind the last one are multiplied by zero."""
+    sums[:] = 0
+    for each in range(len(firsts)):
+        for k in range(starts[each], starts[each + 1], _N_STEP):
+            _add_products(sums, each * n_lanes, columns, (firsts[each] + k - starts[each]) * n_lanes, weights, k)
+
+
+_group_of_energies, _group_of_values = _make_group(are_energies=True), _make_group(are_energies=False)
+_energies_of, _values_of = _make_transform(_group_of_energies), _make_transform(_group_of_values)
+
+
+@_compiled
+def _response_energies(
+    samples: NDArray[Any],
+    hop_length: int,
+    window: NDArray[Any],
+    turns: NDArray[Any],
+    places: NDArray[Any],
+    filters: tuple[NDArray[Any], NDArray[Any], NDArray[Any]],
+    gains: NDArray[Any],
+    rows: NDArray[Any],
+) -> None:
+    firsts, starts, weights = filters
+    n_lanes = _VECTOR_BYTES // window.itemsize
+    numbers = np.empty(len(window) * n_lanes, window.dtype)
+    results = np.zeros((len(window) + 2 + _N_STEP) * n_lanes, window.dtype)
+    sums = np.empty(2 * max(len(gains), n_lanes) * n_lanes, window.dtype)
+    for group in range(0, len(rows), n_lanes):
+        row = min(group, len(rows) - n_lanes)
+        _group_of_values(samples, row * hop_length, hop_length, window, turns, places, numbers, results)
+        _apply(results, firsts, starts, weights, sums, n_lanes)
+        for each in range(len(gains)):
+            _energy(sums, 2 * each * n_lanes, gains, each, each * n_lanes)
+        _write_columns(sums, rows, row, n_lanes)
 
 
 @_compiled
@@ -367,30 +446,22 @@ def _filter(
     rows: NDArray[Any],
     first_column: int,
     stop_column: int,
-    firsts: NDArray[Any],
-    starts: NDArray[Any],
-    weights: NDArray[Any],
+    filters: tuple[NDArray[Any], NDArray[Any], NDArray[Any]],
     responses: NDArray[Any],
 ) -> None:
+    firsts, starts, weights = filters
     n_rows, n_columns = rows.shape
-    n_filters = responses.shape[1]
     n_lanes = _VECTOR_BYTES // rows.itemsize
-    # The last filters' weights are continued by zeros.
     columns = np.zeros((n_columns + _N_STEP) * n_lanes, rows.dtype)
-    sums = np.empty(n_filters * n_lanes, rows.dtype)
-    flat, flat_responses = rows.reshape(-1), responses.reshape(-1)
+    sums = np.empty(responses.shape[1] * n_lanes, rows.dtype)
+    flat = rows.reshape(-1)
     for group in range(0, n_rows, n_lanes):
-        first = min(group, n_rows - n_lanes)
+        row = min(group, n_rows - n_lanes)
         for k in range(first_column, stop_column, n_lanes):
             column = min(k, n_columns - n_lanes)
-            _transpose(flat, first * n_columns + column, n_columns, None, 0, columns, column * n_lanes, n_lanes)
-        sums[:] = 0
-        for each in range(len(firsts)):
-            for k in range(starts[each], starts[each + 1], _N_STEP):
-                _add_products(sums, each * n_lanes, columns, (firsts[each] + k - starts[each]) * n_lanes, weights, k)
-        for k in range(0, n_filters, n_lanes):
-            column = min(k, n_filters - n_lanes)
-            _transpose(sums, column * n_lanes, n_lanes, None, 0, flat_responses, first * n_filters + column, n_filters)
+            _transpose(flat, row * n_columns + column, n_columns, None, 0, columns, column * n_lanes, n_lanes)
+        _apply(columns, firsts, starts, weights, sums, n_lanes)
+        _write_columns(sums, responses, row, n_lanes)
 
 
 class Transform:
@@ -425,15 +496,37 @@ class Transform:
         """Return the spectra of frames as :meth:`energies` their squared magnitudes."""
         return self._rows(_values_of, samples, hop_length, n_frames, 2 + len(self._window)).view(np.complex64)
 
+    def response_energies(
+        self,
+        samples: NDArray[np.float32],
+        hop_length: int,
+        n_frames: int,
+        *,
+        filters: Filters,
+        gains: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """Return the energies of complex filters' responses, shape ``(n_frames, n_filters)``.
+
+        Args:
+            samples: As for :meth:`energies`, and so are the next two.
+            hop_length: Distance between successive frames, in samples.
+            n_frames: How many.
+            filters: The filters.
+            gains: Their factors, shape ``(n_filters,)``.
+        """
+        n_columns = max(len(gains), _MAX_LANES)
+        rows = self._rows(_response_energies, samples, hop_length, n_frames, n_columns, filters.arrays, gains)
+        return np.ascontiguousarray(rows[:, : len(gains)])
+
     def _rows(
-        self, transform: Any, samples: NDArray[np.float32], hop_length: int, n_frames: int, n_columns: int
+        self, transform: Any, samples: NDArray[np.float32], hop_length: int, n_frames: int, n_columns: int, *others: Any
     ) -> NDArray[np.float32]:
         n_rows = max(n_frames, _MAX_LANES)
         n_missing = (n_rows - 1) * hop_length + len(self._window) - len(samples)
         if n_missing > 0:
             samples = np.pad(samples, (0, n_missing))
         rows = np.empty((n_rows, n_columns), dtype=np.float32)
-        transform(samples, hop_length, self._window, self._turns, self._places, rows)
+        transform(samples, hop_length, self._window, self._turns, self._places, *others, rows)
         return rows[:n_frames]
 
 
@@ -447,10 +540,12 @@ class Filters:
 
     Args:
         filters: Shape ``(n_filters, n_columns)``, float32 or complex64.
+
+    Attributes:
+        arrays: The first column of each; where its weights start; all weights, with zeros behind each filter's.
     """
 
     def __init__(self, filters: NDArray[np.float32] | NDArray[np.complex64]) -> None:
-        self._dtype = filters.dtype
         if np.iscomplexobj(filters):
             # Real and imaginary part of the product, of real and imaginary parts side by side.
             parts = [np.stack([filters.real, -filters.imag], axis=2), np.stack([filters.imag, filters.real], axis=2)]
@@ -465,20 +560,19 @@ class Filters:
             for row, (first, stop) in zip(filters, spans, strict=True)
         ]
         self._used = min((first for first, stop in spans if stop), default=0), max(stops)
-        self._firsts = np.array(firsts, dtype=np.int64)
-        self._starts = np.cumsum([0, *(len(each) for each in weights)], dtype=np.int64)
-        self._weights = np.concatenate(weights)
+        starts = np.cumsum([0, *(len(each) for each in weights)], dtype=np.int64)
+        self.arrays = np.array(firsts, dtype=np.int64), starts, np.concatenate(weights)
 
-    def __call__(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Return the filters' responses, shape ``(n_frames, n_filters)``, to a shape ``(n_frames, n_columns)``."""
-        rows, n_rows = values.view(np.float32), len(values)
+    def __call__(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return real filters' responses, shape ``(n_frames, n_filters)``, to a shape ``(n_frames, n_columns)``."""
+        rows, n_rows = values, len(values)
         # What is missing to fill the lanes is computed too.
         n_missing = max(0, _MAX_LANES - n_rows), max(0, _MAX_LANES - rows.shape[1])
         if any(n_missing):
             rows = np.pad(rows, [(0, n) for n in n_missing])
         responses = np.empty((len(rows), max(_MAX_LANES, self._n_filters)), dtype=np.float32)
-        _filter(rows, *self._used, self._firsts, self._starts, self._weights, responses)
-        return np.ascontiguousarray(responses[:n_rows, : self._n_filters]).view(self._dtype)
+        _filter(rows, *self._used, self.arrays, responses)
+        return np.ascontiguousarray(responses[:n_rows, : self._n_filters])
 
 
 @_compiled

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from genre_pipeline.features.analysis import Precision, Signal, Spectra, Spectrum, energies
+from genre_pipeline.features.analysis import Precision, Signal, Spectra, Spectrum
 from genre_pipeline.features.base import FEATURES, Bins, Features, FeatureSpec, Finish
 from genre_pipeline.features.spectrum import FilterBank, LevelBlock, Levels, check_bank
 
@@ -231,8 +231,7 @@ def begin_cqt(signal: Signal, block: CqtBlock) -> Finish:
 
 def _filtered_into(levels: Levels, octave: _Octave) -> Callable[[Spectra], None]:
     def receive(spectra: Spectra) -> None:
-        responses = octave.filters(spectra.values, is_compiled=spectra.is_compiled)
-        gained = energies(responses).mul_(octave.energy_gains.to(responses.device))
+        gained = octave.filters.energies(spectra, octave.energy_gains)
         levels.append(gained, is_compiled=spectra.is_compiled)
 
     return receive

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from typing_extensions import override
 
-from genre_pipeline.features.analysis import Frames, Precision, Spectrum
+from genre_pipeline.features.analysis import CompiledSpectra, Frames, Precision, Spectra, Spectrum, energies
 from genre_pipeline.features.base import FeatureBlock, Features
 
 if TYPE_CHECKING:
@@ -135,6 +135,13 @@ class FilterBank:
         for (rows, columns, _), moved in zip(self._groups, self._on_device[values.device], strict=True):
             torch.mm(values[:, columns], moved, out=responses[:, rows])
         return responses
+
+    def energies(self, spectra: Spectra, gains: Tensor) -> Tensor:
+        """Return the energies of complex filters' responses to spectra, times gains: ``(n_frames, n_filters)``."""
+        if isinstance(spectra, CompiledSpectra):
+            return spectra.response_energies(self._compiled, gains)
+        responses = self(spectra.values)
+        return energies(responses).mul_(gains.to(responses.device))
 
     @cached_property
     def _compiled(self) -> Filters:
