@@ -654,7 +654,7 @@ def test_a_papers_sweep_is_drawn_where_two_of_its_values_were_measured(make_resu
     assert line.x == ("1", "2", "4")
     # Accuracy of segments: 8 points below that of tracks here.
     assert line.y == pytest.approx((62.0, 52.0, 72.0))
-    assert line.name == "gtzan · random_segment LEAKY, L-softmax"
+    assert line.name == "gtzan · random_segment (LEAKY), L-softmax"
     (line,) = ratios.data
     assert (line.x, line.y) == (("3:3:3:3", "3:3:9:3"), pytest.approx((82.0, 62.0)))
     page = render([make_result(model=name, n_repeats=1, **shown) for name in names])
