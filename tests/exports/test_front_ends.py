@@ -28,7 +28,7 @@ CHANGED = {
     "magnitudes": {"power": 1.0},
     "all_levels": {"top_db": None},
     "a_gain": {"gain": 10_000.0, "top_db": 80.0},
-    "another_window": {"window": "blackman", "win_length": 1600},
+    "another_window": {"window": "blackman", "win_length": 800},
 }
 
 
