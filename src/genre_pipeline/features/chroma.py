@@ -188,5 +188,5 @@ def _bins(block: ChromaBlock) -> Bins:
 
 
 FEATURES.register(
-    FeatureSpec(name="chroma", block=ChromaBlock, n_bins=_n_chroma, begin=begin_chroma, version=3, bins=_bins)
+    FeatureSpec(name="chroma", block=ChromaBlock, n_bins=_n_chroma, begin=begin_chroma, version=2, bins=_bins)
 )

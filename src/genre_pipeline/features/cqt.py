@@ -245,4 +245,4 @@ def _bins(block: CqtBlock) -> Bins:
     return Bins("frequency", block.f_min_hz * 2.0 ** (np.arange(block.n_bins) / block.bins_per_octave))
 
 
-FEATURES.register(FeatureSpec(name="cqt", block=CqtBlock, n_bins=_n_bins, begin=begin_cqt, version=5, bins=_bins))
+FEATURES.register(FeatureSpec(name="cqt", block=CqtBlock, n_bins=_n_bins, begin=begin_cqt, version=4, bins=_bins))

@@ -248,5 +248,5 @@ def _bins(block: LogMelBlock) -> Bins:
 
 
 FEATURES.register(
-    FeatureSpec(name="log_mel", block=LogMelBlock, n_bins=_n_mels, begin=begin_log_mel, version=6, bins=_bins)
+    FeatureSpec(name="log_mel", block=LogMelBlock, n_bins=_n_mels, begin=begin_log_mel, version=5, bins=_bins)
 )

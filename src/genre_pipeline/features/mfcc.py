@@ -142,4 +142,4 @@ def _bins(block: MfccBlock) -> Bins:
     return Bins("coefficient", names=tuple(f"{number}{order}" for order in orders for number in range(block.n_mfcc)))
 
 
-FEATURES.register(FeatureSpec(name="mfcc", block=MfccBlock, n_bins=_n_rows, begin=begin_mfcc, version=6, bins=_bins))
+FEATURES.register(FeatureSpec(name="mfcc", block=MfccBlock, n_bins=_n_rows, begin=begin_mfcc, version=5, bins=_bins))

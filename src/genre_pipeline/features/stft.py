@@ -73,4 +73,4 @@ def _bins(block: StftBlock) -> Bins:
     return Bins("frequency", np.arange(_n_bins(block)) * block.sample_rate / block.n_fft)
 
 
-FEATURES.register(FeatureSpec(name="stft", block=StftBlock, n_bins=_n_bins, begin=begin_stft, version=5, bins=_bins))
+FEATURES.register(FeatureSpec(name="stft", block=StftBlock, n_bins=_n_bins, begin=begin_stft, version=4, bins=_bins))

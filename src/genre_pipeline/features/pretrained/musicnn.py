@@ -242,7 +242,7 @@ FEATURES.register(
         block=MusicnnBlock,
         n_bins=_n_dims,
         begin=begin_musicnn,
-        version=2,
+        version=1,
         bins=_bins,
         require=_require,
         pretraining=_pretraining,
