@@ -84,7 +84,7 @@ class PublishedFigure(Block):
         model: The preset that is this system; empty if none is.
         dataset: The dataset, by its name here.
         feature: The feature, by its name here; empty if there is none.
-        readings: Features that are other readings of what the paper says of its input; separated by spaces in the file.
+        readings: Features that read the paper's words on its input differently; separated by spaces in the file.
         protocol: The protocol that is nearest, by its name here.
         unit: What an accuracy of 1 counts: tracks or segments.
         statistic: What of how many runs.
