@@ -205,9 +205,8 @@ def _classify(path: Path, models: Sequence[GenrePredictor], max_audio_s: float) 
         rate = model.feature.sample_rate
         if rate not in heard:
             heard[rate] = read_at_most(path, rate, max_audio_s)
-        probabilities = probabilities_of(model, cut(model, frames_of(model, heard[rate]))[0])
-        require_finite(path, probabilities)
-        answers.append(describe(model, probabilities))
+        segments, *_ = cut(model, frames_of(model, heard[rate]))
+        answers.append(describe(model, probabilities_of(model, segments, path)))
     return {"answers": answers, "duration_s": max(len(waveform) / rate for rate, waveform in heard.items())}
 
 
@@ -218,9 +217,7 @@ def _describe(job: DescribeJob, models: _Models, max_audio_s: float) -> dict[str
     waveform = read_at_most(job.path, model.feature.sample_rate, max_audio_s)
     frames = frames_of(model, waveform)
     segments, starts = cut(model, frames)
-    probabilities = probabilities_of(model, segments)
-    require_finite(job.path, probabilities)
-    answer = model.genres[int(probabilities.mean(axis=0).argmax())]
+    answer = model.genres[int(probabilities_of(model, segments, job.path).mean(axis=0).argmax())]
     genre = job.genre if job.genre in model.genres else answer
     first = min(int(np.searchsorted(starts, round(job.from_s / _seconds(model, 1)))), len(starts) - 1)
     part = slice(first, first + max(1, int(_MAX_EXPLAINED_S / _seconds(model, model.feature.segment.hop_frames))))
@@ -314,10 +311,12 @@ def _too_short(model: GenrePredictor) -> AudioError:
     return AudioError(f"shorter than one segment ({needed_s:.2f} s). Send a longer one.")
 
 
-def probabilities_of(model: GenrePredictor, segments: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Classify segments; the result has the shape ``(n_segments, n_genres)``."""
+def probabilities_of(model: GenrePredictor, segments: NDArray[np.float32], path: Path) -> NDArray[np.float64]:
+    """Classify the segments of a file; the result is finite and has the shape ``(n_segments, n_genres)``."""
     found = np.stack([each.predict_probabilities(segments) for each in model.predictors])
-    return np.asarray(found.mean(axis=0), dtype=np.float64)
+    probabilities = np.asarray(found.mean(axis=0), dtype=np.float64)
+    require_finite(path, probabilities)
+    return probabilities
 
 
 def describe(model: GenrePredictor, probabilities: NDArray[np.float64]) -> dict[str, Any]:
