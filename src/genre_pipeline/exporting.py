@@ -79,10 +79,11 @@ def export(
     from genre_pipeline.exports.files import write
     from genre_pipeline.exports.page import check_page, write_page
     from genre_pipeline.serving import open_experiment
-    from genre_pipeline.storage import atomic_file
+    from genre_pipeline.storage import atomic_file, check_writable
 
     if page is not None and runtime is not None:
         check_page(page, runtime)
+    check_writable(path)
     experiment, loader = choice.read(), choice.configuration()
     model, _ = open_experiment(loader, experiment, experiment.predict)
     catalog: Any = DataCatalog.from_config(loader["catalog"])

@@ -58,11 +58,6 @@ def storage_errors(path: Path) -> Iterator[None]:
     except GenrePipelineError:
         raise
     except OSError as error:
-        if error.errno == errno.ENOENT and not path.parent.exists():
-            # As in /proc.
-            raise StorageError(
-                f"Cannot write {path}: its folder cannot be made; choose another place (GENRE_PIPELINE_DATA)."
-            ) from error
         if error.errno not in _ADVICE:
             raise
         raise StorageError(f"Cannot write {path}: {_ADVICE[error.errno]}.") from error
@@ -103,6 +98,33 @@ def _refused(folder: Path) -> int | None:
 
 
 @contextmanager
+def _folder_made(path: Path) -> Iterator[None]:
+    """Make the folder of a path; an error says why nothing can be made in it."""
+    try:
+        with storage_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield
+    except FileNotFoundError as error:
+        # As in /proc.
+        raise StorageError(
+            f"Cannot write {path}: nothing can be made in its folder; choose another place (GENRE_PIPELINE_DATA)."
+        ) from error
+
+
+def check_writable(path: Path) -> None:
+    """Check that a file can be written, before the work whose result it shall hold.
+
+    Args:
+        path: The file; its folder is made if it is not there.
+
+    Raises:
+        StorageError: If the disk is full, or the folder is read-only.
+    """
+    with _folder_made(path), tempfile.TemporaryFile(dir=path.parent):
+        pass
+
+
+@contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Give a temporary path to write; on success it takes the final name in one step, else it vanishes.
 
@@ -115,8 +137,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     Raises:
         StorageError: If the disk is full, or the folder is read-only.
     """
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with _folder_made(path):
         handle, name = tempfile.mkstemp(prefix=temporary_prefix(path.stem), suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
@@ -145,8 +166,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     Raises:
         StorageError: If the disk is full, or the folder is read-only.
     """
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with _folder_made(path):
         temporary = Path(tempfile.mkdtemp(prefix=temporary_prefix(path.name), dir=path.parent))
     try:
         with storage_errors(path):

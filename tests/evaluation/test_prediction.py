@@ -247,12 +247,16 @@ class TestGenrePredictor:
         text = tmp_path / "text.wav"
         text.write_text("no audio")
         tiny = write_clip(tmp_path / "tiny.wav", "rock", seed=0, duration_s=0.01)
-        paths = [short, tmp_path / "missing.wav", music.path("jazz/jazz_1"), text, tiny]
+        # A constant is not heard either.
+        silent = tmp_path / "silent.wav"
+        soundfile.write(silent, np.full(32_000, 0.5), 8000)
+        paths = [short, tmp_path / "missing.wav", music.path("jazz/jazz_1"), text, tiny, silent]
         table = GenrePredictor.open(folder).classify(paths)
-        assert table["genre"].eq("").tolist() == [True, True, False, True, True]
+        assert table["genre"].eq("").tolist() == [True, True, False, True, True, True]
         assert "shorter than one segment (0.26 s): give a longer recording" in table["error"][0]
         assert "missing.wav" in table["error"][1]
         assert "text.wav" in table["error"][3]
+        assert "silent.wav: it is silent, so there is nothing to classify" in table["error"][5]
         failed = table[table["genre"] == ""]
         assert failed[["probability", *PROBABILITIES]].isna().all(axis=None)
         assert (failed["error"] != "").all()

@@ -77,16 +77,17 @@ def answers_of(probabilities):
 
 
 @pytest.mark.parametrize(
-    ("found", "error"),
+    ("found", "peak", "error"),
     [
-        ([[0.25, 0.75]], ""),
-        ([[np.nan, np.nan]], "the model's answer is not a number"),
-        (RuntimeError("no\nkernel"), r"model\.onnx fails on it \(no kernel\)\. Export the model again\."),
+        ([[0.25, 0.75]], 0.1, ""),
+        ([[0.25, 0.75]], 0.00005, r"song\.wav: it is silent, so there is nothing to classify"),
+        ([[np.nan, np.nan]], 0.1, "the model's answer is not a number"),
+        (RuntimeError("no\nkernel"), 0.1, r"model\.onnx fails on it \(no kernel\)\. Export the model again\."),
     ],
 )
-def test_a_song_without_an_answer_is_a_bad_file(tmp_path, monkeypatch, found, error):
+def test_a_song_without_an_answer_is_a_bad_file(tmp_path, monkeypatch, found, peak, error):
     song, path = tmp_path / "song.wav", tmp_path / "model.onnx"
-    soundfile.write(song, np.full(8000, 0.1), 8000)
+    soundfile.write(song, peak * np.resize([1.0, -1.0], 8000), 8000)
     path.write_bytes(b"")
     opened = session(json.dumps(GOOD), run=answers_of(found))
     monkeypatch.setattr(running, "onnx_session", lambda *_, **__: opened)

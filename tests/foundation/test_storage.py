@@ -16,6 +16,7 @@ from genre_pipeline.storage import (
     abandoned,
     atomic_file,
     atomic_folder,
+    check_writable,
     storage_errors,
     storage_fault,
     temporary_prefix,
@@ -87,9 +88,20 @@ def test_other_operating_system_errors_pass_through(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="no folder in which none can be made")
-def test_a_folder_that_cannot_be_made_is_an_error():
-    with pytest.raises(StorageError, match="folder cannot be made"), atomic_file(Path("/proc/nope/a.txt")):
+@pytest.mark.parametrize("path", ["/proc/nope/a.txt", "/proc/a.txt"])
+def test_a_folder_in_which_nothing_can_be_made_is_an_error(path):
+    with pytest.raises(StorageError, match="nothing can be made in its folder"), atomic_file(Path(path)):
         raise AssertionError("unreachable")
+    with pytest.raises(StorageError, match="nothing can be made in its folder"):
+        check_writable(Path(path))
+
+
+def test_whether_a_file_can_be_written_is_found_without_leaving_one(tmp_path):
+    check_writable(tmp_path / "new" / "a.txt")
+    assert list((tmp_path / "new").iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="a file is where a folder is needed"):
+        check_writable(tmp_path / "file" / "a.txt")
 
 
 def test_a_full_disk_leaves_no_half_written_file(tmp_path):

@@ -385,3 +385,16 @@ def test_the_program_itself_shows_one_message(tmp_path):
     assert result.returncode == 1
     assert "Traceback" not in result.stdout + result.stderr
     assert result.stderr.strip().splitlines()[-1].startswith("Error: experiment.models: 'nett1' is not defined.")
+
+
+def test_a_closed_standard_stream_takes_no_file(tmp_path):
+    """What is printed must not end in the next file that is opened."""
+    program = (
+        "from genre_pipeline.__main__ import main\n"
+        "try: main(['predict', 'missing.wav', '--model', 'missing.onnx'])\n"
+        "except SystemExit as ended: code = ended.code\n"
+        "import os\n"
+        "with open('notes.txt', 'w') as file: os.write(1, b'lost'); file.write(str(code))\n"
+    )
+    subprocess.run(["bash", "-c", 'exec "$0" -c "$1" >&- 2>&- <&-', sys.executable, program], cwd=tmp_path, check=True)
+    assert (tmp_path / "notes.txt").read_text() == "1"

@@ -200,6 +200,15 @@ def test_a_format_without_tags_is_named(tmp_path, journal):
         write(path, "one", journal)
 
 
+def test_a_read_only_file_is_left_as_it_is(clip, journal):
+    content = clip.read_bytes()
+    clip.chmod(0o444)
+    with pytest.raises(AudioError, match=r"clip\.wav: it is read-only\. Make it writable, or leave it out\."):
+        write(clip, "one", journal)
+    assert clip.read_bytes() == content
+    assert journal.changes() == {}
+
+
 def test_a_line_that_a_crash_cut_off_is_passed_over(clip, journal, tmp_path):
     write(clip, "one", journal)
     file = tmp_path / "results" / "tags.jsonl"

@@ -25,9 +25,9 @@ from service_parts import CHAMPION, OTHER, offer, served, slow_or_mortal
 from tiny_music import GENRES
 
 
-def wav(seconds: float = 1.0, rate: int = 8000, seed: int = 0) -> bytes:
+def wav(seconds: float = 1.0, rate: int = 8000, seed: int = 0, level: float = 0.1) -> bytes:
     file = io.BytesIO()
-    samples = 0.1 * np.random.default_rng(seed).standard_normal(int(seconds * rate))
+    samples = level * np.random.default_rng(seed).standard_normal(int(seconds * rate))
     soundfile.write(file, samples, rate, format="WAV")
     return file.getvalue()
 
@@ -90,6 +90,12 @@ def test_a_song_without_an_answer_has_an_error(service):
     soundfile.write(file, np.float32(1e38) * np.random.default_rng(0).uniform(-1, 1, 8000), 8000, "FLOAT", format="WAV")
     answered = service.post(("loud.wav", file.getvalue())).json()["files"][0]
     assert answered["error"].startswith("loud.wav: The feature is not finite everywhere")
+    assert answered["answers"] == []
+
+
+def test_silence_has_no_answer(service):
+    answered = service.post(("silent.wav", wav(level=0.0))).json()["files"][0]
+    assert answered["error"].startswith("silent.wav: it is silent, so there is nothing to classify")
     assert answered["answers"] == []
 
 

@@ -11,16 +11,13 @@ from numpy.typing import NDArray
 
 from genre_pipeline.audio.acoustic import AcousticMeter
 from genre_pipeline.audio.decoder_messages import summarise_messages
-from genre_pipeline.audio.io import AudioFile, downmix, open_audio, require_file
+from genre_pipeline.audio.io import SILENT_PEAK, AudioFile, downmix, open_audio, require_file
 from genre_pipeline.audio.tags import read_tags
 from genre_pipeline.errors import AudioError, SampleRateError
 from genre_pipeline.stages import stage
 
 INSPECTION_VERSION = 5
 """Raise it when the same file gets another description, so that stored inspections are repeated."""
-
-# [?] -80 dBFS, about three steps of 16-bit audio: dither alone reaches this, music exceeds it.
-SILENT_PEAK = 1e-4
 
 # [?] -40 dBFS: a shift that shows in the lowest bins of a spectrogram; three of 397 GTZAN clips have more.
 MAX_DC_OFFSET = 0.01

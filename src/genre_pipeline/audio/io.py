@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
@@ -32,6 +32,9 @@ _READ_NUMBERS = 2**18
 
 # [D] 16-bit audio at full scale 1.
 _PCM_16_STEP = np.float32(2**-15)
+
+# [?] -80 dBFS, about three steps of 16-bit audio: dither alone reaches this, music exceeds it.
+SILENT_PEAK = 1e-4
 
 # Changes the mono waveform of a whole clip, shape (n,), at the given rate in Hz.
 Alteration = Callable[[NDArray[np.float32], int], NDArray[np.float32]]
@@ -325,6 +328,27 @@ def _clip_blocks(
         raise AudioError(
             f"{path}: expected audio {wanted_part}, but it holds {position} samples. Ingest the dataset again."
         )
+
+
+def require_sound(path: Path, blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+    """Pass the blocks of a waveform on, and check at their end that something was to be heard.
+
+    Args:
+        path: The file that they are of.
+        blocks: Mono, shape ``(n,)`` each, none empty.
+
+    Yields:
+        The blocks.
+
+    Raises:
+        AudioError: If the recording is silent, as ingest understands it: its peak is below -80 dBFS.
+    """
+    lowest, highest = math.inf, -math.inf
+    for block in blocks:
+        lowest, highest = min(lowest, float(block.min())), max(highest, float(block.max()))
+        yield block
+    if (highest - lowest) / 2 < SILENT_PEAK:
+        raise AudioError(f"{path}: it is silent, so there is nothing to classify. {_ADVICE}")
 
 
 def downmix(block: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from genre_pipeline.audio.io import waveform_blocks
+from genre_pipeline.audio.io import require_sound, waveform_blocks
 from genre_pipeline.blocks import parse_block
 from genre_pipeline.errors import AudioError, CheckpointError, ConfigError
 from genre_pipeline.evaluation.abstention import Abstention, choose_threshold
@@ -40,7 +40,7 @@ from genre_pipeline.training.repeats import repeat_folder, trained_repeats
 PREDICTIONS_VERSION = 2
 _SIDES = ("validation", "test")
 # Raised whenever the same models would answer otherwise about the same file.
-_ANSWER_VERSION = 1
+_ANSWER_VERSION = 2
 # [?] Segments that are in memory together: those of a batch (training/predictors.py).
 _SEGMENTS_AT_ONCE = 64
 
@@ -301,7 +301,7 @@ class GenrePredictor(FileClassifier):
 
         def counted() -> Iterator[NDArray[np.float32]]:
             nonlocal n_samples
-            for samples in waveform_blocks(path, sample_rate=self.feature.sample_rate):
+            for samples in require_sound(path, waveform_blocks(path, sample_rate=self.feature.sample_rate)):
                 n_samples += len(samples)
                 yield samples
 

@@ -33,6 +33,15 @@ async function decode(file) {
   return mono;
 }
 
+function peak(waveform) {
+  let [lowest, highest] = [waveform[0], waveform[0]];
+  for (const sample of waveform) {
+    if (sample < lowest) { lowest = sample; }
+    if (sample > highest) { highest = sample; }
+  }
+  return (highest - lowest) / 2;
+}
+
 function percent(share) {
   return `${(100 * share).toFixed(1)}\u00a0%`;
 }
@@ -61,6 +70,9 @@ async function answer(file) {
   }
   if (waveform.length < card.min_samples) {
     return show(file.name, [`shorter than ${(card.min_samples / card.sample_rate).toFixed(1)} s`]);
+  }
+  if (peak(waveform) < card.silent_peak) {
+    return show(file.name, ["silent, so there is nothing to classify"]);
   }
   const probabilities = await classify(waveform);
   const order = probabilities.map((_, index) => index).sort((one, other) => probabilities[other] - probabilities[one]);

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genre_pipeline.audio.acoustic import SAMPLE_RATES
-from genre_pipeline.audio.io import read_waveform
+from genre_pipeline.audio.io import require_sound, waveform_blocks
 from genre_pipeline.errors import AudioError, ConfigError
 from genre_pipeline.evaluation.abstention import Abstention
 from genre_pipeline.evaluation.answers import FileAnswer, FileClassifier
@@ -150,7 +150,7 @@ class ExportedModel(FileClassifier):
     def _classified(self, path: Path, *, described: bool) -> FileAnswer:
         del described  # the file gives no features
         rate, least = self.card["sample_rate"], self.card["min_samples"]
-        waveform = read_waveform(path, sample_rate=rate)
+        waveform = np.concatenate(list(require_sound(path, waveform_blocks(path, sample_rate=rate))))
         if len(waveform) < least:
             raise AudioError(f"{path} is shorter than one segment ({least / rate:.2f} s): give a longer recording.")
         try:

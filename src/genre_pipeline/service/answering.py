@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genre_pipeline.audio.io import waveform_blocks
+from genre_pipeline.audio.io import require_sound, waveform_blocks
 from genre_pipeline.errors import AudioError, FeatureError, GenrePipelineError
 from genre_pipeline.evaluation.answers import require_finite
 from genre_pipeline.evaluation.explaining import attribute, lay_out
@@ -263,10 +263,10 @@ def read_at_most(path: Path, sample_rate: int, max_audio_s: float) -> NDArray[np
         max_audio_s: The longest that it may be.
 
     Raises:
-        AudioError: If it cannot be read, or is longer.
+        AudioError: If it cannot be read, or is silent or longer.
     """
     blocks, n_samples = [], 0
-    for block in waveform_blocks(path, sample_rate=sample_rate):
+    for block in require_sound(path, waveform_blocks(path, sample_rate=sample_rate)):
         blocks.append(block)
         n_samples += len(block)
         if n_samples > max_audio_s * sample_rate:

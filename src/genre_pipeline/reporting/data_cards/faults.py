@@ -8,6 +8,7 @@ import numpy as np
 
 from genre_pipeline.audio import inspection
 from genre_pipeline.audio.acoustic import SAMPLE_RATES
+from genre_pipeline.audio.io import SILENT_PEAK
 from genre_pipeline.ingest.findings import SHORT_S
 from genre_pipeline.ingest.near_duplicates import MIN_OVERLAP_S, MIN_SIMILARITY
 from genre_pipeline.reporting.wording import PERCENT
@@ -29,9 +30,7 @@ MEANINGS: Mapping[str, str] = {
     ),
     "left_over": "The file holds bytes that belong to no known part of it; they are not decoded.",
     "empty": "The file has no bytes or no samples.",
-    "silent": (
-        f"Nothing is heard: the peak lies {-20 * np.log10(inspection.SILENT_PEAK):.0f} dB below full scale, or lower."
-    ),
+    "silent": f"Nothing is heard: the peak lies {-20 * np.log10(SILENT_PEAK):.0f} dB below full scale, or lower.",
     "non_finite": "Some samples are not numbers, or greater than any integer format can hold.",
     "too_short": "Shorter than the dataset's parameters min_duration_s or excerpt ask for.",
     "short": f"Shorter, by more than {SHORT_S:g} s, than the clips that the dataset is known for.",
