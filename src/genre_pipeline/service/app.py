@@ -246,13 +246,14 @@ def make_app(
         places = [".".join(map(str, each["loc"])) + ": " + each["msg"] for each in error.errors()]
         return JSONResponse({"detail": "; ".join(places)}, 422)
 
+    # Not in a thread: those may all wait for a worker.
     @app.get("/health")
-    def health() -> Health:
+    async def health() -> Health:
         """Say that the service works."""
         return Health(status="ok", version=genre_pipeline.__version__)
 
     @app.get("/metrics", response_class=Response, responses=counts | refused, **guarded)
-    def measure() -> Response:
+    async def measure() -> Response:
         """Return the counts, for Prometheus."""
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
