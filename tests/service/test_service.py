@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -182,6 +183,29 @@ def test_no_more_than_so_many_requests_wait(models):
     statuses = sorted(each.status_code for each in answers)
     assert statuses == [200, 200, 503, 503]
     assert all("Retry-After" in each.headers for each in answers if each.status_code == 503)
+
+
+def test_health_and_counts_do_not_wait_behind_songs(models, monkeypatch):
+    n_songs = 40  # as many as the server has threads for
+    all_inside, may_end = threading.Barrier(n_songs + 1), threading.Event()
+
+    def run(_job):
+        all_inside.wait(timeout=60)
+        may_end.wait(timeout=60)
+        return {"answers": []}
+
+    with served(models, max_waiting=n_songs) as running, ThreadPoolExecutor(n_songs) as threads:
+        monkeypatch.setattr(running.pool, "run", run)
+        songs = [threads.submit(running.post, ("a.wav", b"x")) for _ in range(n_songs)]
+        all_inside.wait(timeout=60)
+        try:
+            health = requests.get(running.url + "/health", timeout=10).json()
+            counts = requests.get(running.url + "/metrics", timeout=10).text
+        finally:
+            may_end.set()
+        assert health["status"] == "ok"
+        assert "genre_requests_total" in counts
+        assert all(song.result().status_code == 200 for song in songs)
 
 
 def test_limits_of_size_number_and_length(models):
