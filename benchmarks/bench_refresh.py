@@ -77,12 +77,13 @@ def record_everything(experiment: str) -> None:
             contents[step.source.tracks] = ingest(block, step.source.cache)
         for entry, content in contents.items():
             place = graph.entries[entry]
-            path = place.path / "2000-01-01T00.00.00.000Z" / place.path.name if place.versioned else place.path
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if isinstance(content, pd.DataFrame):
-                content.to_parquet(path)
-            else:
-                path.write_text(json.dumps(content))
+            newest = place.path / "2000-01-01T00.00.00.000Z" / place.path.name if place.versioned else place.path
+            for path in {newest, place.copy_path or newest}:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if isinstance(content, pd.DataFrame):
+                    content.to_parquet(path)
+                else:
+                    path.write_text(json.dumps(content))
             recorder.saved(step.name, entry, content)
 
 

@@ -49,6 +49,12 @@ GRIDS = {
     "recipes": {("gtzan6", "artist_kfold"): 5},
     # The paper's network, four ways to use its experts, and the trunk without any.
     "lgnet_experts": {("gtzan6", "fault_filtered_validation"): 6},
+    # All of LGNet's, the CRNN's, the duplicated convolutions' and MusicNeXt's, and all broadcast networks.
+    "papers_small": {
+        ("gtzan6", "fault_filtered_validation"): 13 + 2 + 4 + 10 + 20,
+        ("gtzan6", "random_track"): 2 + 4 + 20,
+        ("gtzan6", "random_segment"): 2 + 10,
+    },
     # Two baselines, an encoder, two networks.
     "fma_medium": {("fma_medium", "official"): 5},
     "fma_large": {("fma_large", "official"): 5},
@@ -66,8 +72,13 @@ def load(name):
 
 
 def test_every_paper_has_an_experiment_here():
-    ours = {"honest", "encoders", "fine_tuning", "recipes", "lgnet_experts", "fma_medium", "fma_large"}
+    ours = {"honest", "encoders", "fine_tuning", "recipes", "lgnet_experts", "papers_small", "fma_medium", "fma_large"}
     assert set(OF_PAPERS) | ours == set(GRIDS)
+
+
+def test_the_small_experiment_has_every_model_of_the_papers_tables():
+    of_tables = {model for name in EXPERIMENTS for model in load(name).settings.models}
+    assert set(load("papers_small").settings.models) == of_tables
 
 
 @pytest.mark.parametrize("name", GRIDS)
