@@ -19,6 +19,7 @@ from genre_pipeline.evaluation.prediction import GenrePredictor, open_model
 from genre_pipeline.experiment import Experiment, PredictBlock, load_experiment
 from genre_pipeline.library.classifying import Library
 from genre_pipeline.library.listing import list_music
+from genre_pipeline.registry import suggestion
 from genre_pipeline.training.checkpoints import is_checkpoint, joint_fingerprint
 from genre_pipeline.training.repeats import repeat_folder, trained_repeats
 from genre_pipeline.work.backends import Workers, usable_cores
@@ -139,8 +140,8 @@ def open_named(name: str, loader: ConfigLoader, experiment: Experiment) -> tuple
         return GenrePredictor.open(*_checkpoints(Path(name))), {}
     if name != _CHAMPION and not _RUN_ID.fullmatch(name):
         raise ConfigError(
-            f"--model {name}: expected champion, an experiment ({', '.join(loader.experiments)}), the id of a cell's "
-            "run in MLflow, or the folder of a trained cell."
+            f"--model {name}: expected champion, an experiment, the id of a cell's run in MLflow, or the folder of a "
+            f"trained cell. {suggestion(name, loader.experiments)}"
         )
     from genre_pipeline.tracking.trained import open_champion, open_run
 

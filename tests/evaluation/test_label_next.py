@@ -97,5 +97,5 @@ def test_files_that_cannot_be_classified_are_not_chosen(music, model, tmp_path):
     new = model.answer(write_clip(tmp_path / "new.wav", "jazz", seed=99), described=True)
     unsure = replace(new, probabilities=np.full((1, 3), 1 / 3))
     assert choose_of_answers(model, [missing, unsure], labelled, 5)["path"].tolist() == [str(new.path)]
-    with pytest.raises(AudioError, match=r"None of the 1 files could be classified\. The first: .*missing\.wav"):
+    with pytest.raises(AudioError, match=r"No file could be classified\. The first of 1: .*missing\.wav"):
         choose_of_answers(model, [missing], labelled, 5)

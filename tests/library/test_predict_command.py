@@ -168,7 +168,7 @@ def test_a_watch_goes_on_until_a_signal_ends_it(predict, folder, monkeypatch):
         (["--watch", "--interval", "nan", "."], "expected a finite number, got nan"),
         (["--format", "csv", "--top", "2", "."], "--top: a csv has all genres"),
         (["-"], "The list on the standard input (-) names no file"),
-        (["--model", "nothing", __file__], "--model nothing: expected champion, an experiment (demo, "),
+        (["--model", "nothing", __file__], "--model nothing: expected champion, an experiment, the id of"),
         (["nothing*.wav"], "nothing*.wav matches no file"),
         (["missing.wav"], "Error: missing.wav: there is no such file."),
         (["one.wav", "other.wav"], "Error: None of the 2 files is there, such as one.wav."),

@@ -56,7 +56,7 @@ def choose_of_answers(
     """
     described = [each.description for each in answers if each.description is not None]
     if not described:
-        raise AudioError(f"None of the {len(answers)} files could be classified. The first: {answers[0].error}")
+        raise AudioError(f"No file could be classified. The first of {len(answers):,}: {answers[0].error}")
     songs = model.tabulate([each for each in answers if not each.error])
     return choose_songs(songs, np.stack(described), labelled, n_songs)
 

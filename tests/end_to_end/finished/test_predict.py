@@ -184,7 +184,7 @@ def test_nothing_can_be_chosen_of_files_that_cannot_be_classified(finished_copy)
     broken.write_bytes(b"no music")
     result = CliRunner().invoke(cli, ["predict", "--experiment", "test", "--label-next", "2", str(broken)])
     assert result.exit_code == 1
-    assert result.output.startswith(f"Error: None of the 1 files could be classified. The first: {broken}")
+    assert result.output.startswith(f"Error: No file could be classified. The first of 1: {broken}")
     result = CliRunner().invoke(cli, ["predict", "--experiment", "test", "--label-next", "2", "missing.wav"])
     assert result.output == "Error: missing.wav: there is no such file.\n"
     assert not (finished_copy / "08_reporting/test/label_next.html").exists()

@@ -52,5 +52,5 @@ def predict_genres(
         else:
             logger.info("%s: %s (%s %.0f %%)", row["path"], answer(row), row["genre"], 100 * row["probability"])
     if predicted["error"].all():
-        raise AudioError(f"None of the {len(predicted)} files could be classified. The first: {predicted['error'][0]}")
+        raise AudioError(f"No file could be classified. The first of {len(predicted):,}: {predicted['error'][0]}")
     return predicted
