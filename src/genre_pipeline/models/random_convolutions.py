@@ -50,14 +50,16 @@ class RandomConvolutions(nn.Module):
                 "Choose longer segments, or n_kernels 0."
             )
         self.dilations = [2**power for power in range(longest.bit_length())][:n_kernels]
-        centres = shape.n_bins * torch.rand(n_kernels, 1)
-        reach = (shape.n_bins * torch.empty(n_kernels, 1).uniform_(*_REACH)).clamp(min=1.0)
-        is_near = (torch.arange(shape.n_bins) - centres).abs() < reach
-        size = is_near.sum(dim=1, keepdim=True)
-        self.register_buffer("bands", is_near * torch.randn(n_kernels, shape.n_bins) / size.sqrt())
-        kernels = torch.randn(n_kernels, 1, _LENGTH)
-        self.register_buffer("kernels", kernels - kernels.mean(dim=2, keepdim=True))
-        self.register_buffer("biases", torch.randn(n_kernels))
+        # Also where parameters are only counted: arithmetic on the device "meta" imports SymPy, which takes seconds.
+        with torch.device("cpu"):
+            centres = shape.n_bins * torch.rand(n_kernels, 1)
+            reach = (shape.n_bins * torch.empty(n_kernels, 1).uniform_(*_REACH)).clamp(min=1.0)
+            is_near = (torch.arange(shape.n_bins) - centres).abs() < reach
+            size = is_near.sum(dim=1, keepdim=True)
+            self.register_buffer("bands", is_near * torch.randn(n_kernels, shape.n_bins) / size.sqrt())
+            kernels = torch.randn(n_kernels, 1, _LENGTH)
+            self.register_buffer("kernels", kernels - kernels.mean(dim=2, keepdim=True))
+            self.register_buffer("biases", torch.randn(n_kernels))
         # Without weights every genre is as likely.
         self.output = nn.Linear(2 * n_kernels, n_classes).requires_grad_(requires_grad=False)
         nn.init.zeros_(self.output.weight)

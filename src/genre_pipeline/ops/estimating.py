@@ -42,10 +42,12 @@ _CLIP_S = 30.0
 _SAMPLE_RATE = 44100
 # [?] Clips that are timed, from all over the list: a few seconds of work.
 _N_CLIPS = 3
-# [?] Segments of one timed step. A network is timed for two steps, after one that allocates memory; an estimator, which
-# also takes some time whatever the number of segments, for two numbers of segments, with one of its features.
+# [?] Segments of one timed step. A network is timed for two steps, after a small one that allocates memory and says enough
+# of a slow network; an estimator, which also takes some time whatever the number of segments, for two numbers of
+# segments, with one of its features.
 _N_SEGMENTS = 16
 _N_STEPS = 2
+_N_FIRST, _SLOW_S = 4, 2.0
 _N_FEW, _N_MANY = 64, 256
 
 
@@ -269,10 +271,11 @@ def _training_s(model: ModelBlock, feature: FeatureBlock, n_genres: int) -> tupl
     def timed(n_segments: int) -> float:
         return _fit_s(model, feature, max(2, n_genres), n_segments)
 
-    timed(_N_SEGMENTS)
     if isinstance(model.spec, NetworkSpec):
+        first_s = timed(_N_FIRST)
         n = _N_SEGMENTS * _N_STEPS
-        return 0.0, timed(n) / n
+        return 0.0, first_s / _N_FIRST if first_s > _SLOW_S else timed(n) / n
+    timed(_N_SEGMENTS)
     few_s, many_s = timed(_N_FEW), timed(_N_MANY)
     segment_s = max(0.0, many_s - few_s) / (_N_MANY - _N_FEW)
     return max(0.0, few_s - _N_FEW * segment_s), segment_s
