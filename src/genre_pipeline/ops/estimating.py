@@ -42,9 +42,9 @@ _CLIP_S = 30.0
 _SAMPLE_RATE = 44100
 # [?] Clips that are timed, from all over the list: a few seconds of work.
 _N_CLIPS = 3
-# [?] Segments of one timed step. A network is timed for two steps, after a small one that allocates memory and says enough
-# of a slow network; an estimator, which also takes some time whatever the number of segments, for two numbers of
-# segments, with one of its features.
+# [?] Segments of one timed step. A network is timed for two steps, after a small one that allocates memory and that is
+# enough of a slow network. An estimator, which also takes some time whatever the number of segments, is timed for two
+# numbers of segments, with one of its features.
 _N_SEGMENTS = 16
 _N_STEPS = 2
 _N_FIRST, _SLOW_S = 4, 2.0
