@@ -105,7 +105,7 @@ def test_every_experiment_is_valid(experiment_name):
 def test_what_is_used_only_by_name_is_in_no_experiment_but_a_papers(experiment_name):
     experiment = load_experiment(load(experiment_name))
     by_name = {name for name, block in experiment.protocols.items() if PROTOCOLS[block.kind].only_by_name}
-    assert not by_name or experiment_name.startswith("paper_")
+    assert not by_name or experiment_name.startswith(("paper_", "papers_"))
 
 
 def test_every_section_has_defaults():
