@@ -1,6 +1,6 @@
 "use strict";
 
-const { card, onnx } = globalThis.model;
+const { card, onnx, silent_peak: silentPeak } = globalThis.model;
 const songs = document.getElementById("songs");
 const state = document.getElementById("state");
 const drop = document.getElementById("drop");
@@ -71,7 +71,7 @@ async function answer(file) {
   if (waveform.length < card.min_samples) {
     return show(file.name, [`shorter than ${(card.min_samples / card.sample_rate).toFixed(1)} s`]);
   }
-  if (peak(waveform) < card.silent_peak) {
+  if (peak(waveform) < silentPeak) {
     return show(file.name, ["silent, so there is nothing to classify"]);
   }
   const probabilities = await classify(waveform);

@@ -41,7 +41,7 @@ def write_page(folder: Path, model: Path, card: Mapping[str, Any], runtime: Path
     script, wasm, licence = _read_runtime(runtime)
     contents = {
         # First: a folder with it may be written again, however the writing of the others ends.
-        _MODEL: _script("model", card={**card, "silent_peak": SILENT_PEAK}, onnx=_text(model.read_bytes())),
+        _MODEL: _script("model", card=dict(card), onnx=_text(model.read_bytes()), silent_peak=SILENT_PEAK),
         "index.html": files(__package__).joinpath("page.html").read_bytes(),
         "page.js": files(__package__).joinpath("page.js").read_bytes(),
         "runtime.js": _script("runtime", script=_text(script), wasm=_text(wasm)),
