@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from genre_pipeline.audio.io import require_sound, waveform_blocks
 from genre_pipeline.errors import AudioError, FeatureError, GenrePipelineError
-from genre_pipeline.evaluation.answers import require_finite
+from genre_pipeline.evaluation.answers import FileAnswer, require_finite
 from genre_pipeline.evaluation.explaining import attribute, lay_out
 from genre_pipeline.evaluation.prediction import GenrePredictor, open_model
 from genre_pipeline.evaluation.track_answers import N_CLOSEST, describe_frames, spread
@@ -206,7 +206,8 @@ def _classify(path: Path, models: Sequence[GenrePredictor], max_audio_s: float) 
         if rate not in heard:
             heard[rate] = read_at_most(path, rate, max_audio_s)
         segments, *_ = cut(model, frames_of(model, heard[rate]))
-        answers.append(describe(model, probabilities_of(model, segments, path)))
+        probabilities = probabilities_of(model, segments, path)
+        answers.append(describe(model, FileAnswer(path, probabilities, len(heard[rate]) / rate)))
     return {"answers": answers, "duration_s": max(len(waveform) / rate for rate, waveform in heard.items())}
 
 
@@ -319,30 +320,20 @@ def probabilities_of(model: GenrePredictor, segments: NDArray[np.float32], path:
     return probabilities
 
 
-def describe(model: GenrePredictor, probabilities: NDArray[np.float64]) -> dict[str, Any]:
+def describe(model: GenrePredictor, answer: FileAnswer) -> dict[str, Any]:
     """Say what a model answers about a song, in plain JSON types.
 
     Args:
         model: The model.
-        probabilities: Of the segments, shape ``(n_segments, n_genres)``.
+        answer: Its answer.
     """
-    means = probabilities.mean(axis=0)
-    best = int(means.argmax())
-    segment = model.feature.segment
+    row = model.row(answer)
     return {
-        "genre": model.genres[best],
-        "probability": float(means[best]),
-        "sure": None if model.abstention is None else bool(means[best] >= model.abstention.threshold),
-        "leaky": model.leaky,
-        "probabilities": dict(zip(model.genres, means.tolist(), strict=True)),
+        **{key: row[key] for key in ("genre", "probability", "sure", "leaky")},
+        "probabilities": {genre: row[f"p_{genre}"] for genre in model.genres},
         "segments": [
-            {
-                "start_s": _seconds(model, number * segment.hop_frames),
-                "end_s": _seconds(model, number * segment.hop_frames + segment.n_frames),
-                "genre": model.genres[int(row.argmax())],
-                "probabilities": dict(zip(model.genres, row.tolist(), strict=True)),
-            }
-            for number, row in enumerate(probabilities)
+            {**segment, "probabilities": dict(zip(model.genres, of_segment.tolist(), strict=True))}
+            for segment, of_segment in zip(model.timeline_rows(answer), answer.probabilities, strict=True)
         ],
     }
 
