@@ -60,7 +60,7 @@ def test_it_is_trained_asked_explained_and_used_like_any_other(music):
     path = music / "new.wav"
     soundfile.write(path, 0.1 * np.random.default_rng(9).standard_normal(22_050 * 4), 22_050)
     assert model.classify([path])["error"].tolist() == [""]
-    soundfile.write(path, np.zeros(22_050), 22_050)
+    soundfile.write(path, 0.1 * np.random.default_rng(9).standard_normal(22_050), 22_050)
     assert "too short" in model.classify([path])["error"][0]
 
 
