@@ -1,8 +1,9 @@
 """The user's own music: genres from folders, facts from a table, and files that are left alone."""
 
+import itertools
 import os
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from genre_pipeline.datasets import DATASETS, Clip, DatasetBlock
 from genre_pipeline.datasets.folder import _track_ids
+from genre_pipeline.datasets.reading import tables
 from genre_pipeline.errors import DatasetError
 
 SPEC = DATASETS["folder"]
@@ -487,3 +489,17 @@ def test_listed_files_are_enough(root):
     (root / "metadata.csv").write_text("path,genre\nodd.bin,rock\n")
     prepare(root)
     assert clips(root) == [Clip("odd", "rock", "odd.bin")]
+
+
+def test_paths_that_are_taken_as_they_are_are_in_normal_form():
+    """Every short text of the signs that matter."""
+    texts = ["".join(signs) for n in range(6) for signs in itertools.product("a./\\: \n", repeat=n)]
+    taken = [text for text in texts if tables._NORMAL.fullmatch(text)]
+    assert {"a", "a/a.a", "a/..a"} < set(taken)
+    for text in taken:
+        path = PurePosixPath(text)
+        assert str(path) == text
+        assert not path.is_absolute()
+        assert ".." not in path.parts
+        assert not PureWindowsPath(text).drive
+        assert "\\" not in text

@@ -242,7 +242,7 @@ def _found(entry: os.DirEntry[str], path: str, bounds: Sequence[str]) -> Found |
         return _left_out(path, *reason)
     if stat.S_ISDIR(status.st_mode):
         return None
-    return Found(path, (status.st_size, status.st_mtime_ns), _not_read(path, Path(entry.path)))
+    return Found(path, (status.st_size, status.st_mtime_ns), _not_read(path, entry.path))
 
 
 def _badly_named(name: str) -> tuple[Kind, str] | None:
@@ -272,7 +272,7 @@ def _out_of_bounds(entry: os.DirEntry[str], mode: int, bounds: Sequence[str]) ->
     return None
 
 
-def _not_read(path: str, place: Path) -> LeftOut | None:
+def _not_read(path: str, place: str) -> LeftOut | None:
     """Return why a regular file is not readable audio; ``None`` if it is."""
     suffix = extension(path)
     form = suffix or _form(place)
@@ -283,10 +283,10 @@ def _not_read(path: str, place: Path) -> LeftOut | None:
     return LeftOut(path, "other", suffix or "no extension")
 
 
-def _form(place: Path) -> str:
+def _form(place: str) -> str:
     """Return the extension of the format of a file's first bytes; empty if unknown."""
     try:
-        with place.open("rb") as file:
+        with Path(place).open("rb") as file:
             beginning = file.read(_BEGINNING_BYTES)
     except OSError:
         return ""
