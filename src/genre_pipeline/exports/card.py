@@ -50,7 +50,8 @@ def describe(predictor: GenrePredictor, result: CellResult | None, licence: str)
     if predictor.abstention is not None:
         card |= {"threshold": min(predictor.abstention.threshold, 2.0), "sure": abstention_text(predictor.abstention)}
     if result is not None:
-        card["quality"] = f"Right about {share_of_tests(known['accuracy'], known, known['statistic'])}."
+        right = f"{LEAKY}: right" if predictor.leaky else "Right"
+        card["quality"] = f"{right} about {share_of_tests(known['accuracy'], known, known['statistic'])}."
         card["commit"] = result["git_commit"]
         if "pretraining" in result:
             card["pretraining"] = dict(result["pretraining"])

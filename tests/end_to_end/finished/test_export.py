@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import tarfile
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,12 +14,15 @@ import pytest
 import soundfile
 import torch
 from click.testing import CliRunner
+from kedro.io import DataCatalog
 
 from genre_pipeline import load_model
 from genre_pipeline.audio.io import read_waveform
 from genre_pipeline.cli import cli
+from genre_pipeline.configuration import load_configuration
 from genre_pipeline.errors import AudioError, ConfigError
 from genre_pipeline.exports import files
+from genre_pipeline.exports.card import describe
 from genre_pipeline.exports.running import CARD, ExportedModel
 from genre_pipeline.reporting.prediction import model_facts
 
@@ -68,6 +72,13 @@ def test_an_onnx_file_answers_as_the_model_does_and_says_what_it_is(finished_cop
     soundfile.write(short, np.random.default_rng(0).uniform(-0.1, 0.1, exported.card["min_samples"] - 1), 22050)
     with pytest.raises(AudioError, match=r"short\.wav is shorter than one segment"):
         exported.probabilities(short)
+
+
+def test_the_quality_of_a_leaky_model_is_marked_where_it_stands(finished_copy):
+    model = load_model("test", cell=SVM)
+    result = DataCatalog.from_config(load_configuration(experiment="test")["catalog"]).load(f"{SVM}.results_if_any")
+    assert describe(model, result, "")["quality"].startswith("Right about ")
+    assert describe(replace(model, leaky=True), result, "")["quality"].startswith("LEAKY: right about ")
 
 
 def test_an_onnx_file_serves_as_model_without_torch_kedro_and_mlflow(finished_copy, tmp_path):
