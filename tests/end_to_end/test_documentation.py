@@ -56,7 +56,7 @@ NAMES = {
 # Why a command of Kedro is only read, not run: its options, parameters, pipelines and environment are checked.
 ONLY_READ = {
     r"datasets\.fma_small\.download=true": "it downloads 7.2 GiB",
-    r"--experiment (gtzan6\w*|paper_\w+|recipes|fine_tuning|encoders|lists)": "it needs the music, and hours",
+    r"--experiment (gtzan6\w*|papers?_\w+|recipes|fine_tuning|encoders|lists)": "it needs the music, and hours",
     r"compute\.address": "it needs a cluster",
     r"--watch": "it never ends",
     r"--model champion": "it needs the registry, which these sessions do without",
