@@ -140,8 +140,8 @@ def open_named(name: str, loader: ConfigLoader, experiment: Experiment) -> tuple
         return GenrePredictor.open(*_checkpoints(Path(name))), {}
     if name != _CHAMPION and not _RUN_ID.fullmatch(name):
         raise ConfigError(
-            f"--model {name}: expected champion, an experiment, the id of a cell's run in MLflow, or the folder of a "
-            f"trained cell. {suggestion(name, loader.experiments)}"
+            f"--model {name}: expected champion, an experiment, the id of a cell's run in MLflow, the folder of a "
+            f"trained cell, or a file that 'export' wrote (.onnx). {suggestion(name, loader.experiments)}"
         )
     from genre_pipeline.tracking.trained import open_champion, open_run
 

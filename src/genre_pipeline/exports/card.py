@@ -9,7 +9,7 @@ from genre_pipeline.evaluation.prediction import GenrePredictor
 from genre_pipeline.exports.files import Comparison, least_samples
 from genre_pipeline.reporting.document import Facts, Paragraph, Section, format_markdown
 from genre_pipeline.reporting.prediction import model_facts
-from genre_pipeline.reporting.wording import LEAKY, LEAKY_NOTE, abstention_text, pretrained_text, share_of_tests
+from genre_pipeline.reporting.wording import LEAKY, LEAKY_NOTE, abstention_text, pretrained_text, share_of_tests, split_marks
 from genre_pipeline.results.cell import CellResult, statistic, summary_row, unknown_share
 
 _USE = (
@@ -84,13 +84,13 @@ def describe_in_words(card: Mapping[str, Any], compared: Comparison, n_recording
         "Genres": ", ".join(card["genres"]),
         "Models": f"{card['n_models']}, whose probabilities are averaged" if card["n_models"] > 1 else "1",
         "Quality": card.get("quality", "not evaluated"),
-        "Warning": f"{LEAKY}: {LEAKY_NOTE}" if card["leaky"] else "",
+        "Warning": f"{LEAKY}: {LEAKY_NOTE}" if card["leaky"] else ", ".join(split_marks(card)),
         "Sure": card.get("sure", ""),
         "Licence of the music": card["licence"] or "not stated",
         "Pretrained parts": pretrained_text(pretrained) if pretrained else "none",
         "Licence of pretrained weights": pretrained["licence"] if pretrained else "",
         "Matrices": "in eight bits" if quantised else "",
-        "Checked": f"on {n_recordings} recordings: probabilities differ from PyTorch's by at most "
+        "Checked": f"on {n_recordings} recordings: probabilities differ from the model's by at most "
         f"{compared.difference:.1e}, those of segments by {compared.segment_difference:.1e}",
         "Commit": card.get("commit", ""),
     }

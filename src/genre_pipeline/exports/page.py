@@ -19,7 +19,6 @@ from genre_pipeline.storage import atomic_file
 # Tested with [?].
 WEB_RUNTIME = "onnxruntime-web@1.30.0"
 _SCRIPT, _WASM = "package/dist/ort.wasm.bundle.min.mjs", "package/dist/ort-wasm-simd-threaded.wasm"
-_LICENCE = "package/LICENSE"
 _MODEL, _MODEL_BEGIN = "model.js", b"globalThis.model = "
 
 
@@ -38,14 +37,15 @@ def write_page(folder: Path, model: Path, card: Mapping[str, Any], runtime: Path
         ConfigError: If the archive is not such a one.
         StorageError: If the folder cannot be written.
     """
-    script, wasm, licence = _read_runtime(runtime)
+    script, wasm = _read_runtime(runtime)
     contents = {
         # First: a folder with it may be written again, however the writing of the others ends.
         _MODEL: _script("model", card=dict(card), onnx=_text(model.read_bytes()), silent_peak=SILENT_PEAK),
         "index.html": files(__package__).joinpath("page.html").read_bytes(),
         "page.js": files(__package__).joinpath("page.js").read_bytes(),
         "runtime.js": _script("runtime", script=_text(script), wasm=_text(wasm)),
-        "runtime.LICENSE.txt": licence,
+        # The archive has no licence file; the package of the same project has the same licence.
+        "runtime.LICENSE.txt": files("onnxruntime").joinpath("LICENSE").read_bytes(),
     }
     for name, content in contents.items():
         with atomic_file(folder / name) as temporary:
@@ -73,12 +73,12 @@ def check_page(folder: Path, runtime: Path) -> None:
         raise ConfigError(f"{folder} holds something else than a page that was written before. Name another folder.")
 
 
-def _read_runtime(path: Path) -> tuple[bytes, bytes, bytes]:
+def _read_runtime(path: Path) -> tuple[bytes, bytes]:
     try:
         with tarfile.open(path) as archive:
-            script, wasm = (_member(archive, name) for name in (_SCRIPT, _WASM))
-            licence = _member(archive, _LICENCE) if _LICENCE in archive.getnames() else b"MIT\n"
-            return script, wasm, licence
+            return _member(archive, _SCRIPT), _member(archive, _WASM)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path} is not there. Get it: npm pack {WEB_RUNTIME}") from error
     # Each compression has errors of its own for damage.
     except (OSError, tarfile.TarError, KeyError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise ConfigError(

@@ -49,7 +49,7 @@ def onnx_session(path: Path, *, n_threads: int = 1) -> Any:
         n_threads: How many threads it computes with.
 
     Raises:
-        ConfigError: If onnxruntime is missing, or the file is no ONNX file.
+        ConfigError: If onnxruntime is missing, or the file is not there or no ONNX file.
     """
     try:
         import onnxruntime
@@ -61,7 +61,12 @@ def onnx_session(path: Path, *, n_threads: int = 1) -> Any:
     options.intra_op_num_threads, options.inter_op_num_threads = n_threads, 1
     options.log_severity_level = _FATAL
     try:
-        return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+        content = path.read_bytes()
+    except OSError as error:
+        reason = "is not there" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+        raise ConfigError(f"{path} {reason}. Expected an ONNX file.") from error
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's have no common class
         reason = " ".join(str(error).split())
         raise ConfigError(f"{path} cannot be read as an ONNX file ({reason}). Export the model again.") from error

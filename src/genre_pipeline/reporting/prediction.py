@@ -124,12 +124,16 @@ def model_facts(model: FileClassifier, leader: Mapping[str, Any]) -> dict[str, A
         leader: What is to know of it, or nothing.
     """
     kept = model.abstention
+    known = {key: leader.get(key) for key in ("accuracy", "ci_low", "ci_high", "statistic", "artists_unknown")}
+    # Of a leaky split nobody expects it, so its report has 0 whatever is known.
+    if model.leaky:
+        known["artists_unknown"] = None
     return {
         "cell": model.cell,
         "fingerprint": model.fingerprint,
         "genres": list(model.genres),
         "leaky": model.leaky,
-        **{key: leader.get(key) for key in ("accuracy", "ci_low", "ci_high", "statistic", "artists_unknown")},
+        **known,
         "abstention": None if kept is None else {key: _finite(each) for key, each in kept._asdict().items()},
     }
 
@@ -238,6 +242,8 @@ def _model(model: FileClassifier, leader: Mapping[str, Any]) -> str:
     if leader:
         text += f" It was right about {share_of_tests(leader['accuracy'], leader, leader['statistic'])}."
     text += f" {abstention_text(model.abstention)}"
+    if model.abstention is not None and math.isinf(model.abstention.threshold):
+        text += " --max-error 100% shows every answer."
     if model.leaky:
         return f"{text} {LEAKY}: {LEAKY_NOTE}"
     marks = split_marks(leader) if leader else []

@@ -287,12 +287,12 @@ was sure of 60.0 % of the test tracks, and wrong about 15.0 % of those.'
     if math.isinf(abstention.threshold):
         return (
             f"It is sure of nothing: no threshold of the probability reaches an error rate of {allowed}. It was wrong "
-            f"about {all_wrong} of the test tracks. --max-error 100% shows every answer."
+            f"about {all_wrong} of the test tracks."
         )
     if abstention.threshold == 0.0:
         return (
             "It is sure of everything, however low the probability: it was wrong about "
-            f"{all_wrong} of the test tracks, and --max-error allows {allowed}."
+            f"{all_wrong} of the test tracks, and {allowed} are allowed."
         )
     wrong = "" if math.isnan(abstention.error) else f", and wrong about {percent(abstention.error)}{PERCENT} of those"
     return (

@@ -4,7 +4,7 @@
 const $ = (id) => document.getElementById(id);
 const COLOURS = ["#56b4e9", "#e69f00", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#a6a6f5", "#b2df8a", "#c9b18b", "#bbbbbb"];
 const AUDIO = /\.(wav|mp3|flac|ogg|oga|opus|aiff?|au|snd|caf|w64|rf64)$/i;
-const state = { models: [], songs: [], open: null };
+const state = { models: [], songs: [], nOther: 0, open: null };
 let queue = Promise.resolve();
 
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
@@ -73,16 +73,16 @@ const chosen = () => [...$("models").querySelectorAll("input:checked")].map((box
 function add(files) {
   const songs = files.filter(({ file }) => AUDIO.test(file.name) || file.type.startsWith("audio/"));
   songs.sort((one, other) => one.path.localeCompare(other.path));
-  if (!songs.length) {
-    $("status").textContent = "None of these is an audio file.";
-    return;
-  }
+  state.nOther += files.length - songs.length;
+  showStatus();
+  if (!songs.length) return;
   $("songs-section").hidden = false;
   for (const { file, path } of songs) {
     const song = { file, path, correct: "", row: element("tr") };
     state.songs.push(song);
     $("songs").tBodies[0].append(song.row);
     showRow(song);
+    showStatus();
     queue = queue.then(() => classify(song));
   }
 }
@@ -97,8 +97,16 @@ async function classify(song) {
     song.error = error.message;
   }
   showRow(song);
-  const done = state.songs.filter((each) => each.answers || each.error).length;
-  $("status").textContent = `${done} of ${state.songs.length} songs are classified.`;
+  showStatus();
+}
+
+function showStatus() {
+  const { songs, nOther } = state;
+  const [nClassified, nFailed] = ["answers", "error"].map((key) => songs.filter((song) => song[key]).length);
+  const parts = songs.length ? [`${nClassified} of ${songs.length} ${songs.length === 1 ? "song" : "songs"} classified`] : [];
+  if (nFailed) parts.push(`${nFailed} not: see why below`);
+  if (nOther) parts.push(`${nOther} other ${nOther === 1 ? "file" : "files"} left out: no audio that can be read`);
+  $("status").textContent = `${parts.join("; ")}.`;
 }
 
 function showRow(song) {
@@ -106,7 +114,9 @@ function showRow(song) {
     ? element("button", { type: "button", className: "link", textContent: song.path, onclick: () => open(song) })
     : song.path);
   if (song.error) {
-    song.row.replaceChildren(name, element("td", { colSpan: 3, className: "error", textContent: song.error }));
+    const named = `${song.file.name}: `;
+    const reason = song.error.startsWith(named) ? song.error.slice(named.length) : song.error;
+    song.row.replaceChildren(name, element("td", { colSpan: 3, className: "error", textContent: reason }));
     return;
   }
   const answer = song.answers?.[0];
@@ -183,13 +193,15 @@ function open(song) {
   const genres = Object.keys(song.answers[0].probabilities);
   $("why-genre").replaceChildren(...genres.map((genre) => element("option", { textContent: genre, selected: genre === song.answers[0].genre })));
   $("timelines").replaceChildren(...song.answers.map((answer) => timeline(song, answer)));
-  const heads = ["Model", "Answer", ...genres];
+  // One row per genre: a phone is too narrow for a column each.
+  const heads = ["Genre", ...song.answers.map((answer) => answer.model + (answer.leaky ? " (LEAKY)" : ""))];
+  const share = (answer, genre) => (genre in answer.probabilities ? percent(answer.probabilities[genre]) : "");
+  const rows = [["Answer", ...song.answers.map(said)], ...genres.map((genre) => [genre, ...song.answers.map((answer) => share(answer, genre))])];
   $("side").replaceChildren(
     element("thead", {}, element("tr", {}, ...heads.map((text) => element("th", { scope: "col", textContent: text })))),
-    element("tbody", {}, ...song.answers.map((answer) => element("tr", {},
-      element("th", { scope: "row", textContent: answer.model + (answer.leaky ? " (LEAKY)" : "") }),
-      element("td", { textContent: said(answer) }),
-      ...genres.map((genre) => element("td", { className: "number", textContent: genre in answer.probabilities ? percent(answer.probabilities[genre]) : "" }))))),
+    element("tbody", {}, ...rows.map(([title, ...cells]) => element("tr", {},
+      element("th", { scope: "row", textContent: title }),
+      ...cells.map((text) => element("td", { className: "number", textContent: text }))))),
   );
   $("nearest").replaceChildren();
   $("waveform").getContext("2d").clearRect(0, 0, 1600, 120);
