@@ -313,7 +313,8 @@ def train(
 ) -> None:
     """Train classifiers on the music in FOLDER, compare them, and say how to use the best.
 
-    Artists are read from the files' tags; no artist is then in both training and test. Rerunning resumes.
+    Artists are read from the files' tags, or a metadata.csv in FOLDER; no artist that is known is in both training and
+    test. Where none is known, numbers are marked LEAKY. Rerunning resumes.
     """
     from genre_pipeline.ops import own_music
 

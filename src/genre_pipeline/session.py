@@ -11,15 +11,16 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from kedro.framework.context import KedroContext
-from kedro.framework.project import settings
+from kedro.framework.project import pipelines, settings
 from kedro.framework.session import KedroSession
 from kedro.io import DataCatalog, DatasetError
+from kedro.io.core import VersionNotFoundError
 from kedro.pipeline import Pipeline
 from kedro.runner import AbstractRunner, ParallelRunner, SequentialRunner, ThreadRunner
 
 from genre_pipeline.blocks import parse_block
 from genre_pipeline.configuration import ConfigLoader
-from genre_pipeline.errors import ConfigError, GenrePipelineError, own_error
+from genre_pipeline.errors import ConfigError, GenrePipelineError, causes, own_error
 from genre_pipeline.ops.refresh.place import refresh_folder
 from genre_pipeline.ops.retention import abandoned_files, remove
 from genre_pipeline.progress import begin_steps, end_steps
@@ -305,8 +306,19 @@ def _fault(error: Exception) -> BaseException:
     own = own_error(error)
     if own is not error:
         return own
+    if any(isinstance(each, VersionNotFoundError) for each in causes(error)):
+        return _missing(str(error).partition(":")[0])
     folders = (Path(data_root()), Path(gettempdir()))
     return tracking_fault(error, tracking_uri()) or storage_fault(error, folders) or error
+
+
+def _missing(entry: str) -> ConfigError:
+    """Return the error of a result that another pipeline makes first."""
+    makers = [name for name in pipelines if entry in pipelines[name].all_outputs()]
+    advice = "Run the pipeline that makes it"
+    if makers:
+        advice = f"Run 'kedro run --pipelines {makers[0]}' with the same options first, or all with train_all"
+    return ConfigError(f"{entry} was not made yet, and this pipeline reads it. {advice}.")
 
 
 def _remove_abandoned(folders: Sequence[Path]) -> None:

@@ -125,7 +125,7 @@ KEDROS = [command for command in COMMANDS if command.words[0] in {"kedro", "genr
 COMPARED = {
     "demo": {"protocols": ["artist_kfold"], "models": ["svm", "naive_bayes", "net1"], "exclude": []},
     "my_music": {"models": ["svm", "net1"]},
-    "both": {"datasets": ["demo", "my_music"], "models": ["svm"]},
+    "two": {"datasets": ["demo"], "models": ["svm", "net1"]},
     "gtzan": {"protocols": ["artist_kfold"], "models": ["svm"]},
 }
 TINY: dict[str, Any] = {

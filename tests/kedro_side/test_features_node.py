@@ -22,7 +22,9 @@ def extract(music, tmp_path):
         hook = ExtractionsHook()
         url = (tmp_path / "published").as_uri()
         hook.before_pipeline_run(Pipeline([]), DataCatalog({"params:storage": MemoryDataset({"features_url": url})}))
-        lent = hook.before_node_run(SimpleNamespace(inputs=["session_extractions"], outputs=["tiny.log_mel_8.features"]))
+        lent = hook.before_node_run(
+            SimpleNamespace(inputs=["session_extractions"], outputs=["tiny.log_mel_8.features"])
+        )
         store, report = extract_features(
             music.tracks,
             music.segments,

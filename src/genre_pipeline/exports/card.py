@@ -9,7 +9,14 @@ from genre_pipeline.evaluation.prediction import GenrePredictor
 from genre_pipeline.exports.files import Comparison, least_samples
 from genre_pipeline.reporting.document import Facts, Paragraph, Section, format_markdown
 from genre_pipeline.reporting.prediction import model_facts
-from genre_pipeline.reporting.wording import LEAKY, LEAKY_NOTE, abstention_text, pretrained_text, share_of_tests, split_marks
+from genre_pipeline.reporting.wording import (
+    LEAKY,
+    LEAKY_NOTE,
+    abstention_text,
+    pretrained_text,
+    share_of_tests,
+    split_marks,
+)
 from genre_pipeline.results.cell import CellResult, statistic, summary_row, unknown_share
 
 _USE = (

@@ -85,7 +85,8 @@ class Survey:
             known += f", as far as artists are known; {n_unknown} tracks have none"
         if self.protocol != "artist_kfold":
             known = (
-                "artists unknown, so that one may be in both: numbers are marked LEAKY. Name artists in the files' tags"
+                "artists unknown, so that one may be in both: numbers are marked LEAKY. Name artists in the files' "
+                "tags, or in a metadata.csv with the columns path and artist"
             )
         return (
             f"{len(self.tracks)} tracks, {len(self.n_units)} genres; {self.unit} per genre: {genres}.\n"

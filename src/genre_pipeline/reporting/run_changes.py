@@ -308,7 +308,10 @@ def _reading(confidence: float, bases: Iterable[str]) -> str:
         "that these tracks can show; there may be one."
     )
     explained = {
-        "tracks": "On tracks: paired, on the test tracks that both runs have answered for, artists drawn as wholes.",
+        "tracks": (
+            "On tracks: paired, on the test tracks that both runs have answered for, artists drawn as wholes. The "
+            "accuracies are of all tracks of each run: where tracks came or went, they can differ though no answer did."
+        ),
         "intervals": (
             "On intervals: made of the intervals that both runs logged, because the answers for common test tracks are "
             "not to be had; wider than need be."

@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 # Share of unused bytes [?] from which a store is rewritten: so it never takes more than twice the space it needs.
 _MAX_WASTE = 0.5
+# [?] Tracks without a feature that the log names; the report has all.
+_N_NAMED = 10
 # [?] Tracks per task of a worker: half a second of work. So few seconds are lost, the workers finish together, and the
 # cost of the other files of a shard is negligible.
 SHARD_SIZE = 16
@@ -379,7 +381,6 @@ class _Loading:
             try:
                 frames = store.pack(self._load(track_id))
             except FeatureError as error:  # noqa: PERF203  # a track of its own each
-                logger.warning("Track '%s' has no '%s': %s", track_id, self.target.spec.name, error)
                 failed.append({"track_id": track_id, "path": path, "error": str(error)})
             else:
                 content = hashlib.sha256(track_id.encode() + b"\0" + frames.tobytes()).hexdigest()
@@ -389,6 +390,10 @@ class _Loading:
                 f"{root}: the feature '{self.target.spec.name}' could be read of none of {len(self.wanted)} tracks. "
                 f"The first: {failed[0]['error']}"
             )
+        for each in failed[:_N_NAMED]:
+            logger.warning("Track '%s' has no '%s': %s", each["track_id"], self.target.spec.name, each["error"])
+        if len(failed) > _N_NAMED:
+            logger.warning("... and %d more tracks: the extraction report lists them.", len(failed) - _N_NAMED)
         stored = dict(zip(store.index["track_id"], store.index["audio_hash"], strict=True))
         n_reused = sum(stored.get(track.track_id) == track.audio_hash for track in tracks)
         is_changed = n_reused < max(len(tracks), len(stored))

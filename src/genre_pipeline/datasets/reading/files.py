@@ -152,7 +152,9 @@ def no_audio(path: Path, *, layout: str, links_within: Path | None) -> DatasetEr
 
 
 def _what_to_do(layout: str) -> str:
-    return f"Expected {layout}. Put the audio there, or name another folder (datasets.<name>.path)."
+    return (
+        f"Expected {layout}. Put the audio there, or name another folder (in the configuration: datasets.<name>.path)."
+    )
 
 
 def list_files(folder: Path, *, links_within: Path | None = None) -> tuple[dict[str, Stamp], list[LeftOut]]:

@@ -102,7 +102,8 @@ async function classify(song) {
 
 function showStatus() {
   const { songs, nOther } = state;
-  const [nClassified, nFailed] = ["answers", "error"].map((key) => songs.filter((song) => song[key]).length);
+  const nClassified = songs.filter((song) => song.answers?.length).length;
+  const nFailed = songs.filter((song) => song.error).length;
   const parts = songs.length ? [`${nClassified} of ${songs.length} ${songs.length === 1 ? "song" : "songs"} classified`] : [];
   if (nFailed) parts.push(`${nFailed} not: see why below`);
   if (nOther) parts.push(`${nOther} other ${nOther === 1 ? "file" : "files"} left out: no audio that can be read`);
