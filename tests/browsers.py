@@ -84,4 +84,5 @@ class Browser:
         """Return the addresses outside of themselves that pages asked for since the last call."""
         events = [json.loads(entry["message"])["message"] for entry in self.chrome.get_log("performance")]
         sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
-        return [each["request"]["url"] for each in sent if not each["request"]["url"].startswith("data:")]
+        # Chromium's own first page may still be loading.
+        return [each["request"]["url"] for each in sent if not each["request"]["url"].startswith(("data:", "chrome:"))]
