@@ -165,7 +165,7 @@ def compare(title: str, unit: str, n_units: int, jobs: dict[str, Callable[[], ob
         ratio, cpu_ratio = median_ratio(seconds, name), median_ratio(cpu_seconds, name)
         spread = f"{ratio:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
         # What other processes take is not known here.
-        cpu = "– | –" if "processes" in name else f"{cpu_ms:.3g} | {cpu_ratio:.2f}"
+        cpu = "- | -" if "processes" in name else f"{cpu_ms:.3g} | {cpu_ratio:.2f}"
         print(f"| {name} | {speed:,.3g} | {spread} | {cpu} |", flush=True)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import scipy.fft
 import torch
 
-from genre_pipeline.features.compiled import Transform
+from genre_pipeline.audio.compiled_spectra import Transform
 
 N_ROUNDS = 15
 

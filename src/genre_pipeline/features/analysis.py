@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from genre_pipeline.features.compiled import Filters, Transform
+    from genre_pipeline.audio.compiled_spectra import Filters, Transform
 
 Samples = NDArray[np.float32]
 Precision = Literal["single", "double"]
@@ -366,7 +366,7 @@ class _CompiledTransform:
 
 @lru_cache(maxsize=64)
 def _compiled_transform(spectrum: Spectrum) -> Transform:
-    from genre_pipeline.features.compiled import Transform
+    from genre_pipeline.audio.compiled_spectra import Transform
 
     return Transform(_padded_window(spectrum))
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from genre_pipeline.features.compiled import Filters
+    from genre_pipeline.audio.compiled_spectra import Filters
 
 
 # [?] Three seconds at 44.1 kHz: a finer resolution in frequency is of no use for music.
@@ -145,7 +145,7 @@ class FilterBank:
 
     @cached_property
     def _compiled(self) -> Filters:
-        from genre_pipeline.features.compiled import Filters
+        from genre_pipeline.audio.compiled_spectra import Filters
 
         return Filters(self._filters)
 
@@ -213,7 +213,7 @@ class Levels:
             self._frames.append(self._levels_on_device(energies).cpu().numpy())
 
     def _write_compiled(self, energies: Features, levels_db: Features) -> None:
-        from genre_pipeline.features.compiled import write_decibels
+        from genre_pipeline.audio.compiled_spectra import write_decibels
 
         greatest = write_decibels(energies, 0.5 * self._block.amin, levels_db)
         if math.isfinite(greatest):

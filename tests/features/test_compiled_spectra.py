@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from genre_pipeline.audio.compiled_spectra import Filters, Transform, write_decibels
 from genre_pipeline.features import FEATURES, stream_features
 from genre_pipeline.features import analysis as analysis_module
-from genre_pipeline.features.compiled import Filters, Transform, write_decibels
 from genre_pipeline.features.spectrum import Levels
 from genre_pipeline.stores import extraction
 from genre_pipeline.stores.extraction import extract
