@@ -143,6 +143,36 @@ def test_bits_do_not_depend_on_the_blocks(signals, monkeypatch):
     np.testing.assert_array_equal(computed(signals["noise"], kind, parameters, is_compiled=True), at_once)
 
 
+@pytest.mark.parametrize("n_filters", [1, 7, 64])
+@pytest.mark.parametrize("n_frames", [1, 8, 27])
+def test_bands_are_those_of_stored_energies_to_the_bit(n_filters, n_frames):
+    rng = np.random.default_rng(n_filters)
+    samples = rng.standard_normal(1024 + (n_frames - 1) * 331).astype(np.float32)
+    transform = Transform(np.hanning(1025)[:-1].astype(np.float32))
+    bank = np.zeros((n_filters, 513), dtype=np.float32)
+    for number, row in enumerate(bank):
+        row[7 * number :][:10] = rng.uniform(size=len(row[7 * number :][:10]))
+    filters = Filters(bank)
+    stored = filters(transform.energies(samples, 331, n_frames))
+    np.testing.assert_array_equal(transform.band_energies(samples, 331, n_frames, filters=filters), stored)
+
+
+@pytest.mark.parametrize("name", ["log_mel", "mfcc", "magnitudes", "shorter_window"])
+def test_bits_do_not_depend_on_other_features(name, signals):
+    kind, parameters, _ = FEATURES_OF_SPECTRA[name]
+    block = FEATURES[kind].block.model_validate({"kind": kind, **parameters})
+    frames = {key: value for key, value in parameters.items() if key in {*FRAMES, "win_length"}}
+    stft = FEATURES["stft"].block.model_validate({"kind": "stft", **frames, "precision": "single"})
+    requests = [(FEATURES["stft"], stft), (FEATURES[kind], block)]
+    alone = computed(signals["noise"], kind, parameters, is_compiled=True)
+    for order in (requests, requests[::-1]):
+        both = stream_features([signals["noise"]], order, is_compiled=True)
+        together = dict(
+            zip([spec.name for spec, _ in order], [np.concatenate(list(each), axis=1) for each in both], strict=True)
+        )
+        np.testing.assert_array_equal(together[kind], alone)
+
+
 def test_a_long_extraction_uses_compiled_code(write_track, make_tracks, small_block, tmp_path, monkeypatch):
     tracks = make_tracks([write_track("a", seed=1), write_track("b", seed=2)])
 

@@ -442,6 +442,28 @@ def _response_energies(
 
 
 @_compiled
+def _band_energies(
+    samples: NDArray[Any],
+    hop_length: int,
+    window: NDArray[Any],
+    turns: NDArray[Any],
+    places: NDArray[Any],
+    filters: tuple[NDArray[Any], NDArray[Any], NDArray[Any]],
+    rows: NDArray[Any],
+) -> None:
+    firsts, starts, weights = filters
+    n_lanes = _VECTOR_BYTES // window.itemsize
+    numbers = np.empty(len(window) * n_lanes, window.dtype)
+    results = np.zeros((len(window) // 2 + 1 + _N_STEP) * n_lanes, window.dtype)
+    sums = np.empty(max(len(firsts), n_lanes) * n_lanes, window.dtype)
+    for group in range(0, len(rows), n_lanes):
+        row = min(group, len(rows) - n_lanes)
+        _group_of_energies(samples, row * hop_length, hop_length, window, turns, places, numbers, results)
+        _apply(results, firsts, starts, weights, sums, n_lanes)
+        _write_columns(sums, rows, row, n_lanes)
+
+
+@_compiled
 def _filter(
     rows: NDArray[Any],
     first_column: int,
@@ -496,6 +518,23 @@ class Transform:
         """Return the spectra of frames as :meth:`energies` their squared magnitudes."""
         return self._rows(_values_of, samples, hop_length, n_frames, 2 + len(self._window)).view(np.complex64)
 
+    def band_energies(
+        self, samples: NDArray[np.float32], hop_length: int, n_frames: int, *, filters: Filters
+    ) -> NDArray[np.float32]:
+        """Return the responses of real filters to energies, shape ``(n_frames, n_filters)``.
+
+        In single precision, the bits are those of ``filters(transform.energies(...))``.
+
+        Args:
+            samples: As for :meth:`energies`, and so are the next two.
+            hop_length: Distance between successive frames, in samples.
+            n_frames: How many.
+            filters: The filters.
+        """
+        n_columns = max(filters.n_filters, _MAX_LANES)
+        rows = self._rows(_band_energies, samples, hop_length, n_frames, n_columns, filters.arrays)
+        return np.ascontiguousarray(rows[:, : filters.n_filters])
+
     def response_energies(
         self,
         samples: NDArray[np.float32],
@@ -542,6 +581,7 @@ class Filters:
         filters: Shape ``(n_filters, n_columns)``, float32 or complex64.
 
     Attributes:
+        n_filters: Number of real filters; a complex one counts as two.
         arrays: The first column of each; where its weights start; all weights, with zeros behind each filter's.
     """
 
@@ -550,7 +590,7 @@ class Filters:
             # Real and imaginary part of the product, of real and imaginary parts side by side.
             parts = [np.stack([filters.real, -filters.imag], axis=2), np.stack([filters.imag, filters.real], axis=2)]
             filters = np.stack(parts, axis=1).reshape(2 * len(filters), -1)
-        self._n_filters = len(filters)
+        self.n_filters = len(filters)
         used = [np.flatnonzero(row) for row in filters]
         # No column for a filter that holds no bin.
         spans = [(int(each[0]), int(each[-1]) + 1) if len(each) else (0, 0) for each in used]
@@ -570,9 +610,9 @@ class Filters:
         n_missing = max(0, _MAX_LANES - n_rows), max(0, _MAX_LANES - rows.shape[1])
         if any(n_missing):
             rows = np.pad(rows, [(0, n) for n in n_missing])
-        responses = np.empty((len(rows), max(_MAX_LANES, self._n_filters)), dtype=np.float32)
+        responses = np.empty((len(rows), max(_MAX_LANES, self.n_filters)), dtype=np.float32)
         _filter(rows, *self._used, self.arrays, responses)
-        return np.ascontiguousarray(responses[:n_rows, : self._n_filters])
+        return np.ascontiguousarray(responses[:n_rows, : self.n_filters])
 
 
 @_compiled

@@ -164,12 +164,18 @@ class CompiledSpectra(Spectra):
         samples: Those of the frames, from the first one's start.
         hop_length: Distance between successive frames, in samples.
         n_frames: How many.
+
+    Attributes:
+        in_bands: Whether nothing but :meth:`band_energies` is asked for.
     """
 
     is_compiled = True
 
-    def __init__(self, transform: Transform, samples: Samples, hop_length: int, n_frames: int) -> None:
+    def __init__(
+        self, transform: Transform, samples: Samples, hop_length: int, n_frames: int, *, in_bands: bool
+    ) -> None:
         super().__init__()
+        self.in_bands = in_bands
         self._transform = transform
         self._frames = (samples, hop_length, n_frames)
 
@@ -191,6 +197,12 @@ class CompiledSpectra(Spectra):
         import torch
 
         return self.derived("energies", lambda _: torch.from_numpy(self._transform.energies(*self._frames)))
+
+    def band_energies(self, filters: Filters) -> Tensor:
+        """Return real filters' responses to energies, shape ``(n_frames, n_filters)``, without storing the energies."""
+        import torch
+
+        return torch.from_numpy(self._transform.band_energies(*self._frames, filters=filters))
 
     def response_energies(self, filters: Filters, gains: Tensor) -> Tensor:
         """Return the energies of complex filters' responses, times gains, shape ``(n_frames, n_filters)``."""
@@ -243,15 +255,23 @@ class Signal:
         """Register a function to call with each chunk of samples, which it may keep but not change."""
         self._receivers.append(receive)
 
-    def on_spectra(self, spectrum: Spectrum, receive: Callable[[Spectra], None]) -> None:
+    def on_spectra(self, spectrum: Spectrum, receive: Callable[[Spectra], None], *, in_bands: bool = False) -> None:
         """Register a function to call with the spectra of successive frames.
 
         Frames are centred on the multiples of the hop length, with zeros around the samples: the transpose of
         ``librosa.stft(samples, n_fft=..., hop_length=..., win_length=..., window=...)``, which transforms in double
         precision and takes several times as long.
+
+        Args:
+            spectrum: The parameters of the spectra.
+            receive: The function.
+            in_bands: Whether it asks for nothing but energies in bands, which are then computed frame by frame if
+                nobody else asks for the spectra.
         """
         framer = _Framer(spectrum, self.device, is_compiled=self._is_compiled)
-        self._framers.setdefault(spectrum, framer).receivers.append(receive)
+        framer = self._framers.setdefault(spectrum, framer)
+        framer.in_bands = in_bands and not framer.receivers
+        framer.receivers.append(receive)
 
     def decimated(self, factor: int) -> Signal:
         """Return the signal at a lower rate, its energy kept.
@@ -298,6 +318,7 @@ class _Framer:
 
     def __init__(self, spectrum: Spectrum, device: Device, *, is_compiled: bool) -> None:
         self.receivers: list[Callable[[Spectra], None]] = []
+        self.in_bands = False
         self._spectrum = spectrum
         self._half = np.zeros(spectrum.n_fft // 2, dtype=np.float32)
         self._waiting = self._half
@@ -313,7 +334,7 @@ class _Framer:
         used = n_frames * hop_length
         self._waiting, self._to_skip = samples[used:], max(0, used - len(samples))
         if n_frames:
-            for spectra in self._transform(samples, n_frames):
+            for spectra in self._transform(samples, n_frames, in_bands=self.in_bands):
                 for receive in self.receivers:
                     receive(spectra)
 
@@ -332,7 +353,7 @@ class _PlainTransform:
         # One for all blocks: releasing and requesting memory again costs as much as the transform.
         self._windowed: Tensor | None = None
 
-    def __call__(self, samples: Samples, n_frames: int) -> Iterator[Spectra]:
+    def __call__(self, samples: Samples, n_frames: int, *, in_bands: bool) -> Iterator[Spectra]:  # noqa: ARG002
         import torch
 
         n_fft = self._spectrum.n_fft
@@ -357,11 +378,17 @@ class _CompiledTransform:
         self._hop_length = spectrum.hop_length
         self._transform = _compiled_transform(spectrum)
         self._n_block = max(_COMPILED_FRAMES, _COMPILED_BLOCK_BYTES // (2 * spectrum.n_fft))
+        # In double precision, bands would be another rounding than those of stored energies.
+        self._can_fuse = spectrum.precision == "single"
 
-    def __call__(self, samples: Samples, n_frames: int) -> Iterator[Spectra]:
-        for start in range(0, n_frames, self._n_block):
-            n_block = min(self._n_block, n_frames - start)
-            yield CompiledSpectra(self._transform, samples[start * self._hop_length :], self._hop_length, n_block)
+    def __call__(self, samples: Samples, n_frames: int, *, in_bands: bool) -> Iterator[Spectra]:
+        in_bands = in_bands and self._can_fuse
+        # Bands are few numbers, so that all frames of a chunk may be one block.
+        size = n_frames if in_bands else self._n_block
+        for start in range(0, n_frames, size):
+            n_block = min(size, n_frames - start)
+            first = samples[start * self._hop_length :]
+            yield CompiledSpectra(self._transform, first, self._hop_length, n_block, in_bands=in_bands)
 
 
 @lru_cache(maxsize=64)

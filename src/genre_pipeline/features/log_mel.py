@@ -165,8 +165,9 @@ class MelBands(NamedTuple):
         return spectra.derived(self, self._compute)
 
     def _compute(self, spectra: Spectra) -> Tensor:
-        powers = spectra.energies if self.power == 2.0 else spectra.magnitudes.pow(self.power)
-        return _filters(self)(powers, is_compiled=spectra.is_compiled)
+        if self.power == 2.0:
+            return _filters(self).of_energies(spectra)
+        return _filters(self)(spectra.magnitudes.pow(self.power), is_compiled=spectra.is_compiled)
 
 
 @lru_cache(maxsize=64)
@@ -195,7 +196,9 @@ def mel_levels(signal: Signal, block: LogMelBlock) -> Callable[[], Levels]:
     """
     bands, levels = block.bands, Levels(block)
     signal.on_spectra(
-        block.spectrum, lambda spectra: levels.append(bands.energies(spectra), is_compiled=spectra.is_compiled)
+        block.spectrum,
+        lambda spectra: levels.append(bands.energies(spectra), is_compiled=spectra.is_compiled),
+        in_bands=bands.power == 2.0,
     )
 
     def collected() -> Levels:

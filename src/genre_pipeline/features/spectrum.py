@@ -136,6 +136,12 @@ class FilterBank:
             torch.mm(values[:, columns], moved, out=responses[:, rows])
         return responses
 
+    def of_energies(self, spectra: Spectra) -> Tensor:
+        """Return real filters' responses to the energies of spectra, shape ``(n_frames, n_filters)``."""
+        if isinstance(spectra, CompiledSpectra) and spectra.in_bands:
+            return spectra.band_energies(self._compiled)
+        return self(spectra.energies, is_compiled=spectra.is_compiled)
+
     def energies(self, spectra: Spectra, gains: Tensor) -> Tensor:
         """Return the energies of complex filters' responses to spectra, times gains: ``(n_frames, n_filters)``."""
         if isinstance(spectra, CompiledSpectra):
