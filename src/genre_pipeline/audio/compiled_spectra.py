@@ -261,18 +261,18 @@ def _energy(_typing: Any, numbers: Any, at: Any, gains: Any, gain_at: Any, to: A
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _decibels(_typing: Any, energies: Any, at: Any, least: Any, greatest: Any, levels: Any) -> Any:
+def _decibels(_typing: Any, energies: Any, at: Any, least: Any, greatest: Any, greatest_at: Any, levels: Any) -> Any:
     """Compute the levels of some neighbouring energies, and the greatest energy of each lane: NaN if not finite."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array, at, least, greatest, levels = arguments
+        array, at, least, greatest, greatest_at, levels = arguments
         start = ir.Constant(at.type, 0)
         source, floor, most, target = (
             _Memory(context, builder, array_type, each, place, types.float32)
             for array_type, each, place in zip(
-                [signature.args[0], *signature.args[2:]],
+                [signature.args[0], signature.args[2], signature.args[3], signature.args[5]],
                 [array, least, greatest, levels],
-                [at, start, start, at],
+                [at, start, greatest_at, at],
                 strict=True,
             )
         )
@@ -306,7 +306,7 @@ def _decibels(_typing: Any, energies: Any, at: Any, least: Any, greatest: Any, l
         target.store(series * ratio * real(20.0 / np.log(10.0)) + exponent * real(10.0 * np.log10(2.0)), 0)
         return context.get_dummy_value()
 
-    return types.void(energies, types.int64, least, greatest, levels), generate
+    return types.void(energies, types.int64, least, greatest, types.int64, levels), generate
 
 
 def _compiled(function: Any) -> Any:
@@ -617,9 +617,16 @@ class Filters:
 
 @_compiled
 def _decibels_of(energies: NDArray[Any], least: NDArray[Any], greatest: NDArray[Any], levels: NDArray[Any]) -> None:
-    n_lanes = len(greatest)
-    for k in range(0, len(energies), n_lanes):
-        _decibels(energies, min(k, len(energies) - n_lanes), least, greatest, levels)
+    # The greatest of every fourth vector apart: each waits for the one before.
+    n_lanes = len(greatest) // 4
+    n_whole = len(energies) - len(energies) % len(greatest)
+    for k in range(0, n_whole, len(greatest)):
+        _decibels(energies, k, least, greatest, 0, levels)
+        _decibels(energies, k + n_lanes, least, greatest, n_lanes, levels)
+        _decibels(energies, k + 2 * n_lanes, least, greatest, 2 * n_lanes, levels)
+        _decibels(energies, k + 3 * n_lanes, least, greatest, 3 * n_lanes, levels)
+    for k in range(n_whole, len(energies), n_lanes):
+        _decibels(energies, min(k, len(energies) - n_lanes), least, greatest, 0, levels)
 
 
 def write_decibels(energies: NDArray[np.float32], least: float, levels_db: NDArray[np.float32]) -> float:
@@ -635,6 +642,6 @@ def write_decibels(energies: NDArray[np.float32], least: float, levels_db: NDArr
     """
     if energies.size < _MAX_LANES:
         return math.nan
-    greatest = np.zeros(_MAX_LANES, dtype=np.float32)
+    greatest = np.zeros(4 * _MAX_LANES, dtype=np.float32)
     _decibels_of(energies.reshape(-1), np.array([least], dtype=np.float32), greatest, levels_db.reshape(-1))
     return float(greatest.max())

@@ -166,16 +166,16 @@ class CompiledSpectra(Spectra):
         n_frames: How many.
 
     Attributes:
-        in_bands: Whether nothing but :meth:`band_energies` is asked for.
+        is_filtered: Whether nothing but responses of filters is asked for.
     """
 
     is_compiled = True
 
     def __init__(
-        self, transform: Transform, samples: Samples, hop_length: int, n_frames: int, *, in_bands: bool
+        self, transform: Transform, samples: Samples, hop_length: int, n_frames: int, *, is_filtered: bool
     ) -> None:
         super().__init__()
-        self.in_bands = in_bands
+        self.is_filtered = is_filtered
         self._transform = transform
         self._frames = (samples, hop_length, n_frames)
 
@@ -255,7 +255,7 @@ class Signal:
         """Register a function to call with each chunk of samples, which it may keep but not change."""
         self._receivers.append(receive)
 
-    def on_spectra(self, spectrum: Spectrum, receive: Callable[[Spectra], None], *, in_bands: bool = False) -> None:
+    def on_spectra(self, spectrum: Spectrum, receive: Callable[[Spectra], None], *, is_filtered: bool = False) -> None:
         """Register a function to call with the spectra of successive frames.
 
         Frames are centred on the multiples of the hop length, with zeros around the samples: the transpose of
@@ -265,12 +265,12 @@ class Signal:
         Args:
             spectrum: The parameters of the spectra.
             receive: The function.
-            in_bands: Whether it asks for nothing but energies in bands, which are then computed frame by frame if
-                nobody else asks for the spectra.
+            is_filtered: Whether it asks for nothing but responses of filters. If nobody else asks for the spectra,
+                they are then computed while those are in the cache.
         """
         framer = _Framer(spectrum, self.device, is_compiled=self._is_compiled)
         framer = self._framers.setdefault(spectrum, framer)
-        framer.in_bands = in_bands and not framer.receivers
+        framer.is_filtered = is_filtered and not framer.receivers
         framer.receivers.append(receive)
 
     def decimated(self, factor: int) -> Signal:
@@ -318,7 +318,7 @@ class _Framer:
 
     def __init__(self, spectrum: Spectrum, device: Device, *, is_compiled: bool) -> None:
         self.receivers: list[Callable[[Spectra], None]] = []
-        self.in_bands = False
+        self.is_filtered = False
         self._spectrum = spectrum
         self._half = np.zeros(spectrum.n_fft // 2, dtype=np.float32)
         self._waiting = self._half
@@ -334,7 +334,7 @@ class _Framer:
         used = n_frames * hop_length
         self._waiting, self._to_skip = samples[used:], max(0, used - len(samples))
         if n_frames:
-            for spectra in self._transform(samples, n_frames, in_bands=self.in_bands):
+            for spectra in self._transform(samples, n_frames, is_filtered=self.is_filtered):
                 for receive in self.receivers:
                     receive(spectra)
 
@@ -353,7 +353,7 @@ class _PlainTransform:
         # One for all blocks: releasing and requesting memory again costs as much as the transform.
         self._windowed: Tensor | None = None
 
-    def __call__(self, samples: Samples, n_frames: int, *, in_bands: bool) -> Iterator[Spectra]:  # noqa: ARG002
+    def __call__(self, samples: Samples, n_frames: int, *, is_filtered: bool) -> Iterator[Spectra]:  # noqa: ARG002
         import torch
 
         n_fft = self._spectrum.n_fft
@@ -381,14 +381,14 @@ class _CompiledTransform:
         # In double precision, bands would be another rounding than those of stored energies.
         self._can_fuse = spectrum.precision == "single"
 
-    def __call__(self, samples: Samples, n_frames: int, *, in_bands: bool) -> Iterator[Spectra]:
-        in_bands = in_bands and self._can_fuse
-        # Bands are few numbers, so that all frames of a chunk may be one block.
-        size = n_frames if in_bands else self._n_block
+    def __call__(self, samples: Samples, n_frames: int, *, is_filtered: bool) -> Iterator[Spectra]:
+        is_filtered = is_filtered and self._can_fuse
+        # Responses are few numbers, so that all frames of a chunk may be one block.
+        size = n_frames if is_filtered else self._n_block
         for start in range(0, n_frames, size):
             n_block = min(size, n_frames - start)
             first = samples[start * self._hop_length :]
-            yield CompiledSpectra(self._transform, first, self._hop_length, n_block, in_bands=in_bands)
+            yield CompiledSpectra(self._transform, first, self._hop_length, n_block, is_filtered=is_filtered)
 
 
 @lru_cache(maxsize=64)

@@ -214,7 +214,7 @@ def begin_cqt(signal: Signal, block: CqtBlock) -> Finish:
     rate = signal
     for octave, octave_levels in zip(octaves, levels, strict=True):
         rate = rate if octave.factor == 1 else rate.decimated(octave.factor)
-        rate.on_spectra(octave.spectrum, _filtered_into(octave_levels, octave))
+        rate.on_spectra(octave.spectrum, _filtered_into(octave_levels, octave), is_filtered=True)
 
     def finish() -> Iterator[Features]:
         signal.require(octaves[0].factor * octaves[0].spectrum.n_fft)

@@ -198,7 +198,7 @@ def mel_levels(signal: Signal, block: LogMelBlock) -> Callable[[], Levels]:
     signal.on_spectra(
         block.spectrum,
         lambda spectra: levels.append(bands.energies(spectra), is_compiled=spectra.is_compiled),
-        in_bands=bands.power == 2.0,
+        is_filtered=bands.power == 2.0,
     )
 
     def collected() -> Levels:

@@ -138,7 +138,7 @@ class FilterBank:
 
     def of_energies(self, spectra: Spectra) -> Tensor:
         """Return real filters' responses to the energies of spectra, shape ``(n_frames, n_filters)``."""
-        if isinstance(spectra, CompiledSpectra) and spectra.in_bands:
+        if isinstance(spectra, CompiledSpectra) and spectra.is_filtered:
             return spectra.band_energies(self._compiled)
         return self(spectra.energies, is_compiled=spectra.is_compiled)
 
