@@ -50,7 +50,8 @@ def test_each_kernel_gives_its_largest_value_and_its_share_of_positive_values(ke
                 for kernel in chosen
             ]
         )
-        expected += [values.max(axis=1).T, (values > 0).mean(axis=1).T]
+        shares = np.clip(values / 0.2 + 0.5, 0.0, 1.0)
+        expected += [values.max(axis=1).T, shares.mean(axis=1).T]
     np.testing.assert_allclose(found, np.concatenate(expected, axis=1), atol=1e-5)
 
 

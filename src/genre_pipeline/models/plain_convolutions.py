@@ -133,6 +133,6 @@ MODELS.register(
         block=PlainConvolutionsBlock,
         build=build_plain_convolutions,
         reference="",
-        version=1,
+        version=2,
     )
 )
