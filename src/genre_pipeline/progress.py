@@ -1,9 +1,10 @@
-"""Progress bars and log lines for people; there are no bars where the output is no terminal."""
+"""Progress bars and log lines for people; where the output is no terminal, a line a minute instead of bars."""
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
@@ -24,6 +25,11 @@ from typing_extensions import override
 
 Advance = Callable[[str], None]
 AddBar = Callable[[str, int], AbstractContextManager[Advance]]
+
+logger = logging.getLogger(__name__)
+
+# [?] Where there are no bars: often enough to see that it goes on, too seldom to bury other lines.
+_LINE_EVERY_S = 60.0
 
 
 @contextmanager
@@ -59,9 +65,15 @@ def progress_bars(console: Console | None = None) -> Iterator[AddBar]:
         @contextmanager
         def add(description: str, total: int) -> Iterator[Advance]:
             task = progress.add_task(description, total=total, note="")
+            n_done, told_at = 0, time.monotonic()
 
             def advance(note: str = "") -> None:
+                nonlocal n_done, told_at
+                n_done += 1
                 progress.update(task, advance=1, note=note)
+                if not (console.is_terminal or _is_quiet) and time.monotonic() - told_at >= _LINE_EVERY_S:
+                    told_at = time.monotonic()
+                    logger.info("%s: %d of %d%s", description, n_done, total, f", {note}" if note else "")
 
             try:
                 yield advance
@@ -90,7 +102,9 @@ def progress_bar(description: str, total: int, *, console: Console | None = None
 
 
 def show_no_bars() -> None:
-    """Show no bars in this process, whose parent shows them."""
+    """Show neither bars nor lines instead of them in this process, whose parent shows them."""
+    global _is_quiet  # noqa: PLW0603 - of the whole process
+    _is_quiet = True
     rich.reconfigure(force_terminal=False)
 
 
@@ -136,6 +150,7 @@ class _Steps:
 
 
 _steps: _Steps | None = None
+_is_quiet = False
 # The step that this thread runs.
 _STEP = ContextVar("_STEP", default="")
 

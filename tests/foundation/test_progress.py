@@ -26,6 +26,17 @@ def test_a_terminal_sees_what_is_done_and_how_much(monkeypatch: pytest.MonkeyPat
     assert "jazz.wav" in screen.getvalue()
 
 
+def test_a_pipe_gets_a_line_now_and_then(monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    with progress.progress_bar("Reading", total=3) as advance:
+        advance("blues.wav")
+        monkeypatch.setattr(progress, "_LINE_EVERY_S", 0.0)
+        advance("jazz.wav")
+        monkeypatch.setattr(progress, "_is_quiet", True)
+        advance("rock.wav")
+    assert caplog.messages == ["Reading: 2 of 3, jazz.wav"]
+
+
 class TestLog:
     """A record in the log, on a terminal and where the output goes elsewhere."""
 
