@@ -135,6 +135,6 @@ def narrated(label: str, n_epochs: int, on_epoch: EpochCallback | None) -> Itera
 def note(record: EpochRecord) -> str:
     """Return the text at the end of a training's progress bar."""
     return (
-        f"loss {record.train_loss:.3f}, accuracy {record.validation_accuracy:.3f}, "
+        f"training loss {record.train_loss:.3f}, validation accuracy {record.validation_accuracy:.3f}, "
         f"learning rate {record.learning_rate:.2g}"
     )
