@@ -173,7 +173,7 @@ def test_a_watch_goes_on_until_a_signal_ends_it(predict, folder, monkeypatch):
         (["missing.wav"], "Error: missing.wav: there is no such file."),
         (["one.wav", "other.wav"], "Error: None of the 2 files is there, such as one.wav."),
         (["--model", "x.onnx", "--max-error", "1", __file__], "x.onnx holds its configuration and its threshold"),
-        (["--model", "x.onnx", __file__], "x.onnx cannot be read as an ONNX file"),
+        (["--model", "x.onnx", __file__], "x.onnx is not there. Expected an ONNX file."),
     ],
 )
 def test_what_cannot_be_meant_is_said_in_one_line(predict, words, message):
