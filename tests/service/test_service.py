@@ -267,6 +267,19 @@ def test_a_token_is_asked_for(models):
         assert requests.post(running.url + "/predict", data=b"x", timeout=60).status_code == 401
 
 
+def test_a_client_that_is_still_sending_gets_the_answer(models):
+    """Not a connection that is reset: who would know why?"""
+    large = {"files": ("a.wav", bytes(8_000_000))}
+    with served(models, token="0123456789abcdef") as running:
+        refused = requests.post(running.url + "/predict", files=large, timeout=60)
+        assert refused.status_code == 401
+        assert "Authorization" in refused.json()["detail"]
+    with served(models, max_request_mb=1) as running:
+        refused = requests.post(running.url + "/predict", files=large, timeout=60)
+        assert refused.status_code == 413
+        assert refused.json()["detail"].startswith("The request is larger than 1 MB")
+
+
 def test_other_names_of_this_machine_are_not_answered(models):
     """A page of the internet cannot reach a service on loopback by a name that it makes point there."""
     with served(models, hosts=("127.0.0.1",)) as running:

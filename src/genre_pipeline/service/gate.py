@@ -8,6 +8,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from starlette.exceptions import HTTPException
@@ -16,6 +17,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from genre_pipeline.service.limits import Limits
 
+# [?] Of a request that is refused before it is read: those of most songs, and no longer than a client may dawdle.
+_DISCARDED_BYTES = 20_000_000
+_DISCARD_S = 5.0
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Pages and probes need no token: they tell nothing of the models.
 _OPEN_PATHS = frozenset({"/", "/health", "/page.css", "/page.js"})
@@ -78,6 +82,8 @@ class Gate:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if scope["method"] == "POST" and status != 408 and headers.get(b"expect") != b"100-continue":
+                    await body.discard()
                 message = {**message, "headers": [*message["headers"], (b"x-request-id", request_id.encode())]}
             await send(message)
 
@@ -121,6 +127,18 @@ class _Body:
         self._until_s = time.monotonic() + limits.max_upload_s
         self._is_whole = False
         self.n_bytes = 0
+
+    async def discard(self) -> None:
+        """Read what is left, up to a limit: a client that is still sending would see a reset instead of the answer."""
+        with suppress(TimeoutError, asyncio.TimeoutError):
+            await asyncio.wait_for(self._read_on(), _DISCARD_S)
+
+    async def _read_on(self) -> None:
+        n_left = _DISCARDED_BYTES
+        while n_left > 0 and not self._is_whole:
+            message = await self._receive()
+            n_left -= len(message.get("body", b""))
+            self._is_whole = not message.get("more_body", False)
 
     async def receive(self) -> Message:
         if self._is_whole:
