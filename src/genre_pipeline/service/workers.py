@@ -104,7 +104,7 @@ class WorkerPool:
     @property
     def pids(self) -> list[int]:
         """The workers' processes."""
-        return sorted(worker.pid for worker in self._workers)
+        return sorted(worker.pid for worker in tuple(self._workers))
 
     def run(self, job: Any) -> dict[str, Any]:
         """Have a job done, once a worker is free.
@@ -131,7 +131,8 @@ class WorkerPool:
         """Stop all workers."""
         with self._lock:
             self._is_closed = True
-            for worker in self._workers:
+            # A job that loses its worker meanwhile takes it out of the set.
+            for worker in tuple(self._workers):
                 worker.stop()
             self._workers.clear()
 
