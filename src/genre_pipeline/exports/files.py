@@ -33,6 +33,8 @@ TOLERANCE = 1e-4
 _OPSET = 20
 # What is multiplied in eight bits [?]: not convolutions, of which this was not tried.
 _QUANTISED = ["MatMul", "Gemm", "LSTM"]
+# Parts of the graph that eight bits would spoil: small levels; shares beside values ten times as large.
+_EXACT = ("front_end", "kernels")
 
 
 class Recording(NamedTuple):
@@ -92,8 +94,8 @@ def write(
         recordings: What it is checked on.
         card: What is to know of the model: it is kept in the file as JSON.
         form: ``onnx``, or ``torch`` for an archive of ``torch.export``.
-        quantised: Whether the models' matrices are kept in eight bits. The front-end's are not. The file must answer
-            as the model does before that.
+        quantised: Whether the models' matrices are kept in eight bits. Those of the front-end and of random
+            convolutions are not. The file must answer as the model does before that.
 
     Returns:
         How its answers differ from the model's.
@@ -184,13 +186,14 @@ def _quantise(path: Path) -> None:
 
     onnx = _onnx()
     model = onnx.load(path)
-    front_end = [node.name for node in model.graph.node if "front_end" in str(node.metadata_props)]
+    exact = [node.name for node in model.graph.node if any(part in str(node.metadata_props) for part in _EXACT)]
     with _quiet():
         quantize_dynamic(
             model,
             path,
             op_types_to_quantize=_QUANTISED,
-            nodes_to_exclude=front_end,
+            # onnxruntime first replaces each Gemm by a MatMul of this name.
+            nodes_to_exclude=[*exact, *(f"{name}_MatMul" for name in exact)],
             per_channel=True,
             weight_type=QuantType.QInt8,
         )

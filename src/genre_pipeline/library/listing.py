@@ -27,7 +27,7 @@ PLAYLISTS = (".m3u", ".m3u8", ".pls")
 """Extensions of the playlists that are read."""
 
 # What a person may have meant by a folder's name; covers and texts beside the music are not of it.
-_MEANT = frozenset({"other_format", "broken_link", "unreadable"})
+_MEANT = frozenset({"other_format", "broken_link", "unreadable", "bad_name"})
 
 # File1=..., in a .pls.
 _PLS_ENTRY = re.compile(r"\s*file\d+\s*=(.*)", re.IGNORECASE)

@@ -14,6 +14,9 @@ import mlflow
 import pandas as pd
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
+# That of Linux: what is longer names no file.
+_LONGEST_PATH = 4096
+
 
 class GenreModel(PythonModel):
     """Classifies audio files.
@@ -66,6 +69,8 @@ def _file(row: dict[Any, Any], path: Path) -> tuple[Path, str]:
     has_name, has_audio = (isinstance(each, str) and bool(each) for each in (named, audio))
     if has_name == has_audio:
         return path, "Expected 'path', the name of a file, or 'audio', its bytes in base64: one of the two."
+    if has_name and len(str(named)) > _LONGEST_PATH:
+        return path, f"path: expected the name of a file, got {len(str(named)):,} characters. Bytes belong in 'audio'."
     if has_name:
         return Path(str(named)), ""
     try:
