@@ -10,7 +10,7 @@ from genre_pipeline.hooks import ExtractionsHook
 from genre_pipeline.pipelines.features.nodes import extract_features
 from genre_pipeline.stores.joint_extraction import Extractions
 from genre_pipeline.work.backends import Workers
-from kedro_sessions import run, write_own_clip, write_own_music
+from kedro_sessions import run, write_own_music
 from tiny_music import FEATURE
 
 
@@ -22,9 +22,7 @@ def extract(music, tmp_path):
         hook = ExtractionsHook()
         url = (tmp_path / "published").as_uri()
         hook.before_pipeline_run(Pipeline([]), DataCatalog({"params:storage": MemoryDataset({"features_url": url})}))
-        lent = hook.before_node_run(
-            SimpleNamespace(inputs=["session_extractions"], outputs=["tiny.log_mel_8.features"])
-        )
+        lent = hook.before_node_run(SimpleNamespace(inputs=["session_extractions"]))
         store, report = extract_features(
             music.tracks,
             music.segments,
@@ -121,23 +119,3 @@ def test_a_session_decodes_once_for_all_its_features(empty_data, decoded):
     run("features", experiment=experiment)
     assert len(decoded) == 8
     assert (empty_data / "04_feature/my_music/mfcc_20_deltas/index.parquet").exists()
-
-
-def test_a_store_that_grew_before_its_turn_is_not_called_damaged(empty_data, monkeypatch):
-    write_own_music(empty_data)
-    two = {"models": ["naive_bayes"], "features": {"naive_bayes": ["mfcc_20", "mfcc_20_deltas"]}}
-    experiment = {"name": "own", "datasets": ["my_music"], "protocols": ["artist_kfold"], "exclude": [], **two}
-    run("ingest", "segment", "features", experiment=experiment)
-    record = empty_data / "04_feature/my_music/.mfcc_20_deltas.json.state.json"
-    assert record.exists()
-    write_own_clip(empty_data / "01_raw/my_music/rock/new.wav", seed=99)
-    original = Extractions.extract
-
-    def extract(self, *arguments, **options):
-        original(self, *arguments, **options)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Extractions, "extract", extract)
-    with pytest.raises(KeyboardInterrupt):
-        run("ingest", "segment", "features", experiment=experiment)
-    assert not record.exists()

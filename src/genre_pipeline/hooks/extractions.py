@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
-
-from genre_pipeline.storage import storage_errors
 
 if TYPE_CHECKING:
     from genre_pipeline.features import FeatureBlock
@@ -25,10 +22,6 @@ class ExtractionsHook:
 
     _extractions: Extractions | None = None
     _url: str | None = None
-    _records: dict[str, list[Path]]
-
-    def __init__(self) -> None:
-        self._records = {}
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -49,7 +42,6 @@ class ExtractionsHook:
         from genre_pipeline.stores.joint_extraction import Extractions
 
         wanted: defaultdict[str, dict[str, FeatureBlock]] = defaultdict(dict)
-        self._records = {}
         for entry in pipeline.all_outputs():
             if entry.endswith(".features"):
                 dataset, feature, _ = entry.split(".")
@@ -59,7 +51,6 @@ class ExtractionsHook:
                     # A session that was killed leaves no record, and nothing to mend.
                     continue
                 record = read_record(place.record)
-                self._records.setdefault(dataset, []).append(place.record)
                 if record is None or damage(entry, place, record):
                     for folder in [place.path.stem] if record is None else record.folders:
                         mend_store(place.path.parent / folder)
@@ -70,22 +61,10 @@ class ExtractionsHook:
     def before_node_run(self, node: Node) -> dict[str, Any]:
         """Lend a node what extracts features.
 
-        The first node of a dataset writes to the stores of the others, too. Their records would call that damage if the
-        session ended before they are written again, so they go first.
-
         Args:
             node: The node.
-
-        Raises:
-            StorageError: If a record cannot be removed.
         """
-        if _LENT not in node.inputs:
-            return {}
-        for dataset in {entry.split(".")[0] for entry in node.outputs}:
-            for record in self._records.pop(dataset, []):
-                with storage_errors(record):
-                    record.unlink(missing_ok=True)
-        return {_LENT: self._extractions}
+        return {_LENT: self._extractions} if _LENT in node.inputs else {}
 
     @hook_impl
     def after_node_run(self, outputs: dict[str, Any]) -> None:
@@ -110,4 +89,3 @@ class ExtractionsHook:
     def on_pipeline_error(self) -> None:
         """Forget what the session needed."""
         self._extractions = self._url = None
-        self._records = {}
