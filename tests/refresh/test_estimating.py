@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+import torch
 
 from genre_pipeline.configuration import load_configuration
 from genre_pipeline.experiment import load_experiment
@@ -147,3 +150,18 @@ class TestQuestion:
         caplog.set_level("INFO", logger="genre_pipeline")
         assert look_ahead(parameters, graph, STEPS, None).is_long
         assert caplog.messages[-1] == "Trains 2 cells, 4 trainings: at most 2.3 h on this machine."
+
+
+def test_a_busy_machine_is_timed_by_what_one_thread_takes(experiment, monkeypatch):
+    """Of which others take three quarters here."""
+    threads, runs = torch.get_num_threads(), []
+    wall, cpu = itertools.count(step=4.0), itertools.count(step=1.0)
+    clock = SimpleNamespace(perf_counter=lambda: next(wall), process_time=lambda: next(cpu))
+    monkeypatch.setattr(estimating, "time", clock)
+    trained = SimpleNamespace(history=[SimpleNamespace(seconds=8.0)], training_s=8.0)
+    monkeypatch.setattr(estimating, "fit", lambda task, _: runs.append(torch.get_num_threads()) or trained)
+    cell = next(cell for cell in experiment.cells if cell.model == "net1")
+    spent = estimating._fit_s(experiment.models["net1"], experiment.features[cell.feature], 2, 16)
+    assert spent == 8.0 / 4
+    assert runs == [threads, 1]
+    assert torch.get_num_threads() == threads

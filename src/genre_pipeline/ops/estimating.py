@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from genre_pipeline.audio import read_waveform
 from genre_pipeline.cells import Cell
@@ -24,6 +25,7 @@ from genre_pipeline.models import NetworkSpec
 from genre_pipeline.ops.refresh.graph import Graph
 from genre_pipeline.reporting.wording import duration, plural
 from genre_pipeline.splits.base import PROTOCOLS
+from genre_pipeline.training.devices import choose_device
 from genre_pipeline.training.fitting import Task, fit
 from genre_pipeline.training.recipes import ModelBlock
 from genre_pipeline.training.segments import SegmentSet
@@ -49,6 +51,8 @@ _N_SEGMENTS = 16
 _N_STEPS = 2
 _N_FIRST, _SLOW_S = 4, 2.0
 _N_FEW, _N_MANY = 64, 256
+# [?] A program that has less of one core waits for others.
+_BUSY_SHARE = 0.9
 
 
 @dataclass(frozen=True)
@@ -253,14 +257,15 @@ def _extraction_share(clips: Sequence[tuple[object, float]], feature: FeatureBlo
     audio_s = spent_s = 0.0
     # The first clip twice: what is imported and compiled for it counts once, and not for each track.
     for number, (path, duration_s) in enumerate([*clips[:1], *clips]):
-        started = time.perf_counter()
+        # Processor time, unless several threads share the work: other programs do not count.
+        started_s, started_cpu_s = time.perf_counter(), time.process_time()
         try:
             spec.extract(read_waveform(str(path), sample_rate=feature.sample_rate), feature)
         except GenrePipelineError:
             # The run itself names what is wrong with the file.
             continue
         if number:
-            spent_s += time.perf_counter() - started
+            spent_s += min(time.perf_counter() - started_s, time.process_time() - started_cpu_s)
             audio_s += duration_s
     return spent_s / audio_s if audio_s else 0.0
 
@@ -297,7 +302,31 @@ def _fit_s(model: ModelBlock, feature: FeatureBlock, n_genres: int, n_segments: 
         train=noise,
         validation=SegmentSet(noise.features[:_N_SEGMENTS], noise.targets[:_N_SEGMENTS]),
     )
-    fitted = fit(replace(task, test=task.validation if model.selects_by_test else None), lambda _: None)
+    task = replace(task, test=task.validation if model.selects_by_test else None)
+    seconds, share = _fit_alone(task, model.training.max_epochs)
+    if share < _BUSY_SHARE and choose_device(model.training.device).type == "cpu":
+        # Threads that wait for each other while other programs run may take a hundred times as long.
+        with _one_thread():
+            seconds, share = _fit_alone(task, model.training.max_epochs)
+        seconds *= min(1.0, share)
+    return seconds
+
+
+def _fit_alone(task: Task, n_epochs: int) -> tuple[float, float]:
+    """Return how long an epoch takes, of a training of so many, and how much of a core it had on average."""
+    started_s, started_cpu_s = time.perf_counter(), time.process_time()
+    fitted = fit(task, lambda _: None)
+    share = (time.process_time() - started_cpu_s) / (time.perf_counter() - started_s)
     epoch_s = sum(each.seconds for each in fitted.history)
     # What precedes the epochs is done once.
-    return epoch_s + (fitted.training_s - epoch_s) / model.training.max_epochs
+    return epoch_s + (fitted.training_s - epoch_s) / n_epochs, share
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
