@@ -86,6 +86,7 @@ test: $(VENV)/.installed-test ## Run the whole test suite (sets up what is missi
 
 .PHONY: stages
 stages: $(VENV)/.installed-test ## Write down new versions of stages, and changed code that gives the same results
+	@echo "Runs a small pipeline before and after the change where code changed: about 5 minutes."
 	PYTHONPATH=tests $(BIN)/python -m stage_versions.lock
 
 .PHONY: explore

@@ -98,11 +98,11 @@ def export(
         temporary.write_text(words, encoding="utf-8")
     if page is not None and runtime is not None:
         write_page(page, path, card, runtime)
-        click.echo(f"Written: {page / 'index.html'}, which classifies songs in a browser")
+        click.echo(f"Written: {page / 'index.html'}, which classifies songs in a browser with the same model")
     click.echo(
-        f"Written: {path} and {beside}. On {len(recordings)} recordings its probabilities differ from the model's by "
-        f"at most {compared.difference:.1e}, those of segments by {compared.segment_difference:.1e}; "
-        f"{compared.agreement:.0%} get the same genre."
+        f"Written: {path} and {beside}, of {model.cell}. On {len(recordings)} recordings its probabilities differ from "
+        f"the model's by at most {compared.difference:.1e}, those of segments by {compared.segment_difference:.1e}; "
+        f"{100 * compared.agreement:.0f} % of them get the same genre."
     )
 
 

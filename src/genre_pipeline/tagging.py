@@ -91,14 +91,14 @@ def _tag(
 ) -> None:
     from genre_pipeline.audio.tags import read_tags
     from genre_pipeline.errors import AudioError, StorageError
-    from genre_pipeline.library.tags import write_genre
+    from genre_pipeline.library.tags import is_read_only, write_genre
     from genre_pipeline.reporting.wording import percent
 
     listing = list_existing(named)
     opened = open_model_for(choice, name)
     written_as = _read_map(map_path, opened.model.genres)
     left: Counter[str] = Counter()
-    rows, faults = [], []
+    rows, faults, unchanged = [], [], []
     for answer in opened.answers(listing):
         if answer.error:
             faults.append(answer.error)
@@ -113,6 +113,8 @@ def _tag(
             left["of genres that are mapped to nothing"] += 1
         elif genre == before:
             left["with that genre already"] += 1
+        elif is_read_only(answer.path):
+            left["that are read-only"] += 1
         else:
             try:
                 if writes:
@@ -120,11 +122,11 @@ def _tag(
                         answer.path, genre, genre_before=before, model=opened.model.fingerprint, journal=journal
                     )
             except (AudioError, StorageError) as error:
-                faults.append(str(error))
+                unchanged.append(str(error))
                 continue
             rows.append([row["path"], before, genre, percent(row["probability"])])
     notes = [f"left as they are: {n} {reason}" for reason, n in sorted(left.items())]
-    _show(rows, faults, notes, writes=writes)
+    _show(rows, faults, unchanged, notes, writes=writes)
 
 
 def _read_map(path: Path | None, genres: Sequence[str]) -> Mapping[str, str | None]:
@@ -163,7 +165,7 @@ def _undo(journal: Journal, named: Sequence[Path], *, writes: bool) -> None:
         changes = follow_moved(changes, meant)
         chosen = meant & changes.keys()
         n_unknown = len(meant - chosen)
-    rows, faults, n_same = [], [], 0
+    rows, unchanged, n_same = [], [], 0
     for path in sorted(chosen):
         try:
             change = last_change(Path(path), changes[path])
@@ -173,16 +175,18 @@ def _undo(journal: Journal, named: Sequence[Path], *, writes: bool) -> None:
             if writes:
                 take_back(change)
         except (AudioError, StorageError) as error:
-            faults.append(str(error))
+            unchanged.append(str(error))
             continue
         rows.append([path, change.genre, change.genre_before, ""])
     notes = [f"left as they are: {n_same} that were taken back already, or changed by others since"] if n_same else []
     if n_unknown:
         notes.append(f"of {n_unknown} that were named, no change is known")
-    _show(rows, faults, notes, writes=writes)
+    _show(rows, [], unchanged, notes, writes=writes)
 
 
-def _show(rows: Sequence[Any], faults: Sequence[str], notes: Sequence[str], *, writes: bool) -> None:
+def _show(
+    rows: Sequence[Any], faults: Sequence[str], unchanged: Sequence[str], notes: Sequence[str], *, writes: bool
+) -> None:
     """Show what changes, what is left as it is, and what went wrong; end with 1 if something did."""
     from genre_pipeline.reporting.document import Paragraph, Section, Table, format_terminal, numeric, texts
     from genre_pipeline.reporting.prediction import describe_faults
@@ -192,7 +196,11 @@ def _show(rows: Sequence[Any], faults: Sequence[str], notes: Sequence[str], *, w
     done = "changed" if writes else f"would change{': --write does it' if rows else ''}"
     summary = "; ".join([f"{plural(len(rows), 'file')} {done}", *notes])
     sections = [Section("", "", [table])] if rows else []
-    sections += [*describe_faults(faults), Section("", "", [Paragraph(f"{summary}.")])]
+    sections += [
+        *describe_faults(faults),
+        *describe_faults(unchanged, "Not changed"),
+        Section("", "", [Paragraph(f"{summary}.")]),
+    ]
     click.echo(format_terminal(sections, is_terminal=sys.stdout.isatty()))
-    if faults:
+    if faults or unchanged:
         raise click.exceptions.Exit(1)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -357,6 +358,14 @@ class TestCommand:
         assert "0 files changed; of 1 that were named, no change is known" in " ".join(
             tag("--undo", "--write", folder / "moved.wav").stdout.split()
         )
+
+    @pytest.mark.parametrize("words", [(), ("--write",)])
+    def test_read_only_files_are_counted_before_and_after(self, tag, folder, words):
+        for path in folder.iterdir():
+            path.chmod(0o444)
+        result = tag(*words, folder)
+        assert result.exit_code == 0
+        assert re.search(r"0 files (would change|changed); left as they are: 2 that are read-only", result.stdout)
 
     def test_a_bad_file_does_not_stop_the_others(self, tag, folder):
         (folder / "0.wav").write_text("no audio")

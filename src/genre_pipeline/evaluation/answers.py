@@ -160,8 +160,8 @@ class FileClassifier(ABC):
         length_s = answer.duration_s if self.segment_s is None else self.segment_s
         return [
             {
-                "start_s": number * self.hop_s,
-                "end_s": number * self.hop_s + length_s,
+                "start_s": round(number * self.hop_s, 6),
+                "end_s": round(number * self.hop_s + length_s, 6),
                 "genre": self.genres[int(of_segment.argmax())],
                 "probability": float(of_segment.max()),
             }

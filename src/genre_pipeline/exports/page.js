@@ -61,35 +61,41 @@ function show(name, texts) {
   document.getElementById("answers").append(row);
 }
 
+/* Show the answer about a song; return whether there is one. */
 async function answer(file) {
   let waveform;
   try {
     waveform = await decode(file);
   } catch {
-    return show(file.name, ["cannot be decoded"]);
+    show(file.name, ["cannot be decoded"]);
+    return false;
   }
   if (waveform.length < card.min_samples) {
-    return show(file.name, [`shorter than ${(card.min_samples / card.sample_rate).toFixed(1)} s`]);
+    show(file.name, [`shorter than ${(card.min_samples / card.sample_rate).toFixed(1)} s`]);
+    return false;
   }
   if (peak(waveform) < silentPeak) {
-    return show(file.name, ["silent, so there is nothing to classify"]);
+    show(file.name, ["silent, so there is nothing to classify"]);
+    return false;
   }
   const probabilities = await classify(waveform);
   const order = probabilities.map((_, index) => index).sort((one, other) => probabilities[other] - probabilities[one]);
   const named = order.slice(0, 3).map((index) => `${card.genres[index]} ${percent(probabilities[index])}`);
   const isSure = !("threshold" in card) || probabilities[order[0]] >= card.threshold;
   const genre = isSure ? card.genres[order[0]] : "not sure";
-  return show(file.name, [genre, percent(probabilities[order[0]]), named.slice(isSure ? 1 : 0).join(", ")]);
+  show(file.name, [genre, percent(probabilities[order[0]]), named.slice(isSure ? 1 : 0).join(", ")]);
+  return true;
 }
 
 async function answerAll(files) {
   songs.disabled = true;
+  let nClassified = 0;
   for (const [index, file] of [...files].entries()) {
     state.textContent = `Listening to ${file.name} (${index + 1} of ${files.length}).`;
-    await answer(file);
+    nClassified += await answer(file);
   }
   songs.disabled = false;
-  state.textContent = `Done: ${files.length} ${files.length === 1 ? "song" : "songs"}.`;
+  state.textContent = `${nClassified} of ${files.length} ${files.length === 1 ? "song" : "songs"} classified.`;
 }
 
 document.getElementById("quality").textContent = card.quality ?? "";

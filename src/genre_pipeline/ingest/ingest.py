@@ -32,6 +32,7 @@ from genre_pipeline.ingest.report import (
     log_report,
     named_faults,
     named_pairs,
+    nameless_paths,
     remarks,
     spec_facts,
     track_counts,
@@ -156,7 +157,7 @@ def ingest(name: str, spec: DatasetSpec, block: DatasetBlock, *, cache: Path, n_
         "n_inspected": n_inspected,
         "n_reused": max(0, len(tracks) - n_inspected),
     }
-    log_report(report, spec.planted(block))
+    log_report(report, spec.planted(block), nameless_paths(tracks))
     check_usable(report, block)
     if block.strict:
         check_strictly(report, block)

@@ -72,6 +72,12 @@ def unknown_artists(tracks: pd.DataFrame) -> Report:
     return {"n_tracks": len(names), "names": names[names != ""].value_counts().to_dict()}
 
 
+def nameless_paths(tracks: pd.DataFrame) -> list[str]:
+    """Return the paths of the usable tracks whose artist is unknown."""
+    is_nameless = ~tracks["quarantined"] & tracks["artist"].map(is_unknown).astype(bool)
+    return list(tracks.loc[is_nameless, "path"])
+
+
 def listing_facts(listing: Listing, catalogue: Mapping[str, str]) -> Report:
     """Compare the files with the published list, and count those left out."""
     present = {clip.track_id for clip in listing.clips if clip.path in listing.stamps}
@@ -132,12 +138,13 @@ def named_pairs(tracks: pd.DataFrame, pairs: Sequence[NearDuplicate]) -> list[Re
     ]
 
 
-def log_report(report: Report, planted: Collection[str] = ()) -> None:
+def log_report(report: Report, planted: Collection[str] = (), nameless: Sequence[str] = ()) -> None:
     """Log the clips that are not used, by name, then the counts.
 
     Args:
         report: The ingest report.
         planted: Ids of the tracks that are faulty on purpose.
+        nameless: Paths of usable tracks whose artist is unknown.
     """
     name = report["dataset"]
     reasons: dict[tuple[str, str], list[str]] = {}
@@ -168,11 +175,12 @@ def log_report(report: Report, planted: Collection[str] = ()) -> None:
     unknown = report["unknown_artists"]
     if unknown["n_tracks"]:
         logger.warning(
-            "%s: artists unknown: %d of %d tracks%s; artist_kfold cannot keep the tracks of each artist "
+            "%s: artists unknown: %d of %d tracks%s%s; artist_kfold cannot keep the tracks of each artist "
             "together. For your own music, give their artists in a metadata.csv with the columns path and artist.",
             name,
             unknown["n_tracks"],
             report["n_usable"],
+            f" ({_first(nameless)})" if len(nameless) < report["n_usable"] else "",
             f" (named {_first([repr(each) for each in unknown['names']])})" if unknown["names"] else "",
         )
     if report["subset"]["name"]:

@@ -273,11 +273,15 @@ def _state(path: Path) -> tuple[int, int, int] | None:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
+def is_read_only(path: Path) -> bool:
+    """Whether nobody may write into a file; replacing it, as is done here, would not need that right."""
+    return not path.stat().st_mode & 0o222
+
+
 @contextmanager
 def _replacement(path: Path) -> Iterator[Path]:
     """Give a copy of a file to change; on success it takes the file's place, with the file's attributes."""
-    # Replacing a file needs no right to write into it.
-    if not path.stat().st_mode & 0o222:
+    if is_read_only(path):
         raise AudioError(f"{path}: it is read-only. Make it writable, or leave it out.")
     with storage_errors(path):
         handle, name = tempfile.mkstemp(prefix=temporary_prefix(path.stem), suffix=path.suffix, dir=path.parent)

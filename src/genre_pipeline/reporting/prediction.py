@@ -231,9 +231,9 @@ def build_next_page(chosen: pd.DataFrame, model: GenrePredictor, *, faults: Sequ
     return render_html(Document("What to label next", "", lead, [], sections, is_narrow=False))
 
 
-def describe_faults(faults: Sequence[str]) -> list[Section]:
-    """Name the files that could not be classified, if there are any."""
-    text = "\n".join(f"Not classified: {fault}" for fault in faults)
+def describe_faults(faults: Sequence[str], what: str = "Not classified") -> list[Section]:
+    """Name the files that could not be classified (or what else is said of them), if there are any."""
+    text = "\n".join(f"{what}: {fault}" for fault in faults)
     return [Section("", "", [Paragraph(text)])] if faults else []
 
 

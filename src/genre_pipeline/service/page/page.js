@@ -133,7 +133,7 @@ function showRow(song) {
   song.row.replaceChildren(
     name,
     element("td", { textContent: answer ? said(answer) : "waiting" }),
-    element("td", { className: "number", textContent: answer ? `${answer.genre} ${percent(answer.probability)}` : "" }),
+    element("td", { className: "number", textContent: answer ? `${answer.sure === false ? `${answer.genre} ` : ""}${percent(answer.probability)}` : "" }),
     element("td", {}, correct),
   );
 }
