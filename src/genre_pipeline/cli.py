@@ -371,7 +371,7 @@ def _leaderboard_text(loader: ConfigLoader) -> str:
     words = "".join(f" {name}={value}" for name, value in chosen.items() if value not in defaults)
     return "\n".join(
         [
-            format_leaderboard(frame),
+            format_leaderboard(frame).rstrip("\n"),
             "",
             f"Report:    {shown_path(report.place)}",
             _mlflow_line(loader),

@@ -151,6 +151,8 @@ class _Steps:
 
 _steps: _Steps | None = None
 _is_quiet = False
+# When a step of the session was named last; none of no session is.
+_named_at = float("inf")
 # The step that this thread runs.
 _STEP = ContextVar("_STEP", default="")
 
@@ -161,14 +163,19 @@ def begin_steps(sizes: Mapping[str, tuple[float, int]]) -> None:
     Args:
         sizes: For each step, how long it takes, in any unit, and how many bars it would show one after the other.
     """
-    global _steps  # noqa: PLW0603 - a terminal has one bar
+    global _steps, _named_at  # noqa: PLW0603 - a terminal has one bar
+    _named_at = time.monotonic()
     if sizes and get_console().is_terminal:
         _steps = _Steps(sizes)
 
 
 def step_begins(name: str) -> None:
-    """Note which step this thread runs."""
+    """Note which step this thread runs; where there is no bar, name one a minute."""
+    global _named_at  # noqa: PLW0603
     _STEP.set(name)
+    if _steps is None and not _is_quiet and time.monotonic() - _named_at >= _LINE_EVERY_S:
+        _named_at = time.monotonic()
+        logger.info("%s begins.", name)
 
 
 def step_ended(name: str) -> None:

@@ -37,6 +37,15 @@ def test_a_pipe_gets_a_line_now_and_then(monkeypatch, caplog):
     assert caplog.messages == ["Reading: 2 of 3, jazz.wav"]
 
 
+def test_a_pipe_hears_now_and_then_which_step_begins(monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    progress.begin_steps({"ingest": (1.0, 1), "train": (1.0, 1)})
+    progress.step_begins("ingest")
+    monkeypatch.setattr(progress, "_LINE_EVERY_S", 0.0)
+    progress.step_begins("train")
+    assert caplog.messages == ["train begins."]
+
+
 class TestLog:
     """A record in the log, on a terminal and where the output goes elsewhere."""
 
