@@ -49,8 +49,8 @@ PAPERS = (
         measured="`lgnet_4` for 8 of its 300 epochs with three seeds on six of the ten genres, 50.9 ± 5.1 % of the "
         "tracks of the validation list ([results](../results.md#real-music-lgnet-shortened)), where `svm` reaches 55.9 "
         "and `naive_bayes` 51.2 %; every other variant of its tables and ResNet once, for 8 epochs, 32 to 57 % "
-        "([results](../results.md#real-music-what-the-papers-splits-are-worth-shortened)). Nothing ran on all ten genres, "
-        "at full length, or on the test list.",
+        "([results](../results.md#real-music-what-the-papers-splits-are-worth-shortened)). Nothing ran on all ten "
+        "genres, at full length, or on the test list.",
         needed="GTZAN's 1000 clips and a GPU. The paper's best row alone (`experiment.models=[lgnet_4]`, "
         "`experiment.features.lgnet_4=[log_mel_30ms]`) is 5 trainings.",
     ),
