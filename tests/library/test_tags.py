@@ -365,7 +365,8 @@ class TestCommand:
             path.chmod(0o444)
         result = tag(*words, folder)
         assert result.exit_code == 0
-        assert re.search(r"0 files (would change|changed); left as they are: 2 that are read-only", result.stdout)
+        n = len(list(folder.iterdir()))
+        assert re.search(rf"0 files (would change|changed); left as they are: {n} that are read-only", result.stdout)
 
     def test_a_bad_file_does_not_stop_the_others(self, tag, folder):
         (folder / "0.wav").write_text("no audio")
