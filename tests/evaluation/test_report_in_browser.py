@@ -67,7 +67,9 @@ def test_every_figure_is_drawn(page):
 
 
 def test_names_from_data_are_text(page):
-    labels = page.run("return [...document.querySelectorAll('#confusion .ytick text')].map((text) => text.textContent)")
+    drawn = "return [...document.querySelectorAll('#confusion .ytick text')].map((text) => text.textContent)"
+    # Figures are drawn after the page is loaded.
+    labels = WebDriverWait(page.chrome, 60).until(lambda _: page.run(drawn))
     assert {"<script>window.broken = true</script>", "<b>rock</b>", "r&b"} <= set(labels)
 
 
